@@ -1,0 +1,71 @@
+//! Every hard limit of the product, in one place, each with its reason. Units are last in the name.
+//!
+//! A limit that a user may change is a setting and stands in `app::settings` with its default here.
+
+use std::time::Duration;
+
+// --- webhooks -----------------------------------------------------------------------------------
+
+/// A webhook body. Standard Webhooks advises senders to stay under 20 kB; ten times that is generous.
+pub const WEBHOOK_BODY_BYTES_MAX: usize = 256 * 1024;
+/// How long a sender may take for its header, and again for its body.
+pub const WEBHOOK_READ_TIMEOUT: Duration = Duration::from_secs(5);
+/// Webhook connections open at once; further ones wait in the kernel's queue.
+pub const WEBHOOK_CONNECTIONS_MAX: usize = 1_024;
+
+// --- provider calls -----------------------------------------------------------------------------
+
+/// Establishing a connection to a provider.
+pub const PROVIDER_CONNECT_TIMEOUT: Duration = Duration::from_secs(5);
+/// One whole request to a provider. The client library has no limit of its own by default.
+pub const PROVIDER_TOTAL_TIMEOUT: Duration = Duration::from_secs(30);
+/// An answer of a provider; one hundred resources of a page stay far below.
+pub const PROVIDER_REPLY_BYTES_MAX: usize = 4 * 1024 * 1024;
+/// Attempts of one step before it is parked or fails.
+pub const STEP_ATTEMPTS_MAX: u32 = 8;
+/// The longest a provider's `Retry-After` is believed.
+pub const RETRY_AFTER_MAX: Duration = Duration::from_secs(3_600);
+/// Pages of one list a script may walk in one call.
+pub const PAGES_MAX: usize = 1_000;
+
+// --- scripts ------------------------------------------------------------------------------------
+
+/// Interpreter operations in one turn: a second or two of pure computing.
+pub const SCRIPT_OPERATIONS_MAX: u64 = 10_000_000;
+/// Computing time of one turn, not counting the time its steps wait for the outside.
+pub const SCRIPT_COMPUTE_MAX: Duration = Duration::from_secs(2);
+/// Memory one turn may hold at once.
+pub const SCRIPT_MEMORY_BYTES_MAX: usize = 64 * 1024 * 1024;
+/// Nested calls; with the expression depth it decides how much stack a script can use.
+pub const SCRIPT_CALL_LEVELS_MAX: usize = 32;
+/// Nesting of expressions, for the main text and inside functions.
+pub const SCRIPT_EXPRESSION_DEPTH_MAX: usize = 48;
+/// Length of one text in a script, and the sum of the texts in one value.
+pub const SCRIPT_TEXT_BYTES_MAX: usize = 2 * 1024 * 1024;
+/// Items of one list.
+pub const SCRIPT_LIST_ITEMS_MAX: usize = 20_000;
+/// Keys of one map.
+pub const SCRIPT_MAP_KEYS_MAX: usize = 10_000;
+/// Stack of a script thread: virtual, only what is touched costs memory. A chain of 400,000 captured
+/// closures, the longest the memory limit allows, is dropped recursively and must fit.
+pub const SCRIPT_STACK_BYTES: usize = 256 * 1024 * 1024;
+/// Modules one workflow may import, directly and indirectly.
+pub const SCRIPT_MODULES_MAX: usize = 64;
+/// One script file.
+pub const SCRIPT_SOURCE_BYTES_MAX: usize = 1024 * 1024;
+
+// --- journal ------------------------------------------------------------------------------------
+
+/// Steps of one run. A run replays from the top, so its journal has to stay readable in milliseconds.
+pub const RUN_STEPS_MAX: usize = 100_000;
+/// One recorded value, as JSON.
+pub const VALUE_BYTES_MAX: usize = 4 * 1024 * 1024;
+/// Nesting of a value that crosses between script, journal and provider.
+pub const VALUE_DEPTH_MAX: usize = 64;
+
+// --- store --------------------------------------------------------------------------------------
+
+/// Writes that share one commit at most.
+pub const GROUP_COMMIT_WRITES_MAX: usize = 512;
+/// A lease that is not renewed for this long may be taken over.
+pub const LEASE_DURATION: Duration = Duration::from_secs(30);

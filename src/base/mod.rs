@@ -1,0 +1,13 @@
+//! The ground floor: ids, clock, money, secrets, limits and the allocator that counts.
+//!
+//! Everything above may use it; it uses nothing of ours. It must not do I/O and must not know what a
+//! workflow is.
+
+pub mod clock;
+pub mod ids;
+pub mod limits;
+pub mod memory;
+pub mod money;
+pub mod secret;
+pub mod suggest;
+pub mod wake;

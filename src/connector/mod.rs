@@ -1,0 +1,1 @@
+//! Connectors: providers described as data.

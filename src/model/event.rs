@@ -1,0 +1,115 @@
+//! Deliveries and events: what arrived, and the fact that it proves.
+//!
+//! A *delivery* is one HTTP arrival as received. An *event* is a verified, deduplicated fact; it starts
+//! runs or wakes them. Pure data; verification is `connector::signature`, admission the store's.
+
+use serde::{Deserialize, Serialize};
+use serde_json::Value as Json;
+
+use crate::base::clock::Instant;
+use crate::base::ids::EventId;
+
+/// One HTTP arrival, before anything about it is believed.
+#[derive(Debug, Clone)]
+pub struct Delivery {
+    /// The connection named in the path.
+    pub connection: String,
+    /// Header names in lower case, with their values as received.
+    pub headers: Vec<(String, String)>,
+    /// The raw bytes, over which the signature is computed.
+    pub body: bytes::Bytes,
+    /// When its last byte arrived.
+    pub received_at: Instant,
+}
+
+impl Delivery {
+    /// The value of the first header of this name, given in lower case.
+    pub fn header(&self, name: &str) -> Option<&str> {
+        self.headers
+            .iter()
+            .find(|(known, _)| known == name)
+            .map(|(_, value)| value.as_str())
+    }
+}
+
+/// A verified fact from outside.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct Event {
+    /// Our id.
+    pub id: EventId,
+    /// The connection it came through.
+    pub connection: String,
+    /// The provider's id; unique within the connection for ever.
+    pub provider_id: String,
+    /// The provider's name of what happened: `deposit.received`.
+    #[serde(rename = "type")]
+    pub kind: String,
+    /// The id of the resource it is about, when the connector's table says where to find it.
+    pub subject: Option<String>,
+    /// When the provider says it happened.
+    pub occurred_at: Option<Instant>,
+    /// When we received it.
+    pub received_at: Instant,
+    /// The resource as the provider sent it, in plain JSON.
+    pub payload: Json,
+}
+
+impl Event {
+    /// The event as scripts see it: `event.type`, `event.id`, `event.connection`, `event.payload`.
+    pub fn as_document(&self) -> Json {
+        serde_json::json!({
+            "id": self.provider_id,
+            "type": self.kind,
+            "connection": self.connection,
+            "occurred_at": self.occurred_at.map(super::value::time_text),
+            "received_at": super::value::time_text(self.received_at),
+            "payload": self.payload,
+        })
+    }
+}
+
+/// A condition on an event: JSON pointers into [`Event::as_document`] and the values they must have.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Matching(pub Vec<(String, Json)>);
+
+impl Matching {
+    /// Whether every pointer leads to its value.
+    pub fn accepts(&self, event: &Event) -> bool {
+        if self.0.is_empty() {
+            return true;
+        }
+        let document = event.as_document();
+        self.0
+            .iter()
+            .all(|(pointer, wanted)| document.pointer(pointer) == Some(wanted))
+    }
+}
+
+/// Which event a waiting run is waiting for.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct EventFilter {
+    /// The connection it has to come through.
+    pub connection: String,
+    /// Types that count; empty means any.
+    pub types: Vec<String>,
+    /// The id of the resource it must be about, if that is known. Indexed by the store.
+    pub subject: Option<String>,
+    /// Further conditions.
+    pub matching: Matching,
+    /// Events received before this do not count.
+    pub since: Instant,
+}
+
+impl EventFilter {
+    /// Whether this event ends the wait.
+    pub fn accepts(&self, event: &Event) -> bool {
+        event.connection == self.connection
+            && (self.types.is_empty() || self.types.contains(&event.kind))
+            && self
+                .subject
+                .as_ref()
+                .is_none_or(|subject| event.subject.as_ref() == Some(subject))
+            && event.received_at >= self.since
+            && self.matching.accepts(event)
+    }
+}

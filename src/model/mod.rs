@@ -1,0 +1,13 @@
+//! The plain data of the product and its pure rules.
+//!
+//! Workflows, events, runs, the journal and its legal transitions, policy, treasury arithmetic. Nothing
+//! here is async, reads a clock, logs or does I/O; everything can be tested with a table of cases.
+
+pub mod diagnostic;
+pub mod event;
+pub mod journal;
+pub mod policy;
+pub mod run;
+pub mod treasury;
+pub mod value;
+pub mod workflow;

@@ -1,0 +1,53 @@
+//! The interpreter: Rhai, made fit for money.
+//!
+//! This room turns script texts into runs of a turn. It is generic over its host: it knows that functions
+//! exist and how to call them with plain values, never what they do. It must not do I/O, read a clock or
+//! know a connection, a journal or a run. No Rhai type leaves it.
+
+use std::ops::RangeInclusive;
+use std::sync::Arc;
+
+use crate::model::journal::Failure;
+use crate::model::value::Value;
+
+/// Where in the scripts something stands. Lines and columns count from 1.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct Site {
+    /// The file, as imports name it.
+    pub file: String,
+    /// Line.
+    pub line: usize,
+    /// Column.
+    pub column: usize,
+}
+
+/// The two ways a host function does not return.
+#[derive(Debug, Clone, PartialEq)]
+pub enum Thrown {
+    /// The script may catch this: `catch (e)` sees a map with `error`, `message` and `details`.
+    Failure(Failure),
+    /// The turn ends here. No script code runs on, whatever it tries to catch; the host knows why.
+    Interrupt,
+}
+
+/// What the interpreter needs to know of its host while a script runs.
+pub trait Host: Send + Sync + 'static {
+    /// Whether the turn was interrupted. Once true, true for the rest of the turn: every function and
+    /// every operation ends the script while it is set.
+    fn interrupted(&self) -> bool;
+}
+
+/// The body of a host function: the host, the place of the call, the arguments.
+pub type Body<H> = Arc<dyn Fn(&Arc<H>, Site, &[Value]) -> Result<Value, Thrown> + Send + Sync>;
+
+/// A function offered to scripts.
+pub struct Function<H> {
+    /// The module it is called through (`bank` in `bank::payout`), or none for a plain function.
+    pub module: Option<String>,
+    /// Its name.
+    pub name: String,
+    /// How many arguments it takes.
+    pub arity: RangeInclusive<usize>,
+    /// What it does.
+    pub body: Body<H>,
+}

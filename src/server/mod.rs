@@ -1,0 +1,1 @@
+//! The doors: webhooks and the control socket.

@@ -1,0 +1,243 @@
+//! The store: where runs, journals, events and versions live.
+//!
+//! One trait, shaped so that a single file (SQLite) and a shared server (PostgreSQL) can both carry it. The
+//! trait holds no rule beyond what a constraint says: what may follow what is `model`'s. No SQL type leaves
+//! this room.
+//!
+//! A failed commit is an unknown outcome of our own store: the writer then aborts the process, and recovery
+//! decides. Callers therefore never see half a write, and must not put a write inside a time-out.
+
+use crate::base::clock::{BoxFuture, Instant};
+use crate::base::ids::{Digest, EventId, RunId, WorkerId};
+use crate::model::event::{Event, EventFilter};
+use crate::model::journal::{Record, Resolution, StepPath};
+use crate::model::run::{EventMark, NewRun, Run, RunState, Settlement};
+use crate::model::value::Value;
+use crate::model::workflow::Version;
+
+/// Why the store could not do what was asked.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum StoreError {
+    /// It cannot be reached or opened; trying again later may help.
+    #[error("the store is not available: {0}")]
+    Unavailable(String),
+    /// Another process holds it.
+    #[error("the store {path} is in use by another bursar process{}", holder.map_or(String::new(), |pid| format!(" (process {pid})")))]
+    Locked {
+        /// The folder.
+        path: String,
+        /// The process, if it is known.
+        holder: Option<u32>,
+    },
+    /// A later version of this program wrote it.
+    #[error(
+        "the store was written by a newer bursar (schema {found}, this program knows {known}): update this program"
+    )]
+    Newer {
+        /// What stands there.
+        found: i64,
+        /// What this program knows.
+        known: i64,
+    },
+    /// The lease was lost: another worker has the run, or it ended. Nothing was written.
+    #[error("the lease of {run} was lost")]
+    LeaseLost {
+        /// The run.
+        run: RunId,
+    },
+    /// A person asked for the end of the run; no new step may begin. Nothing was written.
+    #[error("the end of {run} was asked for")]
+    CancelRequested {
+        /// The run.
+        run: RunId,
+    },
+    /// It is not there.
+    #[error("{0} does not exist")]
+    NotFound(String),
+    /// It does not stand where this could be done.
+    #[error("{0}")]
+    Conflict(String),
+    /// What stands there cannot be read. Nothing may be sent on the strength of it.
+    #[error("the store is damaged: {0}")]
+    Corrupt(String),
+}
+
+/// The right of one worker to drive one run. The fence rises with every claim and is checked in every write.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Lease {
+    /// The run.
+    pub run: RunId,
+    /// Who holds it.
+    pub worker: WorkerId,
+    /// Which claim this is.
+    pub fence: i64,
+}
+
+/// A run handed to a worker.
+#[derive(Debug, Clone)]
+pub struct Claim {
+    /// The right to drive it.
+    pub lease: Lease,
+    /// The run, in state `running`.
+    pub run: Run,
+    /// Its journal so far.
+    pub records: Vec<Record>,
+}
+
+/// What happened to an event.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Admitted {
+    /// It is new; these runs were made (fewer than asked for only if one existed for the same cause).
+    New {
+        /// The runs.
+        runs: Vec<RunId>,
+        /// How many waiting runs it woke.
+        woken: u64,
+    },
+    /// It was known already; nothing was written.
+    Duplicate {
+        /// The id it was stored under.
+        event: EventId,
+    },
+}
+
+/// One durable write of a turn: all of it, or nothing.
+#[derive(Debug, Clone, PartialEq, Default)]
+pub struct Append {
+    /// New lines of the journal, in order.
+    pub records: Vec<Record>,
+    /// Values scripts keep between runs of a workflow: `state::set`. `Null` removes.
+    pub state: Vec<(String, Value)>,
+    /// How the turn ends, if it ends here.
+    pub settlement: Option<Settlement>,
+    /// Whether this write begins something new outside, and is to be refused when the end of the run was
+    /// asked for. An outcome is always taken.
+    pub begins_effect: bool,
+}
+
+/// Which runs to list, newest first.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct RunQuery {
+    /// Only of this workflow.
+    pub workflow: Option<String>,
+    /// Only in these states; empty means any.
+    pub states: Vec<RunState>,
+    /// Only made before this run, for the next page.
+    pub before: Option<RunId>,
+    /// How many at most.
+    pub limit: u32,
+}
+
+/// Which events to list, newest first.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct EventQuery {
+    /// Only of this connection.
+    pub connection: Option<String>,
+    /// Only of this type.
+    pub kind: Option<String>,
+    /// Only admitted before this event, for the next page.
+    pub before: Option<EventId>,
+    /// How many at most.
+    pub limit: u32,
+}
+
+/// What a person asks of a parked run.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Decision {
+    /// The run.
+    pub run: RunId,
+    /// The step in doubt, or none for a run parked without one (diverged): then only its end can be asked.
+    pub path: Option<StepPath>,
+    /// What.
+    pub resolution: Resolution,
+    /// Who.
+    pub actor: String,
+    /// Why.
+    pub reason: String,
+    /// When.
+    pub at: Instant,
+}
+
+/// The answer of a store method.
+pub type Answer<'a, T> = BoxFuture<'a, Result<T, StoreError>>;
+
+/// Where everything durable lives. Every method is one transaction.
+pub trait Store: Send + Sync + 'static {
+    // --- what triggers write -----------------------------------------------------------------
+
+    /// Takes an event and makes the runs it starts. The event is unique by (connection, provider id), a run
+    /// by (workflow, cause). Wakes waiting runs whose filter may accept the event.
+    fn admit(&self, event: Event, runs: Vec<NewRun>) -> Answer<'_, Admitted>;
+
+    /// Makes a run without an event. `None`: a run for the same cause exists already.
+    fn create_run(&self, run: NewRun) -> Answer<'_, Option<RunId>>;
+
+    /// Keeps a version, so that runs can be pinned to it. Keeping it twice is no error.
+    fn save_version(&self, version: Version) -> Answer<'_, ()>;
+
+    /// The newest slot of a schedule that made a run of this workflow, if any did.
+    fn last_slot<'a>(&'a self, workflow: &'a str, schedule: &'a str, timezone: &'a str) -> Answer<'a, Option<Instant>>;
+
+    // --- what the engine writes --------------------------------------------------------------
+
+    /// Takes up to `limit` queued runs, oldest first, under a lease until `lease_until`. Increments `turns`.
+    fn claim(&self, worker: WorkerId, now: Instant, lease_until: Instant, limit: u32) -> Answer<'_, Vec<Claim>>;
+
+    /// Extends the lease of every run this worker drives.
+    fn renew(&self, worker: WorkerId, lease_until: Instant) -> Answer<'_, ()>;
+
+    /// Writes what a turn did, under its lease.
+    fn append<'a>(&'a self, lease: &'a Lease, append: Append, now: Instant) -> Answer<'a, ()>;
+
+    /// Queues waiting runs whose time has come and running ones whose lease is over. Says how many, and
+    /// when the next waiting run is due.
+    fn wake_due(&self, now: Instant) -> Answer<'_, (u64, Option<Instant>)>;
+
+    /// Queues every run that is `running`: only at start of a process that owns the store alone.
+    fn reclaim_all(&self, now: Instant) -> Answer<'_, u64>;
+
+    // --- what people write -------------------------------------------------------------------
+
+    /// Records a decision on a parked run and queues it (or ends it, when no step is named).
+    fn resolve(&self, decision: Decision) -> Answer<'_, ()>;
+
+    /// Ends a run, or asks a running one to end after its present step. Says the state it left it in.
+    fn cancel<'a>(&'a self, run: RunId, actor: &'a str, reason: &'a str, now: Instant) -> Answer<'a, RunState>;
+
+    // --- what everybody reads ----------------------------------------------------------------
+
+    /// A run.
+    fn run(&self, id: RunId) -> Answer<'_, Option<Run>>;
+
+    /// The journal of a run, in order.
+    fn journal(&self, run: RunId) -> Answer<'_, Vec<Record>>;
+
+    /// Runs, newest first.
+    fn runs(&self, query: RunQuery) -> Answer<'_, Vec<Run>>;
+
+    /// A version by its digest.
+    fn version(&self, digest: Digest) -> Answer<'_, Option<Version>>;
+
+    /// An event.
+    fn event(&self, id: EventId) -> Answer<'_, Option<Event>>;
+
+    /// Events, newest first.
+    fn events(&self, query: EventQuery) -> Answer<'_, Vec<Event>>;
+
+    /// The first admitted event the filter accepts, if there is one, and the mark up to which was looked.
+    fn find_event(&self, filter: EventFilter) -> Answer<'_, (Option<Event>, EventMark)>;
+
+    /// A value a script kept.
+    fn state<'a>(&'a self, workflow: &'a str, key: &'a str) -> Answer<'a, Option<Value>>;
+
+    /// How many runs stand in each state.
+    fn counts(&self) -> Answer<'_, Vec<(RunState, u64)>>;
+
+    /// 32 random bytes made when the store was, from which idempotency keys are derived.
+    fn installation_secret(&self) -> Answer<'_, [u8; 32]>;
+
+    // --- the end -----------------------------------------------------------------------------
+
+    /// Ends the writer after all that was asked of it, and gives the store free.
+    fn close(&self) -> Answer<'_, ()>;
+}

@@ -1,0 +1,15 @@
+//! The one integration binary. Each module tests one boundary of the product.
+
+mod catalog;
+mod cli;
+mod connectors;
+mod crash;
+mod model;
+mod rhai_contract;
+mod scripts;
+mod simulator;
+mod store;
+mod support;
+mod tidy;
+mod webhooks;
+mod workflows;
