@@ -5,6 +5,7 @@
 
 pub mod clock;
 pub mod ids;
+pub mod key;
 pub mod limits;
 pub mod memory;
 pub mod money;

@@ -3,8 +3,8 @@
 //! ```text
 //!   local step, read    (nothing) ──Done──> done          Retry* before it, for a read that did not get through
 //!   effect              (nothing) ──Intent─> sent ──Outcome──> done
-//!                                             │ ^ └─Retry─┐
-//!                                             │ └─────────┘  same key, after a durable pause
+//!                                             │ ^ └─Retry──> paused
+//!                                             │ └──Sending──────┘    same bytes, same key
 //!                                             └─InDoubt──> doubt ──Resolved──> done | sent | cleared ──Intent──> sent
 //!   wait                (nothing) ─Waiting─> waiting ──Outcome──> done
 //! ```
@@ -259,6 +259,11 @@ pub enum Entry {
         /// When and why.
         retry: Retry,
     },
+    /// The stored request of a paused effect goes out again: durable before it does.
+    Sending {
+        /// Where.
+        path: StepPath,
+    },
     /// A wait began, or was looked at again.
     Waiting {
         /// Where.
@@ -304,6 +309,7 @@ impl Entry {
             Self::Done { path, .. }
             | Self::Intent { path, .. }
             | Self::Retry { path, .. }
+            | Self::Sending { path }
             | Self::Waiting { path, .. }
             | Self::Outcome { path, .. }
             | Self::InDoubt { path, .. }
@@ -319,7 +325,7 @@ impl Entry {
             | Self::Retry { step, .. }
             | Self::Waiting { step, .. }
             | Self::InDoubt { step, .. } => Some(step),
-            Self::Outcome { .. } | Self::Resolved { .. } => None,
+            Self::Sending { .. } | Self::Outcome { .. } | Self::Resolved { .. } => None,
         }
     }
 
@@ -329,6 +335,7 @@ impl Entry {
             Self::Done { .. } => "done",
             Self::Intent { .. } => "intent",
             Self::Retry { .. } => "retry",
+            Self::Sending { .. } => "sending",
             Self::Waiting { .. } => "waiting",
             Self::Outcome { .. } => "outcome",
             Self::InDoubt { .. } => "in_doubt",
@@ -364,10 +371,12 @@ pub enum Phase {
         intent: Box<Intent>,
         /// Attempts that failed since the intent, or since a person said to try again.
         attempts: u32,
-        /// When to try again, if an attempt failed.
+        /// When to try again. None: the request is on its way, or was when the process ended.
         next_at: Option<Instant>,
-        /// Whether any attempt so far may have had its effect.
+        /// Whether an attempt that was heard of may have had its effect.
         unknown: bool,
+        /// When it last went out.
+        sent_at: Instant,
     },
     /// A wait.
     Waiting(Wait),
@@ -467,8 +476,8 @@ impl Journal {
         }
         let started_at = known.as_ref().map_or(at, |known| known.started_at);
         let (step, phase) = match known {
-            None => begin(entry),
-            Some(known) => proceed(known, entry),
+            None => begin(entry, at),
+            Some(known) => proceed(known, entry, at),
         }
         .map_err(illegal)?;
         self.steps.insert(
@@ -518,10 +527,10 @@ impl Journal {
 }
 
 /// The first entry of a step.
-fn begin(entry: Entry) -> Result<(Step, Phase), &'static str> {
+fn begin(entry: Entry, at: Instant) -> Result<(Step, Phase), &'static str> {
     match entry {
         Entry::Done { step, outcome, .. } => Ok((step, Phase::Done(outcome))),
-        Entry::Intent { step, intent, .. } if intent.epoch == 0 => Ok((step, sent(intent))),
+        Entry::Intent { step, intent, .. } if intent.epoch == 0 => Ok((step, sent(intent, at))),
         Entry::Intent { .. } => Err("a first intent is of epoch 0"),
         Entry::Retry { step, retry, .. } => Ok((
             step,
@@ -532,12 +541,12 @@ fn begin(entry: Entry) -> Result<(Step, Phase), &'static str> {
         )),
         Entry::Waiting { step, wait, .. } => Ok((step, Phase::Waiting(wait))),
         Entry::InDoubt { step, doubt, .. } => Ok((step, Phase::Doubt { intent: None, doubt })),
-        Entry::Outcome { .. } | Entry::Resolved { .. } => Err("the step was never begun"),
+        Entry::Sending { .. } | Entry::Outcome { .. } | Entry::Resolved { .. } => Err("the step was never begun"),
     }
 }
 
 /// Every later one.
-fn proceed(known: StepRecord, entry: Entry) -> Result<(Step, Phase), &'static str> {
+fn proceed(known: StepRecord, entry: Entry, at: Instant) -> Result<(Step, Phase), &'static str> {
     let StepRecord { step, phase, .. } = known;
     let phase = match (phase, entry) {
         (Phase::Done(_), _) => return Err("the step has ended"),
@@ -556,18 +565,37 @@ fn proceed(known: StepRecord, entry: Entry) -> Result<(Step, Phase), &'static st
                 intent,
                 attempts,
                 unknown,
+                sent_at,
                 ..
             },
             Entry::Retry { retry, .. },
         ) => {
             following(attempts, retry.attempt)?;
+            let unknown = unknown || retry.unknown;
             Phase::Sent {
                 intent,
                 attempts: retry.attempt,
                 next_at: Some(retry.at),
-                unknown: unknown || retry.unknown,
+                unknown,
+                sent_at,
             }
         }
+        (
+            Phase::Sent {
+                intent,
+                attempts,
+                next_at: Some(_),
+                unknown,
+                ..
+            },
+            Entry::Sending { .. },
+        ) => Phase::Sent {
+            intent,
+            attempts,
+            next_at: None,
+            unknown,
+            sent_at: at,
+        },
         (Phase::Sent { intent, .. }, Entry::InDoubt { doubt, .. }) => Phase::Doubt {
             intent: Some(intent),
             doubt,
@@ -579,25 +607,26 @@ fn proceed(known: StepRecord, entry: Entry) -> Result<(Step, Phase), &'static st
             Phase::Waiting(wait)
         }
         (Phase::Doubt { intent, doubt }, Entry::Resolved { resolution, reason, .. }) => {
-            resolve(intent, &doubt, resolution, &reason)?
+            resolve(intent, &doubt, resolution, &reason, at)?
         }
         (Phase::Cleared { epoch }, Entry::Intent { intent, .. }) => {
             if intent.epoch != epoch {
                 return Err("the new intent is not of the epoch that was cleared");
             }
-            sent(intent)
+            sent(intent, at)
         }
         _ => return Err("the step does not stand where this could follow"),
     };
     Ok((step, phase))
 }
 
-fn sent(intent: Box<Intent>) -> Phase {
+fn sent(intent: Box<Intent>, at: Instant) -> Phase {
     Phase::Sent {
         intent,
         attempts: 0,
         next_at: None,
         unknown: false,
+        sent_at: at,
     }
 }
 
@@ -614,6 +643,7 @@ fn resolve(
     doubt: &Doubt,
     resolution: Resolution,
     reason: &str,
+    at: Instant,
 ) -> Result<Phase, &'static str> {
     match (resolution, intent) {
         (Resolution::Adopt { resource }, _) => {
@@ -631,8 +661,9 @@ fn resolve(
         (Resolution::Retry, Some(intent)) => Ok(Phase::Sent {
             intent,
             attempts: 0,
-            next_at: None,
+            next_at: Some(at),
             unknown: true,
+            sent_at: at,
         }),
         (Resolution::Resend, Some(intent)) => Ok(Phase::Cleared {
             epoch: intent.epoch + 1,

@@ -158,6 +158,9 @@ pub struct Decision {
     pub at: Instant,
 }
 
+/// The end of a write that was queued when its method was called: await it to know that it is durable.
+pub type Written = BoxFuture<'static, Result<(), StoreError>>;
+
 /// The answer of a store method.
 pub type Answer<'a, T> = BoxFuture<'a, Result<T, StoreError>>;
 
@@ -186,8 +189,9 @@ pub trait Store: Send + Sync + 'static {
     /// Extends the lease of every run this worker drives.
     fn renew(&self, worker: WorkerId, lease_until: Instant) -> Answer<'_, ()>;
 
-    /// Writes what a turn did, under its lease.
-    fn append<'a>(&'a self, lease: &'a Lease, append: Append, now: Instant) -> Answer<'a, ()>;
+    /// Writes what a turn did, under its lease. The write is queued by the call itself, behind all that was
+    /// queued before; the answer only waits until it is durable.
+    fn append(&self, lease: &Lease, append: Append, now: Instant) -> Written;
 
     /// Queues waiting runs whose time has come and running ones whose lease is over. Says how many, and
     /// when the next waiting run is due.

@@ -1,0 +1,434 @@
+//! Settings: `bursar.toml`, the environment, and what the command line overrides.
+//!
+//! Precedence: command line over `BURSAR_*` variables over the file over the defaults written here. This is
+//! the only file that reads the environment, and the only one that reads a secret; secrets go straight into a
+//! type that cannot be printed. Unknown keys are refused with a suggestion. No domain rule lives here.
+
+use std::collections::BTreeMap;
+use std::fs;
+use std::net::SocketAddr;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::time::Duration;
+
+use serde::Deserialize;
+use toml::Spanned;
+use toml::de::{DeTable, DeValue, ValueDeserializer};
+
+use crate::base::limits::LEASE_DURATION;
+use crate::base::secret::Secret;
+use crate::base::suggest::nearest;
+use crate::connector::connection::{Connection, check_base_url};
+use crate::connector::registry::Registry;
+use crate::engine::backoff::Backoff;
+use crate::engine::services::EngineSettings;
+use crate::model::diagnostic::{Diagnostic, Span};
+
+/// Every variable that is read, with what it overrides.
+pub const VARIABLES: &[(&str, &str)] = &[
+    ("BURSAR_CONFIG", "path of the settings file; ./bursar.toml if not set"),
+    ("BURSAR_STATE", "folder of the store: `state` in [daemon]"),
+    ("BURSAR_LISTEN", "address of the webhook door: `listen` in [daemon]"),
+    ("BURSAR_LOG", "what is logged, such as info or bursar=debug: `log` in [daemon]"),
+    ("BURSAR_LOG_FORMAT", "human or json: `log_format` in [daemon]"),
+];
+
+/// What the command line gave; it outranks everything.
+#[derive(Debug, Clone, Default)]
+pub struct Overrides {
+    /// The settings file.
+    pub config: Option<PathBuf>,
+    /// The folder of the store.
+    pub state: Option<PathBuf>,
+    /// The address of the webhook door.
+    pub listen: Option<String>,
+}
+
+/// How log lines look.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum LogFormat {
+    /// For people.
+    #[default]
+    Human,
+    /// One JSON object a line.
+    Json,
+}
+
+/// Everything that can be set, checked.
+#[derive(Debug, Clone)]
+pub struct Settings {
+    /// The settings file that was read, if one was.
+    pub file: Option<PathBuf>,
+    /// Folder of the store, its lock and the control socket.
+    pub state: PathBuf,
+    /// Folder of the manifests.
+    pub workflows: PathBuf,
+    /// Folder of the scripts.
+    pub scripts: PathBuf,
+    /// Where webhooks arrive.
+    pub listen: SocketAddr,
+    /// What is logged.
+    pub log: String,
+    /// How.
+    pub log_format: LogFormat,
+    /// How the engine behaves.
+    pub engine: EngineSettings,
+    /// Whether commits wait for the disk. Only a benchmark turns it off.
+    pub durable: bool,
+    /// Connections by name.
+    pub connections: BTreeMap<String, Arc<Connection>>,
+    /// What is wrong with secrets and tables, but stops only those who need them.
+    pub warnings: Vec<Diagnostic>,
+}
+
+/// Why there are no settings.
+#[derive(Debug, Clone, thiserror::Error)]
+pub enum SettingsError {
+    /// The file that was named is not there.
+    #[error("there is no settings file {}", .0.display())]
+    Missing(PathBuf),
+    /// It cannot be read.
+    #[error("{} cannot be read: {reason}", file.display())]
+    Unreadable {
+        /// The file.
+        file: PathBuf,
+        /// What the operating system says.
+        reason: String,
+    },
+    /// It is wrong in these places.
+    #[error("the settings are wrong in {} places", .0.len())]
+    Wrong(Vec<Diagnostic>),
+}
+
+#[derive(Deserialize, Default)]
+#[serde(deny_unknown_fields, default)]
+struct RawDaemon {
+    state: Option<PathBuf>,
+    workflows: Option<PathBuf>,
+    scripts: Option<PathBuf>,
+    connectors: Option<PathBuf>,
+    listen: Option<String>,
+    log: Option<String>,
+    log_format: Option<LogFormat>,
+    runs_max: Option<u16>,
+    retry_base_ms: Option<u32>,
+    retry_ceiling_secs: Option<u32>,
+    attempts_max: Option<u32>,
+    poll_first_secs: Option<u32>,
+    poll_ceiling_secs: Option<u32>,
+    durability: Option<Durability>,
+}
+
+#[derive(Deserialize, Clone, Copy, PartialEq, Eq)]
+#[serde(rename_all = "lowercase")]
+enum Durability {
+    Full,
+    Normal,
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct RawConnection {
+    connector: String,
+    environment: Option<String>,
+    base_url: Option<String>,
+    api_key: Option<SecretRef>,
+    #[serde(default)]
+    webhook_secrets: Vec<SecretRef>,
+    key_window_secs: Option<u64>,
+}
+
+/// Where a secret stands. Never the secret itself: settings files end up in version control.
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields, rename_all = "lowercase")]
+enum SecretRef {
+    File(PathBuf),
+    Env(String),
+}
+
+/// Reads the settings.
+///
+/// # Errors
+/// [`SettingsError`], with everything that is wrong at once.
+pub fn load(overrides: &Overrides) -> Result<Settings, SettingsError> {
+    load_from(overrides, &|name| variable(name))
+}
+
+#[expect(clippy::disallowed_methods, reason = "this file is the one reader of the environment")]
+fn variable(name: &str) -> Option<String> {
+    std::env::var(name).ok().filter(|value| !value.is_empty())
+}
+
+/// The same with another environment, for tests.
+///
+/// # Errors
+/// As [`load`].
+pub fn load_from(overrides: &Overrides, env: &dyn Fn(&str) -> Option<String>) -> Result<Settings, SettingsError> {
+    let named = overrides.config.clone().or_else(|| env("BURSAR_CONFIG").map(PathBuf::from));
+    let path = named.clone().unwrap_or_else(|| PathBuf::from("bursar.toml"));
+    let text = match fs::read_to_string(&path) {
+        Ok(text) => Some(text),
+        Err(error) if error.kind() == std::io::ErrorKind::NotFound && named.is_none() => None,
+        Err(error) if error.kind() == std::io::ErrorKind::NotFound => return Err(SettingsError::Missing(path)),
+        Err(error) => return Err(SettingsError::Unreadable { file: path, reason: error.to_string() }),
+    };
+    let base = path.parent().map(Path::to_path_buf).unwrap_or_default();
+    let file = text.as_ref().map(|_| path.clone());
+    let text = text.unwrap_or_default();
+    let mut reader = Reader { file: path.display().to_string(), text: &text, found: Vec::new() };
+    let settings = reader.settings(&base, file, overrides, env);
+    match settings {
+        Some(settings) if reader.found.is_empty() => Ok(settings),
+        _ => Err(SettingsError::Wrong(reader.found)),
+    }
+}
+
+struct Reader<'a> {
+    file: String,
+    text: &'a str,
+    found: Vec<Diagnostic>,
+}
+
+impl<'a> Reader<'a> {
+    fn settings(
+        &mut self,
+        base: &Path,
+        file: Option<PathBuf>,
+        overrides: &Overrides,
+        env: &dyn Fn(&str) -> Option<String>,
+    ) -> Option<Settings> {
+        let (document, wrong) = DeTable::parse_recoverable(self.text);
+        if !wrong.is_empty() {
+            self.found.extend(wrong.iter().map(|error| self.of_toml(error)));
+            return None;
+        }
+        let root = document.into_inner();
+        for key in root.keys().filter(|key| !matches!(key.get_ref().as_ref(), "daemon" | "connection")) {
+            let message = format!("unknown section `{}`", key.get_ref());
+            let help = nearest(key.get_ref(), ["daemon", "connection"])
+                .map_or_else(|| "the sections are [daemon] and [connection.NAME]".to_owned(), |near| format!("did you mean `{near}`?"));
+            self.error(&key.span(), message, Some(help));
+        }
+        let daemon = match root.get("daemon") {
+            Some(value) => self.value::<RawDaemon>(value.clone())?,
+            None => RawDaemon::default(),
+        };
+        let under = |path: &Path| if path.is_absolute() { path.to_path_buf() } else { base.join(path) };
+        let connectors = under(daemon.connectors.as_deref().unwrap_or(Path::new("connectors")));
+        let (registry, warnings) = Registry::with_local(&connectors);
+        let connections = self.connections(&root, &registry, &under, env);
+        let listen = overrides.listen.clone().or_else(|| env("BURSAR_LISTEN")).or_else(|| daemon.listen.clone());
+        let listen = listen.unwrap_or_else(|| "127.0.0.1:8080".to_owned());
+        let Ok(listen) = listen.parse::<SocketAddr>() else {
+            let span = section_key(&root, "daemon", "listen");
+            let message = format!("`{listen}` is not an address to listen on");
+            self.error(&span.unwrap_or_default(), message, Some("write an IP address and a port, such as 127.0.0.1:8080".to_owned()));
+            return None;
+        };
+        let log_format = match env("BURSAR_LOG_FORMAT").as_deref() {
+            None => daemon.log_format.unwrap_or_default(),
+            Some("human") => LogFormat::Human,
+            Some("json") => LogFormat::Json,
+            Some(other) => {
+                self.found.push(Diagnostic::error("settings", "BURSAR_LOG_FORMAT", format!("`{other}` is not a log format")).help("one of: human, json"));
+                return None;
+            }
+        };
+        let state = overrides.state.clone().or_else(|| env("BURSAR_STATE").map(PathBuf::from));
+        Some(Settings {
+            file,
+            state: state.unwrap_or_else(|| under(daemon.state.as_deref().unwrap_or(Path::new("state")))),
+            workflows: under(daemon.workflows.as_deref().unwrap_or(Path::new("workflows"))),
+            scripts: under(daemon.scripts.as_deref().unwrap_or(Path::new("scripts"))),
+            listen,
+            log: env("BURSAR_LOG").or(daemon.log.clone()).unwrap_or_else(|| "info".to_owned()),
+            log_format,
+            engine: engine(&daemon),
+            durable: daemon.durability != Some(Durability::Normal),
+            connections,
+            warnings,
+        })
+    }
+
+    fn connections(
+        &mut self,
+        root: &DeTable<'a>,
+        registry: &Registry,
+        under: &dyn Fn(&Path) -> PathBuf,
+        env: &dyn Fn(&str) -> Option<String>,
+    ) -> BTreeMap<String, Arc<Connection>> {
+        let mut connections = BTreeMap::new();
+        let Some(section) = root.get("connection") else { return connections };
+        let DeValue::Table(sections) = section.get_ref() else {
+            self.error(&section.span(), "`connection` is not a section".to_owned(), Some("write [connection.NAME]".to_owned()));
+            return connections;
+        };
+        for (name, value) in sections {
+            let span = name.span();
+            let name = name.get_ref().to_string();
+            if !is_script_name(&name) {
+                let help = "use a lower-case letter, then letters, digits and underscores: scripts write it as NAME::payout".to_owned();
+                self.error(&span, format!("`{name}` cannot be the name of a connection"), Some(help));
+                continue;
+            }
+            let Some(raw) = self.value::<RawConnection>(value.clone()) else { continue };
+            if let Some(connection) = self.connection(&name, &span, raw, registry, under, env) {
+                connections.insert(name, Arc::new(connection));
+            }
+        }
+        connections
+    }
+
+    fn connection(
+        &mut self,
+        name: &str,
+        span: &std::ops::Range<usize>,
+        raw: RawConnection,
+        registry: &Registry,
+        under: &dyn Fn(&Path) -> PathBuf,
+        env: &dyn Fn(&str) -> Option<String>,
+    ) -> Option<Connection> {
+        let Some(connector) = registry.get(&raw.connector) else {
+            let known: Vec<&str> = registry.names().collect();
+            let help = nearest(&raw.connector, known.iter().copied())
+                .map_or_else(|| format!("one of: {}", known.join(", ")), |near| format!("did you mean `{near}`?"));
+            self.error(span, format!("connection `{name}`: there is no connector `{}`", raw.connector), Some(help));
+            return None;
+        };
+        let base_url = match (&raw.base_url, &raw.environment) {
+            (Some(url), _) => url.trim_end_matches('/').to_owned(),
+            (None, Some(environment)) => match connector.base_url.get(environment) {
+                Some(url) => url.clone(),
+                None => {
+                    let known: Vec<&str> = connector.base_url.keys().map(String::as_str).collect();
+                    self.error(span, format!("connection `{name}`: {} has no environment `{environment}`", connector.title), Some(format!("one of: {}", known.join(", "))));
+                    return None;
+                }
+            },
+            (None, None) => {
+                self.error(span, format!("connection `{name}` says neither `environment` nor `base_url`"), Some("write environment = \"sandbox\" to begin with; \"live\" moves real money".to_owned()));
+                return None;
+            }
+        };
+        if let Err(error) = check_base_url(&base_url) {
+            self.error(span, format!("connection `{name}`: {error}"), None);
+            return None;
+        }
+        let credential = match raw.api_key {
+            Some(reference) => Some(self.secret(name, "api_key", span, &reference, under, env)?),
+            None => None,
+        };
+        let mut webhook_secrets = Vec::new();
+        for reference in &raw.webhook_secrets {
+            webhook_secrets.push(self.secret(name, "webhook_secrets", span, reference, under, env)?);
+        }
+        Some(Connection {
+            name: name.to_owned(),
+            connector: connector.clone(),
+            base_url,
+            credential,
+            webhook_secrets,
+            key_window_secs: raw.key_window_secs,
+        })
+    }
+
+    fn secret(
+        &mut self,
+        connection: &str,
+        key: &str,
+        span: &std::ops::Range<usize>,
+        reference: &SecretRef,
+        under: &dyn Fn(&Path) -> PathBuf,
+        env: &dyn Fn(&str) -> Option<String>,
+    ) -> Option<Secret> {
+        let (text, place) = match reference {
+            SecretRef::Env(variable) => (env(variable).ok_or("it is not set".to_owned()), format!("the variable {variable}")),
+            SecretRef::File(path) => {
+                let path = under(path);
+                (secret_file(&path), format!("the file {}", path.display()))
+            }
+        };
+        match text.map(|text| text.trim().to_owned()) {
+            Ok(text) if !text.is_empty() => Some(Secret::new(text)),
+            Ok(_) => {
+                self.error(span, format!("connection `{connection}`: `{key}` names {place}, which is empty"), None);
+                None
+            }
+            Err(reason) => {
+                self.error(span, format!("connection `{connection}`: `{key}` names {place}: {reason}"), None);
+                None
+            }
+        }
+    }
+
+    fn error(&mut self, range: &std::ops::Range<usize>, message: String, help: Option<String>) {
+        let mut finding = Diagnostic::error("settings", &self.file, message).at(Span::of_bytes(self.text, range));
+        finding.help = help;
+        self.found.push(finding);
+    }
+
+    fn of_toml(&self, error: &toml::de::Error) -> Diagnostic {
+        let message = error.message();
+        let mut finding = Diagnostic::error("settings", &self.file, message);
+        finding.span = error.span().map(|range| Span::of_bytes(self.text, &range));
+        // serde writes: unknown field `x`, expected one of `a`, `b`
+        let words: Vec<&str> = message.split('`').skip(1).step_by(2).collect();
+        if let (true, [word, known @ ..]) = (message.starts_with("unknown "), words.as_slice()) {
+            finding.help = nearest(word, known.iter().copied()).map(|near| format!("did you mean `{near}`?"));
+        }
+        finding
+    }
+
+    fn value<T: serde::de::DeserializeOwned>(&mut self, value: Spanned<DeValue<'a>>) -> Option<T> {
+        match T::deserialize(ValueDeserializer::from(value)) {
+            Ok(value) => Some(value),
+            Err(error) => {
+                let finding = self.of_toml(&error);
+                self.found.push(finding);
+                None
+            }
+        }
+    }
+}
+
+fn section_key(root: &DeTable<'_>, section: &str, key: &str) -> Option<std::ops::Range<usize>> {
+    root.get(section)?.get_ref().as_table()?.get(key).map(Spanned::span)
+}
+
+/// Names that scripts can write before `::`.
+fn is_script_name(name: &str) -> bool {
+    let mut letters = name.chars();
+    letters.next().is_some_and(|first| first.is_ascii_lowercase())
+        && letters.all(|letter| letter.is_ascii_lowercase() || letter.is_ascii_digit() || letter == '_')
+        && !matches!(name, "log" | "state" | "event" | "params" | "run")
+}
+
+/// A secret's file: only its owner may read it.
+fn secret_file(path: &Path) -> Result<String, String> {
+    let text = fs::read_to_string(path).map_err(|error| error.to_string())?;
+    #[cfg(unix)]
+    {
+        use std::os::unix::fs::PermissionsExt as _;
+        let mode = fs::metadata(path).map_err(|error| error.to_string())?.permissions().mode();
+        if mode & 0o077 != 0 {
+            return Err(format!("others may read it: run `chmod 600 {}`", path.display()));
+        }
+    }
+    Ok(text)
+}
+
+fn engine(daemon: &RawDaemon) -> EngineSettings {
+    let seconds = |given: Option<u32>, default: u32| Duration::from_secs(u64::from(given.unwrap_or(default)));
+    EngineSettings {
+        runs_max: usize::from(daemon.runs_max.unwrap_or(64)).max(1),
+        backoff: Backoff {
+            base: Duration::from_millis(u64::from(daemon.retry_base_ms.unwrap_or(500))),
+            ceiling: seconds(daemon.retry_ceiling_secs, 60),
+            attempts_max: daemon.attempts_max.unwrap_or(crate::base::limits::STEP_ATTEMPTS_MAX).max(1),
+        },
+        poll_first: seconds(daemon.poll_first_secs, 30),
+        poll_ceiling: seconds(daemon.poll_ceiling_secs, 900),
+        lease: LEASE_DURATION,
+    }
+}

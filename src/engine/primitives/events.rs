@@ -1,0 +1,142 @@
+//! Primitives that wait for the outside: a resource that settles, an event.
+
+use std::sync::Arc;
+
+use super::args::{Args, duration, invalid};
+use super::convert::decimal_at;
+use super::positions::mapping;
+use super::{Body, Kind, Module, Primitive, calls};
+use crate::base::money::{Currency, Money};
+use crate::connector::connection::Connection;
+use crate::connector::request::arguments;
+use crate::connector::table::WebhookTable;
+use crate::engine::turn::Turn;
+use crate::model::event::{EventFilter, Matching};
+use crate::model::value::{Map, Value};
+use crate::script::Thrown;
+
+/// The primitives of this file.
+pub(super) const ALL: &[Primitive] = &[
+    Primitive {
+        module: Module::Connection,
+        name: "settled",
+        kind: Kind::Wait,
+        params: &[
+            ("resource", "a payout, conversion or return, as the call that made it returned it"),
+            ("timeout?", "\"2h\", days(3); 7 days if not given"),
+        ],
+        result: "the resource as it is then; for a conversion also `sold`, `bought`, `rate`",
+        doc: "Waits until a resource has succeeded or failed: by webhook, or by looking if none comes. Past the time-out \
+              a failure `timeout`. The run waits without a thread.",
+        example: "let done = bank::settled(bank::return_deposit(\"dep_1\"), \"3d\");",
+        needs: &["resource"],
+        body: Body::Connection(settled),
+    },
+    Primitive {
+        module: Module::Connection,
+        name: "wait_event",
+        kind: Kind::Wait,
+        params: &[
+            ("#type", "the event's type, or a list of types"),
+            ("subject?", "the id of the resource it has to be about"),
+            (
+                "matching?",
+                "map of JSON pointers and the values they must have, such as #{ \"/payload/currency\": \"EUR\" }",
+            ),
+            ("since?", "events received before this do not count; the start of the run if not given"),
+            ("timeout?", "\"2h\", days(3); 7 days if not given"),
+        ],
+        result: "the event: `id`, `type`, `payload`",
+        doc: "Waits for an event of the connection. One that arrived since the run began is found, also if it came before the wait.",
+        example: "let event = bank::wait_event(#{ type: \"payout.paid\", subject: \"po_1\", timeout: \"2h\" });",
+        needs: &["webhook"],
+        body: Body::Connection(wait_event),
+    },
+];
+
+const SEVEN_DAYS: chrono::TimeDelta = chrono::TimeDelta::days(7);
+
+fn settled(turn: &Turn, connection: &Arc<Connection>, args: &[Value]) -> Result<Value, Thrown> {
+    let resource = args.first().unwrap_or(&Value::Null);
+    let timeout = match args.get(1) {
+        None | Some(Value::Null) => SEVEN_DAYS,
+        Some(value) => duration("settled", value)?,
+    };
+    let text = |key: &str| resource.get(key).and_then(Value::as_text);
+    let kind = text("resource").or_else(|| text("type"));
+    let (Some(kind), Some(id)) = (kind, text("id")) else {
+        return Err(invalid(format!(
+            "`settled` takes a payout, conversion or return as it was returned, not {}",
+            resource.kind()
+        )));
+    };
+    let Some(described) = connection.connector.resource(kind) else {
+        return Err(invalid(format!("connection `{}` knows no resource `{kind}` that settles", connection.name)));
+    };
+    let done = turn.settled(connection, kind, described, id, timeout)?;
+    let Value::Map(mut entries) = done else { return Ok(done) };
+    entries.insert("resource".to_owned(), Value::text(kind));
+    if kind == "conversion" {
+        entries.extend(achieved(turn, connection, &Value::Map(entries.clone()))?);
+    }
+    Ok(Value::Map(entries))
+}
+
+/// What a conversion really sold and bought, where the provider tells.
+fn achieved(turn: &Turn, connection: &Arc<Connection>, conversion: &Value) -> Result<Map, Thrown> {
+    let mut told: Map = ["sold", "bought", "rate"].map(|key| (key.to_owned(), Value::Null)).into();
+    let map = mapping(connection, "convert")?;
+    let Some(achieved) = &map.achieved else { return Ok(told) };
+    let Some(id) = conversion.pointer(&achieved.id).and_then(Value::as_text) else {
+        return Ok(told);
+    };
+    let endpoint = calls::find(connection, &achieved.endpoint)?;
+    let Some(param) = endpoint.path_param() else {
+        return Ok(told);
+    };
+    let quote = turn.call(connection, endpoint, &[(param.to_owned(), Value::text(id))].into())?;
+    let money = |amount: &str, currency: &str| -> Option<Value> {
+        let currency: Currency = quote.pointer(currency)?.as_text()?.parse().ok()?;
+        Some(Value::Money(Money::from_decimal(decimal_at(&quote, amount)?, currency).ok()?))
+    };
+    if let Some(sold) = money(&achieved.sold, &achieved.sold_currency) {
+        told.insert("sold".to_owned(), sold);
+    }
+    if let Some(bought) = money(&achieved.bought, &achieved.bought_currency) {
+        told.insert("bought".to_owned(), bought);
+    }
+    if let Some(rate) = decimal_at(&quote, &achieved.rate) {
+        told.insert("rate".to_owned(), Value::Decimal(rate));
+    }
+    Ok(told)
+}
+
+fn wait_event(turn: &Turn, connection: &Arc<Connection>, args: &[Value]) -> Result<Value, Thrown> {
+    let given = args.first().unwrap_or(&Value::Null);
+    let args = Args::new("wait_event", given, &["type", "subject", "matching", "since", "timeout"])?;
+    let types = match args.required("type")? {
+        Value::Text(kind) => vec![kind.clone()],
+        Value::List(kinds) => kinds.iter().filter_map(Value::as_text).map(str::to_owned).collect(),
+        other => {
+            return Err(invalid(format!(
+                "`type` of `wait_event` has to be text or a list of texts, not {}",
+                other.kind()
+            )));
+        }
+    };
+    let known = connection.connector.event_types();
+    if let Some(unknown) = types.iter().find(|kind| !known.is_empty() && !known.contains(kind)) {
+        return Err(fail(
+            "invalid_argument",
+            format!("connection `{}` has no event `{unknown}`; it has {}", connection.name, known.join(", ")),
+        ));
+    }
+    let matching = args.map("matching")?.map_or_else(Matching::default, |map| {
+        Matching(map.iter().map(|(pointer, value)| (pointer.clone(), value.to_plain())).collect())
+    });
+    let (subject, since) = (args.text("subject")?.map(str::to_owned), args.time("since")?);
+    let timeout = args.duration("timeout")?.unwrap_or(SEVEN_DAYS);
+    let name = connection.name.clone();
+    let filter = |started| EventFilter { connection: name, types, subject, matching, since: since.unwrap_or(started) };
+    turn.wait_event(filter, timeout, given)
+}

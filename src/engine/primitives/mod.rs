@@ -1,0 +1,176 @@
+//! What scripts can call: the one list of primitives, and the endpoints of each connection by name.
+//!
+//! An entry holds everything: name, arguments, result, an example that a test compiles, and the function.
+//! The reference page, the checker's knowledge and the script modules are made from it. This room must not
+//! know a provider: what a connection offers is read from its table.
+
+mod args;
+mod calls;
+mod convert;
+mod data;
+mod events;
+mod moves;
+mod positions;
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use super::turn::Turn;
+use crate::connector::connection::Connection;
+use crate::connector::table::Connector;
+use crate::model::value::Value;
+use crate::script::{Function, Thrown};
+
+/// Where a primitive is found in a script.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Module {
+    /// By its bare name.
+    Plain,
+    /// In `log`.
+    Log,
+    /// In `state`.
+    State,
+    /// In the module of each connection that offers it.
+    Connection,
+}
+
+/// What calling it means for the journal.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Kind {
+    /// Recorded once; may read or move money.
+    Step,
+    /// May end the turn until a time or an event.
+    Wait,
+}
+
+/// The function of a primitive.
+#[derive(Clone, Copy)]
+pub enum Body {
+    /// Needs no connection.
+    Plain(fn(&Turn, &[Value]) -> Result<Value, Thrown>),
+    /// Acts on the connection it is called through.
+    Connection(fn(&Turn, &Arc<Connection>, &[Value]) -> Result<Value, Thrown>),
+}
+
+/// One function offered to scripts.
+pub struct Primitive {
+    /// Where it is found.
+    pub module: Module,
+    /// Its name.
+    pub name: &'static str,
+    /// What calling it means for the journal.
+    pub kind: Kind,
+    /// Its arguments in order, or the keys of its one map when the first begins with `#`.
+    pub params: &'static [(&'static str, &'static str)],
+    /// What it returns.
+    pub result: &'static str,
+    /// One or two sentences.
+    pub doc: &'static str,
+    /// A line that compiles.
+    pub example: &'static str,
+    /// Entries a connector's table must have under `[primitive.…]`, or `resource` for any `[resource.…]`.
+    pub needs: &'static [&'static str],
+    /// What it does.
+    pub body: Body,
+}
+
+impl Primitive {
+    /// How many arguments it takes.
+    pub fn arity(&self) -> std::ops::RangeInclusive<usize> {
+        let optional = self.params.iter().filter(|(name, _)| name.ends_with('?')).count();
+        if self.takes_map() {
+            // `accounts()` is `accounts(#{})`.
+            let fewest = usize::from(self.params.iter().any(|(name, _)| !name.ends_with('?')));
+            return fewest..=1;
+        }
+        self.params.len() - optional..=self.params.len()
+    }
+
+    /// Whether it takes one map of named arguments.
+    pub fn takes_map(&self) -> bool {
+        self.params.first().is_some_and(|(name, _)| name.starts_with('#'))
+    }
+
+    /// Whether this connector has what it needs.
+    pub fn offered_by(&self, connector: &Connector) -> bool {
+        self.needs.iter().all(|need| match *need {
+            "resource" => connector.resources().next().is_some(),
+            "webhook" => connector.webhook().is_some(),
+            mapping => connector.primitive(mapping).is_some(),
+        })
+    }
+
+    /// The full name in a script; `connection` stands for any connection's own name.
+    pub fn path(&self) -> String {
+        match self.module {
+            Module::Plain => self.name.to_owned(),
+            Module::Log => format!("log::{}", self.name),
+            Module::State => format!("state::{}", self.name),
+            Module::Connection => format!("connection::{}", self.name),
+        }
+    }
+}
+
+/// Every primitive, in the order of the reference page.
+pub fn all() -> impl Iterator<Item = &'static Primitive> {
+    [positions::ALL, moves::ALL, convert::ALL, events::ALL, data::ALL].into_iter().flatten()
+}
+
+/// The functions for a script thread: the plain primitives, and a module for each connection with what it
+/// offers and every endpoint of its table. A primitive outranks an endpoint of the same name.
+pub fn functions(connections: &BTreeMap<String, Arc<Connection>>) -> Vec<Function<Turn>> {
+    let mut functions = Vec::new();
+    for primitive in all() {
+        let module = match primitive.module {
+            Module::Plain => None,
+            Module::Log => Some("log"),
+            Module::State => Some("state"),
+            Module::Connection => continue,
+        };
+        let Body::Plain(body) = primitive.body else { continue };
+        functions.push(Function {
+            module: module.map(str::to_owned),
+            name: primitive.name.to_owned(),
+            arity: primitive.arity(),
+            body: Arc::new(move |turn: &Arc<Turn>, _, args| body(turn, args)),
+        });
+    }
+    for connection in connections.values() {
+        functions.extend(of_connection(connection));
+    }
+    functions
+}
+
+fn of_connection(connection: &Arc<Connection>) -> Vec<Function<Turn>> {
+    let mut functions = Vec::new();
+    for primitive in offered(&connection.connector) {
+        let Body::Connection(body) = primitive.body else {
+            continue;
+        };
+        let connection = connection.clone();
+        functions.push(Function {
+            module: Some(connection.name.clone()),
+            name: primitive.name.to_owned(),
+            arity: primitive.arity(),
+            body: Arc::new(move |turn: &Arc<Turn>, _, args| body(turn, &connection, args)),
+        });
+    }
+    for endpoint in connection.connector.endpoints() {
+        if functions.iter().any(|function| function.name == endpoint.name) {
+            continue;
+        }
+        let (connection, name) = (connection.clone(), endpoint.name.clone());
+        functions.push(Function {
+            module: Some(connection.name.clone()),
+            name: name.clone(),
+            arity: calls::arity(endpoint),
+            body: Arc::new(move |turn: &Arc<Turn>, _, args| calls::endpoint(turn, &connection, &name, args)),
+        });
+    }
+    functions
+}
+
+/// The primitives a connector offers.
+pub fn offered(connector: &Connector) -> impl Iterator<Item = &'static Primitive> {
+    all().filter(|primitive| primitive.module == Module::Connection && primitive.offered_by(connector))
+}

@@ -1,0 +1,143 @@
+//! Primitives that read positions: accounts and balances.
+
+use std::sync::Arc;
+
+use super::args::{Args, invalid};
+use super::{Body, Kind, Module, Primitive, calls};
+use crate::base::money::{Currency, Money};
+use crate::connector::connection::Connection;
+use crate::connector::table::PrimitiveMap;
+use crate::engine::turn::{Turn, fail};
+use crate::model::value::{Map, Value};
+use crate::script::Thrown;
+
+/// The primitives of this file.
+pub(super) const ALL: &[Primitive] = &[
+    Primitive {
+        module: Module::Connection,
+        name: "accounts",
+        kind: Kind::Step,
+        params: &[
+            ("#currency?", "only accounts of this currency"),
+            ("status?", "only accounts in this status, such as \"active\""),
+            ("label?", "only the account with this label"),
+        ],
+        result: "list of accounts: `id`, `label`, `currency`, `status` and all the provider tells",
+        doc: "The accounts of the connection.",
+        example: "for account in bank::accounts(#{ currency: \"EUR\" }) { log::info(account.label); }",
+        needs: &["accounts"],
+        body: Body::Connection(|turn, connection, args| accounts(turn, connection, args).map(Value::List)),
+    },
+    Primitive {
+        module: Module::Connection,
+        name: "balance",
+        kind: Kind::Step,
+        params: &[("account", "the account's id")],
+        result: "money",
+        doc: "What is available on an account.",
+        example: "let available = bank::balance(\"acc_1\");",
+        needs: &["balance"],
+        body: Body::Connection(|turn, connection, args| {
+            let account = super::data::text(args, 0, "balance", "an account id")?;
+            balance(turn, connection, account).map(Value::Money)
+        }),
+    },
+    Primitive {
+        module: Module::Connection,
+        name: "balances",
+        kind: Kind::Step,
+        params: &[
+            ("#currency?", "only accounts of this currency"),
+            ("status?", "only accounts in this status"),
+            ("label?", "only the account with this label"),
+        ],
+        result: "list of maps: `account`, `label`, `balance`",
+        doc: "What is available on each account. Not one moment in time: the accounts are read one after the other.",
+        example: "for position in bank::balances() { log::info(`${position.label}: ${position.balance}`); }",
+        needs: &["accounts", "balance"],
+        body: Body::Connection(balances),
+    },
+];
+
+/// What a table says about a primitive that `needs` names.
+pub(super) fn mapping<'a>(connection: &'a Connection, name: &str) -> Result<&'a PrimitiveMap, Thrown> {
+    let missing = || fail("unsupported", format!("connection `{}` does not offer `{name}`", connection.name));
+    connection.connector.primitive(name).ok_or_else(missing)
+}
+
+/// A field of a resource, by the generic name the table maps.
+pub(super) fn field<'a>(map: &PrimitiveMap, generic: &str, resource: &'a Value) -> Option<&'a Value> {
+    resource.pointer(map.fields.get(generic)?)
+}
+
+fn accounts(turn: &Turn, connection: &Arc<Connection>, args: &[Value]) -> Result<Vec<Value>, Thrown> {
+    let none = Value::Map(Map::new());
+    let args = Args::new("accounts", args.first().unwrap_or(&none), &["currency", "status", "label"])?;
+    let map = mapping(connection, "accounts")?;
+    let endpoint = calls::find(connection, &map.endpoint)?;
+    let mut query = Map::new();
+    let mut wanted = Vec::new();
+    for generic in ["currency", "status", "label"] {
+        let Some(value) = args.text(generic)? else { continue };
+        wanted.push((generic, value));
+        // What the provider can filter, it filters; everything is compared here again.
+        if let Some(param) = endpoint.params.iter().find(|param| param.name == generic && param.accepts_text(value)) {
+            query.insert(param.name.clone(), Value::text(value));
+        }
+    }
+    let mut found = Vec::new();
+    for account in calls::list(turn, connection, endpoint, query)? {
+        let Value::Map(mut entries) = account.clone() else {
+            continue;
+        };
+        for generic in map.fields.keys() {
+            if let Some(value) = field(map, generic, &account) {
+                entries.insert(generic.clone(), value.clone());
+            }
+        }
+        let account = Value::Map(entries);
+        if wanted.iter().all(|(generic, value)| account.get(generic).and_then(Value::as_text) == Some(value)) {
+            found.push(account);
+        }
+    }
+    Ok(found)
+}
+
+/// What is available on an account.
+pub(super) fn balance(turn: &Turn, connection: &Arc<Connection>, account: &str) -> Result<Money, Thrown> {
+    let map = mapping(connection, "balance")?;
+    let endpoint = calls::find(connection, &map.endpoint)?;
+    let param = map.args.get("account").cloned().unwrap_or_else(|| "id".to_owned());
+    let answer = turn.call(connection, endpoint, &[(param, Value::text(account))].into())?;
+    money_at(map, &answer).ok_or_else(|| {
+        fail("unreadable_answer", format!("the balance of account {account} is not a readable amount: {answer}"))
+    })
+}
+
+/// An amount from a resource: decimal text or number in one field, the currency in another.
+pub(super) fn money_at(map: &PrimitiveMap, resource: &Value) -> Option<Money> {
+    let currency: Currency = field(map, "currency", resource)?.as_text()?.parse().ok()?;
+    match field(map, "amount", resource)? {
+        Value::Text(amount) => Money::parse(amount, currency).ok(),
+        number => Money::from_decimal(number.as_decimal()?, currency).ok(),
+    }
+}
+
+fn balances(turn: &Turn, connection: &Arc<Connection>, args: &[Value]) -> Result<Value, Thrown> {
+    let input = Value::List(args.to_vec()).to_typed();
+    let name = format!("{}.balances", connection.name);
+    turn.group(&name, &input, || {
+        let mut positions = Vec::new();
+        for account in accounts(turn, connection, args)? {
+            let id = account.get("id").and_then(Value::as_text);
+            let id = id.ok_or_else(|| invalid("an account without an id cannot have a balance"))?;
+            let available = balance(turn, connection, id)?;
+            positions.push(Value::map([
+                ("account", Value::text(id)),
+                ("label", account.get("label").cloned().unwrap_or_default()),
+                ("balance", Value::Money(available)),
+            ]));
+        }
+        Ok(Value::List(positions))
+    })
+}

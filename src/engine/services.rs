@@ -1,0 +1,110 @@
+//! What every turn of the process shares: the doors to the outside, and the settings.
+
+use std::collections::BTreeMap;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
+
+use super::backoff::Backoff;
+use crate::base::clock::{Clock, Instant};
+use crate::base::wake::Wake;
+use crate::connector::connection::Connection;
+use crate::connector::client::Client;
+use crate::store::Store;
+
+/// How the engine behaves.
+#[derive(Debug, Clone)]
+pub struct EngineSettings {
+    /// Runs driven at once; each takes a thread while it is driven, none while it waits.
+    pub runs_max: usize,
+    /// Pauses between attempts of one step.
+    pub backoff: Backoff,
+    /// When a wait for a resource first looks itself, in case no event comes.
+    pub poll_first: Duration,
+    /// The longest it lets pass between two looks.
+    pub poll_ceiling: Duration,
+    /// How long a lease holds without renewal.
+    pub lease: Duration,
+}
+
+/// What every turn shares.
+pub struct Services {
+    /// Where everything durable lives.
+    pub store: Arc<dyn Store>,
+    /// The time.
+    pub clock: Arc<dyn Clock>,
+    /// The way to the providers.
+    pub client: Client,
+    /// Connections by name.
+    pub connections: BTreeMap<String, Arc<Connection>>,
+    /// The runtime that script threads wait on.
+    pub runtime: tokio::runtime::Handle,
+    /// From which idempotency keys are derived.
+    pub installation_secret: [u8; 32],
+    /// Nudged when a run may be ready.
+    pub wake: Wake,
+    /// How to behave.
+    pub settings: EngineSettings,
+    stopping: AtomicBool,
+    due_hint: Mutex<Option<Instant>>,
+}
+
+/// The parts of [`Services`] that are given from outside.
+pub struct Parts {
+    /// See [`Services::store`].
+    pub store: Arc<dyn Store>,
+    /// See [`Services::clock`].
+    pub clock: Arc<dyn Clock>,
+    /// See [`Services::client`].
+    pub client: Client,
+    /// See [`Services::connections`].
+    pub connections: BTreeMap<String, Arc<Connection>>,
+    /// See [`Services::wake`].
+    pub wake: Wake,
+    /// See [`Services::settings`].
+    pub settings: EngineSettings,
+}
+
+impl Services {
+    /// Reads the installation secret and puts the parts together. Called on the runtime that will serve them.
+    ///
+    /// # Errors
+    /// What the store answers.
+    pub async fn new(parts: Parts) -> Result<Self, crate::store::StoreError> {
+        let installation_secret = parts.store.installation_secret().await?;
+        Ok(Self {
+            store: parts.store,
+            clock: parts.clock,
+            client: parts.client,
+            connections: parts.connections,
+            runtime: tokio::runtime::Handle::current(),
+            installation_secret,
+            wake: parts.wake,
+            settings: parts.settings,
+            stopping: AtomicBool::new(false),
+            due_hint: Mutex::new(None),
+        })
+    }
+
+    /// Whether the process is about to end: no step begins any more.
+    pub fn stopping(&self) -> bool {
+        self.stopping.load(Ordering::Relaxed)
+    }
+
+    /// Lets every turn end at its next step.
+    pub fn stop(&self) {
+        self.stopping.store(true, Ordering::Relaxed);
+        self.wake.nudge();
+    }
+
+    /// Tells the dispatcher when a run that just went to wait is due.
+    pub(super) fn due_hint(&self, due: Instant) {
+        let mut hint = self.due_hint.lock().unwrap_or_else(PoisonError::into_inner);
+        *hint = Some(hint.map_or(due, |known| known.min(due)));
+    }
+
+    /// The earliest such time since it was last asked for.
+    pub(super) fn take_due_hint(&self) -> Option<Instant> {
+        self.due_hint.lock().unwrap_or_else(PoisonError::into_inner).take()
+    }
+}

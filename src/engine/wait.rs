@@ -1,0 +1,202 @@
+//! Waits: a time, an event, or a resource that settles. A waiting run holds no thread.
+//!
+//! Every wait has a deadline, fixed by its first entry. An event that came before the wait began is found,
+//! because the turn looks at the stored events before it waits, and the store checks again while it parks
+//! the run. Events are hints: what a resource says is read from the provider itself.
+
+use std::sync::Arc;
+
+use chrono::TimeDelta;
+
+use super::turn::{Begun, Interrupt, Turn, fail, recorded};
+use crate::base::clock::Instant;
+use crate::connector::reply::Verdict;
+use crate::connector::request::{arguments, prepare};
+use crate::connector::connection::Connection;
+use crate::connector::table::{Resource, Stage};
+use crate::model::event::{Event, EventFilter};
+use crate::model::journal::{Entry, Failure, Outcome, Phase, Wait};
+use crate::model::run::EventMark;
+use crate::model::value::{Value, time_text};
+use crate::script::Thrown;
+
+impl Turn {
+    /// Lets time pass.
+    pub(super) fn sleep(&self, duration: TimeDelta) -> Result<Value, Thrown> {
+        let begun =
+            self.begin("sleep", Value::Duration(duration).to_string(), &Value::Duration(duration).to_typed())?;
+        let deadline = match self.waiting(&begun)? {
+            Standing::Ended(outcome) => return recorded(outcome),
+            Standing::Waiting(wait) => wait.deadline,
+            Standing::New => self.deadline(duration),
+        };
+        if self.now() >= deadline {
+            let wait = Wait { deadline, poll_at: None, event: None };
+            return self.end_wait(begun, wait, Outcome::Value(Value::Null));
+        }
+        Err(self.wait_on(begun, Wait { deadline, poll_at: None, event: None }, EventMark::default()))
+    }
+
+    /// Waits for an event; past the deadline a failure `timeout`.
+    pub(super) fn wait_event(
+        &self,
+        filter: impl FnOnce(Instant) -> EventFilter,
+        timeout: TimeDelta,
+        input: &Value,
+    ) -> Result<Value, Thrown> {
+        let begun = self.begin("wait_event", String::new(), &input.to_typed())?;
+        let wait = match self.waiting(&begun)? {
+            Standing::Ended(outcome) => return recorded(outcome),
+            Standing::Waiting(wait) => wait,
+            Standing::New => {
+                Wait { deadline: self.deadline(timeout), poll_at: None, event: Some(filter(self.run.created_at)) }
+            }
+        };
+        let Some(filter) = wait.event.clone() else {
+            return Err(self.unfit(&begun.path));
+        };
+        let (found, seen) = self.find_event(filter)?;
+        if let Some(event) = found {
+            let document = Value::from_plain(&event.as_document());
+            let document =
+                document.map_err(|error| fail("unreadable_event", format!("the event cannot be read: {error}")))?;
+            return self.end_wait(begun, wait, Outcome::Value(document));
+        }
+        if self.now() >= wait.deadline {
+            let failure = Failure::new("timeout", format!("no such event until {}", time_text(wait.deadline)));
+            return self.end_wait(begun, wait, Outcome::Failure(failure));
+        }
+        Err(self.wait_on(begun, wait, seen))
+    }
+
+    /// Waits until a resource has settled, one way or the other; answers with the resource as it is then.
+    pub(super) fn settled(
+        &self,
+        connection: &Arc<Connection>,
+        kind: &str,
+        resource: &Resource,
+        id: &str,
+        timeout: TimeDelta,
+    ) -> Result<Value, Thrown> {
+        let input = Value::List(vec![Value::text(kind), Value::text(id), Value::Duration(timeout)]);
+        let name = format!("{}.settled", connection.name);
+        let begun = self.begin(&name, format!("{kind} {id}"), &input.to_typed())?;
+        let (mut wait, fresh) = match self.waiting(&begun)? {
+            Standing::Ended(outcome) => return recorded(outcome),
+            Standing::Waiting(wait) => (wait, false),
+            Standing::New => {
+                let event = (!resource.events.is_empty()).then(|| self.settling_events(connection, resource, id));
+                (Wait { deadline: self.deadline(timeout), poll_at: None, event }, true)
+            }
+        };
+        let (found, seen) = match &wait.event {
+            Some(filter) => self.find_event(filter.clone())?,
+            None => (None, EventMark::default()),
+        };
+        let now = self.now();
+        let due = wait.poll_at.is_some_and(|at| now >= at) || now >= wait.deadline;
+        // The first look costs a request only when there is something to see.
+        if found.is_some() || due || (fresh && wait.event.is_none()) {
+            if let Some(settled) = self.look_at_resource(connection, resource, id, &begun)? {
+                return self.end_wait(begun, wait, Outcome::Value(settled));
+            }
+            if now >= wait.deadline {
+                let message = format!("{kind} {id} had not settled by {}", time_text(wait.deadline));
+                return self.end_wait(begun, wait, Outcome::Failure(Failure::new("timeout", message)));
+            }
+        }
+        if found.is_some() {
+            // The event came, the resource does not show it yet. The same event must not wake us for ever.
+            wait.event = None;
+        }
+        wait.poll_at = Some(self.next_poll(begun.started_at));
+        Err(self.wait_on(begun, wait, seen))
+    }
+
+    fn settling_events(&self, connection: &Connection, resource: &Resource, id: &str) -> EventFilter {
+        EventFilter {
+            connection: connection.name.clone(),
+            types: resource.events.clone(),
+            subject: Some(id.to_owned()),
+            matching: crate::model::event::Matching::default(),
+            since: self.run.created_at,
+        }
+    }
+
+    /// The resource, if it has settled. A read that does not get through is no answer; the next poll may be.
+    fn look_at_resource(
+        &self,
+        connection: &Arc<Connection>,
+        resource: &Resource,
+        id: &str,
+        begun: &Begun,
+    ) -> Result<Option<Value>, Thrown> {
+        let Some(endpoint) = connection.connector.endpoint(&resource.retrieve) else {
+            return Err(self.unfit(&begun.path));
+        };
+        let Some(param) = endpoint.path_param() else {
+            return Err(self.unfit(&begun.path));
+        };
+        let args: Map = [(param.to_owned(), Value::text(id))].into();
+        let prepared = prepare(connection, endpoint, &args, None).map_err(Thrown::Failure)?;
+        match self.ask(connection, endpoint, &prepared.request) {
+            Verdict::Applied { value, .. } => {
+                let status = value.pointer(&resource.status).and_then(Value::as_text).unwrap_or("");
+                Ok((resource.stage(status) != Stage::Pending).then_some(value))
+            }
+            Verdict::NotApplied { .. } | Verdict::Unknown { .. } | Verdict::Contradiction { .. } => Ok(None),
+        }
+    }
+
+    /// Rare at first sight, then rarer: an eighth of the time waited so far, within the bounds of the settings.
+    fn next_poll(&self, started_at: Option<Instant>) -> Instant {
+        let settings = &self.services.settings;
+        let now = self.now();
+        let waited = started_at.and_then(|start| (now - start).to_std().ok()).unwrap_or_default();
+        let pause = (waited / 8).max(settings.poll_first).min(settings.poll_ceiling);
+        now + TimeDelta::from_std(pause).unwrap_or(TimeDelta::MAX)
+    }
+
+    fn find_event(&self, filter: EventFilter) -> Result<(Option<Event>, EventMark), Thrown> {
+        self.block_on(self.services.store.find_event(filter))
+            .map_err(|error| self.interrupt(Interrupt::StoreDown(error)))
+    }
+
+    fn deadline(&self, timeout: TimeDelta) -> Instant {
+        self.now().checked_add_signed(timeout).unwrap_or(Instant::MAX_UTC)
+    }
+
+    fn waiting(&self, begun: &Begun) -> Result<Standing, Thrown> {
+        match &begun.phase {
+            None => Ok(Standing::New),
+            Some(Phase::Waiting(wait)) => Ok(Standing::Waiting(wait.clone())),
+            Some(Phase::Done(outcome)) => Ok(Standing::Ended(outcome.clone())),
+            Some(_) => Err(self.unfit(&begun.path)),
+        }
+    }
+
+    fn wait_on(&self, begun: Begun, wait: Wait, seen: EventMark) -> Thrown {
+        let known = matches!(&begun.phase, Some(Phase::Waiting(known)) if *known == wait);
+        let wake_at = wait.poll_at.map_or(wait.deadline, |poll| poll.min(wait.deadline));
+        let waits_for = wait.event.clone();
+        if !known && let Err(thrown) = self.ride(Entry::Waiting { path: begun.path, step: begun.step, wait }) {
+            return thrown;
+        }
+        self.interrupt(Interrupt::Waiting { wake_at, waits_for, seen })
+    }
+
+    /// A wait that ends at once still has a beginning in the journal.
+    fn end_wait(&self, begun: Begun, wait: Wait, outcome: Outcome) -> Result<Value, Thrown> {
+        if begun.phase.is_none() {
+            self.ride(Entry::Waiting { path: begun.path.clone(), step: begun.step, wait })?;
+        }
+        self.ride(Entry::Outcome { path: begun.path, outcome: outcome.clone() })?;
+        recorded(outcome)
+    }
+}
+
+enum Standing {
+    New,
+    Waiting(Wait),
+    Ended(Outcome),
+}

@@ -1,0 +1,327 @@
+//! Drives runs: takes queued ones under a lease, gives each to a script thread, and settles what comes back.
+//!
+//! One dispatcher (asynchronous) and a fixed pool of script threads. The dispatcher never runs a script, a
+//! script thread never takes a run by itself. A turn that panics parks its run and harms no other.
+
+use std::collections::BTreeMap;
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::{Arc, Mutex, PoisonError, mpsc};
+use std::time::Duration;
+
+use chrono::TimeDelta;
+
+use super::services::Services;
+use super::turn::{Interrupt, Turn};
+use crate::base::clock::Instant;
+use crate::base::ids::{Digest, WorkerId};
+use crate::base::wake::Wake;
+use crate::model::journal::Journal;
+use crate::model::run::{RunError, Settlement};
+use crate::model::value::Value;
+use crate::model::workflow::Version;
+use crate::script::Function;
+use crate::script::fault::ScriptError;
+use crate::script::meter::Budget;
+use crate::script::run::{Globals, Interpreter, Ran};
+use crate::script::thread::spawn_script_thread;
+use crate::store::{Claim, StoreError};
+
+/// How often the dispatcher looks by itself, in case a nudge was lost or another process made a run.
+const LOOK_EVERY: Duration = Duration::from_secs(1);
+/// Versions kept in memory, with their texts.
+const VERSIONS_KEPT: usize = 64;
+
+type Versions = Mutex<BTreeMap<Digest, Arc<Version>>>;
+
+/// The running engine. Dropping it does not stop it; [`Engine::stop`] does.
+pub struct Engine {
+    services: Arc<Services>,
+    dispatcher: tokio::task::JoinHandle<()>,
+    threads: Vec<std::thread::JoinHandle<()>>,
+}
+
+impl Engine {
+    /// Starts the threads and the dispatcher. `functions` is called once on each thread: nothing of an
+    /// interpreter is shared between threads.
+    ///
+    /// # Errors
+    /// What the operating system says when it gives no thread.
+    pub fn start(services: Arc<Services>, worker: WorkerId) -> std::io::Result<Self> {
+        let (claims, inbox) = mpsc::channel::<Claim>();
+        let inbox = Arc::new(Mutex::new(inbox));
+        let busy = Arc::new(AtomicUsize::new(0));
+        let freed = Wake::new();
+        let versions = Arc::new(Versions::default());
+        let mut threads = Vec::with_capacity(services.settings.runs_max);
+        for number in 0..services.settings.runs_max {
+            let (services, inbox, busy) = (services.clone(), inbox.clone(), busy.clone());
+            let (freed, versions) = (freed.clone(), versions.clone());
+            threads.push(spawn_script_thread(&format!("script-{number}"), move || {
+                let mut driver = Driver::new(services, versions);
+                loop {
+                    let claim = inbox.lock().unwrap_or_else(PoisonError::into_inner).recv();
+                    let Ok(claim) = claim else { return };
+                    driver.drive(claim);
+                    busy.fetch_sub(1, Ordering::Relaxed);
+                    freed.nudge();
+                }
+            })?);
+        }
+        let dispatcher = Dispatcher {
+            services: services.clone(),
+            worker,
+            claims,
+            busy,
+            freed,
+        };
+        let dispatcher = tokio::spawn(dispatcher.run());
+        Ok(Self {
+            services,
+            dispatcher,
+            threads,
+        })
+    }
+
+    /// Ends in good order: no run is taken any more, each turn ends at its next step, what is under way is
+    /// recorded. Returns when the last turn has ended.
+    pub async fn stop(self) {
+        self.services.stop();
+        if let Err(error) = self.dispatcher.await {
+            tracing::error!(%error, "the dispatcher ended badly");
+        }
+        // The dispatcher held the only sender: every thread ends after its present run.
+        let threads = self.threads;
+        let joined = tokio::task::spawn_blocking(move || threads.into_iter().all(|thread| thread.join().is_ok())).await;
+        if !matches!(joined, Ok(true)) {
+            tracing::error!("a script thread ended badly");
+        }
+    }
+}
+
+struct Dispatcher {
+    services: Arc<Services>,
+    worker: WorkerId,
+    claims: mpsc::Sender<Claim>,
+    busy: Arc<AtomicUsize>,
+    freed: Wake,
+}
+
+impl Dispatcher {
+    async fn run(self) {
+        let clock = self.services.clock.clone();
+        let mut next_due = Some(clock.now());
+        let mut looked_at = clock.elapsed();
+        let mut renewed_at = clock.elapsed();
+        while !self.services.stopping() {
+            let now = clock.now();
+            let look = clock.elapsed().saturating_sub(looked_at) >= LOOK_EVERY;
+            if look || next_due.is_some_and(|due| due <= now) {
+                looked_at = clock.elapsed();
+                next_due = self.wake_due(now).await;
+            }
+            if clock.elapsed().saturating_sub(renewed_at) >= self.services.settings.lease / 3 {
+                renewed_at = clock.elapsed();
+                self.renew(now).await;
+            }
+            let free = self
+                .services
+                .settings
+                .runs_max
+                .saturating_sub(self.busy.load(Ordering::Relaxed));
+            let took = if free > 0 { self.claim(now, free).await } else { 0 };
+            // As many as could be: there may be more.
+            if took > 0 && took == free {
+                continue;
+            }
+            let pause = next_due
+                .map_or(LOOK_EVERY, |due| (due - now).to_std().unwrap_or_default())
+                .min(LOOK_EVERY);
+            tokio::select! {
+                () = self.services.wake.nudged() => next_due = self.sooner(next_due),
+                () = self.freed.nudged() => next_due = self.sooner(next_due),
+                () = clock.sleep(pause) => {}
+            }
+        }
+    }
+
+    /// A run that went to wait may be due before everything the store told us of last.
+    fn sooner(&self, next_due: Option<Instant>) -> Option<Instant> {
+        let hint = self.services.take_due_hint();
+        match (next_due, hint) {
+            (Some(due), Some(hint)) => Some(due.min(hint)),
+            (due, hint) => due.or(hint),
+        }
+    }
+
+    async fn wake_due(&self, now: Instant) -> Option<Instant> {
+        match self.services.store.wake_due(now).await {
+            Ok((_, next)) => next,
+            Err(error) => {
+                tracing::error!(%error, "waiting runs could not be looked at");
+                None
+            }
+        }
+    }
+
+    async fn renew(&self, now: Instant) {
+        if let Err(error) = self.services.store.renew(self.worker, self.lease_until(now)).await {
+            tracing::error!(%error, "leases could not be renewed");
+        }
+    }
+
+    async fn claim(&self, now: Instant, free: usize) -> usize {
+        let limit = u32::try_from(free).unwrap_or(u32::MAX);
+        let claims = match self
+            .services
+            .store
+            .claim(self.worker, now, self.lease_until(now), limit)
+            .await
+        {
+            Ok(claims) => claims,
+            Err(error) => {
+                tracing::error!(%error, "queued runs could not be taken");
+                return 0;
+            }
+        };
+        let took = claims.len();
+        self.busy.fetch_add(took, Ordering::Relaxed);
+        for claim in claims {
+            if self.claims.send(claim).is_err() {
+                tracing::error!("no script thread is left to take a run");
+            }
+        }
+        took
+    }
+
+    fn lease_until(&self, now: Instant) -> Instant {
+        now + TimeDelta::from_std(self.services.settings.lease).unwrap_or(TimeDelta::MAX)
+    }
+}
+
+/// What one script thread owns.
+struct Driver {
+    services: Arc<Services>,
+    versions: Arc<Versions>,
+    interpreter: Interpreter<Turn>,
+}
+
+impl Driver {
+    fn new(services: Arc<Services>, versions: Arc<Versions>) -> Self {
+        let functions: Vec<Function<Turn>> = super::primitives::functions(&services.connections);
+        let interpreter = Interpreter::new(&functions, services.clock.clone()).with_common_modules(&["log", "state"]);
+        Self {
+            services,
+            versions,
+            interpreter,
+        }
+    }
+
+    fn drive(&mut self, claim: Claim) {
+        let run = claim.run.id;
+        let workflow = claim.run.workflow.clone();
+        match catch_unwind(AssertUnwindSafe(|| self.turn(claim))) {
+            Ok(Ok(())) => {}
+            Ok(Err(error)) => tracing::error!(%run, workflow, %error, "a turn could not be settled"),
+            // The lease runs out and the run is taken again; nothing of the turn was lost that was durable.
+            Err(_) => tracing::error!(%run, workflow, "a turn panicked; this is a bug"),
+        }
+    }
+
+    fn turn(&mut self, claim: Claim) -> Result<(), StoreError> {
+        let Claim { lease, run, records } = claim;
+        let version = self.version(run.version)?;
+        let globals = globals(&run);
+        let id = run.id;
+        let (journal, damage) = match Journal::from_records(records) {
+            Ok(journal) => (journal, None),
+            Err(illegal) => (Journal::default(), Some(illegal.to_string())),
+        };
+        let turn = Arc::new(Turn::new(self.services.clone(), run, version.clone(), lease, journal));
+        let end = match (damage, globals) {
+            (Some(message), _) => parked(
+                "diverged",
+                format!("the journal does not follow its own rules: {message}"),
+            ),
+            (None, Err(message)) => failed("unreadable_event", message),
+            (None, Ok(globals)) => settlement(self.interpreter.run(&version, turn.clone(), globals, Budget::default())),
+        };
+        let settled = turn.settle(end)?;
+        if !settled {
+            tracing::warn!(run = %id, "the run was taken by somebody else; this turn changed nothing");
+        }
+        self.after(&turn);
+        Ok(())
+    }
+
+    fn after(&self, turn: &Turn) {
+        if let Some(Interrupt::Waiting { wake_at, .. }) = turn.interrupt_reason() {
+            self.services.due_hint(wake_at);
+        }
+    }
+
+    fn version(&self, digest: Digest) -> Result<Arc<Version>, StoreError> {
+        let mut versions = self.versions.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(version) = versions.get(&digest) {
+            return Ok(version.clone());
+        }
+        let version = self.services.runtime.block_on(self.services.store.version(digest))?;
+        let version = Arc::new(version.ok_or_else(|| StoreError::NotFound(format!("version {digest}")))?);
+        if versions.len() >= VERSIONS_KEPT {
+            versions.pop_first();
+        }
+        versions.insert(digest, version.clone());
+        Ok(version)
+    }
+}
+
+fn globals(run: &crate::model::run::Run) -> Result<Globals, String> {
+    let read = |json, what| Value::from_plain(json).map_err(|error| format!("{what} cannot be read: {error}"));
+    let time = |at: Option<Instant>| at.map_or(Value::Null, Value::Time);
+    Ok(Globals {
+        event: read(&run.event, "the event")?,
+        params: read(&run.params, "the parameters")?,
+        run: Value::map([
+            ("id", Value::text(run.id.to_string())),
+            ("workflow", Value::text(&run.workflow)),
+            ("created_at", Value::Time(run.created_at)),
+            ("last_success", time(run.last_success_at)),
+        ]),
+    })
+}
+
+fn settlement(ran: Ran) -> Settlement {
+    match ran {
+        Ran::Finished(value) => Settlement::Succeeded {
+            result: value.to_typed(),
+        },
+        Ran::Failed(ScriptError {
+            code, message, trace, ..
+        }) => Settlement::Failed {
+            error: RunError { code, message, trace },
+        },
+        Ran::Exhausted(limit) => failed("script_exhausted", limit.describe().to_owned()),
+        // The turn knows why, and says so when it is settled.
+        Ran::Interrupted => Settlement::Queued,
+    }
+}
+
+fn failed(code: &str, message: String) -> Settlement {
+    Settlement::Failed {
+        error: RunError {
+            code: code.to_owned(),
+            message,
+            trace: Vec::new(),
+        },
+    }
+}
+
+fn parked(code: &str, message: String) -> Settlement {
+    Settlement::Parked {
+        error: RunError {
+            code: code.to_owned(),
+            message,
+            trace: Vec::new(),
+        },
+    }
+}
