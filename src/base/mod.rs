@@ -12,3 +12,4 @@ pub mod money;
 pub mod secret;
 pub mod suggest;
 pub mod wake;
+mod wide;
