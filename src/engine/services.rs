@@ -8,8 +8,8 @@ use std::time::Duration;
 use super::backoff::Backoff;
 use crate::base::clock::{Clock, Instant};
 use crate::base::wake::Wake;
-use crate::connector::connection::Connection;
 use crate::connector::client::Client;
+use crate::connector::connection::Connection;
 use crate::store::Store;
 
 /// How the engine behaves.

@@ -90,16 +90,23 @@ impl Turn {
         begun.step.summary.clone_from(&prepared.summary);
         match self.ask(connection, endpoint, &prepared.request) {
             Verdict::Applied { value, .. } => self.conclude_read(begun, Outcome::Value(value)),
-            Verdict::NotApplied { failure, refused: true, .. } => {
-                Err(self.refused(begun, connection, &failure.message))
-            }
-            Verdict::NotApplied { failure, retry: Some(hint), .. } => {
-                self.try_again(begun, attempts, hint.after, failure)
-            }
-            Verdict::NotApplied { failure, retry: None, .. } => self.conclude_read(begun, Outcome::Failure(failure)),
-            Verdict::Unknown { reason, retry_after } => {
-                self.try_again(begun, attempts, retry_after, Failure::new("provider_unavailable", reason))
-            }
+            Verdict::NotApplied {
+                failure, refused: true, ..
+            } => Err(self.refused(begun, connection, &failure.message)),
+            Verdict::NotApplied {
+                failure,
+                retry: Some(hint),
+                ..
+            } => self.try_again(begun, attempts, hint.after, failure),
+            Verdict::NotApplied {
+                failure, retry: None, ..
+            } => self.conclude_read(begun, Outcome::Failure(failure)),
+            Verdict::Unknown { reason, retry_after } => self.try_again(
+                begun,
+                attempts,
+                retry_after,
+                Failure::new("provider_unavailable", reason),
+            ),
             Verdict::Contradiction { reason } => {
                 self.conclude_read(begun, Outcome::Failure(Failure::new("unreadable_answer", reason)))
             }
@@ -113,7 +120,11 @@ impl Turn {
     }
 
     fn conclude_read(&self, begun: Begun, outcome: Outcome) -> Result<Value, Thrown> {
-        self.ride(Entry::Done { path: begun.path, step: begun.step, outcome: outcome.clone() })?;
+        self.ride(Entry::Done {
+            path: begun.path,
+            step: begun.step,
+            outcome: outcome.clone(),
+        })?;
         recorded(outcome)
     }
 
@@ -128,8 +139,17 @@ impl Turn {
             return self.conclude_read(begun, Outcome::Failure(failure));
         }
         let at = self.next_attempt_at(attempts + 1, after);
-        let retry = Retry { attempt: attempts + 1, unknown: false, reason: failure.message, at };
-        self.ride(Entry::Retry { path: begun.path, step: begun.step, retry })?;
+        let retry = Retry {
+            attempt: attempts + 1,
+            unknown: false,
+            reason: failure.message,
+            at,
+        };
+        self.ride(Entry::Retry {
+            path: begun.path,
+            step: begun.step,
+            retry,
+        })?;
         Err(self.pause_until(at))
     }
 
@@ -142,10 +162,22 @@ impl Turn {
             Some(Phase::Done(outcome)) => return recorded(outcome),
             Some(Phase::Doubt { doubt, .. }) => return Err(self.park(&doubt.code, doubt.message)),
             Some(Phase::Sent { next_at: Some(at), .. }) if self.now() < at => return Err(self.pause_until(at)),
-            Some(Phase::Sent { intent, attempts, next_at, unknown, sent_at }) => {
+            Some(Phase::Sent {
+                intent,
+                attempts,
+                next_at,
+                unknown,
+                sent_at,
+            }) => {
                 // On its way when the process ended: it may have arrived.
                 let paused = next_at.is_some();
-                let sent = SentBefore { intent, attempts, unknown: unknown || !paused, sent_at, paused };
+                let sent = SentBefore {
+                    intent,
+                    attempts,
+                    unknown: unknown || !paused,
+                    sent_at,
+                    paused,
+                };
                 return self.resume(&begun, connection, endpoint, args, sent);
             }
             Some(_) => return Err(self.unfit(&begun.path)),
@@ -180,7 +212,11 @@ impl Turn {
                 return Err(self.park("diverged", format!("step {}: {}", begun.path, failure.message)));
             }
             let outcome = Outcome::Failure(failure);
-            self.ride(Entry::Done { path: begun.path.clone(), step: begun.step.clone(), outcome: outcome.clone() })?;
+            self.ride(Entry::Done {
+                path: begun.path.clone(),
+                step: begun.step.clone(),
+                outcome: outcome.clone(),
+            })?;
             recorded(outcome)
         };
         let (prepared, reference) = match prepared {
@@ -198,14 +234,20 @@ impl Turn {
             connection: connection.name.clone(),
             endpoint: endpoint.name.clone(),
             epoch,
-            key_safe_until: connection.key_window(endpoint).map(|window| key_safe_until(now, window)),
+            key_safe_until: connection
+                .key_window(endpoint)
+                .map(|window| key_safe_until(now, window)),
             key,
             reference,
             fingerprint: prepared.fingerprint,
             request: prepared.request,
             movement: prepared.movement,
         });
-        self.ride(Entry::Intent { path: begun.path.clone(), step: begun.step.clone(), intent: intent.clone() })?;
+        self.ride(Entry::Intent {
+            path: begun.path.clone(),
+            step: begun.step.clone(),
+            intent: intent.clone(),
+        })?;
         self.commit(true)?;
         self.send(Open {
             begun,
@@ -229,13 +271,21 @@ impl Turn {
         args: &Map,
         sent: SentBefore,
     ) -> Result<Value, Thrown> {
-        let SentBefore { intent, attempts, unknown, sent_at, paused } = sent;
+        let SentBefore {
+            intent,
+            attempts,
+            unknown,
+            sent_at,
+            paused,
+        } = sent;
         let same = self.prepare_effect(&begun.path, connection, endpoint, args);
         let prepared = match same {
             Ok((prepared, _)) if prepared.fingerprint == intent.fingerprint => prepared,
             Ok(_) => {
-                return Err(self
-                    .park("diverged", format!("step {}: the request would not be the one that was sent", begun.path)));
+                return Err(self.park(
+                    "diverged",
+                    format!("step {}: the request would not be the one that was sent", begun.path),
+                ));
             }
             Err(failure) => return Err(self.park("diverged", format!("step {}: {}", begun.path, failure.message))),
         };
@@ -244,14 +294,25 @@ impl Turn {
             Err(failure) => return Err(self.park(&failure.code, failure.message)),
         };
         let first_sent = begun.started_at.unwrap_or(sent_at);
-        let mut open =
-            Open { begun, connection, endpoint, intent, clearance, attempts, unknown, first_sent, last_sent: sent_at };
+        let mut open = Open {
+            begun,
+            connection,
+            endpoint,
+            intent,
+            clearance,
+            attempts,
+            unknown,
+            first_sent,
+            last_sent: sent_at,
+        };
         if open.unknown && !self.key_holds(&open.intent) {
             return self.look_up(open);
         }
         if paused {
             // Durable first: if the process ends now, the next turn knows that the request may have gone out.
-            self.ride(Entry::Sending { path: begun.path.clone() })?;
+            self.ride(Entry::Sending {
+                path: begun.path.clone(),
+            })?;
             self.commit(true)?;
             open.last_sent = self.now();
         }
@@ -276,16 +337,26 @@ impl Turn {
             None => self.block_on(client.send(open.connection, open.endpoint, &intent.request, key)),
         };
         let last = open.attempts + 1 >= self.services.settings.backoff.attempts_max;
-        match verdict(open.connection, open.endpoint, &intent.request, intent.movement.as_ref(), answer) {
+        match verdict(
+            open.connection,
+            open.endpoint,
+            &intent.request,
+            intent.movement.as_ref(),
+            answer,
+        ) {
             Verdict::Applied { value, .. } => self.conclude(&open, Outcome::Value(value)),
             Verdict::Contradiction { reason } => Err(self.doubt(&open, "contradiction", reason)),
-            Verdict::NotApplied { failure, refused: true, .. } => {
+            Verdict::NotApplied {
+                failure, refused: true, ..
+            } => {
                 let message = refusal(open.connection, &failure.message);
                 Err(self.doubt(&open, "refused", message))
             }
-            Verdict::NotApplied { failure, retry: Some(hint), .. } if !last => {
-                Err(self.send_later(&open, hint.after, failure.message))
-            }
+            Verdict::NotApplied {
+                failure,
+                retry: Some(hint),
+                ..
+            } if !last => Err(self.send_later(&open, hint.after, failure.message)),
             // The provider says no, but an earlier attempt may have got through: look before believing it.
             Verdict::NotApplied { .. } if open.unknown => self.look_up(open),
             Verdict::NotApplied { failure, .. } => self.conclude(&open, Outcome::Failure(failure)),
@@ -301,7 +372,13 @@ impl Turn {
 
     /// Looks for what an effect of unknown outcome may have left at the provider.
     fn look_up(&self, open: Open<'_>) -> Result<Value, Thrown> {
-        let begun = Search::begin(open.connection, open.endpoint, &open.intent, open.first_sent, open.last_sent);
+        let begun = Search::begin(
+            open.connection,
+            open.endpoint,
+            &open.intent,
+            open.first_sent,
+            open.last_sent,
+        );
         let mut search = match begun {
             Ok(search) => search,
             Err(failure) => {
@@ -345,7 +422,10 @@ impl Turn {
     fn look_again(&self, open: &Open<'_>, reason: String) -> Result<Value, Thrown> {
         // A look-up that cannot be made proves nothing.
         if open.attempts + 1 >= self.look_ups_max() {
-            let message = format!("`{}` may have been applied, and the look-up failed: {reason}", open.begun.step.name);
+            let message = format!(
+                "`{}` may have been applied, and the look-up failed: {reason}",
+                open.begun.step.name
+            );
             return Err(self.doubt(open, "in_doubt", message));
         }
         Err(self.send_later(open, None, format!("the look-up failed: {reason}")))
@@ -354,8 +434,15 @@ impl Turn {
     /// Absence was proved: the decision is recorded, and a new intent goes out under a new key.
     fn send_anew(&self, open: &Open<'_>) -> Result<Value, Thrown> {
         let path = open.begun.path.clone();
-        let doubt = Doubt { code: "in_doubt".to_owned(), message: "the outcome is unknown".to_owned() };
-        self.ride(Entry::InDoubt { path: path.clone(), step: open.begun.step.clone(), doubt })?;
+        let doubt = Doubt {
+            code: "in_doubt".to_owned(),
+            message: "the outcome is unknown".to_owned(),
+        };
+        self.ride(Entry::InDoubt {
+            path: path.clone(),
+            step: open.begun.step.clone(),
+            doubt,
+        })?;
         self.ride(Entry::Resolved {
             path: path.clone(),
             resolution: Resolution::Resend,
@@ -368,7 +455,10 @@ impl Turn {
     }
 
     fn conclude(&self, open: &Open<'_>, outcome: Outcome) -> Result<Value, Thrown> {
-        self.ride(Entry::Outcome { path: open.begun.path.clone(), outcome: outcome.clone() })?;
+        self.ride(Entry::Outcome {
+            path: open.begun.path.clone(),
+            outcome: outcome.clone(),
+        })?;
         self.queue()?;
         recorded(outcome)
     }
@@ -382,8 +472,15 @@ impl Turn {
     }
 
     fn doubt_at(&self, begun: &Begun, code: &str, message: String) -> Thrown {
-        let doubt = Doubt { code: code.to_owned(), message: message.clone() };
-        let entry = Entry::InDoubt { path: begun.path.clone(), step: begun.step.clone(), doubt };
+        let doubt = Doubt {
+            code: code.to_owned(),
+            message: message.clone(),
+        };
+        let entry = Entry::InDoubt {
+            path: begun.path.clone(),
+            step: begun.step.clone(),
+            doubt,
+        };
         match self.ride(entry) {
             Ok(()) => self.park(code, format!("step {}: {message}", begun.path)),
             Err(thrown) => thrown,
@@ -396,8 +493,17 @@ impl Turn {
     }
 
     fn retry_at(&self, open: &Open<'_>, at: Instant, reason: String) -> Thrown {
-        let retry = Retry { attempt: open.attempts + 1, unknown: open.unknown, reason, at };
-        let entry = Entry::Retry { path: open.begun.path.clone(), step: open.begun.step.clone(), retry };
+        let retry = Retry {
+            attempt: open.attempts + 1,
+            unknown: open.unknown,
+            reason,
+            at,
+        };
+        let entry = Entry::Retry {
+            path: open.begun.path.clone(),
+            step: open.begun.step.clone(),
+            retry,
+        };
         match self.ride(entry) {
             Ok(()) => self.pause_until(at),
             Err(thrown) => thrown,
@@ -406,12 +512,24 @@ impl Turn {
 
     /// Ends the turn until a time.
     pub(super) fn pause_until(&self, wake_at: Instant) -> Thrown {
-        self.interrupt(Interrupt::Waiting { wake_at, waits_for: None, seen: EventMark::default() })
+        self.interrupt(Interrupt::Waiting {
+            wake_at,
+            waits_for: None,
+            seen: EventMark::default(),
+        })
     }
 
     fn next_attempt_at(&self, attempt: u32, after: Option<Duration>) -> Instant {
-        let reason = if after.is_some() { Reason::TooFast } else { Reason::Fault };
-        let pause = self.services.settings.backoff.pause(attempt, reason, after, fastrand::u32(..));
+        let reason = if after.is_some() {
+            Reason::TooFast
+        } else {
+            Reason::Fault
+        };
+        let pause = self
+            .services
+            .settings
+            .backoff
+            .pause(attempt, reason, after, fastrand::u32(..));
         self.now() + TimeDelta::from_std(pause).unwrap_or(TimeDelta::MAX)
     }
 
@@ -440,7 +558,11 @@ impl Turn {
 
     fn key(&self, path: &StepPath, epoch: u32) -> String {
         let parts = [self.run.id.to_string(), path.to_string(), epoch.to_string()];
-        derived_uuid(&self.services.installation_secret, &parts.each_ref().map(String::as_str)).to_string()
+        derived_uuid(
+            &self.services.installation_secret,
+            &parts.each_ref().map(String::as_str),
+        )
+        .to_string()
     }
 
     /// Whether the provider is still trusted to answer a repetition with the first answer.

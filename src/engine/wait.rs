@@ -10,9 +10,9 @@ use chrono::TimeDelta;
 
 use super::turn::{Begun, Interrupt, Turn, fail, recorded};
 use crate::base::clock::Instant;
+use crate::connector::connection::Connection;
 use crate::connector::reply::Verdict;
 use crate::connector::request::{arguments, prepare};
-use crate::connector::connection::Connection;
 use crate::connector::table::{Resource, Stage};
 use crate::model::event::{Event, EventFilter};
 use crate::model::journal::{Entry, Failure, Outcome, Phase, Wait};
@@ -23,18 +23,33 @@ use crate::script::Thrown;
 impl Turn {
     /// Lets time pass.
     pub(super) fn sleep(&self, duration: TimeDelta) -> Result<Value, Thrown> {
-        let begun =
-            self.begin("sleep", Value::Duration(duration).to_string(), &Value::Duration(duration).to_typed())?;
+        let begun = self.begin(
+            "sleep",
+            Value::Duration(duration).to_string(),
+            &Value::Duration(duration).to_typed(),
+        )?;
         let deadline = match self.waiting(&begun)? {
             Standing::Ended(outcome) => return recorded(outcome),
             Standing::Waiting(wait) => wait.deadline,
             Standing::New => self.deadline(duration),
         };
         if self.now() >= deadline {
-            let wait = Wait { deadline, poll_at: None, event: None };
+            let wait = Wait {
+                deadline,
+                poll_at: None,
+                event: None,
+            };
             return self.end_wait(begun, wait, Outcome::Value(Value::Null));
         }
-        Err(self.wait_on(begun, Wait { deadline, poll_at: None, event: None }, EventMark::default()))
+        Err(self.wait_on(
+            begun,
+            Wait {
+                deadline,
+                poll_at: None,
+                event: None,
+            },
+            EventMark::default(),
+        ))
     }
 
     /// Waits for an event; past the deadline a failure `timeout`.
@@ -48,9 +63,11 @@ impl Turn {
         let wait = match self.waiting(&begun)? {
             Standing::Ended(outcome) => return recorded(outcome),
             Standing::Waiting(wait) => wait,
-            Standing::New => {
-                Wait { deadline: self.deadline(timeout), poll_at: None, event: Some(filter(self.run.created_at)) }
-            }
+            Standing::New => Wait {
+                deadline: self.deadline(timeout),
+                poll_at: None,
+                event: Some(filter(self.run.created_at)),
+            },
         };
         let Some(filter) = wait.event.clone() else {
             return Err(self.unfit(&begun.path));
@@ -86,7 +103,14 @@ impl Turn {
             Standing::Waiting(wait) => (wait, false),
             Standing::New => {
                 let event = (!resource.events.is_empty()).then(|| self.settling_events(connection, resource, id));
-                (Wait { deadline: self.deadline(timeout), poll_at: None, event }, true)
+                (
+                    Wait {
+                        deadline: self.deadline(timeout),
+                        poll_at: None,
+                        event,
+                    },
+                    true,
+                )
             }
         };
         let (found, seen) = match &wait.event {
@@ -152,7 +176,9 @@ impl Turn {
     fn next_poll(&self, started_at: Option<Instant>) -> Instant {
         let settings = &self.services.settings;
         let now = self.now();
-        let waited = started_at.and_then(|start| (now - start).to_std().ok()).unwrap_or_default();
+        let waited = started_at
+            .and_then(|start| (now - start).to_std().ok())
+            .unwrap_or_default();
         let pause = (waited / 8).max(settings.poll_first).min(settings.poll_ceiling);
         now + TimeDelta::from_std(pause).unwrap_or(TimeDelta::MAX)
     }
@@ -179,18 +205,35 @@ impl Turn {
         let known = matches!(&begun.phase, Some(Phase::Waiting(known)) if *known == wait);
         let wake_at = wait.poll_at.map_or(wait.deadline, |poll| poll.min(wait.deadline));
         let waits_for = wait.event.clone();
-        if !known && let Err(thrown) = self.ride(Entry::Waiting { path: begun.path, step: begun.step, wait }) {
+        if !known
+            && let Err(thrown) = self.ride(Entry::Waiting {
+                path: begun.path,
+                step: begun.step,
+                wait,
+            })
+        {
             return thrown;
         }
-        self.interrupt(Interrupt::Waiting { wake_at, waits_for, seen })
+        self.interrupt(Interrupt::Waiting {
+            wake_at,
+            waits_for,
+            seen,
+        })
     }
 
     /// A wait that ends at once still has a beginning in the journal.
     fn end_wait(&self, begun: Begun, wait: Wait, outcome: Outcome) -> Result<Value, Thrown> {
         if begun.phase.is_none() {
-            self.ride(Entry::Waiting { path: begun.path.clone(), step: begun.step, wait })?;
+            self.ride(Entry::Waiting {
+                path: begun.path.clone(),
+                step: begun.step,
+                wait,
+            })?;
         }
-        self.ride(Entry::Outcome { path: begun.path, outcome: outcome.clone() })?;
+        self.ride(Entry::Outcome {
+            path: begun.path,
+            outcome: outcome.clone(),
+        })?;
         recorded(outcome)
     }
 }

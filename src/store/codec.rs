@@ -88,6 +88,9 @@ enum EntryForm<'a> {
         step: Cow<'a, Step>,
         retry: Cow<'a, Retry>,
     },
+    Sending {
+        path: Cow<'a, StepPath>,
+    },
     Waiting {
         path: Cow<'a, StepPath>,
         step: Cow<'a, Step>,
@@ -129,6 +132,7 @@ impl<'a> From<&'a Entry> for EntryForm<'a> {
                 step: Cow::Borrowed(step),
                 retry: Cow::Borrowed(retry),
             },
+            Entry::Sending { .. } => Self::Sending { path },
             Entry::Waiting { step, wait, .. } => Self::Waiting {
                 path,
                 step: Cow::Borrowed(step),
@@ -175,6 +179,9 @@ impl From<EntryForm<'_>> for Entry {
                 path: path.into_owned(),
                 step: step.into_owned(),
                 retry: retry.into_owned(),
+            },
+            EntryForm::Sending { path } => Self::Sending {
+                path: path.into_owned(),
             },
             EntryForm::Waiting { path, step, wait } => Self::Waiting {
                 path: path.into_owned(),

@@ -7,7 +7,7 @@
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 
-use super::{Admitted, Answer, Append, Claim, Decision, EventQuery, Lease, RunQuery, Store, StoreError};
+use super::{Admitted, Answer, Append, Claim, Decision, EventQuery, Lease, RunQuery, Store, StoreError, Written};
 use crate::base::clock::Instant;
 use crate::base::ids::{Digest, EventId, RunId, WorkerId};
 use crate::model::event::{Event, EventFilter};
@@ -33,7 +33,7 @@ pub struct Faulty {
     inner: Arc<dyn Store>,
     fault: Fault,
     writes: AtomicU64,
-    dead: AtomicBool,
+    dead: Arc<AtomicBool>,
 }
 
 impl Faulty {
@@ -43,7 +43,7 @@ impl Faulty {
             inner,
             fault,
             writes: AtomicU64::new(0),
-            dead: AtomicBool::new(false),
+            dead: Arc::new(AtomicBool::new(false)),
         })
     }
 
@@ -57,16 +57,12 @@ impl Faulty {
         self.dead.load(Ordering::SeqCst)
     }
 
-    fn error(&self) -> StoreError {
-        StoreError::Unavailable(format!("stopped on purpose ({:?})", self.fault))
-    }
-
-    fn refused<'a, T: Send + 'a>(&'a self) -> Answer<'a, T> {
-        Box::pin(std::future::ready(Err(self.error())))
+    fn refused<'a, T: Send + 'a>(&self) -> Answer<'a, T> {
+        Box::pin(std::future::ready(Err(stopped(self.fault))))
     }
 
     /// Decides at the moment of the call, as a real store queues at the moment of the call.
-    fn write<'a, T: Send + 'a>(&'a self, write: impl FnOnce() -> Answer<'a, T>) -> Answer<'a, T> {
+    fn write<'a, T: Send + 'a>(&self, write: impl FnOnce() -> Answer<'a, T>) -> Answer<'a, T> {
         if self.is_dead() {
             return self.refused();
         }
@@ -80,11 +76,12 @@ impl Faulty {
             self.dead.store(true, Ordering::SeqCst);
         }
         let answer = write();
+        let (dead, fault) = (self.dead.clone(), self.fault);
         Box::pin(async move {
             let answer = answer.await;
             // A dead process hears nothing, not even of writes that were under way when it died.
-            if last || self.is_dead() {
-                Err(self.error())
+            if last || dead.load(Ordering::SeqCst) {
+                Err(stopped(fault))
             } else {
                 answer
             }
@@ -94,6 +91,10 @@ impl Faulty {
     fn read<'a, T: Send + 'a>(&'a self, read: impl FnOnce() -> Answer<'a, T>) -> Answer<'a, T> {
         if self.is_dead() { self.refused() } else { read() }
     }
+}
+
+fn stopped(fault: Fault) -> StoreError {
+    StoreError::Unavailable(format!("stopped on purpose ({fault:?})"))
 }
 
 impl Store for Faulty {
@@ -121,7 +122,7 @@ impl Store for Faulty {
         self.write(|| self.inner.renew(worker, lease_until))
     }
 
-    fn append<'a>(&'a self, lease: &'a Lease, append: Append, now: Instant) -> Answer<'a, ()> {
+    fn append(&self, lease: &Lease, append: Append, now: Instant) -> Written {
         self.write(|| self.inner.append(lease, append, now))
     }
 

@@ -26,7 +26,7 @@ use self::lock::FolderLock;
 use self::reader::Reader;
 use self::version::StoredVersion;
 use self::writer::{Command, Reply, Writer};
-use super::{Admitted, Answer, Append, Claim, Decision, EventQuery, Lease, RunQuery, Store, StoreError};
+use super::{Admitted, Answer, Append, Claim, Decision, EventQuery, Lease, RunQuery, Store, StoreError, Written};
 use crate::base::clock::Instant;
 use crate::base::ids::{Digest, EventId, RunId, WorkerId};
 use crate::model::event::{Event, EventFilter};
@@ -130,35 +130,36 @@ impl SqliteStore {
     }
 
     /// Queues a write now; the answer only waits for its commit.
-    fn submit<T: Send + 'static>(&self, command: impl FnOnce(Reply<T>) -> Command) -> Answer<'_, T> {
+    fn submit<T: Send + 'static>(&self, command: impl FnOnce(Reply<T>) -> Command) -> Answer<'static, T> {
         let Some(queue) = &self.queue else {
             let error = "it was opened for reading only; this needs the daemon, or a store no daemon holds";
             return refused(StoreError::Unavailable(error.to_owned()));
         };
         let (reply, answer) = oneshot::channel();
         if queue.send(command(reply)).is_err() {
-            return refused(self.gone());
+            return refused(gone(&self.poisoned));
         }
-        Box::pin(async move { answer.await.unwrap_or_else(|_| Err(self.gone())) })
+        let poisoned = self.poisoned.clone();
+        Box::pin(async move { answer.await.unwrap_or_else(|_| Err(gone(&poisoned))) })
     }
 
     /// Reads, unless the store failed before.
     fn read<'a, T: 'a>(&'a self, answer: impl Future<Output = Result<T, StoreError>> + Send + 'a) -> Answer<'a, T> {
         Box::pin(async move {
             if self.poisoned.get().is_some() {
-                return Err(self.gone());
+                return Err(gone(&self.poisoned));
             }
             answer.await
         })
     }
+}
 
-    /// Why nothing is answered any more.
-    fn gone(&self) -> StoreError {
-        StoreError::Unavailable(match self.poisoned.get() {
-            Some(reason) => format!("a transaction failed before, and its outcome is unknown: {reason}"),
-            None => "it was closed".to_owned(),
-        })
-    }
+/// Why nothing is answered any more.
+fn gone(poisoned: &OnceLock<String>) -> StoreError {
+    StoreError::Unavailable(match poisoned.get() {
+        Some(reason) => format!("a transaction failed before, and its outcome is unknown: {reason}"),
+        None => "it was closed".to_owned(),
+    })
 }
 
 fn refused<'a, T: Send + 'a>(error: StoreError) -> Answer<'a, T> {
@@ -225,7 +226,7 @@ impl Store for SqliteStore {
         })
     }
 
-    fn append<'a>(&'a self, lease: &'a Lease, append: Append, now: Instant) -> Answer<'a, ()> {
+    fn append(&self, lease: &Lease, append: Append, now: Instant) -> Written {
         match PendingAppend::new(lease, append, now) {
             Ok(pending) => self.submit(|reply| Command::Append(Box::new(pending), reply)),
             Err(error) => refused(error),

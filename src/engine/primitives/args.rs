@@ -32,8 +32,10 @@ impl<'a> Args<'a> {
             )));
         };
         if let Some(unknown) = map.keys().find(|key| !known.contains(&key.as_str())) {
-            let hint = nearest(unknown, known.iter().copied())
-                .map_or_else(|| format!("it takes {}", known.join(", ")), |near| format!("did you mean `{near}`?"));
+            let hint = nearest(unknown, known.iter().copied()).map_or_else(
+                || format!("it takes {}", known.join(", ")),
+                |near| format!("did you mean `{near}`?"),
+            );
             return Err(invalid(format!("`{primitive}` does not take `{unknown}`; {hint}")));
         }
         Ok(Self { primitive, map })
@@ -46,11 +48,16 @@ impl<'a> Args<'a> {
 
     /// What has to stand there.
     pub(super) fn required(&self, key: &str) -> Result<&'a Value, Thrown> {
-        self.get(key).ok_or_else(|| invalid(format!("`{}` needs `{key}`", self.primitive)))
+        self.get(key)
+            .ok_or_else(|| invalid(format!("`{}` needs `{key}`", self.primitive)))
     }
 
     fn wrong(&self, key: &str, expected: &str, value: &Value) -> Thrown {
-        invalid(format!("`{key}` of `{}` has to be {expected}, not {}", self.primitive, value.kind()))
+        invalid(format!(
+            "`{key}` of `{}` has to be {expected}, not {}",
+            self.primitive,
+            value.kind()
+        ))
     }
 
     pub(super) fn text(&self, key: &str) -> Result<Option<&'a str>, Thrown> {
@@ -73,12 +80,16 @@ impl<'a> Args<'a> {
 
     pub(super) fn required_money(&self, key: &str) -> Result<Money, Thrown> {
         self.required(key)?;
-        self.money(key)?.ok_or_else(|| invalid(format!("`{}` needs `{key}`", self.primitive)))
+        self.money(key)?
+            .ok_or_else(|| invalid(format!("`{}` needs `{key}`", self.primitive)))
     }
 
     pub(super) fn decimal(&self, key: &str) -> Result<Option<Decimal>, Thrown> {
         let Some(value) = self.get(key) else { return Ok(None) };
-        value.as_decimal().map(Some).ok_or_else(|| self.wrong(key, "a number", value))
+        value
+            .as_decimal()
+            .map(Some)
+            .ok_or_else(|| self.wrong(key, "a number", value))
     }
 
     pub(super) fn truth(&self, key: &str) -> Result<bool, Thrown> {
@@ -121,7 +132,9 @@ pub(super) fn duration(primitive: &str, value: &Value) -> Result<TimeDelta, Thro
         _ => None,
     };
     parsed.filter(|duration| *duration >= TimeDelta::zero()).ok_or_else(|| {
-        invalid(format!("`{primitive}` takes a length of time such as \"2h\", \"3d\" or minutes(30), not `{value}`"))
+        invalid(format!(
+            "`{primitive}` takes a length of time such as \"2h\", \"3d\" or minutes(30), not `{value}`"
+        ))
     })
 }
 

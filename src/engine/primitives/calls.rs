@@ -5,8 +5,8 @@ use std::sync::Arc;
 
 use super::args::invalid;
 use crate::base::limits::{PAGES_MAX, SCRIPT_LIST_ITEMS_MAX};
-use crate::connector::page;
 use crate::connector::connection::Connection;
+use crate::connector::page;
 use crate::connector::request::arguments;
 use crate::connector::table::{Endpoint, Place};
 use crate::engine::turn::{Turn, fail};
@@ -16,7 +16,11 @@ use crate::script::Thrown;
 /// How many arguments the function of an endpoint takes: a map, or the id in its path, or both.
 pub(super) fn arity(endpoint: &Endpoint) -> RangeInclusive<usize> {
     let fewest = usize::from(endpoint.params.iter().any(|param| param.required));
-    fewest..=if endpoint.params_in(Place::Path).next().is_some() { 2 } else { 1 }
+    fewest..=if endpoint.params_in(Place::Path).next().is_some() {
+        2
+    } else {
+        1
+    }
 }
 
 /// Calls an endpoint as a script does: `bank::retrieve_payout(id)`, `bank::list_payouts(#{ status: "paid" })`.
@@ -32,7 +36,12 @@ pub(super) fn endpoint(turn: &Turn, connection: &Arc<Connection>, name: &str, ar
 
 /// The endpoint of this name. The table check makes sure of those that tables name.
 pub(super) fn find<'a>(connection: &'a Connection, name: &str) -> Result<&'a Endpoint, Thrown> {
-    let missing = || fail("unsupported", format!("connection `{}` has no endpoint `{name}`", connection.name));
+    let missing = || {
+        fail(
+            "unsupported",
+            format!("connection `{}` has no endpoint `{name}`", connection.name),
+        )
+    };
     connection.connector.endpoint(name).ok_or_else(missing)
 }
 
@@ -47,7 +56,9 @@ pub(super) fn list(
         None | Some(Value::Null) => SCRIPT_LIST_ITEMS_MAX,
         Some(Value::Int(limit)) if limit > 0 => usize::try_from(limit).unwrap_or(SCRIPT_LIST_ITEMS_MAX),
         Some(other) => {
-            return Err(invalid(format!("`limit` has to be a whole number above zero, not {other}")));
+            return Err(invalid(format!(
+                "`limit` has to be a whole number above zero, not {other}"
+            )));
         }
     };
     let name = format!("{}.{}", connection.name, endpoint.name);
@@ -67,7 +78,10 @@ pub(super) fn list(
                 break;
             }
         }
-        let message = format!("`{name}` has more than {} items: narrow it with filters or `limit`", items.len());
+        let message = format!(
+            "`{name}` has more than {} items: narrow it with filters or `limit`",
+            items.len()
+        );
         Err(fail("too_many_items", message))
     })
 }

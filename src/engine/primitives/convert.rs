@@ -25,10 +25,16 @@ pub(super) const ALL: &[Primitive] = &[Primitive {
         ("#from", "the account that is sold from"),
         ("to", "the account that is bought into"),
         ("amount?", "sell this much"),
-        ("above?", "sell everything above this much; one of `amount` and `above` is needed"),
+        (
+            "above?",
+            "sell everything above this much; one of `amount` and `above` is needed",
+        ),
         ("minimum?", "not worth selling less"),
         ("maximum?", "never sell more at once"),
-        ("max_slippage?", "how much worse than the indicative rate of one unit the quote may be: 0.003 is 0.3 %"),
+        (
+            "max_slippage?",
+            "how much worse than the indicative rate of one unit the quote may be: 0.003 is 0.3 %",
+        ),
         ("metadata?", "a map of texts kept with the conversion"),
     ],
     result: "map: `moved` (money sold), `reason`, `quoted_rate`, `conversion` (or ())",
@@ -41,7 +47,16 @@ pub(super) const ALL: &[Primitive] = &[Primitive {
 
 fn convert(turn: &Turn, connection: &Arc<Connection>, args: &[Value]) -> Result<Value, Thrown> {
     let given = args.first().unwrap_or(&Value::Null);
-    let known = ["from", "to", "amount", "above", "minimum", "maximum", "max_slippage", "metadata"];
+    let known = [
+        "from",
+        "to",
+        "amount",
+        "above",
+        "minimum",
+        "maximum",
+        "max_slippage",
+        "metadata",
+    ];
     let args = Args::new("convert", given, &known)?;
     let (from, to) = (args.required_text("from")?, args.required_text("to")?);
     let form = match (args.money("amount")?, args.money("above")?) {
@@ -54,7 +69,11 @@ fn convert(turn: &Turn, connection: &Arc<Connection>, args: &[Value]) -> Result<
     let (limit, metadata) = (args.decimal("max_slippage")?, args.map("metadata")?);
     turn.compound(&format!("{}.convert", connection.name), &given.to_typed(), || {
         let available = balance(turn, connection, from)?;
-        let rule = SaleRule { form, minimum: least(map, available, minimum)?, maximum };
+        let rule = SaleRule {
+            form,
+            minimum: least(map, available, minimum)?,
+            maximum,
+        };
         let sale = to_sell(available, &rule).map_err(|error| invalid(error.to_string()))?;
         if sale.amount.is_zero() {
             return Ok(nothing(sale.amount, sale.reason, Value::Null));
@@ -64,7 +83,11 @@ fn convert(turn: &Turn, connection: &Arc<Connection>, args: &[Value]) -> Result<
             let (unit, whole) = quotes(turn, connection, map, sale.amount, to)?;
             quoted = Value::Decimal(whole);
             if let Err(refused) = slippage(unit, whole, limit) {
-                return Ok(nothing(Money::zero(sale.amount.currency()), refused.to_string(), quoted));
+                return Ok(nothing(
+                    Money::zero(sale.amount.currency()),
+                    refused.to_string(),
+                    quoted,
+                ));
             }
         }
         let endpoint = calls::find(connection, &map.endpoint)?;
@@ -165,6 +188,9 @@ fn currency_of(turn: &Turn, connection: &Arc<Connection>, account: &str) -> Resu
     let answer = turn.call(connection, endpoint, &[(param, Value::text(account))].into())?;
     let code = field(map, "currency", &answer).and_then(Value::as_text);
     code.and_then(|code| code.parse().ok()).ok_or_else(|| {
-        fail("unreadable_answer", format!("the currency of account {account} is not readable: {answer}"))
+        fail(
+            "unreadable_answer",
+            format!("the currency of account {account} is not readable: {answer}"),
+        )
     })
 }

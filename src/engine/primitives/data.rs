@@ -87,10 +87,18 @@ pub(super) const ALL: &[Primitive] = &[
         needs: &[],
         body: Body::Plain(state_set),
     },
-    log("debug", "log::debug(`checked ${1 + 1} accounts`);", |turn, args| write(turn, "log.debug", args)),
-    log("info", "log::info(\"nothing to do today\");", |turn, args| write(turn, "log.info", args)),
-    log("warn", "log::warn(\"the balance is low\");", |turn, args| write(turn, "log.warn", args)),
-    log("error", "log::error(\"the seller is not known\");", |turn, args| write(turn, "log.error", args)),
+    log("debug", "log::debug(`checked ${1 + 1} accounts`);", |turn, args| {
+        write(turn, "log.debug", args)
+    }),
+    log("info", "log::info(\"nothing to do today\");", |turn, args| {
+        write(turn, "log.info", args)
+    }),
+    log("warn", "log::warn(\"the balance is low\");", |turn, args| {
+        write(turn, "log.warn", args)
+    }),
+    log("error", "log::error(\"the seller is not known\");", |turn, args| {
+        write(turn, "log.error", args)
+    }),
 ];
 
 const fn log(
@@ -113,8 +121,9 @@ const fn log(
 
 fn today(turn: &Turn, args: &[Value]) -> Result<Value, Thrown> {
     let name = text(args, 0, "today", "a timezone such as \"Europe/Berlin\"")?;
-    let zone: chrono_tz::Tz =
-        name.parse().map_err(|_| invalid(format!("`{name}` is not an IANA timezone such as Europe/Berlin")))?;
+    let zone: chrono_tz::Tz = name
+        .parse()
+        .map_err(|_| invalid(format!("`{name}` is not an IANA timezone such as Europe/Berlin")))?;
     turn.local("today", &serde_json::json!(name), || {
         let date = turn.now().with_timezone(&zone);
         let date = format!("{:04}-{:02}-{:02}", date.year(), date.month(), date.day());
@@ -129,7 +138,8 @@ fn state_get(turn: &Turn, args: &[Value]) -> Result<Value, Thrown> {
             Some(value) => value,
             None => {
                 let kept = turn.block_on(turn.services.store.state(&turn.run.workflow, key));
-                kept.map_err(|error| turn.interrupt(Interrupt::StoreDown(error)))?.unwrap_or_default()
+                kept.map_err(|error| turn.interrupt(Interrupt::StoreDown(error)))?
+                    .unwrap_or_default()
             }
         };
         let summary = format!("{key} = {value}");
@@ -164,5 +174,7 @@ fn write(turn: &Turn, name: &'static str, args: &[Value]) -> Result<Value, Throw
 
 pub(super) fn text<'a>(args: &'a [Value], at: usize, primitive: &str, what: &str) -> Result<&'a str, Thrown> {
     let value = args.get(at).unwrap_or(&Value::Null);
-    value.as_text().ok_or_else(|| invalid(format!("`{primitive}` takes {what}, not {}", value.kind())))
+    value
+        .as_text()
+        .ok_or_else(|| invalid(format!("`{primitive}` takes {what}, not {}", value.kind())))
 }

@@ -22,7 +22,10 @@ pub(super) const ALL: &[Primitive] = &[
         name: "settled",
         kind: Kind::Wait,
         params: &[
-            ("resource", "a payout, conversion or return, as the call that made it returned it"),
+            (
+                "resource",
+                "a payout, conversion or return, as the call that made it returned it",
+            ),
             ("timeout?", "\"2h\", days(3); 7 days if not given"),
         ],
         result: "the resource as it is then; for a conversion also `sold`, `bought`, `rate`",
@@ -43,7 +46,10 @@ pub(super) const ALL: &[Primitive] = &[
                 "matching?",
                 "map of JSON pointers and the values they must have, such as #{ \"/payload/currency\": \"EUR\" }",
             ),
-            ("since?", "events received before this do not count; the start of the run if not given"),
+            (
+                "since?",
+                "events received before this do not count; the start of the run if not given",
+            ),
             ("timeout?", "\"2h\", days(3); 7 days if not given"),
         ],
         result: "the event: `id`, `type`, `payload`",
@@ -71,7 +77,10 @@ fn settled(turn: &Turn, connection: &Arc<Connection>, args: &[Value]) -> Result<
         )));
     };
     let Some(described) = connection.connector.resource(kind) else {
-        return Err(invalid(format!("connection `{}` knows no resource `{kind}` that settles", connection.name)));
+        return Err(invalid(format!(
+            "connection `{}` knows no resource `{kind}` that settles",
+            connection.name
+        )));
     };
     let done = turn.settled(connection, kind, described, id, timeout)?;
     let Value::Map(mut entries) = done else { return Ok(done) };
@@ -84,7 +93,9 @@ fn settled(turn: &Turn, connection: &Arc<Connection>, args: &[Value]) -> Result<
 
 /// What a conversion really sold and bought, where the provider tells.
 fn achieved(turn: &Turn, connection: &Arc<Connection>, conversion: &Value) -> Result<Map, Thrown> {
-    let mut told: Map = ["sold", "bought", "rate"].map(|key| (key.to_owned(), Value::Null)).into();
+    let mut told: Map = ["sold", "bought", "rate"]
+        .map(|key| (key.to_owned(), Value::Null))
+        .into();
     let map = mapping(connection, "convert")?;
     let Some(achieved) = &map.achieved else { return Ok(told) };
     let Some(id) = conversion.pointer(&achieved.id).and_then(Value::as_text) else {
@@ -97,7 +108,9 @@ fn achieved(turn: &Turn, connection: &Arc<Connection>, conversion: &Value) -> Re
     let quote = turn.call(connection, endpoint, &[(param.to_owned(), Value::text(id))].into())?;
     let money = |amount: &str, currency: &str| -> Option<Value> {
         let currency: Currency = quote.pointer(currency)?.as_text()?.parse().ok()?;
-        Some(Value::Money(Money::from_decimal(decimal_at(&quote, amount)?, currency).ok()?))
+        Some(Value::Money(
+            Money::from_decimal(decimal_at(&quote, amount)?, currency).ok()?,
+        ))
     };
     if let Some(sold) = money(&achieved.sold, &achieved.sold_currency) {
         told.insert("sold".to_owned(), sold);
@@ -113,7 +126,11 @@ fn achieved(turn: &Turn, connection: &Arc<Connection>, conversion: &Value) -> Re
 
 fn wait_event(turn: &Turn, connection: &Arc<Connection>, args: &[Value]) -> Result<Value, Thrown> {
     let given = args.first().unwrap_or(&Value::Null);
-    let args = Args::new("wait_event", given, &["type", "subject", "matching", "since", "timeout"])?;
+    let args = Args::new(
+        "wait_event",
+        given,
+        &["type", "subject", "matching", "since", "timeout"],
+    )?;
     let types = match args.required("type")? {
         Value::Text(kind) => vec![kind.clone()],
         Value::List(kinds) => kinds.iter().filter_map(Value::as_text).map(str::to_owned).collect(),
@@ -128,15 +145,29 @@ fn wait_event(turn: &Turn, connection: &Arc<Connection>, args: &[Value]) -> Resu
     if let Some(unknown) = types.iter().find(|kind| !known.is_empty() && !known.contains(kind)) {
         return Err(fail(
             "invalid_argument",
-            format!("connection `{}` has no event `{unknown}`; it has {}", connection.name, known.join(", ")),
+            format!(
+                "connection `{}` has no event `{unknown}`; it has {}",
+                connection.name,
+                known.join(", ")
+            ),
         ));
     }
     let matching = args.map("matching")?.map_or_else(Matching::default, |map| {
-        Matching(map.iter().map(|(pointer, value)| (pointer.clone(), value.to_plain())).collect())
+        Matching(
+            map.iter()
+                .map(|(pointer, value)| (pointer.clone(), value.to_plain()))
+                .collect(),
+        )
     });
     let (subject, since) = (args.text("subject")?.map(str::to_owned), args.time("since")?);
     let timeout = args.duration("timeout")?.unwrap_or(SEVEN_DAYS);
     let name = connection.name.clone();
-    let filter = |started| EventFilter { connection: name, types, subject, matching, since: since.unwrap_or(started) };
+    let filter = |started| EventFilter {
+        connection: name,
+        types,
+        subject,
+        matching,
+        since: since.unwrap_or(started),
+    };
     turn.wait_event(filter, timeout, given)
 }

@@ -113,7 +113,9 @@ impl Primitive {
 
 /// Every primitive, in the order of the reference page.
 pub fn all() -> impl Iterator<Item = &'static Primitive> {
-    [positions::ALL, moves::ALL, convert::ALL, events::ALL, data::ALL].into_iter().flatten()
+    [positions::ALL, moves::ALL, convert::ALL, events::ALL, data::ALL]
+        .into_iter()
+        .flatten()
 }
 
 /// The functions for a script thread: the plain primitives, and a module for each connection with what it

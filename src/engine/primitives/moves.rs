@@ -47,7 +47,10 @@ pub(super) const ALL: &[Primitive] = &[
             ("reference", "what the beneficiary reads"),
             ("keep?", "leave this much behind"),
             ("target?", "bring the account down to this"),
-            ("threshold?", "below it nothing moves; at or above it everything, or all but `keep`"),
+            (
+                "threshold?",
+                "below it nothing moves; at or above it everything, or all but `keep`",
+            ),
             ("minimum?", "not worth moving less"),
             ("maximum?", "never move more at once"),
             ("multiple?", "move only whole multiples of this"),
@@ -84,7 +87,10 @@ pub(super) const ALL: &[Primitive] = &[
         module: Module::Connection,
         name: "return_deposit",
         kind: Kind::Step,
-        params: &[("deposit", "the deposit's id"), ("options?", "map: `reason` (for the history), `rail`")],
+        params: &[
+            ("deposit", "the deposit's id"),
+            ("options?", "map: `reason` (for the history), `rail`"),
+        ],
         result: "the return as the provider tells it, with `existed`",
         doc: "Sends a deposit back to where it came from, whole and once: an existing return is found first.",
         example: "let back = bank::return_deposit(\"dep_1\", #{ reason: \"unmatched reference\" });",
@@ -105,7 +111,11 @@ struct Pay<'a> {
 
 fn payout(turn: &Turn, connection: &Arc<Connection>, args: &[Value]) -> Result<Value, Thrown> {
     let given = args.first().unwrap_or(&Value::Null);
-    let args = Args::new("payout", given, &["from", "to", "amount", "reference", "rail", "metadata"])?;
+    let args = Args::new(
+        "payout",
+        given,
+        &["from", "to", "amount", "reference", "rail", "metadata"],
+    )?;
     let pay = Pay {
         from: args.required_text("from")?,
         to: args.required("to")?,
@@ -114,7 +124,9 @@ fn payout(turn: &Turn, connection: &Arc<Connection>, args: &[Value]) -> Result<V
         rail: args.text("rail")?,
         metadata: args.map("metadata")?,
     };
-    turn.group(&format!("{}.payout", connection.name), &given.to_typed(), || send(turn, connection, &pay))
+    turn.group(&format!("{}.payout", connection.name), &given.to_typed(), || {
+        send(turn, connection, &pay)
+    })
 }
 
 /// Sends one payout: the destination is resolved first if it is an account of ours.
@@ -138,7 +150,8 @@ fn send(turn: &Turn, connection: &Arc<Connection>, pay: &Pay<'_>) -> Result<Valu
     if let Some(metadata) = pay.metadata {
         put("metadata", Value::Map(metadata.clone()));
     }
-    turn.call(connection, endpoint, &request).map(|payout| with_resource(map, payout))
+    turn.call(connection, endpoint, &request)
+        .map(|payout| with_resource(map, payout))
 }
 
 fn destination(turn: &Turn, connection: &Arc<Connection>, map: &PrimitiveMap, to: &Value) -> Result<Value, Thrown> {
@@ -146,12 +159,20 @@ fn destination(turn: &Turn, connection: &Arc<Connection>, map: &PrimitiveMap, to
         Value::Map(_) => Ok(to.clone()),
         Value::Text(account) => {
             let Some(own) = &map.own_account else {
-                return Err(invalid(format!("connection `{}` cannot pay to an account by its id", connection.name)));
+                return Err(invalid(format!(
+                    "connection `{}` cannot pay to an account by its id",
+                    connection.name
+                )));
             };
             let endpoint = calls::find(connection, &own.endpoint)?;
             let found = turn.call(connection, endpoint, &[(own.id.clone(), Value::text(account))].into())?;
             let address = found.pointer(&own.address).cloned();
-            address.ok_or_else(|| fail("no_address", format!("account {account} has no address that could be paid to")))
+            address.ok_or_else(|| {
+                fail(
+                    "no_address",
+                    format!("account {account} has no address that could be paid to"),
+                )
+            })
         }
         other => Err(invalid(format!("`to` has to be {TO}, not {}", other.kind()))),
     }
@@ -202,7 +223,18 @@ fn sweep_account(turn: &Turn, connection: &Arc<Connection>, args: &[Value]) -> R
         let paid = if decision.moved.is_zero() {
             Value::Null
         } else {
-            send(turn, connection, &Pay { from, to, amount: decision.moved, reference, rail, metadata })?
+            send(
+                turn,
+                connection,
+                &Pay {
+                    from,
+                    to,
+                    amount: decision.moved,
+                    reference,
+                    rail,
+                    metadata,
+                },
+            )?
         };
         let summary = format!("{} moved: {}", decision.moved, decision.reason);
         let result = Value::map([
@@ -222,7 +254,9 @@ fn sweep_form(args: &Args<'_>) -> Result<SweepForm, Thrown> {
         (None, Some(target), None) => Ok(SweepForm::Target(target)),
         (None, None, Some(threshold)) => Ok(SweepForm::Threshold(threshold)),
         (Some(keep), None, Some(threshold)) => Ok(SweepForm::Collar { threshold, keep }),
-        _ => Err(invalid("`sweep` takes `target` alone; `keep` and `threshold` may stand together")),
+        _ => Err(invalid(
+            "`sweep` takes `target` alone; `keep` and `threshold` may stand together",
+        )),
     }
 }
 
@@ -234,7 +268,11 @@ fn split_total(turn: &Turn, connection: &Arc<Connection>, args: &[Value]) -> Res
     let mut parts = Vec::new();
     let mut destinations = Vec::new();
     for part in args.list("parts")? {
-        let part = Args::new("parts", part, &["name", "to", "amount", "percent", "rest", "minimum", "maximum"])?;
+        let part = Args::new(
+            "parts",
+            part,
+            &["name", "to", "amount", "percent", "rest", "minimum", "maximum"],
+        )?;
         destinations.push(part.required("to")?);
         parts.push(split_part(&part)?);
     }
@@ -253,7 +291,18 @@ fn split_total(turn: &Turn, connection: &Arc<Connection>, args: &[Value]) -> Res
             let status = if amount.is_zero() {
                 Value::text("nothing")
             } else {
-                match send(turn, connection, &Pay { from, to, amount: *amount, reference, rail, metadata: None }) {
+                match send(
+                    turn,
+                    connection,
+                    &Pay {
+                        from,
+                        to,
+                        amount: *amount,
+                        reference,
+                        rail,
+                        metadata: None,
+                    },
+                ) {
                     Ok(payout) => {
                         let status = payout.get("status").cloned().unwrap_or_default();
                         entry.insert("payout".to_owned(), payout);
@@ -262,7 +311,10 @@ fn split_total(turn: &Turn, connection: &Arc<Connection>, args: &[Value]) -> Res
                     Err(Thrown::Interrupt) => return Err(Thrown::Interrupt),
                     Err(Thrown::Failure(failure)) => {
                         complete = false;
-                        let told = [("error", Value::text(failure.code)), ("message", Value::text(failure.message))];
+                        let told = [
+                            ("error", Value::text(failure.code)),
+                            ("message", Value::text(failure.message)),
+                        ];
                         entry.insert("failure".to_owned(), Value::map(told));
                         Value::text("failed")
                     }
@@ -271,9 +323,15 @@ fn split_total(turn: &Turn, connection: &Arc<Connection>, args: &[Value]) -> Res
             entry.insert("status".to_owned(), status);
             paid.push(Value::Map(entry));
         }
-        let summary =
-            format!("{total} in {} parts{}", parts.len(), if complete { "" } else { ", not all of them paid" });
-        Ok((Value::map([("complete", Value::Bool(complete)), ("parts", Value::List(paid))]), summary))
+        let summary = format!(
+            "{total} in {} parts{}",
+            parts.len(),
+            if complete { "" } else { ", not all of them paid" }
+        );
+        Ok((
+            Value::map([("complete", Value::Bool(complete)), ("parts", Value::List(paid))]),
+            summary,
+        ))
     })
 }
 
@@ -284,11 +342,18 @@ fn split_part(part: &Args<'_>) -> Result<Part, Thrown> {
         (None, Some(percent), false) => Share::Percent(percent),
         (None, None, true) => Share::Rest,
         _ => {
-            return Err(invalid(format!("part `{name}` needs exactly one of `amount`, `percent` and `rest: true`")));
+            return Err(invalid(format!(
+                "part `{name}` needs exactly one of `amount`, `percent` and `rest: true`"
+            )));
         }
     };
     let (minimum, maximum) = (part.money("minimum")?, part.money("maximum")?);
-    Ok(Part { name: name.to_owned(), share, minimum, maximum })
+    Ok(Part {
+        name: name.to_owned(),
+        share,
+        minimum,
+        maximum,
+    })
 }
 
 fn return_deposit(turn: &Turn, connection: &Arc<Connection>, args: &[Value]) -> Result<Value, Thrown> {
@@ -303,10 +368,16 @@ fn return_deposit(turn: &Turn, connection: &Arc<Connection>, args: &[Value]) -> 
     turn.compound(&format!("{}.return_deposit", connection.name), &input, || {
         if let Some(existing) = &map.existing {
             let list = calls::find(connection, &existing.endpoint)?;
-            let query = existing.args.get("deposit").cloned().unwrap_or_else(|| "deposit_id".to_owned());
+            let query = existing
+                .args
+                .get("deposit")
+                .cloned()
+                .unwrap_or_else(|| "deposit_id".to_owned());
             let returns = calls::list(turn, connection, list, [(query, Value::text(deposit))].into())?;
             // A return that failed left the money with us: it may be tried again.
-            let live = returns.into_iter().find(|known| known.get("status").and_then(Value::as_text) != Some("failed"));
+            let live = returns
+                .into_iter()
+                .find(|known| known.get("status").and_then(Value::as_text) != Some("failed"));
             if let Some(known) = live {
                 return Ok((
                     existed(with_resource(map, known), true),
@@ -321,7 +392,10 @@ fn return_deposit(turn: &Turn, connection: &Arc<Connection>, args: &[Value]) -> 
         }
         let made = turn.call(connection, endpoint, &request)?;
         let why = reason.map_or_else(String::new, |reason| format!(": {reason}"));
-        Ok((existed(with_resource(map, made), false), format!("deposit {deposit} returned{why}")))
+        Ok((
+            existed(with_resource(map, made), false),
+            format!("deposit {deposit} returned{why}"),
+        ))
     })
 }
 

@@ -61,7 +61,12 @@ pub(super) const ALL: &[Primitive] = &[
 
 /// What a table says about a primitive that `needs` names.
 pub(super) fn mapping<'a>(connection: &'a Connection, name: &str) -> Result<&'a PrimitiveMap, Thrown> {
-    let missing = || fail("unsupported", format!("connection `{}` does not offer `{name}`", connection.name));
+    let missing = || {
+        fail(
+            "unsupported",
+            format!("connection `{}` does not offer `{name}`", connection.name),
+        )
+    };
     connection.connector.primitive(name).ok_or_else(missing)
 }
 
@@ -72,7 +77,11 @@ pub(super) fn field<'a>(map: &PrimitiveMap, generic: &str, resource: &'a Value) 
 
 fn accounts(turn: &Turn, connection: &Arc<Connection>, args: &[Value]) -> Result<Vec<Value>, Thrown> {
     let none = Value::Map(Map::new());
-    let args = Args::new("accounts", args.first().unwrap_or(&none), &["currency", "status", "label"])?;
+    let args = Args::new(
+        "accounts",
+        args.first().unwrap_or(&none),
+        &["currency", "status", "label"],
+    )?;
     let map = mapping(connection, "accounts")?;
     let endpoint = calls::find(connection, &map.endpoint)?;
     let mut query = Map::new();
@@ -81,7 +90,11 @@ fn accounts(turn: &Turn, connection: &Arc<Connection>, args: &[Value]) -> Result
         let Some(value) = args.text(generic)? else { continue };
         wanted.push((generic, value));
         // What the provider can filter, it filters; everything is compared here again.
-        if let Some(param) = endpoint.params.iter().find(|param| param.name == generic && param.accepts_text(value)) {
+        if let Some(param) = endpoint
+            .params
+            .iter()
+            .find(|param| param.name == generic && param.accepts_text(value))
+        {
             query.insert(param.name.clone(), Value::text(value));
         }
     }
@@ -96,7 +109,10 @@ fn accounts(turn: &Turn, connection: &Arc<Connection>, args: &[Value]) -> Result
             }
         }
         let account = Value::Map(entries);
-        if wanted.iter().all(|(generic, value)| account.get(generic).and_then(Value::as_text) == Some(value)) {
+        if wanted
+            .iter()
+            .all(|(generic, value)| account.get(generic).and_then(Value::as_text) == Some(value))
+        {
             found.push(account);
         }
     }
@@ -110,7 +126,10 @@ pub(super) fn balance(turn: &Turn, connection: &Arc<Connection>, account: &str) 
     let param = map.args.get("account").cloned().unwrap_or_else(|| "id".to_owned());
     let answer = turn.call(connection, endpoint, &[(param, Value::text(account))].into())?;
     money_at(map, &answer).ok_or_else(|| {
-        fail("unreadable_answer", format!("the balance of account {account} is not a readable amount: {answer}"))
+        fail(
+            "unreadable_answer",
+            format!("the balance of account {account} is not a readable amount: {answer}"),
+        )
     })
 }
 
