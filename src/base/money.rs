@@ -161,6 +161,11 @@ impl Rounding {
             }
     }
 
+    /// The number brought to so many decimals.
+    pub fn round(self, number: Decimal, places: u32) -> Decimal {
+        number.round_dp_with_strategy(places, self.strategy())
+    }
+
     fn strategy(self) -> RoundingStrategy {
         match self {
             Self::Down => RoundingStrategy::ToZero,

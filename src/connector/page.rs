@@ -15,6 +15,17 @@ pub fn items<'a>(connector: &Connector, answer: &'a Value) -> &'a [Value] {
         .unwrap_or(&[])
 }
 
+/// The parameter and the cursor of the next page, unless this was the last.
+pub fn next_cursor<'a>(connector: &'a Connector, endpoint: &Endpoint, answer: &'a Value) -> Option<(&'a str, &'a str)> {
+    let pagination = connector.pagination.as_ref().filter(|_| endpoint.is_paged())?;
+    let says_no = pagination
+        .more
+        .as_ref()
+        .is_some_and(|more| answer.pointer(more) == Some(&Value::Bool(false)));
+    let cursor = answer.pointer(&pagination.next)?.as_text()?;
+    (!says_no).then_some((&pagination.cursor_param, cursor))
+}
+
 /// The request for the next page, unless this was the last. `request` is the one this page answered.
 pub fn next_page(
     connector: &Connector,
@@ -22,15 +33,10 @@ pub fn next_page(
     request: &StoredRequest,
     answer: &Value,
 ) -> Option<StoredRequest> {
-    let pagination = connector.pagination.as_ref().filter(|_| endpoint.is_paged())?;
-    let says_no = pagination
-        .more
-        .as_ref()
-        .is_some_and(|more| answer.pointer(more) == Some(&Value::Bool(false)));
-    let cursor = answer.pointer(&pagination.next)?.as_text()?;
-    let path = with_query_param(&request.path, &pagination.cursor_param, cursor);
+    let (param, cursor) = next_cursor(connector, endpoint, answer)?;
+    let path = with_query_param(&request.path, param, cursor);
     // A cursor that leads back to the same page would be followed for ever.
-    (!says_no && path != request.path).then(|| StoredRequest {
+    (path != request.path).then(|| StoredRequest {
         path,
         ..request.clone()
     })

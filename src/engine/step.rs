@@ -327,12 +327,10 @@ impl Turn {
             Some(clearance) => self.block_on(client.send_money(
                 open.connection,
                 open.endpoint,
-                &intent.request,
-                key,
+                intent,
                 clearance,
                 self.run.id,
                 &open.begun.path,
-                intent.fingerprint,
             )),
             None => self.block_on(client.send(open.connection, open.endpoint, &intent.request, key)),
         };

@@ -158,10 +158,7 @@ impl Turn {
         let Some(endpoint) = connection.connector.endpoint(&resource.retrieve) else {
             return Err(self.unfit(&begun.path));
         };
-        let Some(param) = endpoint.path_param() else {
-            return Err(self.unfit(&begun.path));
-        };
-        let args: Map = [(param.to_owned(), Value::text(id))].into();
+        let args = arguments(endpoint, &[Value::text(id)]).map_err(Thrown::Failure)?;
         let prepared = prepare(connection, endpoint, &args, None).map_err(Thrown::Failure)?;
         match self.ask(connection, endpoint, &prepared.request) {
             Verdict::Applied { value, .. } => {

@@ -20,11 +20,7 @@ use crate::model::journal::Journal;
 use crate::model::run::{RunError, Settlement};
 use crate::model::value::Value;
 use crate::model::workflow::Version;
-use crate::script::Function;
-use crate::script::fault::ScriptError;
-use crate::script::meter::Budget;
-use crate::script::run::{Globals, Interpreter, Ran};
-use crate::script::thread::spawn_script_thread;
+use crate::script::{Budget, Function, Globals, Interpreter, Ran, ScriptError, spawn_script_thread};
 use crate::store::{Claim, StoreError};
 
 /// How often the dispatcher looks by itself, in case a nudge was lost or another process made a run.

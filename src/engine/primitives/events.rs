@@ -102,10 +102,8 @@ fn achieved(turn: &Turn, connection: &Arc<Connection>, conversion: &Value) -> Re
         return Ok(told);
     };
     let endpoint = calls::find(connection, &achieved.endpoint)?;
-    let Some(param) = endpoint.path_param() else {
-        return Ok(told);
-    };
-    let quote = turn.call(connection, endpoint, &[(param.to_owned(), Value::text(id))].into())?;
+    let args = arguments(endpoint, &[Value::text(id)]).map_err(Thrown::Failure)?;
+    let quote = turn.call(connection, endpoint, &args)?;
     let money = |amount: &str, currency: &str| -> Option<Value> {
         let currency: Currency = quote.pointer(currency)?.as_text()?.parse().ok()?;
         Some(Value::Money(
@@ -141,16 +139,18 @@ fn wait_event(turn: &Turn, connection: &Arc<Connection>, args: &[Value]) -> Resu
             )));
         }
     };
-    let known = connection.connector.event_types();
-    if let Some(unknown) = types.iter().find(|kind| !known.is_empty() && !known.contains(kind)) {
-        return Err(fail(
-            "invalid_argument",
-            format!(
-                "connection `{}` has no event `{unknown}`; it has {}",
-                connection.name,
-                known.join(", ")
-            ),
-        ));
+    let known = Vec::from_iter(
+        connection
+            .connector
+            .webhook()
+            .into_iter()
+            .flat_map(WebhookTable::event_names),
+    );
+    if let Some(unknown) = types.iter().find(|kind| !known.contains(&kind.as_str())) {
+        let (name, known) = (&connection.name, known.join(", "));
+        return Err(invalid(format!(
+            "connection `{name}` has no event `{unknown}`; it has {known}"
+        )));
     }
     let matching = args.map("matching")?.map_or_else(Matching::default, |map| {
         Matching(

@@ -8,6 +8,7 @@ use super::positions::{balance, mapping};
 use super::{Body, Kind, Module, Primitive, calls};
 use crate::base::money::Money;
 use crate::connector::connection::Connection;
+use crate::connector::request::as_argument;
 use crate::connector::table::PrimitiveMap;
 use crate::engine::turn::{Turn, fail};
 use crate::model::treasury::split::{Part, Share, split};
@@ -166,7 +167,11 @@ fn destination(turn: &Turn, connection: &Arc<Connection>, map: &PrimitiveMap, to
             };
             let endpoint = calls::find(connection, &own.endpoint)?;
             let found = turn.call(connection, endpoint, &[(own.id.clone(), Value::text(account))].into())?;
-            let address = found.pointer(&own.address).cloned();
+            let address = found.pointer(&own.address);
+            let param = map.args.get("to").map_or("to", String::as_str);
+            // What the provider shows may have more members than it takes.
+            let payout = calls::find(connection, &map.endpoint)?;
+            let address = address.map(|shown| as_argument(connection, payout, param, shown));
             address.ok_or_else(|| {
                 fail(
                     "no_address",

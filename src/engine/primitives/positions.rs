@@ -90,11 +90,9 @@ fn accounts(turn: &Turn, connection: &Arc<Connection>, args: &[Value]) -> Result
         let Some(value) = args.text(generic)? else { continue };
         wanted.push((generic, value));
         // What the provider can filter, it filters; everything is compared here again.
-        if let Some(param) = endpoint
-            .params
-            .iter()
-            .find(|param| param.name == generic && param.accepts_text(value))
-        {
+        if let Some(param) = endpoint.params.iter().find(|param| {
+            param.name == generic && (param.values.is_empty() || param.values.iter().any(|known| known == value))
+        }) {
             query.insert(param.name.clone(), Value::text(value));
         }
     }

@@ -1,1 +1,6 @@
-//! Tests of: scripts.
+//! Tests of the interpreter room: values, money, budgets, hosts, snapshots and the checker.
+
+mod budgets;
+mod hosting;
+mod language;
+pub(crate) mod rig;
