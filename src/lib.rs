@@ -42,7 +42,7 @@ pub mod trigger;
 pub mod server;
 pub mod simulator;
 
-pub mod app;
+//A pub mod app;
 
 pub mod cli;
 
