@@ -42,7 +42,7 @@ pub mod trigger;
 pub mod server;
 pub mod simulator;
 
-//A pub mod app;
+pub mod app;
 
 pub mod cli;
 

@@ -58,7 +58,9 @@ impl Audit {
     /// Whether intention and ledger are the same to the last minor unit.
     pub fn is_exact(&self) -> bool {
         let once = self.paid() == self.intended.len();
-        once && self.unexplained == 0 && self.in_doubt == 0 && self.totals.values().all(|(journal, ledger)| journal == ledger)
+        once && self.unexplained == 0
+            && self.in_doubt == 0
+            && self.totals.values().all(|(journal, ledger)| journal == ledger)
     }
 }
 
@@ -66,7 +68,11 @@ impl Audit {
 impl std::fmt::Display for Audit {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         let (paid, twice, missing) = (self.paid(), self.twice(), self.missing());
-        write!(f, "{} intended, {paid} paid, {twice} twice, {missing} missing", self.intended.len())?;
+        write!(
+            f,
+            "{} intended, {paid} paid, {twice} twice, {missing} missing",
+            self.intended.len()
+        )?;
         if self.unexplained > 0 {
             write!(f, ", {} unexplained", self.unexplained)?;
         }
@@ -74,7 +80,9 @@ impl std::fmt::Display for Audit {
             write!(f, ", {} in doubt", self.in_doubt)?;
         }
         for (currency, (journal, ledger)) in &self.totals {
-            let show = |minor| Money::from_minor(minor, *currency).map_or_else(|_| "too much".to_owned(), |money| money.to_string());
+            let show = |minor| {
+                Money::from_minor(minor, *currency).map_or_else(|_| "too much".to_owned(), |money| money.to_string())
+            };
             let sign = if journal == ledger { "=" } else { "≠" };
             write!(f, "; ledger {} {sign} journal {}", show(*ledger), show(*journal))?;
         }
@@ -106,7 +114,13 @@ pub fn audit<'a>(journals: impl IntoIterator<Item = (RunId, &'a str, &'a Journal
             if let Some(money) = amount {
                 audit.totals.entry(money.currency()).or_default().0 += money.minor();
             }
-            audit.intended.push(Intended { run, workflow: workflow.to_owned(), path: path.clone(), amount, times });
+            audit.intended.push(Intended {
+                run,
+                workflow: workflow.to_owned(),
+                path: path.clone(),
+                amount,
+                times,
+            });
         }
     }
     for (effect, explained) in effects.iter().zip(explained) {
@@ -158,7 +172,9 @@ fn moved(record: &StepRecord) -> Option<Money> {
     if let Some(amount) = intent(record).and_then(|intent| intent.movement.as_ref()?.amount) {
         return Some(amount);
     }
-    let Phase::Done(Outcome::Value(value)) = &record.phase else { return None };
+    let Phase::Done(Outcome::Value(value)) = &record.phase else {
+        return None;
+    };
     let currency: Currency = value.get("currency")?.as_text()?.parse().ok()?;
     Money::parse(value.get("amount")?.as_text()?, currency).ok()
 }

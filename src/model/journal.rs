@@ -489,7 +489,13 @@ impl Journal {
         }
         self.steps.insert(
             path,
-            StepRecord { step, phase, effect, started_at, updated_at: at },
+            StepRecord {
+                step,
+                phase,
+                effect,
+                started_at,
+                updated_at: at,
+            },
         );
         self.last_seq = seq;
         Ok(self)
