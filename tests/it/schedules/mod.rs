@@ -1,0 +1,3 @@
+//! Tests of schedules: which instants an expression names, and which of them make runs.
+
+mod slots;
