@@ -85,7 +85,10 @@ fn authenticate<'a>(
 
 /// Does the work of a verification for a connection that cannot have one.
 fn decoy(delivery: &Delivery, now: Instant, reason: &str) -> Refused {
-    let scheme = Scheme::StandardWebhooks { tolerance_secs: 300 };
+    let scheme = Scheme::StandardWebhooks {
+        header_prefix: "webhook".to_owned(),
+        tolerance_secs: 300,
+    };
     // Any text of the right form will do: whatever the outcome, the delivery is refused.
     let secret = Secret::new("whsec_AAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAA=".to_owned());
     let _outcome: Result<(), Rejected> = verify(&scheme, &[secret], delivery, now);
