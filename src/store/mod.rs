@@ -7,6 +7,10 @@
 //! A failed commit is an unknown outcome of our own store: the writer then aborts the process, and recovery
 //! decides. Callers therefore never see half a write, and must not put a write inside a time-out.
 
+mod codec;
+pub mod faulty;
+pub mod sqlite;
+
 use crate::base::clock::{BoxFuture, Instant};
 use crate::base::ids::{Digest, EventId, RunId, WorkerId};
 use crate::model::event::{Event, EventFilter};

@@ -1,1 +1,4 @@
-//! Tests of: store.
+//! Tests of the store: the rules every store keeps, and what is particular to the one in a file.
+
+mod conformance;
+mod make;

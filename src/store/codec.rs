@@ -1,0 +1,251 @@
+//! How entries and times are written in the store, whichever database it is.
+//!
+//! An entry is one JSON text; values inside it have the typed form, so that nothing is lost. This file must
+//! not know SQL. A text that cannot be read is an error with a reason, never a panic.
+
+use std::borrow::Cow;
+
+use chrono::DateTime;
+use serde::{Deserialize, Deserializer, Serialize, Serializer};
+use serde_json::Value as Json;
+
+use crate::base::clock::Instant;
+use crate::model::journal::{Doubt, Entry, Failure, Intent, Outcome, Resolution, Retry, Step, StepPath, Wait};
+use crate::model::value::Value;
+
+/// A value in the typed form.
+struct Typed<'a>(Cow<'a, Value>);
+
+impl Serialize for Typed<'_> {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        self.0.to_typed().serialize(serializer)
+    }
+}
+
+impl<'de> Deserialize<'de> for Typed<'_> {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        let json = Json::deserialize(deserializer)?;
+        let value = Value::from_typed(&json).map_err(serde::de::Error::custom)?;
+        Ok(Self(Cow::Owned(value)))
+    }
+}
+
+/// [`Outcome`] as written.
+#[derive(Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+enum OutcomeForm<'a> {
+    Value(Typed<'a>),
+    Failure {
+        code: Cow<'a, str>,
+        message: Cow<'a, str>,
+        details: Typed<'a>,
+    },
+}
+
+impl<'a> From<&'a Outcome> for OutcomeForm<'a> {
+    fn from(outcome: &'a Outcome) -> Self {
+        match outcome {
+            Outcome::Value(value) => Self::Value(Typed(Cow::Borrowed(value))),
+            Outcome::Failure(failure) => Self::Failure {
+                code: Cow::Borrowed(&failure.code),
+                message: Cow::Borrowed(&failure.message),
+                details: Typed(Cow::Borrowed(&failure.details)),
+            },
+        }
+    }
+}
+
+impl From<OutcomeForm<'_>> for Outcome {
+    fn from(form: OutcomeForm<'_>) -> Self {
+        match form {
+            OutcomeForm::Value(value) => Self::Value(value.0.into_owned()),
+            OutcomeForm::Failure { code, message, details } => Self::Failure(Failure {
+                code: code.into_owned(),
+                message: message.into_owned(),
+                details: details.0.into_owned(),
+            }),
+        }
+    }
+}
+
+/// [`Entry`] as written: `{"done": {"path": "3", …}}`. Tagged from outside, because only so numbers keep
+/// their digits on the way in.
+#[derive(Serialize, Deserialize)]
+#[serde(rename_all = "snake_case", deny_unknown_fields)]
+enum EntryForm<'a> {
+    Done {
+        path: Cow<'a, StepPath>,
+        step: Cow<'a, Step>,
+        outcome: OutcomeForm<'a>,
+    },
+    Intent {
+        path: Cow<'a, StepPath>,
+        step: Cow<'a, Step>,
+        intent: Cow<'a, Intent>,
+    },
+    Retry {
+        path: Cow<'a, StepPath>,
+        step: Cow<'a, Step>,
+        retry: Cow<'a, Retry>,
+    },
+    Waiting {
+        path: Cow<'a, StepPath>,
+        step: Cow<'a, Step>,
+        wait: Cow<'a, Wait>,
+    },
+    Outcome {
+        path: Cow<'a, StepPath>,
+        outcome: OutcomeForm<'a>,
+    },
+    InDoubt {
+        path: Cow<'a, StepPath>,
+        step: Cow<'a, Step>,
+        doubt: Cow<'a, Doubt>,
+    },
+    Resolved {
+        path: Cow<'a, StepPath>,
+        resolution: Cow<'a, Resolution>,
+        actor: Cow<'a, str>,
+        reason: Cow<'a, str>,
+    },
+}
+
+impl<'a> From<&'a Entry> for EntryForm<'a> {
+    fn from(entry: &'a Entry) -> Self {
+        let path = Cow::Borrowed(entry.path());
+        match entry {
+            Entry::Done { step, outcome, .. } => Self::Done {
+                path,
+                step: Cow::Borrowed(step),
+                outcome: outcome.into(),
+            },
+            Entry::Intent { step, intent, .. } => Self::Intent {
+                path,
+                step: Cow::Borrowed(step),
+                intent: Cow::Borrowed(intent),
+            },
+            Entry::Retry { step, retry, .. } => Self::Retry {
+                path,
+                step: Cow::Borrowed(step),
+                retry: Cow::Borrowed(retry),
+            },
+            Entry::Waiting { step, wait, .. } => Self::Waiting {
+                path,
+                step: Cow::Borrowed(step),
+                wait: Cow::Borrowed(wait),
+            },
+            Entry::Outcome { outcome, .. } => Self::Outcome {
+                path,
+                outcome: outcome.into(),
+            },
+            Entry::InDoubt { step, doubt, .. } => Self::InDoubt {
+                path,
+                step: Cow::Borrowed(step),
+                doubt: Cow::Borrowed(doubt),
+            },
+            Entry::Resolved {
+                resolution,
+                actor,
+                reason,
+                ..
+            } => Self::Resolved {
+                path,
+                resolution: Cow::Borrowed(resolution),
+                actor: Cow::Borrowed(actor),
+                reason: Cow::Borrowed(reason),
+            },
+        }
+    }
+}
+
+impl From<EntryForm<'_>> for Entry {
+    fn from(form: EntryForm<'_>) -> Self {
+        match form {
+            EntryForm::Done { path, step, outcome } => Self::Done {
+                path: path.into_owned(),
+                step: step.into_owned(),
+                outcome: outcome.into(),
+            },
+            EntryForm::Intent { path, step, intent } => Self::Intent {
+                path: path.into_owned(),
+                step: step.into_owned(),
+                intent: Box::new(intent.into_owned()),
+            },
+            EntryForm::Retry { path, step, retry } => Self::Retry {
+                path: path.into_owned(),
+                step: step.into_owned(),
+                retry: retry.into_owned(),
+            },
+            EntryForm::Waiting { path, step, wait } => Self::Waiting {
+                path: path.into_owned(),
+                step: step.into_owned(),
+                wait: wait.into_owned(),
+            },
+            EntryForm::Outcome { path, outcome } => Self::Outcome {
+                path: path.into_owned(),
+                outcome: outcome.into(),
+            },
+            EntryForm::InDoubt { path, step, doubt } => Self::InDoubt {
+                path: path.into_owned(),
+                step: step.into_owned(),
+                doubt: doubt.into_owned(),
+            },
+            EntryForm::Resolved {
+                path,
+                resolution,
+                actor,
+                reason,
+            } => Self::Resolved {
+                path: path.into_owned(),
+                resolution: resolution.into_owned(),
+                actor: actor.into_owned(),
+                reason: reason.into_owned(),
+            },
+        }
+    }
+}
+
+/// The text of an entry.
+pub(super) fn entry_text(entry: &Entry) -> String {
+    text_of(&EntryForm::from(entry))
+}
+
+/// The entry of a text.
+///
+/// # Errors
+/// What is wrong with the text.
+pub(super) fn read_entry(text: &str) -> Result<Entry, String> {
+    let form: EntryForm<'_> = serde_json::from_str(text).map_err(|error| error.to_string())?;
+    Ok(form.into())
+}
+
+/// The text of a value in the typed form.
+pub(super) fn value_text(value: &Value) -> String {
+    text_of(&Typed(Cow::Borrowed(value)))
+}
+
+/// The value of a text in the typed form.
+///
+/// # Errors
+/// What is wrong with the text.
+pub(super) fn read_value(text: &str) -> Result<Value, String> {
+    let typed: Typed<'_> = serde_json::from_str(text).map_err(|error| error.to_string())?;
+    Ok(typed.0.into_owned())
+}
+
+/// The JSON text of our own data.
+pub(super) fn text_of<T: Serialize>(data: &T) -> String {
+    serde_json::to_string(data).expect("our own data has text keys and nothing that refuses to be written")
+}
+
+/// A time as whole nanoseconds since 1970. What lies outside the years 1677 to 2262 is cut to them: only a
+/// time to wake at can be so far away, and a run woken then looks at its journal, which holds the exact time.
+pub(super) fn nanos(at: Instant) -> i64 {
+    at.timestamp_nanos_opt()
+        .unwrap_or(if at < DateTime::UNIX_EPOCH { i64::MIN } else { i64::MAX })
+}
+
+/// The time of whole nanoseconds since 1970.
+pub(super) fn instant(nanos: i64) -> Instant {
+    DateTime::from_timestamp_nanos(nanos)
+}

@@ -1,0 +1,188 @@
+//! A store that fails at a chosen write: how tests stop an engine at every place where it could stop.
+//!
+//! It wraps a real store and counts the calls that write. At the chosen one it fails, before the write or
+//! after it, and then answers nothing any more, as a process that died would. Must not change what is
+//! written.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+
+use super::{Admitted, Answer, Append, Claim, Decision, EventQuery, Lease, RunQuery, Store, StoreError};
+use crate::base::clock::Instant;
+use crate::base::ids::{Digest, EventId, RunId, WorkerId};
+use crate::model::event::{Event, EventFilter};
+use crate::model::journal::Record;
+use crate::model::run::{EventMark, NewRun, Run, RunState};
+use crate::model::value::Value;
+use crate::model::workflow::Version;
+
+/// Where to fail. Writes count from 1, in the order of the calls.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum Fault {
+    /// Nowhere: to learn how many writes there are.
+    #[default]
+    Never,
+    /// The write does not happen.
+    Before(u64),
+    /// The write happens, but its caller is told that it failed.
+    After(u64),
+}
+
+/// A store that fails at a chosen write.
+pub struct Faulty {
+    inner: Arc<dyn Store>,
+    fault: Fault,
+    writes: AtomicU64,
+    dead: AtomicBool,
+}
+
+impl Faulty {
+    /// Wraps a store.
+    pub fn new(inner: Arc<dyn Store>, fault: Fault) -> Arc<Self> {
+        Arc::new(Self {
+            inner,
+            fault,
+            writes: AtomicU64::new(0),
+            dead: AtomicBool::new(false),
+        })
+    }
+
+    /// How many writes were asked for, the failed one included.
+    pub fn writes(&self) -> u64 {
+        self.writes.load(Ordering::SeqCst)
+    }
+
+    /// Whether the fault was met.
+    pub fn is_dead(&self) -> bool {
+        self.dead.load(Ordering::SeqCst)
+    }
+
+    fn error(&self) -> StoreError {
+        StoreError::Unavailable(format!("stopped on purpose ({:?})", self.fault))
+    }
+
+    fn refused<'a, T: Send + 'a>(&'a self) -> Answer<'a, T> {
+        Box::pin(std::future::ready(Err(self.error())))
+    }
+
+    /// Decides at the moment of the call, as a real store queues at the moment of the call.
+    fn write<'a, T: Send + 'a>(&'a self, write: impl FnOnce() -> Answer<'a, T>) -> Answer<'a, T> {
+        if self.is_dead() {
+            return self.refused();
+        }
+        let number = self.writes.fetch_add(1, Ordering::SeqCst) + 1;
+        if self.fault == Fault::Before(number) {
+            self.dead.store(true, Ordering::SeqCst);
+            return self.refused();
+        }
+        let last = self.fault == Fault::After(number);
+        if last {
+            self.dead.store(true, Ordering::SeqCst);
+        }
+        let answer = write();
+        Box::pin(async move {
+            let answer = answer.await;
+            // A dead process hears nothing, not even of writes that were under way when it died.
+            if last || self.is_dead() {
+                Err(self.error())
+            } else {
+                answer
+            }
+        })
+    }
+
+    fn read<'a, T: Send + 'a>(&'a self, read: impl FnOnce() -> Answer<'a, T>) -> Answer<'a, T> {
+        if self.is_dead() { self.refused() } else { read() }
+    }
+}
+
+impl Store for Faulty {
+    fn admit(&self, event: Event, runs: Vec<NewRun>) -> Answer<'_, Admitted> {
+        self.write(|| self.inner.admit(event, runs))
+    }
+
+    fn create_run(&self, run: NewRun) -> Answer<'_, Option<RunId>> {
+        self.write(|| self.inner.create_run(run))
+    }
+
+    fn save_version(&self, version: Version) -> Answer<'_, ()> {
+        self.write(|| self.inner.save_version(version))
+    }
+
+    fn last_slot<'a>(&'a self, workflow: &'a str, schedule: &'a str, timezone: &'a str) -> Answer<'a, Option<Instant>> {
+        self.read(|| self.inner.last_slot(workflow, schedule, timezone))
+    }
+
+    fn claim(&self, worker: WorkerId, now: Instant, lease_until: Instant, limit: u32) -> Answer<'_, Vec<Claim>> {
+        self.write(|| self.inner.claim(worker, now, lease_until, limit))
+    }
+
+    fn renew(&self, worker: WorkerId, lease_until: Instant) -> Answer<'_, ()> {
+        self.write(|| self.inner.renew(worker, lease_until))
+    }
+
+    fn append<'a>(&'a self, lease: &'a Lease, append: Append, now: Instant) -> Answer<'a, ()> {
+        self.write(|| self.inner.append(lease, append, now))
+    }
+
+    fn wake_due(&self, now: Instant) -> Answer<'_, (u64, Option<Instant>)> {
+        self.write(|| self.inner.wake_due(now))
+    }
+
+    fn reclaim_all(&self, now: Instant) -> Answer<'_, u64> {
+        self.write(|| self.inner.reclaim_all(now))
+    }
+
+    fn resolve(&self, decision: Decision) -> Answer<'_, ()> {
+        self.write(|| self.inner.resolve(decision))
+    }
+
+    fn cancel<'a>(&'a self, run: RunId, actor: &'a str, reason: &'a str, now: Instant) -> Answer<'a, RunState> {
+        self.write(|| self.inner.cancel(run, actor, reason, now))
+    }
+
+    fn run(&self, id: RunId) -> Answer<'_, Option<Run>> {
+        self.read(|| self.inner.run(id))
+    }
+
+    fn journal(&self, run: RunId) -> Answer<'_, Vec<Record>> {
+        self.read(|| self.inner.journal(run))
+    }
+
+    fn runs(&self, query: RunQuery) -> Answer<'_, Vec<Run>> {
+        self.read(|| self.inner.runs(query))
+    }
+
+    fn version(&self, digest: Digest) -> Answer<'_, Option<Version>> {
+        self.read(|| self.inner.version(digest))
+    }
+
+    fn event(&self, id: EventId) -> Answer<'_, Option<Event>> {
+        self.read(|| self.inner.event(id))
+    }
+
+    fn events(&self, query: EventQuery) -> Answer<'_, Vec<Event>> {
+        self.read(|| self.inner.events(query))
+    }
+
+    fn find_event(&self, filter: EventFilter) -> Answer<'_, (Option<Event>, EventMark)> {
+        self.read(|| self.inner.find_event(filter))
+    }
+
+    fn state<'a>(&'a self, workflow: &'a str, key: &'a str) -> Answer<'a, Option<Value>> {
+        self.read(|| self.inner.state(workflow, key))
+    }
+
+    fn counts(&self) -> Answer<'_, Vec<(RunState, u64)>> {
+        self.read(|| self.inner.counts())
+    }
+
+    fn installation_secret(&self) -> Answer<'_, [u8; 32]> {
+        self.read(|| self.inner.installation_secret())
+    }
+
+    /// Always reaches the real store, so that a test can open its folder again.
+    fn close(&self) -> Answer<'_, ()> {
+        self.inner.close()
+    }
+}

@@ -1,0 +1,316 @@
+//! The store in one SQLite file: for one process on one machine.
+//!
+//! Writes go to one task in the order of the calls and share commits ([`writer`]); reads go to a pool that
+//! cannot write ([`reader`]). SQL is static everywhere: nothing is ever put into a statement as text.
+
+mod admit;
+mod append;
+mod connect;
+mod decide;
+mod lease;
+mod lock;
+mod reader;
+mod rows;
+mod version;
+mod writer;
+
+use std::path::Path;
+use std::sync::{Arc, OnceLock};
+
+use tokio::sync::mpsc::{UnboundedSender, unbounded_channel};
+use tokio::sync::oneshot;
+
+use self::admit::Intake;
+use self::append::PendingAppend;
+use self::lock::FolderLock;
+use self::reader::Reader;
+use self::version::StoredVersion;
+use self::writer::{Command, Reply, Writer};
+use super::{Admitted, Answer, Append, Claim, Decision, EventQuery, Lease, RunQuery, Store, StoreError};
+use crate::base::clock::Instant;
+use crate::base::ids::{Digest, EventId, RunId, WorkerId};
+use crate::model::event::{Event, EventFilter};
+use crate::model::journal::Record;
+use crate::model::run::{EventMark, NewRun, Run, RunState};
+use crate::model::value::Value;
+use crate::model::workflow::Version;
+
+/// What survives a loss of power.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum Durability {
+    /// Everything that was answered. The only choice for money.
+    #[default]
+    Full,
+    /// Everything but the last moments. For measurements only.
+    Normal,
+}
+
+/// What happens when a transaction fails, whose outcome is then unknown.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum OnFailure {
+    /// The process ends at once; the next start finds out what is there.
+    #[default]
+    Abort,
+    /// Every later call answers [`StoreError::Unavailable`]. For tests, which cannot end with it.
+    Poison,
+}
+
+/// How to open a store.
+#[derive(Debug, Clone, Copy, Default)]
+pub struct SqliteOptions {
+    /// What survives a loss of power.
+    pub durability: Durability,
+    /// What happens when a transaction fails.
+    pub on_failure: OnFailure,
+}
+
+/// The store in one SQLite file.
+#[derive(Debug)]
+pub struct SqliteStore {
+    /// Absent in a store opened for reading only.
+    queue: Option<UnboundedSender<Command>>,
+    reader: Reader,
+    poisoned: Arc<OnceLock<String>>,
+}
+
+impl SqliteStore {
+    /// Opens the store in this folder, made if it is not there, and starts its writer on the present
+    /// runtime. The folder belongs to this process until the store is closed, or dropped and its last
+    /// writes done.
+    ///
+    /// # Errors
+    /// [`StoreError::Locked`], [`StoreError::Newer`], or [`StoreError::Unavailable`] with what to do.
+    pub async fn open(folder: &Path, options: SqliteOptions) -> Result<Arc<Self>, StoreError> {
+        connect::prepare_folder(folder)?;
+        let lock = FolderLock::take(folder)?;
+        // Made here rather than by SQLite, so that nobody else can read it from its first moment on.
+        drop(connect::private_file(&connect::file_in(folder))?);
+        let mut connection = connect::connect(&connect::writing(folder, options)).await?;
+        connect::prove_settings(&mut connection, options).await?;
+        connect::migrate(&mut connection).await?;
+        connect::ensure_secret(&mut connection).await?;
+        let reader = Reader::open(folder).await?;
+        let poisoned = Arc::new(OnceLock::new());
+        let writer = Writer {
+            connection,
+            last_mark: reader.last_mark().await?,
+            readers: reader.pool().clone(),
+            lock,
+            on_failure: options.on_failure,
+            poisoned: Arc::clone(&poisoned),
+        };
+        let (queue, commands) = unbounded_channel();
+        tokio::spawn(writer.run(commands));
+        Ok(Arc::new(Self {
+            queue: Some(queue),
+            reader,
+            poisoned,
+        }))
+    }
+
+    /// Opens the store in this folder for reading, also while another process writes to it. Everything that
+    /// would write answers [`StoreError::Unavailable`].
+    ///
+    /// # Errors
+    /// [`StoreError::Newer`], or [`StoreError::Unavailable`] with what to do.
+    pub async fn open_read_only(folder: &Path) -> Result<Arc<Self>, StoreError> {
+        if !connect::file_in(folder).exists() {
+            return Err(StoreError::Unavailable(format!(
+                "there is no store in {}: start the daemon there first",
+                folder.display()
+            )));
+        }
+        let reader = Reader::open(folder).await?;
+        reader.prove_schema().await?;
+        Ok(Arc::new(Self {
+            queue: None,
+            reader,
+            poisoned: Arc::new(OnceLock::new()),
+        }))
+    }
+
+    /// Queues a write now; the answer only waits for its commit.
+    fn submit<T: Send + 'static>(&self, command: impl FnOnce(Reply<T>) -> Command) -> Answer<'_, T> {
+        let Some(queue) = &self.queue else {
+            let error = "it was opened for reading only; this needs the daemon, or a store no daemon holds";
+            return refused(StoreError::Unavailable(error.to_owned()));
+        };
+        let (reply, answer) = oneshot::channel();
+        if queue.send(command(reply)).is_err() {
+            return refused(self.gone());
+        }
+        Box::pin(async move { answer.await.unwrap_or_else(|_| Err(self.gone())) })
+    }
+
+    /// Reads, unless the store failed before.
+    fn read<'a, T: 'a>(&'a self, answer: impl Future<Output = Result<T, StoreError>> + Send + 'a) -> Answer<'a, T> {
+        Box::pin(async move {
+            if self.poisoned.get().is_some() {
+                return Err(self.gone());
+            }
+            answer.await
+        })
+    }
+
+    /// Why nothing is answered any more.
+    fn gone(&self) -> StoreError {
+        StoreError::Unavailable(match self.poisoned.get() {
+            Some(reason) => format!("a transaction failed before, and its outcome is unknown: {reason}"),
+            None => "it was closed".to_owned(),
+        })
+    }
+}
+
+fn refused<'a, T: Send + 'a>(error: StoreError) -> Answer<'a, T> {
+    Box::pin(std::future::ready(Err(error)))
+}
+
+/// A statement or a connection failed outside a write that was answered for.
+fn unavailable(error: sqlx::Error) -> StoreError {
+    read_failed(error)
+}
+
+/// What a failed read means.
+fn read_failed(error: sqlx::Error) -> StoreError {
+    match error {
+        sqlx::Error::PoolClosed => StoreError::Unavailable("it was closed".to_owned()),
+        sqlx::Error::ColumnDecode { .. } | sqlx::Error::Decode(_) => StoreError::Corrupt(error.to_string()),
+        // SQLITE_CORRUPT and SQLITE_NOTADB, with their extended forms.
+        sqlx::Error::Database(error)
+            if error
+                .code()
+                .is_some_and(|code| code.parse::<i32>().is_ok_and(|code| matches!(code & 0xff, 11 | 26))) =>
+        {
+            StoreError::Corrupt(error.to_string())
+        }
+        other => StoreError::Unavailable(other.to_string()),
+    }
+}
+
+impl Store for SqliteStore {
+    fn admit(&self, event: Event, runs: Vec<NewRun>) -> Answer<'_, Admitted> {
+        self.submit(|reply| Command::Intake(Box::new(Intake::of_event(event, &runs, reply))))
+    }
+
+    fn create_run(&self, run: NewRun) -> Answer<'_, Option<RunId>> {
+        self.submit(|reply| Command::Intake(Box::new(Intake::of_run(&run, reply))))
+    }
+
+    fn save_version(&self, version: Version) -> Answer<'_, ()> {
+        self.submit(|reply| Command::SaveVersion {
+            version: Box::new(StoredVersion::new(&version)),
+            reply,
+        })
+    }
+
+    fn last_slot<'a>(&'a self, workflow: &'a str, schedule: &'a str, timezone: &'a str) -> Answer<'a, Option<Instant>> {
+        self.read(self.reader.last_slot(workflow, schedule, timezone))
+    }
+
+    fn claim(&self, worker: WorkerId, now: Instant, lease_until: Instant, limit: u32) -> Answer<'_, Vec<Claim>> {
+        self.submit(|reply| Command::Claim {
+            worker,
+            now,
+            lease_until,
+            limit,
+            reply,
+        })
+    }
+
+    fn renew(&self, worker: WorkerId, lease_until: Instant) -> Answer<'_, ()> {
+        self.submit(|reply| Command::Renew {
+            worker,
+            lease_until,
+            reply,
+        })
+    }
+
+    fn append<'a>(&'a self, lease: &'a Lease, append: Append, now: Instant) -> Answer<'a, ()> {
+        match PendingAppend::new(lease, append, now) {
+            Ok(pending) => self.submit(|reply| Command::Append(Box::new(pending), reply)),
+            Err(error) => refused(error),
+        }
+    }
+
+    fn wake_due(&self, now: Instant) -> Answer<'_, (u64, Option<Instant>)> {
+        self.submit(|reply| Command::WakeDue { now, reply })
+    }
+
+    fn reclaim_all(&self, _now: Instant) -> Answer<'_, u64> {
+        self.submit(|reply| Command::ReclaimAll { reply })
+    }
+
+    fn resolve(&self, decision: Decision) -> Answer<'_, ()> {
+        self.submit(|reply| Command::Resolve {
+            decision: Box::new(decision),
+            reply,
+        })
+    }
+
+    fn cancel<'a>(&'a self, run: RunId, actor: &'a str, reason: &'a str, now: Instant) -> Answer<'a, RunState> {
+        self.submit(|reply| Command::Cancel {
+            run,
+            actor: actor.to_owned(),
+            reason: reason.to_owned(),
+            now,
+            reply,
+        })
+    }
+
+    fn run(&self, id: RunId) -> Answer<'_, Option<Run>> {
+        self.read(self.reader.run(id))
+    }
+
+    fn journal(&self, run: RunId) -> Answer<'_, Vec<Record>> {
+        self.read(self.reader.journal(run))
+    }
+
+    fn runs(&self, query: RunQuery) -> Answer<'_, Vec<Run>> {
+        self.read(self.reader.runs(query))
+    }
+
+    fn version(&self, digest: Digest) -> Answer<'_, Option<Version>> {
+        self.read(self.reader.version(digest))
+    }
+
+    fn event(&self, id: EventId) -> Answer<'_, Option<Event>> {
+        self.read(self.reader.event(id))
+    }
+
+    fn events(&self, query: EventQuery) -> Answer<'_, Vec<Event>> {
+        self.read(self.reader.events(query))
+    }
+
+    fn find_event(&self, filter: EventFilter) -> Answer<'_, (Option<Event>, EventMark)> {
+        self.read(self.reader.find_event(filter))
+    }
+
+    fn state<'a>(&'a self, workflow: &'a str, key: &'a str) -> Answer<'a, Option<Value>> {
+        self.read(self.reader.state(workflow, key))
+    }
+
+    fn counts(&self) -> Answer<'_, Vec<(RunState, u64)>> {
+        self.read(self.reader.counts())
+    }
+
+    fn installation_secret(&self) -> Answer<'_, [u8; 32]> {
+        self.read(self.reader.installation_secret())
+    }
+
+    fn close(&self) -> Answer<'_, ()> {
+        if self.queue.is_none() {
+            return Box::pin(async {
+                self.reader.pool().close().await;
+                Ok(())
+            });
+        }
+        let closing = self.submit(|reply| Command::Close { reply });
+        Box::pin(async move {
+            match closing.await {
+                // It was closed before, which is what was asked for.
+                Err(StoreError::Unavailable(_)) if self.reader.pool().is_closed() => Ok(()),
+                other => other,
+            }
+        })
+    }
+}

@@ -1,0 +1,220 @@
+//! Opening the file: folder and permissions, pragmas and their proof, migrations, what is made once.
+//!
+//! SQLite silently takes an unknown setting for another one, so what was asked is read back, and a store
+//! that does not keep what it is told is refused. Must not know runs or events.
+
+use std::fs::File;
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use sqlx::migrate::{Migration, MigrationType, Migrator};
+use sqlx::sqlite::{SqliteConnectOptions, SqliteJournalMode, SqliteSynchronous};
+use sqlx::{Connection as _, SqlSafeStr as _, SqliteConnection};
+
+use super::{Durability, SqliteOptions, unavailable};
+use crate::store::StoreError;
+
+/// The file inside the folder.
+const FILE: &str = "bursar.db";
+
+/// Every change of the schema, in order. A published one is never edited.
+const MIGRATIONS: &[(i64, &str, &str)] = &[(1, "initial", include_str!("../migrations/sqlite/0001_initial.sql"))];
+
+/// Waiting for somebody else's write: a backup, or a person with a shell.
+const BUSY_TIMEOUT: Duration = Duration::from_secs(10);
+/// What stays of the write-ahead log once its content is in the main file.
+const WAL_BYTES_KEPT: u32 = 16 * 1024 * 1024;
+/// Pages in the write-ahead log after which they are moved into the main file.
+const CHECKPOINT_PAGES: u32 = 4_000;
+/// Memory for pages, in KiB (a negative number means KiB to SQLite).
+const CACHE_KIB: i32 = -16_384;
+/// Compiled statements kept by a connection: all there are.
+const STATEMENTS_KEPT: usize = 128;
+
+/// The file of the store in this folder.
+pub(super) fn file_in(folder: &Path) -> PathBuf {
+    folder.join(FILE)
+}
+
+/// Makes the folder, for its owner alone, if it is not there.
+pub(super) fn prepare_folder(folder: &Path) -> Result<(), StoreError> {
+    let mut builder = std::fs::DirBuilder::new();
+    builder.recursive(true);
+    #[cfg(unix)]
+    std::os::unix::fs::DirBuilderExt::mode(&mut builder, 0o700);
+    builder.create(folder).map_err(|error| {
+        StoreError::Unavailable(format!(
+            "the folder {} cannot be made: {error}; make it writable for this user, or name another folder",
+            folder.display()
+        ))
+    })
+}
+
+/// Opens a file for reading and writing, made if absent, that only its owner may read.
+pub(super) fn private_file(path: &Path) -> Result<File, StoreError> {
+    let mut options = File::options();
+    options.read(true).write(true).create(true).truncate(false);
+    #[cfg(unix)]
+    std::os::unix::fs::OpenOptionsExt::mode(&mut options, 0o600);
+    let made = options.open(path).and_then(|file| {
+        #[cfg(unix)]
+        file.set_permissions(std::os::unix::fs::PermissionsExt::from_mode(0o600))?;
+        Ok(file)
+    });
+    made.map_err(|error| {
+        StoreError::Unavailable(format!(
+            "{} cannot be written: {error}; the folder has to be writable for this user",
+            path.display()
+        ))
+    })
+}
+
+/// How the writer connects.
+pub(super) fn writing(folder: &Path, options: SqliteOptions) -> SqliteConnectOptions {
+    SqliteConnectOptions::new()
+        .filename(file_in(folder))
+        .create_if_missing(false)
+        .journal_mode(SqliteJournalMode::Wal)
+        .synchronous(match options.durability {
+            Durability::Full => SqliteSynchronous::Full,
+            Durability::Normal => SqliteSynchronous::Normal,
+        })
+        .foreign_keys(true)
+        .busy_timeout(BUSY_TIMEOUT)
+        .pragma("journal_size_limit", WAL_BYTES_KEPT.to_string())
+        .pragma("wal_autocheckpoint", CHECKPOINT_PAGES.to_string())
+        .pragma("cache_size", CACHE_KIB.to_string())
+        .statement_cache_capacity(STATEMENTS_KEPT)
+        .thread_name(|_| "store-writer".to_owned())
+}
+
+/// How readers connect. They cannot write, whatever they are asked.
+pub(super) fn reading(folder: &Path) -> SqliteConnectOptions {
+    SqliteConnectOptions::new()
+        .filename(file_in(folder))
+        .create_if_missing(false)
+        .read_only(true)
+        .busy_timeout(BUSY_TIMEOUT)
+        .statement_cache_capacity(STATEMENTS_KEPT)
+        .thread_name(|number| format!("store-reader-{number}"))
+}
+
+/// Proves that SQLite took the settings that durability rests on.
+pub(super) async fn prove_settings(
+    connection: &mut SqliteConnection,
+    options: SqliteOptions,
+) -> Result<(), StoreError> {
+    let journal_mode: String = sqlx::query_scalar("PRAGMA journal_mode")
+        .fetch_one(&mut *connection)
+        .await
+        .map_err(unavailable)?;
+    let mut wrong = Vec::new();
+    if journal_mode != "wal" {
+        wrong.push(format!("journal_mode is {journal_mode}, not wal"));
+    }
+    let synchronous = match options.durability {
+        Durability::Full => 2,
+        Durability::Normal => 1,
+    };
+    let busy_timeout = i64::try_from(BUSY_TIMEOUT.as_millis()).expect("a few seconds");
+    let expected = [
+        ("synchronous", "PRAGMA synchronous", synchronous),
+        ("foreign_keys", "PRAGMA foreign_keys", 1),
+        ("busy_timeout", "PRAGMA busy_timeout", busy_timeout),
+        (
+            "journal_size_limit",
+            "PRAGMA journal_size_limit",
+            i64::from(WAL_BYTES_KEPT),
+        ),
+    ];
+    for (name, question, wanted) in expected {
+        let found: i64 = sqlx::query_scalar(question)
+            .fetch_one(&mut *connection)
+            .await
+            .map_err(unavailable)?;
+        if found != wanted {
+            wrong.push(format!("{name} is {found}, not {wanted}"));
+        }
+    }
+    if wrong.is_empty() {
+        return Ok(());
+    }
+    Err(StoreError::Unavailable(format!(
+        "the database does not keep its settings ({}); a folder on a local disk is needed",
+        wrong.join(", ")
+    )))
+}
+
+/// The schema this program knows.
+fn known_schema() -> i64 {
+    MIGRATIONS.last().map_or(0, |(number, ..)| *number)
+}
+
+/// The newest schema that was applied to the file; 0 for a new one.
+async fn schema_of(connection: &mut SqliteConnection) -> Result<i64, StoreError> {
+    let migrated: i64 =
+        sqlx::query_scalar("SELECT count(*) FROM sqlite_schema WHERE type = 'table' AND name = '_sqlx_migrations'")
+            .fetch_one(&mut *connection)
+            .await
+            .map_err(unavailable)?;
+    if migrated == 0 {
+        return Ok(0);
+    }
+    sqlx::query_scalar("SELECT coalesce(max(version), 0) FROM _sqlx_migrations")
+        .fetch_one(connection)
+        .await
+        .map_err(unavailable)
+}
+
+/// Refuses a file that a later version of this program wrote, and brings an older one up to date.
+pub(super) async fn migrate(connection: &mut SqliteConnection) -> Result<(), StoreError> {
+    let (found, known) = (schema_of(connection).await?, known_schema());
+    if found > known {
+        return Err(StoreError::Newer { found, known });
+    }
+    let list = MIGRATIONS.iter().map(|(number, name, sql)| {
+        Migration::new(
+            *number,
+            (*name).into(),
+            MigrationType::Simple,
+            sql.into_sql_str(),
+            false,
+        )
+    });
+    Migrator::with_migrations(list.collect())
+        .run_direct(None, connection, false)
+        .await
+        .map_err(|error| StoreError::Unavailable(format!("the schema cannot be brought up to date: {error}")))
+}
+
+/// Refuses a file whose schema is not exactly the one this program reads.
+pub(super) async fn prove_schema(connection: &mut SqliteConnection) -> Result<(), StoreError> {
+    let (found, known) = (schema_of(connection).await?, known_schema());
+    if found > known {
+        return Err(StoreError::Newer { found, known });
+    }
+    if found < known {
+        return Err(StoreError::Unavailable(format!(
+            "it was written by an older bursar (schema {found}, this program reads {known}): start the daemon once"
+        )));
+    }
+    Ok(())
+}
+
+/// Makes the installation secret if the store has none.
+pub(super) async fn ensure_secret(connection: &mut SqliteConnection) -> Result<(), StoreError> {
+    let mut secret = [0u8; 32];
+    getrandom::fill(&mut secret)
+        .map_err(|error| StoreError::Unavailable(format!("the system gives no random bytes: {error}")))?;
+    sqlx::query("INSERT INTO meta (name, value) VALUES ('installation_secret', $1) ON CONFLICT DO NOTHING")
+        .bind(secret.to_vec())
+        .execute(connection)
+        .await
+        .map_err(unavailable)?;
+    Ok(())
+}
+
+/// Connects one connection.
+pub(super) async fn connect(options: &SqliteConnectOptions) -> Result<SqliteConnection, StoreError> {
+    SqliteConnection::connect_with(options).await.map_err(unavailable)
+}

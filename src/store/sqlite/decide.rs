@@ -1,0 +1,173 @@
+//! What people write: decisions about parked runs, and the end of runs.
+
+use super::append::cancelled;
+use super::lease::missing;
+use super::rows::{Columns, corrupt};
+use super::writer::{Halt, Writer};
+use crate::base::clock::Instant;
+use crate::base::ids::RunId;
+use crate::model::journal::{Entry, Journal, Record, Resolution, StepPath};
+use crate::model::run::{RunError, RunState};
+use crate::store::codec::{entry_text, nanos, text_of};
+use crate::store::{Decision, StoreError};
+
+/// Where a run stands and why.
+struct Standing {
+    state: RunState,
+    error: Option<RunError>,
+}
+
+impl Writer {
+    async fn standing(&mut self, run: RunId) -> Result<Standing, Halt> {
+        let row = sqlx::query("SELECT state, error FROM run WHERE id = $1")
+            .bind(run.to_string())
+            .fetch_optional(&mut self.connection)
+            .await?
+            .ok_or_else(|| missing(run))?;
+        let mut columns = Columns::of(&row, format!("run {run}"));
+        Ok(Standing {
+            state: columns.parse()?,
+            error: columns.optional_json()?,
+        })
+    }
+
+    /// Records a decision.
+    pub(super) async fn resolve(&mut self, decision: Decision) -> Result<(), Halt> {
+        let standing = self.standing(decision.run).await?;
+        if standing.state != RunState::Parked {
+            return Err(conflict(format!(
+                "{} is {}, not parked: there is nothing to decide",
+                decision.run, standing.state
+            )));
+        }
+        match &decision.path {
+            Some(path) => {
+                let path = path.clone();
+                self.resolve_step(decision, path).await
+            }
+            None => self.resolve_run(&decision, standing.error).await,
+        }
+    }
+
+    async fn resolve_step(&mut self, decision: Decision, path: StepPath) -> Result<(), Halt> {
+        let run = decision.run;
+        let journal = self.journal_of(run).await?;
+        let record = Record {
+            seq: journal.last_seq() + 1,
+            at: decision.at,
+            entry: Entry::Resolved {
+                path,
+                resolution: decision.resolution,
+                actor: decision.actor,
+                reason: decision.reason,
+            },
+        };
+        let (seq, at, entry) = (record.seq, nanos(record.at), entry_text(&record.entry));
+        journal.next(record).map_err(|error| conflict(error.to_string()))?;
+        sqlx::query("INSERT INTO journal (run, seq, at, entry) VALUES ($1, $2, $3, $4)")
+            .bind(run.to_string())
+            .bind(seq)
+            .bind(at)
+            .bind(entry)
+            .execute(&mut self.connection)
+            .await?;
+        sqlx::query("UPDATE run SET state = 'queued', error = NULL WHERE id = $1")
+            .bind(run.to_string())
+            .execute(&mut self.connection)
+            .await?;
+        Ok(())
+    }
+
+    async fn resolve_run(&mut self, decision: &Decision, error: Option<RunError>) -> Result<(), Halt> {
+        let run = decision.run;
+        // A journal that cannot be read is why the run may be parked: it must be possible to end it.
+        match self.journal_of(run).await {
+            Ok(journal) => {
+                if let Some((path, _)) = journal.doubtful() {
+                    return Err(conflict(format!(
+                        "step {path} of {run} is in doubt: decide about that step"
+                    )));
+                }
+            }
+            Err(Halt::Refused(_)) => {}
+            Err(failed @ Halt::Failed(_)) => return Err(failed),
+        }
+        if decision.resolution != Resolution::Fail {
+            return Err(conflict(format!(
+                "{run} is not parked at a step: it can only be failed"
+            )));
+        }
+        let before = error.unwrap_or_else(|| RunError {
+            code: "parked".to_owned(),
+            message: "parked".to_owned(),
+            trace: Vec::new(),
+        });
+        let error = RunError {
+            message: format!("{}; failed by {}: {}", before.message, decision.actor, decision.reason),
+            ..before
+        };
+        sqlx::query("UPDATE run SET state = 'failed', finished_at = $2, error = $3 WHERE id = $1")
+            .bind(run.to_string())
+            .bind(nanos(decision.at))
+            .bind(text_of(&error))
+            .execute(&mut self.connection)
+            .await?;
+        Ok(())
+    }
+
+    async fn journal_of(&mut self, run: RunId) -> Result<Journal, Halt> {
+        let records = self.records_of(run).await?;
+        let journal = Journal::from_records(records);
+        Ok(journal.map_err(|error| corrupt(format_args!("the journal of {run}"), error))?)
+    }
+
+    /// Ends a run at once if nothing is under way, else leaves word for the worker.
+    pub(super) async fn cancel(
+        &mut self,
+        run: RunId,
+        actor: &str,
+        reason: &str,
+        now: Instant,
+    ) -> Result<RunState, Halt> {
+        let standing = self.standing(run).await?;
+        let mut note = format!("cancelled by {actor}: {reason}");
+        let under_way = match standing.state {
+            RunState::Cancelled => return Ok(RunState::Cancelled),
+            RunState::Succeeded | RunState::Failed => {
+                return Err(conflict(format!("{run} has already ended: it {}", standing.state)));
+            }
+            RunState::Running => true,
+            // What was sent is asked after first: only then is it known what the end means.
+            RunState::Queued | RunState::Waiting => self.has_open_effect(run).await?,
+            RunState::Parked => {
+                if let Some(error) = standing.error {
+                    note = format!("{note} (before that: {})", error.message);
+                }
+                false
+            }
+        };
+        if under_way {
+            sqlx::query("UPDATE run SET cancel_note = coalesce(cancel_note, $2) WHERE id = $1")
+                .bind(run.to_string())
+                .bind(note)
+                .execute(&mut self.connection)
+                .await?;
+            return Ok(standing.state);
+        }
+        sqlx::query(
+            "UPDATE run SET state = 'cancelled', finished_at = $2, error = $3, wake_at = NULL, \
+                    wait_connection = NULL, wait_subject = NULL, wait_filter = NULL \
+             WHERE id = $1",
+        )
+        .bind(run.to_string())
+        .bind(nanos(now))
+        .bind(cancelled(Some(&note)))
+        .execute(&mut self.connection)
+        .await?;
+        Ok(RunState::Cancelled)
+    }
+}
+
+fn conflict(what: String) -> Halt {
+    Halt::Refused(StoreError::Conflict(what))
+}

@@ -1,0 +1,133 @@
+//! Leases: which worker drives which run, and when a run comes back to the queue.
+
+use sqlx::Row as _;
+use sqlx::sqlite::SqliteRow;
+
+use super::rows::{run_columns, run_of};
+use super::writer::{Halt, Writer};
+use crate::base::clock::Instant;
+use crate::base::ids::{RunId, WorkerId};
+use crate::model::run::RunError;
+use crate::store::codec::{instant, nanos, text_of};
+use crate::store::{Claim, Lease, StoreError};
+
+impl Writer {
+    /// Takes the oldest queued runs. One whose row or journal cannot be read is parked, so that it does not
+    /// stop the others.
+    pub(super) async fn claim(
+        &mut self,
+        worker: WorkerId,
+        now: Instant,
+        lease_until: Instant,
+        limit: u32,
+    ) -> Result<Vec<Claim>, Halt> {
+        let rows = sqlx::query(concat!(
+            "UPDATE run SET state = 'running', fence = fence + 1, worker = $1, lease_until = $2, \
+                    started_at = coalesce(started_at, $3), turns = turns + 1 \
+             WHERE id IN (SELECT id FROM run WHERE state = 'queued' ORDER BY id LIMIT $4) \
+             RETURNING ",
+            run_columns!(),
+            ", run.fence"
+        ))
+        .bind(worker.to_string())
+        .bind(nanos(lease_until))
+        .bind(nanos(now))
+        .bind(limit)
+        .fetch_all(&mut self.connection)
+        .await?;
+        let mut claims = Vec::with_capacity(rows.len());
+        for row in &rows {
+            match self.claimed(worker, row).await {
+                Ok(claim) => claims.push(claim),
+                Err(Halt::Refused(error)) => self.park_damaged(row, &error).await?,
+                Err(failed @ Halt::Failed(_)) => return Err(failed),
+            }
+        }
+        claims.sort_by_key(|claim| claim.run.id);
+        Ok(claims)
+    }
+
+    async fn claimed(&mut self, worker: WorkerId, row: &SqliteRow) -> Result<Claim, Halt> {
+        let run = run_of(row)?;
+        let fence: i64 = row
+            .try_get("fence")
+            .map_err(|error| super::rows::corrupt(run.id, error))?;
+        // Only a turn writes a journal, and this may be the first.
+        let records = if run.turns > 1 {
+            self.records_of(run.id).await?
+        } else {
+            Vec::new()
+        };
+        let lease = Lease {
+            run: run.id,
+            worker,
+            fence,
+        };
+        Ok(Claim { lease, run, records })
+    }
+
+    async fn park_damaged(&mut self, row: &SqliteRow, error: &StoreError) -> Result<(), Halt> {
+        let run: String = row.try_get(0)?;
+        tracing::error!(run, %error, "a run that cannot be read is parked");
+        let reason = RunError {
+            code: "damaged".to_owned(),
+            message: error.to_string(),
+            trace: Vec::new(),
+        };
+        sqlx::query("UPDATE run SET state = 'parked', error = $2, worker = NULL, lease_until = NULL WHERE id = $1")
+            .bind(run)
+            .bind(text_of(&reason))
+            .execute(&mut self.connection)
+            .await?;
+        Ok(())
+    }
+
+    /// Extends the leases of a worker.
+    pub(super) async fn renew(&mut self, worker: WorkerId, lease_until: Instant) -> Result<(), Halt> {
+        sqlx::query("UPDATE run SET lease_until = $2 WHERE state = 'running' AND worker = $1")
+            .bind(worker.to_string())
+            .bind(nanos(lease_until))
+            .execute(&mut self.connection)
+            .await?;
+        Ok(())
+    }
+
+    /// Queues what is due.
+    pub(super) async fn wake_due(&mut self, now: Instant) -> Result<(u64, Option<Instant>), Halt> {
+        let woken = sqlx::query(
+            "UPDATE run SET state = 'queued', wake_at = NULL, wait_connection = NULL, wait_subject = NULL, \
+                    wait_filter = NULL \
+             WHERE state = 'waiting' AND wake_at IS NOT NULL AND wake_at <= $1",
+        )
+        .bind(nanos(now))
+        .execute(&mut self.connection)
+        .await?
+        .rows_affected();
+        let lapsed = sqlx::query(
+            "UPDATE run SET state = 'queued', worker = NULL, lease_until = NULL \
+             WHERE state = 'running' AND lease_until <= $1",
+        )
+        .bind(nanos(now))
+        .execute(&mut self.connection)
+        .await?
+        .rows_affected();
+        let next: Option<i64> = sqlx::query_scalar("SELECT min(wake_at) FROM run WHERE wake_at IS NOT NULL")
+            .fetch_one(&mut self.connection)
+            .await?;
+        Ok((woken + lapsed, next.map(instant)))
+    }
+
+    /// Queues everything that runs.
+    pub(super) async fn reclaim_all(&mut self) -> Result<u64, Halt> {
+        let done =
+            sqlx::query("UPDATE run SET state = 'queued', worker = NULL, lease_until = NULL WHERE state = 'running'")
+                .execute(&mut self.connection)
+                .await?;
+        Ok(done.rows_affected())
+    }
+}
+
+/// The name of a run that is not there.
+pub(super) fn missing(run: RunId) -> StoreError {
+    StoreError::NotFound(run.to_string())
+}

@@ -1,0 +1,60 @@
+//! The lock that keeps a second process out of a store's folder.
+//!
+//! The operating system gives the lock free when its holder ends, however it ends; what is written inside
+//! the file only names the holder to a person. This file must not know what is in the store.
+
+use std::fs::File;
+use std::io::{Read as _, Seek as _, Write as _};
+use std::path::Path;
+
+use super::connect::private_file;
+use crate::store::StoreError;
+
+/// The held lock; given free when dropped.
+#[derive(Debug)]
+pub(super) struct FolderLock {
+    file: File,
+}
+
+impl FolderLock {
+    /// Takes the lock of this folder.
+    ///
+    /// # Errors
+    /// [`StoreError::Locked`] if somebody holds it, [`StoreError::Unavailable`] if it cannot be written.
+    pub(super) fn take(folder: &Path) -> Result<Self, StoreError> {
+        let path = folder.join("bursar.lock");
+        let mut file = private_file(&path)?;
+        match file.try_lock() {
+            Ok(()) => {}
+            Err(std::fs::TryLockError::WouldBlock) => {
+                return Err(StoreError::Locked {
+                    path: folder.display().to_string(),
+                    holder: holder(&mut file),
+                });
+            }
+            Err(std::fs::TryLockError::Error(error)) => return Err(unavailable(&path, &error)),
+        }
+        file.set_len(0)
+            .and_then(|()| file.rewind())
+            .and_then(|()| writeln!(file, "{}", std::process::id()))
+            .map_err(|error| unavailable(&path, &error))?;
+        Ok(Self { file })
+    }
+
+    /// Gives the lock free.
+    pub(super) fn release(self) {
+        if let Err(error) = self.file.unlock() {
+            tracing::warn!(%error, "the lock of the store could not be given free before this process ends");
+        }
+    }
+}
+
+fn holder(file: &mut File) -> Option<u32> {
+    let mut text = String::new();
+    file.read_to_string(&mut text).ok()?;
+    text.trim().parse().ok()
+}
+
+fn unavailable(path: &Path, error: &std::io::Error) -> StoreError {
+    StoreError::Unavailable(format!("{} cannot be locked: {error}", path.display()))
+}

@@ -1,0 +1,316 @@
+//! What everybody reads, from a pool of connections that cannot write.
+
+use sqlx::sqlite::SqlitePoolOptions;
+use sqlx::{Row as _, SqlitePool};
+
+use super::rows::{Columns, corrupt, event_columns, event_of, records_of, run_columns, run_of};
+use super::writer::Halt;
+use super::{connect, read_failed, version};
+use crate::base::clock::Instant;
+use crate::base::ids::{Digest, EventId, RunId};
+use crate::model::event::{Event, EventFilter};
+use crate::model::journal::Record;
+use crate::model::run::{Cause, EventMark, Run, RunState};
+use crate::model::value::Value;
+use crate::model::workflow::Version;
+use crate::store::codec::{nanos, read_value, text_of};
+use crate::store::{EventQuery, RunQuery, StoreError};
+
+/// Connections that read at once: as many threads stand behind them.
+const READERS_MAX: u32 = 4;
+/// Events read at once while one is looked for.
+const EVENTS_PAGE: u32 = 256;
+/// Sorts after every id.
+const AFTER_ALL_IDS: &str = "~";
+
+/// The reading half of a store.
+#[derive(Debug, Clone)]
+pub(super) struct Reader {
+    pool: SqlitePool,
+}
+
+impl Reader {
+    /// Connects once to prove that it can be read.
+    pub(super) async fn open(folder: &std::path::Path) -> Result<Self, StoreError> {
+        let pool = SqlitePoolOptions::new()
+            .max_connections(READERS_MAX)
+            .connect_with(connect::reading(folder))
+            .await
+            .map_err(read_failed)?;
+        Ok(Self { pool })
+    }
+
+    /// The pool, to be closed by the writer.
+    pub(super) fn pool(&self) -> &SqlitePool {
+        &self.pool
+    }
+
+    /// Refuses a schema this program does not read.
+    pub(super) async fn prove_schema(&self) -> Result<(), StoreError> {
+        let mut connection = self.pool.acquire().await.map_err(read_failed)?;
+        connect::prove_schema(&mut connection).await
+    }
+
+    pub(super) async fn last_mark(&self) -> Result<i64, StoreError> {
+        sqlx::query_scalar("SELECT coalesce(max(mark), 0) FROM event")
+            .fetch_one(&self.pool)
+            .await
+            .map_err(read_failed)
+    }
+
+    pub(super) async fn installation_secret(&self) -> Result<[u8; 32], StoreError> {
+        let secret: Option<Vec<u8>> = sqlx::query_scalar("SELECT value FROM meta WHERE name = 'installation_secret'")
+            .fetch_optional(&self.pool)
+            .await
+            .map_err(read_failed)?;
+        secret
+            .and_then(|bytes| bytes.try_into().ok())
+            .ok_or_else(|| corrupt("the installation secret", "it is missing or has the wrong length"))
+    }
+
+    pub(super) async fn run(&self, id: RunId) -> Result<Option<Run>, StoreError> {
+        let row = sqlx::query(concat!("SELECT ", run_columns!(), " FROM run WHERE id = $1"))
+            .bind(id.to_string())
+            .fetch_optional(&self.pool)
+            .await
+            .map_err(read_failed)?;
+        row.as_ref().map(run_of).transpose()
+    }
+
+    pub(super) async fn journal(&self, run: RunId) -> Result<Vec<Record>, StoreError> {
+        let rows = sqlx::query("SELECT seq, at, entry FROM journal WHERE run = $1 ORDER BY seq")
+            .bind(run.to_string())
+            .fetch_all(&self.pool)
+            .await
+            .map_err(read_failed)?;
+        records_of(run, &rows)
+    }
+
+    pub(super) async fn runs(&self, query: RunQuery) -> Result<Vec<Run>, StoreError> {
+        let before = query
+            .before
+            .map_or_else(|| AFTER_ALL_IDS.to_owned(), |run| run.to_string());
+        let mut states = query.states;
+        states.sort();
+        states.dedup();
+        let all = states.is_empty() || states.len() == RunState::ALL.len();
+        let rows = match (query.workflow, all) {
+            (None, true) => {
+                sqlx::query(concat!(
+                    "SELECT ",
+                    run_columns!(),
+                    " FROM run WHERE id < $1 ORDER BY id DESC LIMIT $2"
+                ))
+                .bind(before)
+                .bind(query.limit)
+                .fetch_all(&self.pool)
+                .await
+            }
+            (None, false) => return self.runs_in(&states, &before, query.limit).await,
+            (Some(workflow), all) => {
+                let names: Vec<&str> = states.iter().map(|state| state.name()).collect();
+                sqlx::query(concat!(
+                    "SELECT ",
+                    run_columns!(),
+                    " FROM run INDEXED BY run_by_workflow WHERE workflow = $1 AND id < $2 \
+                      AND ($3 OR state IN (SELECT value FROM json_each($4))) ORDER BY id DESC LIMIT $5"
+                ))
+                .bind(workflow)
+                .bind(before)
+                .bind(all)
+                .bind(text_of(&names))
+                .bind(query.limit)
+                .fetch_all(&self.pool)
+                .await
+            }
+        };
+        rows.map_err(read_failed)?.iter().map(run_of).collect()
+    }
+
+    /// One seek for each state, then merged: a rare state is found among a million others.
+    async fn runs_in(&self, states: &[RunState], before: &str, limit: u32) -> Result<Vec<Run>, StoreError> {
+        let mut runs = Vec::new();
+        for state in states {
+            let rows = sqlx::query(concat!(
+                "SELECT ",
+                run_columns!(),
+                " FROM run WHERE state = $1 AND id < $2 ORDER BY id DESC LIMIT $3"
+            ))
+            .bind(state.name())
+            .bind(before)
+            .bind(limit)
+            .fetch_all(&self.pool)
+            .await
+            .map_err(read_failed)?;
+            for row in &rows {
+                runs.push(run_of(row)?);
+            }
+        }
+        runs.sort_by_key(|run| std::cmp::Reverse(run.id));
+        // A run that moved between two of the reads may be there twice.
+        runs.dedup_by_key(|run| run.id);
+        runs.truncate(usize::try_from(limit).unwrap_or(usize::MAX));
+        Ok(runs)
+    }
+
+    pub(super) async fn version(&self, digest: Digest) -> Result<Option<Version>, StoreError> {
+        let mut connection = self.pool.acquire().await.map_err(read_failed)?;
+        version::load(&mut connection, digest).await.map_err(|halt| match halt {
+            Halt::Refused(error) => error,
+            Halt::Failed(error) => read_failed(error),
+        })
+    }
+
+    pub(super) async fn event(&self, id: EventId) -> Result<Option<Event>, StoreError> {
+        let row = sqlx::query(concat!("SELECT ", event_columns!(), " FROM event WHERE id = $1"))
+            .bind(id.to_string())
+            .fetch_optional(&self.pool)
+            .await
+            .map_err(read_failed)?;
+        row.as_ref().map(event_of).transpose()
+    }
+
+    pub(super) async fn events(&self, query: EventQuery) -> Result<Vec<Event>, StoreError> {
+        let rows = sqlx::query(concat!(
+            "SELECT ",
+            event_columns!(),
+            " FROM event WHERE ($1 IS NULL OR connection = $1) AND ($2 IS NULL OR kind = $2) \
+              AND ($3 IS NULL OR mark < (SELECT mark FROM event WHERE id = $3)) ORDER BY mark DESC LIMIT $4"
+        ))
+        .bind(query.connection)
+        .bind(query.kind)
+        .bind(query.before.map(|event| event.to_string()))
+        .bind(query.limit)
+        .fetch_all(&self.pool)
+        .await
+        .map_err(read_failed)?;
+        rows.iter().map(event_of).collect()
+    }
+
+    /// Looks through what was admitted up to now, in order, a page at a time.
+    pub(super) async fn find_event(&self, filter: EventFilter) -> Result<(Option<Event>, EventMark), StoreError> {
+        let last = self.last_mark().await?;
+        let kinds = text_of(&filter.types);
+        let mut after = 0;
+        loop {
+            let page = match &filter.subject {
+                Some(subject) => {
+                    sqlx::query(concat!(
+                        "SELECT ",
+                        event_columns!(),
+                        ", event.mark FROM event INDEXED BY event_by_subject \
+                          WHERE connection = $1 AND subject = $2 AND mark > $3 AND mark <= $4 \
+                          AND received_at >= $5 AND ($6 = '[]' OR kind IN (SELECT value FROM json_each($6))) \
+                          ORDER BY mark LIMIT $7"
+                    ))
+                    .bind(filter.connection.as_str())
+                    .bind(subject.as_str())
+                    .bind(after)
+                    .bind(last)
+                    .bind(nanos(filter.since))
+                    .bind(kinds.as_str())
+                    .bind(EVENTS_PAGE)
+                    .fetch_all(&self.pool)
+                    .await
+                }
+                None => {
+                    sqlx::query(concat!(
+                        "SELECT ",
+                        event_columns!(),
+                        ", event.mark FROM event WHERE mark IN \
+                          (SELECT mark FROM event INDEXED BY event_by_time \
+                           WHERE connection = $1 AND received_at >= $4 AND mark > $2 AND mark <= $3) \
+                          AND ($5 = '[]' OR kind IN (SELECT value FROM json_each($5))) \
+                          ORDER BY mark LIMIT $6"
+                    ))
+                    .bind(filter.connection.as_str())
+                    .bind(after)
+                    .bind(last)
+                    .bind(nanos(filter.since))
+                    .bind(kinds.as_str())
+                    .bind(EVENTS_PAGE)
+                    .fetch_all(&self.pool)
+                    .await
+                }
+            }
+            .map_err(read_failed)?;
+            for row in &page {
+                let event = event_of(row)?;
+                if filter.accepts(&event) {
+                    return Ok((Some(event), EventMark(last)));
+                }
+            }
+            let Some(row) = page.last() else {
+                return Ok((None, EventMark(last)));
+            };
+            after = row.try_get("mark").map_err(read_failed)?;
+        }
+    }
+
+    pub(super) async fn state(&self, workflow: &str, key: &str) -> Result<Option<Value>, StoreError> {
+        let text: Option<String> =
+            sqlx::query_scalar("SELECT value FROM workflow_state WHERE workflow = $1 AND key = $2")
+                .bind(workflow)
+                .bind(key)
+                .fetch_optional(&self.pool)
+                .await
+                .map_err(read_failed)?;
+        text.map(|text| read_value(&text))
+            .transpose()
+            .map_err(|error| corrupt(format_args!("state `{key}` of {workflow}"), error))
+    }
+
+    pub(super) async fn counts(&self) -> Result<Vec<(RunState, u64)>, StoreError> {
+        let rows = sqlx::query("SELECT state, runs FROM run_count")
+            .fetch_all(&self.pool)
+            .await
+            .map_err(read_failed)?;
+        let mut counts = Vec::with_capacity(rows.len());
+        for row in &rows {
+            let mut columns = Columns::named(row, "the count of")?;
+            let state: RunState = columns.parse()?;
+            let runs: i64 = columns.get()?;
+            counts.push((state, u64::try_from(runs).map_err(|error| columns.damaged(error))?));
+        }
+        counts.sort_by_key(|(state, _)| *state);
+        Ok(counts)
+    }
+
+    pub(super) async fn last_slot(
+        &self,
+        workflow: &str,
+        schedule: &str,
+        timezone: &str,
+    ) -> Result<Option<Instant>, StoreError> {
+        // The key of a cause ends with its time, which begins with a digit and sorts as text.
+        let key = |slot| {
+            let cause = Cause::Cron {
+                schedule: schedule.to_owned(),
+                timezone: timezone.to_owned(),
+                slot,
+            };
+            cause.unique_key().unwrap_or_default()
+        };
+        let sample = key(Instant::UNIX_EPOCH);
+        let slot_text = crate::model::value::time_text(Instant::UNIX_EPOCH);
+        let prefix = sample.strip_suffix(&slot_text).unwrap_or(&sample);
+        let cause: Option<String> = sqlx::query_scalar(
+            "SELECT cause FROM run INDEXED BY run_by_cause \
+             WHERE workflow = $1 AND cause_key >= $2 || '0' AND cause_key < $2 || ':' \
+             ORDER BY cause_key DESC LIMIT 1",
+        )
+        .bind(workflow)
+        .bind(prefix)
+        .fetch_optional(&self.pool)
+        .await
+        .map_err(read_failed)?;
+        let Some(cause) = cause else { return Ok(None) };
+        let cause = serde_json::from_str(&cause).map_err(|error| corrupt("the cause of a run", error))?;
+        match cause {
+            Cause::Cron { slot, .. } => Ok(Some(slot)),
+            Cause::Webhook { .. } | Cause::Manual { .. } => {
+                Err(corrupt("the cause of a run", "its key is not its own"))
+            }
+        }
+    }
+}

@@ -1,0 +1,219 @@
+//! Things to put into a store, and a store in a folder of its own.
+
+use std::sync::Arc;
+
+use bursar::base::clock::Instant;
+use bursar::base::ids::{Digest, EventId, RunId, WorkerId};
+use bursar::model::event::{Event, EventFilter, Matching};
+use bursar::model::journal::{Entry, Intent, Outcome, Record, Retry, Step, StepPath, StoredRequest, Wait};
+use bursar::model::run::{Cause, NewRun, RunError, Settlement};
+use bursar::model::value::Value;
+use bursar::store::sqlite::{OnFailure, SqliteOptions, SqliteStore};
+use bursar::store::{Append, Claim, Store};
+use chrono::{DateTime, TimeDelta};
+use serde_json::json;
+use tempfile::TempDir;
+
+/// A store with its folder, which goes when the test ends.
+pub(super) struct Opened {
+    pub(super) store: Arc<dyn Store>,
+    pub(super) folder: TempDir,
+}
+
+pub(super) const OPTIONS: SqliteOptions = SqliteOptions {
+    durability: bursar::store::sqlite::Durability::Full,
+    on_failure: OnFailure::Poison,
+};
+
+pub(super) async fn open() -> Opened {
+    let folder = tempfile::tempdir().expect("a folder");
+    let store = SqliteStore::open(folder.path(), OPTIONS).await.expect("a store");
+    Opened { store, folder }
+}
+
+/// Noon of a fixed day, and so many seconds.
+pub(super) fn at(seconds: i64) -> Instant {
+    DateTime::from_timestamp(1_767_225_600 + seconds, 123_456_789).expect("a valid instant")
+}
+
+pub(super) fn digest(name: &str) -> Digest {
+    Digest::of([name.as_bytes()])
+}
+
+pub(super) fn worker(seconds: i64) -> WorkerId {
+    WorkerId::generate(at(seconds))
+}
+
+/// A run nobody but a person asked for.
+pub(super) fn manual(workflow: &str, seconds: i64) -> NewRun {
+    NewRun {
+        id: RunId::generate(at(seconds)),
+        workflow: workflow.to_owned(),
+        version: digest(workflow),
+        cause: Cause::Manual {
+            actor: "tess".to_owned(),
+        },
+        event: json!({"amount": 12.30, "note": "ü"}),
+        params: json!({"keep": 1000}),
+        created_at: at(seconds),
+    }
+}
+
+pub(super) fn event(connection: &str, provider_id: &str, seconds: i64) -> Event {
+    Event {
+        id: EventId::generate(at(seconds)),
+        connection: connection.to_owned(),
+        provider_id: provider_id.to_owned(),
+        kind: "deposit.received".to_owned(),
+        subject: Some(format!("dep_{provider_id}")),
+        occurred_at: Some(at(seconds - 1)),
+        received_at: at(seconds),
+        payload: json!({"id": provider_id, "amount": "12.30"}),
+    }
+}
+
+/// The run that an event starts.
+pub(super) fn caused(workflow: &str, event: &Event) -> NewRun {
+    NewRun {
+        cause: Cause::Webhook { event: event.id },
+        ..manual(workflow, event.received_at.timestamp() - at(0).timestamp())
+    }
+}
+
+pub(super) fn filter(connection: &str, subject: Option<&str>, since: i64) -> EventFilter {
+    EventFilter {
+        connection: connection.to_owned(),
+        types: vec!["deposit.received".to_owned()],
+        subject: subject.map(str::to_owned),
+        matching: Matching::default(),
+        since: at(since),
+    }
+}
+
+pub(super) fn path(text: &str) -> StepPath {
+    text.parse().expect("a path")
+}
+
+pub(super) fn step(name: &str) -> Step {
+    Step {
+        name: name.to_owned(),
+        summary: format!("{name} of something"),
+        fingerprint: digest(name),
+    }
+}
+
+pub(super) fn done(seq: u32) -> Record {
+    Record {
+        seq,
+        at: at(i64::from(seq)),
+        entry: Entry::Done {
+            path: path(&seq.to_string()),
+            step: step("now"),
+            outcome: Outcome::Value(Value::Int(i64::from(seq))),
+        },
+    }
+}
+
+pub(super) fn intent(seq: u32, place: &str) -> Record {
+    Record {
+        seq,
+        at: at(i64::from(seq)),
+        entry: Entry::Intent {
+            path: path(place),
+            step: step("bank.create_payout"),
+            intent: Box::new(Intent {
+                connection: "bank".to_owned(),
+                endpoint: "create_payout".to_owned(),
+                epoch: 0,
+                key: Some("key".to_owned()),
+                key_safe_until: Some(at(86_400)),
+                reference: "ref".to_owned(),
+                fingerprint: digest("payout"),
+                request: StoredRequest {
+                    method: "POST".to_owned(),
+                    path: "/payouts".to_owned(),
+                    headers: vec![("content-type".to_owned(), "application/json".to_owned())],
+                    body: Some("{\"amount\":\"12.30\"}".to_owned()),
+                },
+                movement: None,
+            }),
+        },
+    }
+}
+
+pub(super) fn retry(seq: u32, place: &str, attempt: u32) -> Record {
+    Record {
+        seq,
+        at: at(i64::from(seq)),
+        entry: Entry::Retry {
+            path: path(place),
+            step: step("bank.create_payout"),
+            retry: Retry {
+                attempt,
+                unknown: true,
+                reason: "no answer".to_owned(),
+                at: at(60),
+            },
+        },
+    }
+}
+
+pub(super) fn wait(seq: u32, place: &str, event: Option<EventFilter>) -> Record {
+    Record {
+        seq,
+        at: at(i64::from(seq)),
+        entry: Entry::Waiting {
+            path: path(place),
+            step: step("wait_event"),
+            wait: Wait {
+                deadline: at(3_600),
+                poll_at: None,
+                event,
+            },
+        },
+    }
+}
+
+pub(super) fn records(records: impl IntoIterator<Item = Record>) -> Append {
+    Append {
+        records: records.into_iter().collect(),
+        ..Append::default()
+    }
+}
+
+pub(super) fn settle(settlement: Settlement) -> Append {
+    Append {
+        settlement: Some(settlement),
+        ..Append::default()
+    }
+}
+
+pub(super) fn succeeded() -> Settlement {
+    Settlement::Succeeded { result: json!(null) }
+}
+
+pub(super) fn error(code: &str) -> RunError {
+    RunError {
+        code: code.to_owned(),
+        message: format!("it was {code}"),
+        trace: vec!["main at sweep.rhai:7:9".to_owned()],
+    }
+}
+
+/// Makes a run and has a worker take it.
+pub(super) async fn running(store: &dyn Store, workflow: &str, seconds: i64) -> Claim {
+    let run = manual(workflow, seconds);
+    let id = run.id;
+    store.create_run(run).await.expect("made");
+    take(store, seconds, id).await
+}
+
+/// Has a worker take exactly this run.
+pub(super) async fn take(store: &dyn Store, seconds: i64, id: RunId) -> Claim {
+    let claims = store
+        .claim(worker(seconds), at(seconds), at(seconds) + TimeDelta::seconds(30), 100)
+        .await
+        .expect("claimed");
+    let found = claims.into_iter().find(|claim| claim.run.id == id);
+    found.unwrap_or_else(|| panic!("{id} is not queued"))
+}
