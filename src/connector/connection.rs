@@ -1,0 +1,77 @@
+//! Connections: a connector with an address and credentials, under the name scripts use.
+//!
+//! Where these come from is `app::settings`; this file only says what one is.
+
+use std::net::IpAddr;
+use std::sync::Arc;
+use std::time::Duration;
+
+use super::table::{Connector, Endpoint};
+use crate::base::secret::Secret;
+
+/// A configured connector.
+#[derive(Debug, Clone)]
+pub struct Connection {
+    /// The name scripts and manifests use.
+    pub name: String,
+    /// What it connects to.
+    pub connector: Arc<Connector>,
+    /// Where the provider listens.
+    pub base_url: String,
+    /// What calls are authorised with.
+    pub credential: Option<Secret>,
+    /// What deliveries are signed with; several while one is being replaced.
+    pub webhook_secrets: Vec<Secret>,
+    /// For how long the provider honours a key, if the user knows better than the table.
+    pub key_window_secs: Option<u64>,
+}
+
+/// An address a credential must not be sent to.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum BadAddress {
+    /// It is no address.
+    #[error("`{0}` is not a web address: expected something like https://api.example.com")]
+    NotAnAddress(String),
+    /// Everybody on the way could read the credential.
+    #[error("`{0}` is not encrypted: use https (plain http is taken for this machine and private networks only)")]
+    NotEncrypted(String),
+}
+
+impl Connection {
+    /// For how long a key sent to this endpoint protects; none if it takes no key.
+    pub fn key_window(&self, endpoint: &Endpoint) -> Option<Duration> {
+        let table = self.connector.idempotency.as_ref().filter(|_| endpoint.idempotent)?;
+        Some(Duration::from_secs(self.key_window_secs.unwrap_or(table.window_secs)))
+    }
+}
+
+/// Whether a credential may be sent to this address.
+///
+/// # Errors
+/// [`BadAddress`], which says what to write instead.
+pub fn check_base_url(text: &str) -> Result<(), BadAddress> {
+    let not_an_address = || BadAddress::NotAnAddress(text.to_owned());
+    let url = reqwest::Url::parse(text).map_err(|_| not_an_address())?;
+    let host = url.host_str().ok_or_else(not_an_address)?;
+    let has_extras = url.query().is_some() || url.fragment().is_some() || !url.username().is_empty();
+    match url.scheme() {
+        _ if has_extras => Err(not_an_address()),
+        "https" => Ok(()),
+        "http" if is_private(host) => Ok(()),
+        "http" => Err(BadAddress::NotEncrypted(text.to_owned())),
+        _ => Err(not_an_address()),
+    }
+}
+
+/// This machine, a private network, or a name without a dot, which no public resolver knows.
+fn is_private(host: &str) -> bool {
+    match host
+        .trim_matches(['[', ']'])
+        .parse::<IpAddr>()
+        .map(|address| address.to_canonical())
+    {
+        Ok(IpAddr::V4(address)) => address.is_loopback() || address.is_private(),
+        Ok(IpAddr::V6(address)) => address.is_loopback() || address.is_unique_local(),
+        Err(_) => !host.contains('.'),
+    }
+}

@@ -1,0 +1,256 @@
+//! Looking up an effect nobody heard the outcome of: walk a list of the provider until it is found or cannot
+//! be there.
+//!
+//! Pure: a [`Search`] says which page to ask for and takes the answer. A clean miss counts as absence only when
+//! the list covers all of the time in which we sent, and the provider had time to show what it took.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use chrono::TimeDelta;
+use serde::{Deserialize, Deserializer};
+use serde_json::Value as Json;
+
+use super::connection::Connection;
+use super::table::{Connector, Endpoint};
+use super::{page, reply, request};
+use crate::base::clock::Instant;
+use crate::model::journal::{Failure, Intent, StoredRequest};
+use crate::model::value::{Map, Value, parse_time};
+
+/// How the outcome of an endpoint is looked up.
+#[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Lookup {
+    /// The endpoint that lists what this one makes.
+    pub endpoint: String,
+    /// Its parameters.
+    #[serde(default)]
+    pub query: BTreeMap<String, Template>,
+    /// How our own is told from the others.
+    #[serde(rename = "match")]
+    pub matching: Match,
+    /// Where an item says when it was made. Items older than the search are not ours.
+    pub created_at: String,
+    /// Whether newer items come first, so that the first older one ends the walk.
+    #[serde(default)]
+    pub newest_first: bool,
+    /// How much earlier than our first attempt the search begins: the difference of two clocks.
+    pub margin_secs: u32,
+    /// How long after the last attempt a new item may still be missing from the list.
+    pub visibility_lag_secs: u32,
+    /// Whether walking the list to its end shows everything made since the first attempt.
+    pub covers_window: bool,
+}
+
+/// How our own is told from the others.
+#[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "snake_case", deny_unknown_fields)]
+pub enum Match {
+    /// This pointer leads to our reference.
+    Reference(String),
+    /// There can only be one for what this request field names.
+    Natural {
+        /// The request field.
+        field: String,
+        /// Where an item repeats it.
+        pointer: String,
+    },
+}
+
+/// The value of a parameter of the list.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Template {
+    /// `{window_start}`: our first attempt, less the margin.
+    WindowStart,
+    /// `{reference}`: our reference.
+    Reference,
+    /// `{body.deposit_id}`: a field of the request we sent.
+    Body(String),
+    /// Text as it stands.
+    Fixed(String),
+}
+
+impl<'de> Deserialize<'de> for Template {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        let text = String::deserialize(deserializer)?;
+        let Some(inner) = text.strip_prefix('{').and_then(|rest| rest.strip_suffix('}')) else {
+            return Ok(Self::Fixed(text));
+        };
+        match (inner, inner.strip_prefix("body.")) {
+            ("window_start", _) => Ok(Self::WindowStart),
+            ("reference", _) => Ok(Self::Reference),
+            (_, Some(field)) => Ok(Self::Body(field.to_owned())),
+            _ => Err(serde::de::Error::custom(format!(
+                "`{text}` cannot be filled in: expected {{window_start}}, {{reference}} or {{body.field}}"
+            ))),
+        }
+    }
+}
+
+/// A search on its way.
+#[derive(Debug, Clone)]
+pub struct Search {
+    connector: Arc<Connector>,
+    /// The endpoint whose outcome is looked for.
+    effect: Endpoint,
+    lookup: Lookup,
+    list: Endpoint,
+    intent: Intent,
+    request: StoredRequest,
+    window_start: Instant,
+    /// From when on a miss means absence.
+    visible_from: Instant,
+    /// Whether a page was read before that: what it did not show may have been there.
+    read_early: bool,
+    pages: usize,
+}
+
+/// What one page showed.
+#[derive(Debug, Clone)]
+pub enum Progress {
+    /// It happened; this is what it made.
+    Found(Value),
+    /// Something bears our mark but is not what was asked for. Never to be sent again by itself.
+    Contradiction(String),
+    /// Not on this page: ask for the next.
+    Next(Box<Search>),
+    /// It did not happen: proved.
+    Absent,
+    /// It was not found, which proves nothing yet, or never will.
+    Unproved {
+        /// From when on another search can prove it; none if no search can.
+        again_at: Option<Instant>,
+    },
+}
+
+impl Search {
+    /// Begins a search for what this intent made. The first and the last attempt bound the time in which it
+    /// may have been made.
+    ///
+    /// # Errors
+    /// A failure when the endpoint cannot be looked up, or its table does not fit the stored request.
+    pub fn begin(
+        connection: &Connection,
+        endpoint: &Endpoint,
+        intent: &Intent,
+        first_sent: Instant,
+        last_sent: Instant,
+    ) -> Result<Self, Failure> {
+        let cannot = |reason: String| Failure::new("no_lookup", format!("{}: {reason}", endpoint.name));
+        let lookup = endpoint
+            .lookup
+            .clone()
+            .ok_or_else(|| cannot("its outcome cannot be looked up".to_owned()))?;
+        let list = connection
+            .connector
+            .endpoint(&lookup.endpoint)
+            .ok_or_else(|| cannot(format!("there is no endpoint `{}`", lookup.endpoint)))?
+            .clone();
+        let window_start = first_sent - TimeDelta::seconds(lookup.margin_secs.into());
+        let body = sent_body(intent);
+        let args = lookup
+            .query
+            .iter()
+            .map(|(param, template)| {
+                let value = match template {
+                    Template::WindowStart => Value::Time(window_start),
+                    Template::Reference => Value::text(&intent.reference),
+                    Template::Fixed(text) => Value::text(text),
+                    Template::Body(field) => sent_field(&body, field)
+                        .ok_or_else(|| cannot(format!("the stored request has no `{field}`")))?,
+                };
+                Ok((param.clone(), value))
+            })
+            .collect::<Result<Map, Failure>>()?;
+        let request = request::prepare(connection, &list, &args, None)?.request;
+        Ok(Self {
+            connector: connection.connector.clone(),
+            effect: endpoint.clone(),
+            visible_from: last_sent + TimeDelta::seconds(lookup.visibility_lag_secs.into()),
+            lookup,
+            list,
+            intent: intent.clone(),
+            request,
+            window_start,
+            read_early: false,
+            pages: 0,
+        })
+    }
+
+    /// The endpoint to ask.
+    pub fn list(&self) -> &Endpoint {
+        &self.list
+    }
+
+    /// The request to send to it.
+    pub fn request(&self) -> &StoredRequest {
+        &self.request
+    }
+
+    /// Takes the answer to [`Search::request`], which was sent at `asked_at`.
+    pub fn take(mut self, answer: &Value, asked_at: Instant) -> Progress {
+        let mut past_window = false;
+        for item in page::items(&self.connector, answer) {
+            if self.is_too_old(item) {
+                past_window |= self.lookup.newest_first;
+            } else if self.is_ours(item) {
+                return match reply::contradiction(
+                    &self.effect,
+                    &self.intent.request,
+                    self.intent.movement.as_ref(),
+                    item,
+                ) {
+                    Some(reason) => Progress::Contradiction(reason),
+                    None => Progress::Found(item.clone()),
+                };
+            }
+        }
+        self.pages += 1;
+        self.read_early |= asked_at < self.visible_from;
+        let next = page::next_page(&self.connector, &self.list, &self.request, answer);
+        match next.filter(|_| !past_window) {
+            Some(_) if self.pages >= crate::base::limits::PAGES_MAX => Progress::Unproved { again_at: None },
+            Some(request) => {
+                self.request = request;
+                Progress::Next(Box::new(self))
+            }
+            None if !self.lookup.covers_window => Progress::Unproved { again_at: None },
+            None if self.read_early => Progress::Unproved {
+                again_at: Some(self.visible_from),
+            },
+            None => Progress::Absent,
+        }
+    }
+
+    fn is_too_old(&self, item: &Value) -> bool {
+        item.pointer(&self.lookup.created_at)
+            .and_then(Value::as_text)
+            .and_then(parse_time)
+            .is_some_and(|created| created < self.window_start)
+    }
+
+    fn is_ours(&self, item: &Value) -> bool {
+        match &self.lookup.matching {
+            Match::Reference(pointer) => item.pointer(pointer) == Some(&Value::text(&self.intent.reference)),
+            Match::Natural { field, pointer } => {
+                let wanted = sent_field(&sent_body(&self.intent), field);
+                wanted.is_some() && item.pointer(pointer) == wanted.as_ref()
+            }
+        }
+    }
+}
+
+fn sent_body(intent: &Intent) -> Json {
+    intent
+        .request
+        .body
+        .as_deref()
+        .and_then(|body| serde_json::from_str(body).ok())
+        .unwrap_or_default()
+}
+
+fn sent_field(body: &Json, field: &str) -> Option<Value> {
+    let pointer = format!("/{}", field.replace('.', "/"));
+    Value::from_plain(body.pointer(&pointer)?).ok()
+}

@@ -1,0 +1,345 @@
+//! What an answer means for the step that asked: done, not done, or nobody knows.
+//!
+//! Pure. The provider's table decides first, then the status alone, and whatever neither names may have
+//! happened. A verdict speaks of *one attempt*: that this one was not done says nothing of an earlier one.
+
+use std::time::Duration;
+
+use bytes::Bytes;
+use chrono::DateTime;
+use serde_json::Value as Json;
+
+use super::client::SendError;
+use super::request::identity;
+use super::table::{AmountField, Connector, Effect, Endpoint, ErrorClass, Unit};
+use crate::base::limits::RETRY_AFTER_MAX;
+use crate::base::money::{Currency, Money, parse_plain};
+use crate::model::journal::{Failure, StoredRequest};
+use crate::model::policy::Movement;
+use crate::model::value::{Map, Value};
+
+/// An answer as it came.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct RawAnswer {
+    /// The status.
+    pub status: u16,
+    /// Header names in lower case, with their values.
+    pub headers: Vec<(String, String)>,
+    /// The body.
+    pub body: Bytes,
+}
+
+impl RawAnswer {
+    /// The first header of this name, in whatever case it is given.
+    pub fn header(&self, name: &str) -> Option<&str> {
+        self.headers
+            .iter()
+            .find(|(known, _)| known.eq_ignore_ascii_case(name))
+            .map(|(_, value)| value.as_str())
+    }
+}
+
+/// What one attempt came to.
+#[derive(Debug, Clone, PartialEq)]
+pub enum Verdict {
+    /// It was done.
+    Applied {
+        /// What the provider says of it.
+        value: Value,
+        /// Whether an earlier attempt had done it, and this is its answer.
+        replayed: bool,
+    },
+    /// It was not done by this attempt.
+    NotApplied {
+        /// Why.
+        failure: Failure,
+        /// Whether the same call later may be done.
+        retry: Option<RetryHint>,
+        /// Whether our credentials or their scope were refused: no call will be done until a person acts.
+        refused: bool,
+    },
+    /// It may have been done.
+    Unknown {
+        /// What was seen.
+        reason: String,
+        /// How long the provider wants to be left alone.
+        retry_after: Option<Duration>,
+    },
+    /// What was done is not what was asked, or the key is known with another request. Never to be sent again.
+    Contradiction {
+        /// What does not fit.
+        reason: String,
+    },
+}
+
+/// The same call later may be done.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct RetryHint {
+    /// How long the provider wants to be left alone, if it says so.
+    pub after: Option<Duration>,
+}
+
+/// The least pause a provider is taken at its word for.
+const RETRY_AFTER_MIN: Duration = Duration::from_secs(1);
+
+/// What an answer means. `movement` is what the request was to move.
+pub fn classify(
+    connector: &Connector,
+    endpoint: &Endpoint,
+    request: &StoredRequest,
+    movement: Option<&Movement>,
+    answer: &RawAnswer,
+) -> Verdict {
+    match answer.status {
+        200..=299 => success(connector, endpoint, request, movement, answer),
+        _ => refusal(connector, endpoint, answer),
+    }
+}
+
+/// What it means that no answer came.
+pub fn classify_error(endpoint: &Endpoint, error: &SendError) -> Verdict {
+    match (error, endpoint.effect) {
+        (SendError::NotSent(reason), _) => try_again("not_sent", reason.clone(), None),
+        (SendError::Unknown(reason), Effect::Read) => try_again("no_answer", reason.clone(), None),
+        (SendError::Unknown(reason), Effect::Write | Effect::MovesMoney) => Verdict::Unknown {
+            reason: reason.clone(),
+            retry_after: None,
+        },
+    }
+}
+
+fn try_again(code: &str, message: String, after: Option<Duration>) -> Verdict {
+    Verdict::NotApplied {
+        failure: Failure::new(code, message),
+        retry: Some(RetryHint { after }),
+        refused: false,
+    }
+}
+
+fn success(
+    connector: &Connector,
+    endpoint: &Endpoint,
+    request: &StoredRequest,
+    movement: Option<&Movement>,
+    answer: &RawAnswer,
+) -> Verdict {
+    let value = match read_body(connector, endpoint, &answer.body) {
+        Ok(value) => value,
+        Err(reason) => {
+            let reason = format!("{} answered {}, but {reason}", connector.title, answer.status);
+            return match endpoint.effect {
+                Effect::Read => try_again("unreadable_answer", reason, None),
+                Effect::Write | Effect::MovesMoney => Verdict::Unknown {
+                    reason,
+                    retry_after: None,
+                },
+            };
+        }
+    };
+    if let Some(reason) = contradiction(endpoint, request, movement, &value) {
+        return Verdict::Contradiction { reason };
+    }
+    let replayed = connector
+        .idempotency
+        .as_ref()
+        .and_then(|table| answer.header(table.replayed_header.as_deref()?))
+        .is_some_and(|value| value.eq_ignore_ascii_case("true"));
+    Verdict::Applied { value, replayed }
+}
+
+/// The answer as a value; refused if it cannot be what the endpoint answers.
+fn read_body(connector: &Connector, endpoint: &Endpoint, body: &[u8]) -> Result<Value, String> {
+    if body.is_empty() && endpoint.effect == Effect::Write {
+        return Ok(Value::Null);
+    }
+    let json: Json = serde_json::from_slice(body).map_err(|_| "its body is not JSON".to_owned())?;
+    let value = Value::from_plain(&json).map_err(|error| format!("its body cannot be taken: {error}"))?;
+    let items = connector.pagination.as_ref().filter(|_| endpoint.list);
+    if items.is_some_and(|pagination| value.pointer(&pagination.items).and_then(Value::as_list).is_none()) {
+        return Err("its body is not a list".to_owned());
+    }
+    let resource = endpoint.resource.as_deref().and_then(|kind| connector.resource(kind));
+    let has_id = |value: &Value, id: &str| value.pointer(id).is_some_and(|id| !id.is_null());
+    match resource.filter(|_| !endpoint.list) {
+        Some(resource) if !has_id(&value, &resource.id) => Err("its body names no id".to_owned()),
+        _ => Ok(value),
+    }
+}
+
+/// What in an answer does not fit the request it answers, if anything: amounts compared as amounts, accounts
+/// by what names them. What the answer leaves out contradicts nothing.
+pub fn contradiction(
+    endpoint: &Endpoint,
+    request: &StoredRequest,
+    movement: Option<&Movement>,
+    value: &Value,
+) -> Option<String> {
+    let echo = &endpoint.echo;
+    let said = |pointer: &Option<String>| {
+        let said = value.pointer(pointer.as_deref()?)?;
+        (!said.is_null()).then_some(said)
+    };
+    let asked = movement.and_then(|movement| movement.amount);
+    if let (Some(asked), Some(code)) = (asked, said(&echo.currency))
+        && code.as_text() != Some(asked.currency().code())
+    {
+        return Some(format!("asked for {asked}, the answer says {code}"));
+    }
+    if let (Some(asked), Some(amount)) = (asked, said(&echo.amount))
+        && read_amount(endpoint, amount, asked.currency()) != Some(asked)
+    {
+        return Some(format!("asked for {asked}, the answer says {amount}"));
+    }
+    let described = endpoint.beneficiary.as_ref()?;
+    let answered = said(&echo.beneficiary)?;
+    let body: Json = serde_json::from_str(request.body.as_deref()?).ok()?;
+    let wire = endpoint.param(&described.field)?.wire_name();
+    let wanted = Value::from_plain(body.get(wire)?).ok()?;
+    let differs = match (&wanted, answered) {
+        (Value::Map(wanted), Value::Map(answered)) => described.keys.iter().any(|key| {
+            let one = |map: &Map| identity(&Value::Map(map.clone()), std::slice::from_ref(key));
+            matches!((one(wanted), one(answered)), (Some(wanted), Some(answered)) if wanted != answered)
+        }),
+        (wanted, answered) => wanted != answered,
+    };
+    differs.then(|| format!("the answer names another beneficiary under `{}`", described.field))
+}
+
+fn read_amount(endpoint: &Endpoint, value: &Value, currency: Currency) -> Option<Money> {
+    let number = match value {
+        Value::Text(text) => parse_plain(text).ok()?,
+        other => other.as_decimal()?,
+    };
+    let in_minor_units = matches!(&endpoint.amount, Some(AmountField::Field(place)) if place.unit == Unit::MinorNumber);
+    if in_minor_units {
+        let number = number.normalize();
+        return (number.scale() == 0)
+            .then(|| Money::from_minor(number.mantissa(), currency).ok())
+            .flatten();
+    }
+    Money::from_decimal(number, currency).ok()
+}
+
+fn refusal(connector: &Connector, endpoint: &Endpoint, answer: &RawAnswer) -> Verdict {
+    let body = serde_json::from_slice::<Json>(&answer.body)
+        .ok()
+        .and_then(|json| Value::from_plain(&json).ok());
+    let text_at = |pointer: &Option<String>| {
+        let text = body.as_ref()?.pointer(pointer.as_deref()?)?.as_text()?;
+        Some(text.to_owned())
+    };
+    let errors = &connector.errors;
+    let code = text_at(&errors.code);
+    let after = retry_after(answer);
+    let class = class_of(connector, answer.status, code.as_deref());
+    let message = describe(connector, answer, code.as_deref(), text_at(&errors.message));
+    let should_retry = errors
+        .should_retry_header
+        .as_deref()
+        .and_then(|name| answer.header(name))
+        .and_then(|value| value.parse::<bool>().ok());
+
+    let mut failure = Failure::new(code.unwrap_or_else(|| default_code(answer.status)), &message);
+    failure.details = Value::map([
+        ("status", Value::Int(answer.status.into())),
+        ("answer", body.unwrap_or_default()),
+    ]);
+    let not_applied = |retry: bool, refused: bool| Verdict::NotApplied {
+        failure,
+        retry: retry.then_some(RetryHint { after }),
+        refused,
+    };
+    // The provider's word on trying again outranks the table where trying again cannot do harm. It never makes
+    // an unknown outcome known.
+    match (class, should_retry) {
+        (ErrorClass::Failed | ErrorClass::Refused | ErrorClass::Retry, Some(true)) => not_applied(true, false),
+        (ErrorClass::Failed, _) => not_applied(false, false),
+        (ErrorClass::Refused, _) => not_applied(false, true),
+        (ErrorClass::Retry, should) => not_applied(should != Some(false), false),
+        (ErrorClass::Unknown, should) if endpoint.effect == Effect::Read => {
+            // A redirect is not followed, and will be there the next time too.
+            not_applied(should.unwrap_or(!(300..400).contains(&answer.status)), false)
+        }
+        (ErrorClass::Unknown, _) => Verdict::Unknown {
+            reason: message,
+            retry_after: after,
+        },
+        (ErrorClass::Contradiction, _) => Verdict::Contradiction { reason: message },
+    }
+}
+
+/// The class of a status and code: the row of both, else the row of the status, else the status alone.
+pub fn class_of(connector: &Connector, status: u16, code: Option<&str>) -> ErrorClass {
+    let rows = || connector.errors.classes.iter().filter(|row| row.status == status);
+    rows()
+        .find(|row| row.code.is_some() && row.code.as_deref() == code)
+        .or_else(|| rows().find(|row| row.code.is_none()))
+        .map_or_else(|| default_class(status), |row| row.class)
+}
+
+/// What a status means where a table is silent. 409 and 422 mean several things in the world, one of them
+/// "done already": without the provider's word they may have happened.
+fn default_class(status: u16) -> ErrorClass {
+    match status {
+        400 | 402 | 404..=407 | 410..=417 | 426 | 428 | 431 | 451 => ErrorClass::Failed,
+        401 | 403 => ErrorClass::Refused,
+        425 | 429 => ErrorClass::Retry,
+        _ => ErrorClass::Unknown,
+    }
+}
+
+fn default_code(status: u16) -> String {
+    let name = match status {
+        400 => "bad_request",
+        401 => "unauthorized",
+        402 => "payment_required",
+        403 => "forbidden",
+        404 => "not_found",
+        409 => "conflict",
+        429 => "rate_limited",
+        500..=599 => "provider_error",
+        _ => return format!("http_{status}"),
+    };
+    name.to_owned()
+}
+
+/// One sentence for people, cut to a length a log line bears.
+fn describe(connector: &Connector, answer: &RawAnswer, code: Option<&str>, message: Option<String>) -> String {
+    let mut text = format!("{} answered {}", connector.title, answer.status);
+    if let Some(code) = code {
+        text.push_str(&format!(" {code}"));
+    }
+    if let Some(message) = message {
+        let message: String = message.chars().take(300).collect();
+        text.push_str(&format!(": {message}"));
+    }
+    let correlation = connector.errors.correlation_header.as_deref();
+    if let Some(id) = correlation.and_then(|name| answer.header(name)) {
+        text.push_str(&format!(" (correlation id {id})"));
+    }
+    text
+}
+
+/// How long the provider wants to be left alone: `retry-after-ms`, or `retry-after` in seconds or as a date,
+/// which is measured against the answer's own date rather than a clock of ours.
+fn retry_after(answer: &RawAnswer) -> Option<Duration> {
+    let millis = || {
+        answer
+            .header("retry-after-ms")?
+            .trim()
+            .parse()
+            .ok()
+            .map(Duration::from_millis)
+    };
+    let seconds = |text: &str| text.parse().ok().map(Duration::from_secs);
+    let until = |text: &str| {
+        let until = DateTime::parse_from_rfc2822(text).ok()?;
+        let now = DateTime::parse_from_rfc2822(answer.header("date")?).ok()?;
+        (until - now).to_std().ok()
+    };
+    let pause = millis().or_else(|| {
+        let text = answer.header("retry-after")?.trim();
+        seconds(text).or_else(|| until(text))
+    })?;
+    Some(pause.clamp(RETRY_AFTER_MIN, RETRY_AFTER_MAX))
+}

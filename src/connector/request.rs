@@ -1,0 +1,388 @@
+//! Building a request: what a script passed becomes the exact bytes to send, or a failure that says why not.
+//!
+//! Pure and deterministic: equal arguments give equal bytes, so that a replay can be compared and a repeat is
+//! the same request. It must not know credentials or keys; those are added when it is sent.
+
+mod argument;
+mod encode;
+
+use rust_decimal::Decimal;
+use serde_json::{Map as JsonMap, Value as Json};
+
+use super::connection::Connection;
+use super::table::{AmountField, AmountPlace, Effect, Endpoint, Kind, Param, Place, Unit};
+use crate::base::ids::Digest;
+use crate::base::money::{Currency, Money, parse_plain};
+use crate::base::suggest::nearest;
+use crate::model::journal::{Failure, StoredRequest};
+use crate::model::policy::Movement;
+use crate::model::value::{Map, Value};
+
+pub(super) use encode::with_query_param;
+
+/// A request with what has to be known about it before it may be sent.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Prepared {
+    /// What is sent.
+    pub request: StoredRequest,
+    /// What it moves, if it moves money.
+    pub movement: Option<Movement>,
+    /// The name of exactly this request on this connection.
+    pub fingerprint: Digest,
+    /// One line for people: `EUR 47,200.00 to …7f10`.
+    pub summary: String,
+}
+
+/// The code of every failure of this file.
+pub const INVALID_ARGUMENT: &str = "invalid_argument";
+
+/// The arguments of a call as a map: nothing, one map, or one text for the only path parameter, which a
+/// map may follow.
+///
+/// # Errors
+/// `invalid_argument`.
+pub fn arguments(endpoint: &Endpoint, given: &[Value]) -> Result<Map, Failure> {
+    let usage = || invalid(endpoint, &format!("call it as {}", endpoint.usage()));
+    let in_path = |text: &str| {
+        let mut path_params = endpoint.params_in(Place::Path);
+        match (path_params.next(), path_params.next()) {
+            (Some(only), None) => Ok((only.name.clone(), Value::text(text))),
+            _ => Err(usage()),
+        }
+    };
+    match given {
+        [] => Ok(Map::new()),
+        [Value::Map(args)] => Ok(args.clone()),
+        [Value::Text(text)] => Ok(Map::from([in_path(text)?])),
+        [Value::Text(text), Value::Map(args)] => {
+            let (name, value) = in_path(text)?;
+            let mut args = args.clone();
+            if args.insert(name.clone(), value).is_some() {
+                return Err(invalid(endpoint, &format!("`{name}` is given twice")));
+            }
+            Ok(args)
+        }
+        _ => Err(usage()),
+    }
+}
+
+/// Builds the request of one call.
+///
+/// Nothing (`()`) counts as not given. For the amount, money fills the amount and its currency. `reference` is
+/// written where the endpoint has room for it.
+///
+/// # Errors
+/// `invalid_argument`, with a sentence that names the argument and what it takes.
+pub fn prepare(
+    connection: &Connection,
+    endpoint: &Endpoint,
+    args: &Map,
+    reference: Option<&str>,
+) -> Result<Prepared, Failure> {
+    let fail = |message: String| invalid(endpoint, &message);
+    let mut args: Map = args
+        .iter()
+        .filter(|(_, value)| !value.is_null())
+        .map(|(name, value)| (name.clone(), value.clone()))
+        .collect();
+    if let Some(unknown) = args.keys().find(|name| endpoint.param(name).is_none()) {
+        return Err(fail(unknown_argument(unknown, &endpoint.params)));
+    }
+    let amount = take_amount(endpoint, &mut args).map_err(fail)?;
+    let pagination = connection.connector.pagination.as_ref().filter(|_| endpoint.is_paged());
+    if let Some(pagination) = pagination {
+        args.entry(pagination.limit_param.clone())
+            .or_insert_with(|| Value::Int(pagination.limit.into()));
+    }
+    let missing = endpoint
+        .params
+        .iter()
+        .find(|param| param.required && !args.contains_key(&param.name));
+    if let Some(param) = missing {
+        return Err(fail(format!("`{}` is missing: {}", param.name, param.doc)));
+    }
+
+    let mut path = endpoint.path.clone();
+    let mut query = Vec::new();
+    let mut body = JsonMap::new();
+    for param in &endpoint.params {
+        let Some(value) = args.get(&param.name) else { continue };
+        let written = match (&amount, &endpoint.amount) {
+            (Some(amount), Some(AmountField::Field(place))) if place.field == param.name => {
+                amount.written(place.unit).map_err(fail)?
+            }
+            _ => argument::write(&connection.connector, param, value).map_err(fail)?,
+        };
+        match param.place {
+            Place::Path => {
+                let segment = encode::in_path(&written)
+                    .ok_or_else(|| fail(format!("`{}` cannot be `{value}`: it names nothing", param.name)))?;
+                path = path.replace(&format!("{{{}}}", param.name), &segment);
+            }
+            Place::Query => encode::push_query(&mut query, param.wire_name(), &written),
+            Place::Body => {
+                body.insert(param.wire_name().to_owned(), written);
+            }
+        }
+    }
+    if let (Some(reference), Some(field)) = (reference, &endpoint.our_reference) {
+        write_reference(&mut body, field, reference).map_err(fail)?;
+    }
+
+    let takes_body = endpoint.params_in(Place::Body).next().is_some();
+    let movement = (endpoint.effect == Effect::MovesMoney).then(|| Movement {
+        amount: amount.as_ref().and_then(|amount| amount.money),
+        source: endpoint.source.as_ref().and_then(|field| text_of(&args, field)),
+        beneficiary: beneficiary(endpoint, &args),
+    });
+    let request = StoredRequest {
+        method: endpoint.method.as_str().to_owned(),
+        path: encode::with_query(path, &query),
+        headers: headers(connection, takes_body),
+        body: takes_body.then(|| Json::Object(body).to_string()),
+    };
+    Ok(Prepared {
+        fingerprint: fingerprint(connection, endpoint, &request, movement.as_ref()),
+        summary: summary(endpoint, &args, movement.as_ref()),
+        request,
+        movement,
+    })
+}
+
+/// Something an answer showed, as an argument: without the members the parameter does not know, which a
+/// provider may add on any day. For one of our own accounts as a destination.
+pub fn as_argument(connection: &Connection, endpoint: &Endpoint, param: &str, shown: &Value) -> Value {
+    let shape = endpoint.param(param).and_then(|param| param.shape.as_deref());
+    match (shape.and_then(|shape| connection.connector.shape(shape)), shown) {
+        (Some(shape), Value::Map(map)) => Value::Map(argument::keep_known(shape, map)),
+        _ => shown.clone(),
+    }
+}
+
+/// The name of exactly this request: connection, endpoint, method, path, body, and what it moves.
+pub fn fingerprint(
+    connection: &Connection,
+    endpoint: &Endpoint,
+    request: &StoredRequest,
+    movement: Option<&Movement>,
+) -> Digest {
+    let amount = movement
+        .and_then(|movement| movement.amount)
+        .map(|money| (money.minor().to_string(), money.currency().code()));
+    let (minor, currency) = amount
+        .as_ref()
+        .map_or(("", ""), |(minor, code)| (minor.as_str(), *code));
+    let beneficiary = movement.and_then(|movement| movement.beneficiary.as_deref());
+    let parts = [
+        "request/1",
+        &connection.name,
+        &endpoint.name,
+        &request.method,
+        &request.path,
+        request.body.as_deref().unwrap_or(""),
+        minor,
+        currency,
+        beneficiary.unwrap_or(""),
+    ];
+    Digest::of(parts.map(str::as_bytes))
+}
+
+fn headers(connection: &Connection, has_body: bool) -> Vec<(String, String)> {
+    let mut headers = vec![("accept".to_owned(), "application/json".to_owned())];
+    if has_body {
+        headers.push(("content-type".to_owned(), "application/json".to_owned()));
+    }
+    let own = connection.connector.headers.iter();
+    headers.extend(own.map(|(name, value)| (name.to_lowercase(), value.clone())));
+    headers
+}
+
+fn invalid(endpoint: &Endpoint, message: &str) -> Failure {
+    Failure::new(INVALID_ARGUMENT, format!("{}: {message}", endpoint.name))
+}
+
+fn unknown_argument(name: &str, params: &[Param]) -> String {
+    let known = || params.iter().map(|param| param.name.as_str());
+    match nearest(name, known()) {
+        Some(near) => format!("there is no argument `{name}`: did you mean `{near}`?"),
+        None if params.is_empty() => format!("there is no argument `{name}`: it takes none"),
+        None => {
+            let known: Vec<&str> = known().collect();
+            format!("there is no argument `{name}`: it takes {}", known.join(", "))
+        }
+    }
+}
+
+/// An amount that was passed: as money where its currency is known, else as the plain number.
+struct Amount {
+    money: Option<Money>,
+    plain: Decimal,
+}
+
+impl Amount {
+    /// As the provider wants it written.
+    fn written(&self, unit: Unit) -> Result<Json, String> {
+        let text = match (unit, self.money) {
+            (Unit::MinorNumber, Some(money)) => money.minor().to_string(),
+            (_, Some(money)) => money.amount().to_string(),
+            (_, None) => self.plain.to_string(),
+        };
+        match unit {
+            Unit::DecimalText => Ok(Json::String(text)),
+            Unit::DecimalNumber | Unit::MinorNumber => {
+                serde_json::from_str(&text).map_err(|_| format!("the amount {text} cannot be written as a number"))
+            }
+        }
+    }
+}
+
+/// Reads the amount and leaves its currency among the arguments.
+fn take_amount(endpoint: &Endpoint, args: &mut Map) -> Result<Option<Amount>, String> {
+    let Some(AmountField::Field(place)) = &endpoint.amount else {
+        return Ok(None);
+    };
+    let Some(given) = args.get(&place.field).cloned() else {
+        return Ok(None);
+    };
+    let amount = match &given {
+        Value::Money(money) => {
+            if let Some(field) = &place.currency {
+                match args.insert(field.clone(), Value::text(money.currency().code())) {
+                    Some(other) if other != Value::text(money.currency().code()) => {
+                        return Err(format!("`{}` is {money}, but `{field}` says {other}", place.field));
+                    }
+                    _ => {}
+                }
+            }
+            Amount {
+                money: Some(*money),
+                plain: money.amount(),
+            }
+        }
+        number => plain_amount(endpoint, place, number, args)?,
+    };
+    if amount.plain.is_sign_negative() && !amount.plain.is_zero() {
+        return Err(format!("`{}` is negative: {}", place.field, amount.plain));
+    }
+    Ok(Some(amount))
+}
+
+/// A number as amount: in the provider's own unit, its currency beside it.
+fn plain_amount(endpoint: &Endpoint, place: &AmountPlace, given: &Value, args: &Map) -> Result<Amount, String> {
+    let field = &place.field;
+    let plain = match given {
+        Value::Text(text) => parse_plain(text).map_err(|error| format!("`{field}`: {error}"))?,
+        other => other
+            .as_decimal()
+            .ok_or_else(|| format!("`{field}` takes an amount such as EUR(100.50), not {}", given.kind()))?,
+    };
+    let currency = place.currency.as_ref().and_then(|field| args.get(field)?.as_text());
+    let Some(code) = currency else {
+        if endpoint.effect == Effect::MovesMoney {
+            return Err(format!(
+                "`{field}` needs its currency: write money(\"{plain}\", \"EUR\") rather than {plain}"
+            ));
+        }
+        return Ok(Amount { money: None, plain });
+    };
+    let currency = Currency::from_code(code).map_err(|error| error.to_string())?;
+    let money = match place.unit {
+        Unit::DecimalText | Unit::DecimalNumber => Money::from_decimal(plain, currency),
+        Unit::MinorNumber if plain.normalize().scale() == 0 => {
+            Money::from_minor(plain.normalize().mantissa(), currency)
+        }
+        Unit::MinorNumber => return Err(format!("`{field}` counts minor units: {plain} is not a whole number")),
+    };
+    Ok(Amount {
+        money: Some(money.map_err(|error| format!("`{field}`: {error}"))?),
+        plain,
+    })
+}
+
+/// Writes our reference to `field` or `map.member` of the body. What the script put there stays its own.
+fn write_reference(body: &mut JsonMap<String, Json>, field: &str, reference: &str) -> Result<(), String> {
+    let taken = || format!("`{field}` is where bursar writes its own reference: leave it out");
+    let (map, member) = match field.split_once('.') {
+        None => (body, field),
+        Some((outer, member)) => {
+            let map = body.entry(outer).or_insert_with(|| Json::Object(JsonMap::new()));
+            (map.as_object_mut().ok_or_else(taken)?, member)
+        }
+    };
+    match map.insert(member.to_owned(), Json::String(reference.to_owned())) {
+        None => Ok(()),
+        Some(_) => Err(taken()),
+    }
+}
+
+fn text_of(args: &Map, field: &str) -> Option<String> {
+    args.get(field)?.as_text().map(str::to_owned)
+}
+
+/// Who gets the money, in one text: the members of the destination that name the account.
+pub(super) fn beneficiary(endpoint: &Endpoint, args: &Map) -> Option<String> {
+    let described = endpoint.beneficiary.as_ref()?;
+    let value = args.get(&described.field)?;
+    identity(value, &described.keys)
+}
+
+/// One text for one account, however it was typed: without spaces and dashes, an IBAN in capitals.
+pub(super) fn identity(value: &Value, keys: &[String]) -> Option<String> {
+    let tidy = |text: &str| -> String { text.chars().filter(|c| !c.is_whitespace() && *c != '-').collect() };
+    let parts: Vec<String> = match value {
+        Value::Text(text) => return Some(text.clone()),
+        Value::Map(map) => keys
+            .iter()
+            .filter_map(|key| Some((key, map.get(key)?.as_text()?)))
+            .map(|(key, text)| {
+                if key == "iban" {
+                    tidy(text).to_uppercase()
+                } else {
+                    tidy(text)
+                }
+            })
+            .collect(),
+        _ => return None,
+    };
+    (!parts.is_empty()).then(|| parts.join("/"))
+}
+
+/// One line for people. Nothing of the body but amount and beneficiary: the rest may be personal.
+fn summary(endpoint: &Endpoint, args: &Map, movement: Option<&Movement>) -> String {
+    if let Some(Movement {
+        amount: Some(amount),
+        beneficiary,
+        ..
+    }) = movement
+    {
+        return match beneficiary {
+            Some(beneficiary) => format!("{amount} to {}", tail(beneficiary)),
+            None => amount.to_string(),
+        };
+    }
+    let shown = endpoint.params.iter().filter(|param| {
+        let paging = endpoint.is_paged() && param.name == "limit";
+        let whole = movement.is_some() && param.required;
+        (param.place != Place::Body || whole) && !paging
+    });
+    let words: Vec<String> = shown
+        .filter_map(|param| {
+            let value = args.get(&param.name)?;
+            Some(match (param.kind, value) {
+                (Kind::Uuid, Value::Text(text)) if param.place == Place::Path => tail(text),
+                (Kind::Uuid, Value::Text(text)) => format!("{}={}", param.name, tail(text)),
+                _ => format!("{}={value}", param.name),
+            })
+        })
+        .collect();
+    words.join(" ")
+}
+
+/// The end of an identifier, which is what people compare.
+fn tail(text: &str) -> String {
+    let length = text.chars().count();
+    if length <= 8 {
+        return text.to_owned();
+    }
+    format!("…{}", text.chars().skip(length - 4).collect::<String>())
+}

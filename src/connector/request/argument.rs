@@ -1,0 +1,134 @@
+//! One argument: checked against its parameter and written as JSON.
+
+use serde_json::{Map as JsonMap, Value as Json};
+
+use super::unknown_argument;
+use crate::base::money::parse_plain;
+use crate::base::suggest::nearest;
+use crate::connector::table::{Connector, Kind, Param, Shape};
+use crate::model::value::{Map, Value, parse_time, time_text};
+
+/// The value as the parameter wants it.
+pub(super) fn write(connector: &Connector, param: &Param, value: &Value) -> Result<Json, String> {
+    let name = &param.name;
+    let refuse = || format!("`{name}` takes {}, not {}", param.kind.describe(), value.kind());
+    match (param.kind, value) {
+        (Kind::Text, Value::Text(text)) => checked_text(param, text).map(Json::String),
+        (Kind::Uuid, Value::Text(text)) => match uuid::Uuid::try_parse(text) {
+            Ok(id) => Ok(Json::String(id.hyphenated().to_string())),
+            Err(_) => Err(format!("`{name}` takes a UUID, `{text}` is none")),
+        },
+        (Kind::Bool, Value::Bool(truth)) => Ok(Json::Bool(*truth)),
+        (Kind::Int, Value::Int(number)) => Ok(Json::from(*number)),
+        (Kind::Decimal, Value::Int(_) | Value::Decimal(_) | Value::Text(_)) => {
+            let number = match value {
+                Value::Text(text) => parse_plain(text).map_err(|error| format!("`{name}`: {error}"))?,
+                other => other.as_decimal().ok_or_else(refuse)?,
+            };
+            if number.is_sign_negative() && !number.is_zero() {
+                return Err(format!("`{name}` is negative: {number}"));
+            }
+            Ok(Json::String(number.to_string()))
+        }
+        (Kind::Time, Value::Time(time)) => Ok(Json::String(time_text(*time))),
+        (Kind::Time, Value::Text(text)) => match parse_time(text) {
+            Some(time) => Ok(Json::String(time_text(time))),
+            None => Err(format!(
+                "`{name}` takes a time such as 2026-05-01T09:30:00Z, `{text}` is none"
+            )),
+        },
+        (Kind::Texts, Value::List(items)) => {
+            let texts = items.iter().map(|item| match item {
+                Value::Text(text) => checked_text(param, text).map(Json::String),
+                other => Err(format!("`{name}` takes a list of texts; it holds {}", other.kind())),
+            });
+            texts.collect::<Result<_, _>>().map(Json::Array)
+        }
+        (Kind::TextMap, Value::Map(map)) => {
+            let entries = map
+                .iter()
+                .filter(|(_, item)| !item.is_null())
+                .map(|(key, item)| match item {
+                    Value::Text(text) => Ok((key.clone(), Json::String(text.clone()))),
+                    other => Err(format!("`{name}.{key}` takes text, not {}", other.kind())),
+                });
+            entries.collect::<Result<_, _>>().map(Json::Object)
+        }
+        (Kind::Object, Value::Map(map)) => {
+            let shape = param.shape.as_deref().and_then(|shape| connector.shape(shape));
+            write_object(connector, shape, name, map)
+        }
+        _ => Err(refuse()),
+    }
+}
+
+fn checked_text(param: &Param, text: &str) -> Result<String, String> {
+    let name = &param.name;
+    if !param.values.is_empty() && !param.values.iter().any(|known| known == text) {
+        let help = match nearest(text, param.values.iter().map(String::as_str)) {
+            Some(near) => format!("did you mean `{near}`?"),
+            None => format!("it takes one of {}", param.values.join(", ")),
+        };
+        return Err(format!("`{name}` cannot be `{text}`: {help}"));
+    }
+    let length = text.chars().count();
+    match (param.min_length, param.max_length) {
+        (Some(min), _) if length < min => Err(format!("`{name}` is {length} characters long, {min} at least")),
+        (_, Some(max)) if length > max => Err(format!("`{name}` is {length} characters long, {max} at most")),
+        _ => Ok(text.to_owned()),
+    }
+}
+
+/// The members of a map that a shape knows.
+pub(super) fn keep_known(shape: &Shape, map: &Map) -> Map {
+    let chosen = shape.tag.as_ref().and_then(|tag| map.get(tag)?.as_text());
+    let fields = chosen
+        .and_then(|chosen| shape.variant.get(chosen))
+        .unwrap_or(&shape.fields);
+    map.iter()
+        .filter(|(key, _)| shape.tag.as_ref() == Some(key) || fields.iter().any(|field| field.name == **key))
+        .map(|(key, value)| (key.clone(), value.clone()))
+        .collect()
+}
+
+fn write_object(connector: &Connector, shape: Option<&Shape>, name: &str, map: &Map) -> Result<Json, String> {
+    let shape = shape.ok_or_else(|| format!("`{name}` is not described by the table"))?;
+    let mut written = JsonMap::new();
+    let fields = match &shape.tag {
+        None => &shape.fields,
+        Some(tag) => {
+            let choices = || shape.variant.keys().map(String::as_str).collect::<Vec<_>>().join(", ");
+            let chosen = map
+                .get(tag)
+                .and_then(Value::as_text)
+                .ok_or_else(|| format!("`{name}.{tag}` is missing: it says which of {} this is", choices()))?;
+            let fields = shape.variant.get(chosen).ok_or_else(|| {
+                match nearest(chosen, shape.variant.keys().map(String::as_str)) {
+                    Some(near) => format!("`{name}.{tag}` cannot be `{chosen}`: did you mean `{near}`?"),
+                    None => format!("`{name}.{tag}` cannot be `{chosen}`: it takes one of {}", choices()),
+                }
+            })?;
+            written.insert(tag.clone(), Json::String(chosen.to_owned()));
+            fields
+        }
+    };
+    let is_tag = |key: &String| shape.tag.as_ref() == Some(key);
+    if let Some(unknown) = map
+        .keys()
+        .find(|key| !is_tag(key) && !fields.iter().any(|field| field.name == **key))
+    {
+        return Err(format!("`{name}`: {}", unknown_argument(unknown, fields)));
+    }
+    for field in fields {
+        let within = |message: String| format!("`{name}`: {message}");
+        match map.get(&field.name).filter(|value| !value.is_null()) {
+            Some(value) => {
+                let value = write(connector, field, value).map_err(within)?;
+                written.insert(field.wire_name().to_owned(), value);
+            }
+            None if field.required => return Err(within(format!("`{}` is missing: {}", field.name, field.doc))),
+            None => {}
+        }
+    }
+    Ok(Json::Object(written))
+}
