@@ -1,18 +1,17 @@
 //! The webhook door: every way a sender can behave, over a real socket.
 
-use std::sync::atomic::Ordering;
 use std::time::Duration;
 
 use bursar::model::run::Cause;
 use bursar::server::counters::Outcome;
 use bursar::server::webhook::DoorLimits;
-use bursar::store::Store as _;
+use bursar::store::faulty::{Fault, Faulty};
 use chrono::TimeDelta;
 use serde_json::json;
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::TcpStream;
 
-use super::harness::{Harness, OTHER_SECRET, Reply, Signed, deposit_body};
+use super::harness::{Harness, OTHER_SECRET, Reply, SECRET, Signed, deposit_body, new_store};
 
 /// Limits at which a test of slowness takes no time itself.
 fn short() -> DoorLimits {
@@ -158,7 +157,7 @@ async fn whatever_is_wrong_with_a_signature_the_answer_is_the_same_and_nothing_i
 #[tokio::test]
 async fn while_a_secret_is_replaced_both_are_good() {
     let harness = Harness::new().await;
-    for (id, secret) in [("e1", super::harness::SECRET), ("e2", OTHER_SECRET)] {
+    for (id, secret) in [("e1", SECRET), ("e2", OTHER_SECRET)] {
         let mut delivery = harness.deposit(id);
         delivery.path = "/hooks/rotating".to_owned();
         delivery.secret = secret;
@@ -276,20 +275,29 @@ async fn a_header_without_end_is_refused() {
 }
 
 #[tokio::test]
-async fn while_the_store_is_down_senders_are_told_to_come_back_and_nothing_is_lost() {
-    let harness = Harness::new().await;
-    let delivery = harness.deposit("e1");
-    harness.store.down.store(true, Ordering::SeqCst);
-    let reply = harness.send(&delivery).await;
-    assert_eq!(reply.status, 503);
-    assert!(reply.head.contains("retry-after: 10"), "{}", reply.head);
-    assert!(harness.events().await.is_empty());
-    assert_eq!(harness.counted(Outcome::Unavailable), 1);
-    assert_eq!(harness.counted(Outcome::Accepted), 0);
+async fn wherever_the_store_fails_the_sender_comes_back_and_one_run_is_made() {
+    // The first write of a delivery keeps the version, the second the event with its run.
+    for fault in [Fault::Before(1), Fault::After(1), Fault::Before(2), Fault::After(2)] {
+        let folder = tempfile::tempdir().expect("a folder");
+        let store = new_store(&folder).await;
+        let failing = Harness::over(Faulty::new(store.clone(), fault), DoorLimits::default()).await;
+        let delivery = failing.deposit("e1");
+        for _ in 0..2 {
+            let reply = failing.send(&delivery).await;
+            assert_eq!(reply.status, 503, "{fault:?}");
+            assert!(reply.head.contains("retry-after: 10"), "{fault:?}: {}", reply.head);
+        }
+        assert_eq!(failing.counted(Outcome::Unavailable), 2, "{fault:?}");
+        assert_eq!(failing.counted(Outcome::Accepted), 0, "{fault:?}");
 
-    harness.store.down.store(false, Ordering::SeqCst);
-    assert_eq!(harness.send(&delivery).await.status, 200);
-    assert_eq!(harness.runs().await.len(), 1);
+        let restarted = Harness::over(store, DoorLimits::default()).await;
+        let committed = fault == Fault::After(2);
+        assert_eq!(restarted.events().await.len(), usize::from(committed), "{fault:?}");
+        assert_eq!(restarted.send(&delivery).await.status, 200, "{fault:?}");
+        assert_eq!(restarted.counted(Outcome::Duplicate), u64::from(committed), "{fault:?}");
+        assert_eq!(restarted.events().await.len(), 1, "{fault:?}");
+        assert_eq!(restarted.runs().await.len(), 1, "{fault:?}");
+    }
 }
 
 #[tokio::test]

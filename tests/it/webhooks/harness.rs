@@ -3,26 +3,22 @@
 use std::collections::BTreeMap;
 use std::net::SocketAddr;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use bursar::base::clock::{Clock as _, Instant, ManualClock};
-use bursar::base::ids::{Digest, EventId, RunId, WorkerId};
 use bursar::base::secret::Secret;
 use bursar::base::shutdown::Stopper;
 use bursar::base::wake::Wake;
 use bursar::catalog::{Catalog, Snapshot};
 use bursar::connector::connection::Connection;
 use bursar::connector::registry::Registry;
-use bursar::model::event::{Event, EventFilter, Matching};
-use bursar::model::journal::Record;
-use bursar::model::run::{EventMark, NewRun, Run, RunState};
-use bursar::model::value::Value;
+use bursar::model::event::{Event, Matching};
+use bursar::model::run::Run;
 use bursar::model::workflow::{Source, Trigger, Version, Workflow};
 use bursar::server::counters::{DoorCounters, Outcome};
 use bursar::server::webhook::{self, DoorLimits, WebhookDoor};
-use bursar::store::sqlite::{SqliteOptions, SqliteStore};
-use bursar::store::{Admitted, Answer, Append, Claim, Decision, EventQuery, Lease, RunQuery, Store, StoreError};
+use bursar::store::sqlite::{OnFailure, SqliteOptions, SqliteStore};
+use bursar::store::{EventQuery, RunQuery, Store};
 use bursar::trigger::versions::KnownVersions;
 use bursar::trigger::webhook::{Connections, WebhookTrigger};
 use serde_json::{Value as Json, json};
@@ -109,20 +105,23 @@ fn connections() -> Arc<Connections> {
 
 /// A new store in its own folder.
 pub(crate) async fn new_store(folder: &TempDir) -> Arc<SqliteStore> {
-    SqliteStore::open(folder.path(), SqliteOptions::default())
-        .await
-        .expect("a new store")
+    let options = SqliteOptions {
+        on_failure: OnFailure::Poison,
+        ..SqliteOptions::default()
+    };
+    SqliteStore::open(folder.path(), options).await.expect("a new store")
 }
 
 /// A door and everything behind it.
 pub(crate) struct Harness {
     pub(crate) address: SocketAddr,
-    pub(crate) store: Arc<Flaky>,
+    pub(crate) store: Arc<dyn Store>,
     pub(crate) counters: Arc<DoorCounters>,
     pub(crate) clock: ManualClock,
     stopper: Stopper,
     door: JoinHandle<()>,
-    _folder: TempDir,
+    /// Removed with the harness.
+    folder: Option<TempDir>,
 }
 
 impl Harness {
@@ -132,7 +131,13 @@ impl Harness {
 
     pub(crate) async fn with_limits(limits: DoorLimits) -> Self {
         let folder = tempfile::tempdir().expect("a folder");
-        let store = Arc::new(Flaky::new(new_store(&folder).await));
+        let mut harness = Self::over(new_store(&folder).await, limits).await;
+        harness.folder = Some(folder);
+        harness
+    }
+
+    /// A door over a store that somebody else made.
+    pub(crate) async fn over(store: Arc<dyn Store>, limits: DoorLimits) -> Self {
         let clock = ManualClock::new(start_of_test());
         let counters = Arc::new(DoorCounters::new());
         let door = Arc::new(WebhookDoor {
@@ -160,7 +165,7 @@ impl Harness {
             clock,
             stopper,
             door: tokio::spawn(webhook::serve(door, listener, shutdown)),
-            _folder: folder,
+            folder: None,
         }
     }
 
@@ -185,7 +190,7 @@ impl Harness {
             limit: 1_000,
             ..RunQuery::default()
         };
-        self.store.inner.runs(query).await.expect("runs can be read")
+        self.store.runs(query).await.expect("runs can be read")
     }
 
     pub(crate) async fn events(&self) -> Vec<Event> {
@@ -193,7 +198,7 @@ impl Harness {
             limit: 1_000,
             ..EventQuery::default()
         };
-        self.store.inner.events(query).await.expect("events can be read")
+        self.store.events(query).await.expect("events can be read")
     }
 
     pub(crate) fn counted(&self, outcome: Outcome) -> u64 {
@@ -287,117 +292,5 @@ impl Reply {
             head: head.to_lowercase(),
             body: body.to_owned(),
         }
-    }
-}
-
-/// A store that can be made to refuse what triggers write.
-pub(crate) struct Flaky {
-    pub(crate) inner: Arc<SqliteStore>,
-    pub(crate) down: AtomicBool,
-}
-
-impl Flaky {
-    pub(crate) fn new(inner: Arc<SqliteStore>) -> Self {
-        Self {
-            inner,
-            down: AtomicBool::new(false),
-        }
-    }
-
-    fn refusal<T: Send + 'static>(&self) -> Option<Answer<'_, T>> {
-        self.down.load(Ordering::SeqCst).then(|| {
-            let refusal = Err(StoreError::Unavailable("told to be".to_owned()));
-            Box::pin(async { refusal }) as Answer<'_, T>
-        })
-    }
-}
-
-impl Store for Flaky {
-    fn admit(&self, event: Event, runs: Vec<NewRun>) -> Answer<'_, Admitted> {
-        self.refusal().unwrap_or_else(|| self.inner.admit(event, runs))
-    }
-
-    fn create_run(&self, run: NewRun) -> Answer<'_, Option<RunId>> {
-        self.refusal().unwrap_or_else(|| self.inner.create_run(run))
-    }
-
-    fn save_version(&self, version: Version) -> Answer<'_, ()> {
-        self.refusal().unwrap_or_else(|| self.inner.save_version(version))
-    }
-
-    fn last_slot<'a>(&'a self, workflow: &'a str, schedule: &'a str, timezone: &'a str) -> Answer<'a, Option<Instant>> {
-        self.inner.last_slot(workflow, schedule, timezone)
-    }
-
-    fn claim(&self, worker: WorkerId, now: Instant, lease_until: Instant, limit: u32) -> Answer<'_, Vec<Claim>> {
-        self.inner.claim(worker, now, lease_until, limit)
-    }
-
-    fn renew(&self, worker: WorkerId, lease_until: Instant) -> Answer<'_, ()> {
-        self.inner.renew(worker, lease_until)
-    }
-
-    fn append<'a>(&'a self, lease: &'a Lease, append: Append, now: Instant) -> Answer<'a, ()> {
-        self.inner.append(lease, append, now)
-    }
-
-    fn wake_due(&self, now: Instant) -> Answer<'_, (u64, Option<Instant>)> {
-        self.inner.wake_due(now)
-    }
-
-    fn reclaim_all(&self, now: Instant) -> Answer<'_, u64> {
-        self.inner.reclaim_all(now)
-    }
-
-    fn resolve(&self, decision: Decision) -> Answer<'_, ()> {
-        self.inner.resolve(decision)
-    }
-
-    fn cancel<'a>(&'a self, run: RunId, actor: &'a str, reason: &'a str, now: Instant) -> Answer<'a, RunState> {
-        self.inner.cancel(run, actor, reason, now)
-    }
-
-    fn run(&self, id: RunId) -> Answer<'_, Option<Run>> {
-        self.inner.run(id)
-    }
-
-    fn journal(&self, run: RunId) -> Answer<'_, Vec<Record>> {
-        self.inner.journal(run)
-    }
-
-    fn runs(&self, query: RunQuery) -> Answer<'_, Vec<Run>> {
-        self.inner.runs(query)
-    }
-
-    fn version(&self, digest: Digest) -> Answer<'_, Option<Version>> {
-        self.inner.version(digest)
-    }
-
-    fn event(&self, id: EventId) -> Answer<'_, Option<Event>> {
-        self.inner.event(id)
-    }
-
-    fn events(&self, query: EventQuery) -> Answer<'_, Vec<Event>> {
-        self.inner.events(query)
-    }
-
-    fn find_event(&self, filter: EventFilter) -> Answer<'_, (Option<Event>, EventMark)> {
-        self.inner.find_event(filter)
-    }
-
-    fn state<'a>(&'a self, workflow: &'a str, key: &'a str) -> Answer<'a, Option<Value>> {
-        self.inner.state(workflow, key)
-    }
-
-    fn counts(&self) -> Answer<'_, Vec<(RunState, u64)>> {
-        self.inner.counts()
-    }
-
-    fn installation_secret(&self) -> Answer<'_, [u8; 32]> {
-        self.inner.installation_secret()
-    }
-
-    fn close(&self) -> Answer<'_, ()> {
-        self.inner.close()
     }
 }
