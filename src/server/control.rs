@@ -21,6 +21,7 @@ use serde::Serialize;
 use serde::de::DeserializeOwned;
 use serde_json::Value as Json;
 use tokio::net::UnixListener;
+use tokio::sync::oneshot;
 
 use super::counters::DoorCounters;
 use super::protocol::{
@@ -29,11 +30,12 @@ use super::protocol::{
 };
 use crate::base::clock::{Clock, Instant};
 use crate::base::ids::RunId;
-use crate::base::limits::VALUE_BYTES_MAX;
+use crate::base::limits::{SCRIPT_STACK_BYTES, VALUE_BYTES_MAX};
 use crate::base::shutdown::Shutdown;
 use crate::base::suggest::nearest;
 use crate::base::wake::Wake;
-use crate::catalog::{Catalog, Snapshot};
+use crate::catalog::snapshot::Snapshot;
+use crate::catalog::watch::Catalog;
 use crate::model::journal::Resolution;
 use crate::model::workflow::{Trigger, Workflow};
 use crate::store::{Decision, Store, StoreError};
@@ -51,7 +53,7 @@ pub struct Control {
     /// Runs.
     pub store: Arc<dyn Store>,
     /// Workflows.
-    pub catalog: Arc<Catalog>,
+    pub catalog: Catalog,
     /// The time.
     pub clock: Arc<dyn Clock>,
     /// Whom to tell of new work.
@@ -156,7 +158,7 @@ async fn status(State(control): Here) -> Result<Response, Problem> {
             started_at: control.started_at,
             listeners: control.listeners.clone(),
             workflows: snapshot.workflows.len(),
-            problems: snapshot.diagnostics.iter().filter(|found| found.is_error()).count(),
+            problems: snapshot.diagnostics().filter(|found| found.is_error()).count(),
             runs: runs.into_iter().collect(),
             webhooks: control.counters.figures(),
         },
@@ -169,11 +171,16 @@ async fn workflows(State(control): Here) -> Result<Response, Problem> {
 }
 
 async fn reload(State(control): Here) -> Result<Response, Problem> {
-    let catalog = Arc::clone(&control.catalog);
-    // Reading files blocks.
-    let snapshot = tokio::task::spawn_blocking(move || catalog.reload())
-        .await
-        .map_err(|error| Problem::new(StatusCode::INTERNAL_SERVER_ERROR, "internal", error))?;
+    let internal = |error: &dyn std::error::Error| Problem::new(StatusCode::INTERNAL_SERVER_ERROR, "internal", error);
+    let catalog = control.catalog.clone();
+    let (sender, loaded) = oneshot::channel();
+    // On a thread like those of scripts: parsing one takes as deep a stack as running it.
+    std::thread::Builder::new()
+        .name("reload".to_owned())
+        .stack_size(SCRIPT_STACK_BYTES)
+        .spawn(move || drop(sender.send(catalog.reload_now())))
+        .map_err(|error| internal(&error))?;
+    let snapshot = loaded.await.map_err(|error| internal(&error))?;
     view_all(&snapshot, control.clock.now())
 }
 
@@ -247,21 +254,21 @@ fn resolution(decision: &str, resource: Option<Json>) -> Result<Resolution, Prob
 }
 
 fn view_all(snapshot: &Snapshot, now: Instant) -> Result<Response, Problem> {
-    let problems: Result<Vec<Json>, _> = snapshot.diagnostics.iter().map(serde_json::to_value).collect();
+    let problems: Result<Vec<Json>, _> = snapshot.diagnostics().map(serde_json::to_value).collect();
     Ok(answer(
         StatusCode::OK,
         &Workflows {
             workflows: snapshot
                 .workflows
                 .values()
-                .map(|workflow| view(workflow, now))
+                .map(|workflow| view(snapshot, workflow, now))
                 .collect(),
             problems: problems.map_err(|error| Problem::new(StatusCode::INTERNAL_SERVER_ERROR, "internal", error))?,
         },
     ))
 }
 
-fn view(workflow: &Workflow, now: Instant) -> WorkflowView {
+fn view(snapshot: &Snapshot, workflow: &Workflow, now: Instant) -> WorkflowView {
     let webhooks = workflow.triggers.iter().filter_map(|trigger| match trigger {
         Trigger::Webhook { connection, events, .. } => Some(TriggerView::Webhook {
             connection: connection.clone(),
@@ -288,6 +295,7 @@ fn view(workflow: &Workflow, now: Instant) -> WorkflowView {
         name: workflow.name.clone(),
         summary: workflow.summary.clone(),
         version: workflow.version.digest,
+        outdated: snapshot.outdated.contains(&workflow.name),
         uses: workflow.uses.clone(),
         triggers: webhooks.chain(schedules).collect(),
     }

@@ -49,6 +49,8 @@ pub struct WorkflowView {
     pub summary: String,
     /// What its next run is pinned to.
     pub version: Digest,
+    /// Whether its files are broken now, so that it stands as it last loaded.
+    pub outdated: bool,
     /// Connections its script may name.
     pub uses: Vec<String>,
     /// What starts it.

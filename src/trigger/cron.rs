@@ -17,7 +17,8 @@ use super::versions::KnownVersions;
 use crate::base::clock::{Clock, Instant};
 use crate::base::shutdown::Shutdown;
 use crate::base::wake::Wake;
-use crate::catalog::{Catalog, Snapshot};
+use crate::catalog::snapshot::Snapshot;
+use crate::catalog::watch::Catalog;
 use crate::model::run::Cause;
 use crate::model::value::time_text;
 use crate::model::workflow::{CatchUp, Trigger, Workflow};
@@ -136,7 +137,7 @@ struct Watched {
 /// Fires the schedules of the catalog.
 pub struct CronTrigger {
     store: Arc<dyn Store>,
-    catalog: Arc<Catalog>,
+    catalog: Catalog,
     clock: Arc<dyn Clock>,
     wake: Wake,
     versions: Arc<KnownVersions>,
@@ -147,13 +148,13 @@ impl CronTrigger {
     /// Fires whatever is due until it is told to stop.
     pub async fn run(
         store: Arc<dyn Store>,
-        catalog: Arc<Catalog>,
+        catalog: Catalog,
         clock: Arc<dyn Clock>,
         wake: Wake,
         versions: Arc<KnownVersions>,
         mut shutdown: Shutdown,
     ) {
-        let mut changes = catalog.changes();
+        let mut changes = catalog.changed();
         let mut trigger = Self {
             store,
             catalog,
@@ -172,7 +173,7 @@ impl CronTrigger {
             };
             tokio::select! {
                 () = trigger.clock.sleep(pause) => {}
-                () = changes.changed() => {}
+                _ = changes.changed() => {}
                 () = shutdown.requested() => return,
             }
         }

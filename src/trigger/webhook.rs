@@ -6,19 +6,20 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
+use super::new_run;
+use super::versions::KnownVersions;
 use crate::base::clock::{Clock, Instant};
 use crate::base::ids::EventId;
 use crate::base::secret::Secret;
 use crate::base::wake::Wake;
-use crate::catalog::{Catalog, Snapshot};
+use crate::catalog::snapshot::Snapshot;
+use crate::catalog::watch::Catalog;
 use crate::connector::connection::Connection;
 use crate::connector::event::read_event;
 use crate::connector::signature::{Rejected, Scheme, verify};
 use crate::model::event::{Delivery, Event};
 use crate::model::run::{Cause, NewRun};
 use crate::store::{Admitted, Store, StoreError};
-use crate::trigger::new_run;
-use crate::trigger::versions::KnownVersions;
 
 /// Configured connections by name.
 pub type Connections = BTreeMap<String, Arc<Connection>>;
@@ -100,7 +101,7 @@ pub struct WebhookTrigger {
     /// Where events and runs go.
     pub store: Arc<dyn Store>,
     /// Which workflows there are.
-    pub catalog: Arc<Catalog>,
+    pub catalog: Catalog,
     /// Who may send.
     pub connections: Arc<Connections>,
     /// The time.

@@ -9,7 +9,8 @@ use bursar::base::clock::{Clock as _, Instant, ManualClock};
 use bursar::base::secret::Secret;
 use bursar::base::shutdown::Stopper;
 use bursar::base::wake::Wake;
-use bursar::catalog::{Catalog, Snapshot};
+use bursar::catalog::snapshot::Snapshot;
+use bursar::catalog::watch::Catalog;
 use bursar::connector::connection::Connection;
 use bursar::connector::registry::Registry;
 use bursar::model::event::{Event, Matching};
@@ -66,8 +67,8 @@ pub(crate) fn on_deposit(currency: Option<&str>) -> Trigger {
 }
 
 /// A catalog of just these workflows.
-pub(crate) fn catalog_of(workflows: Vec<Workflow>) -> Arc<Catalog> {
-    Arc::new(Catalog::fixed(snapshot_of(workflows)))
+pub(crate) fn catalog_of(workflows: Vec<Workflow>) -> Catalog {
+    Catalog::fixed(snapshot_of(workflows))
 }
 
 /// The snapshot of just these workflows.

@@ -3,4 +3,4 @@
 
 mod control;
 mod door;
-mod harness;
+pub(crate) mod harness;
