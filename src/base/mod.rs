@@ -12,3 +12,4 @@ pub mod secret;
 pub mod shutdown;
 pub mod suggest;
 pub mod wake;
+mod wide;

@@ -10,8 +10,10 @@ use std::str::FromStr;
 use rust_decimal::{Decimal, RoundingStrategy};
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
 
+use super::wide::multiply_and_divide;
+
 /// The largest count of minor units, either sign: what a 96-bit decimal holds exactly.
-const MINOR_MAX: i128 = (1 << 96) - 1;
+const MINOR_MAX: u128 = (1 << 96) - 1;
 
 /// Stablecoins and coins of the providers: code and decimals of the smallest unit on chain.
 const COINS: &[(&str, u8)] = &[
@@ -143,6 +145,22 @@ impl Rounding {
             .map(|(_, mode)| *mode)
     }
 
+    /// Whether a quotient cut toward zero goes one unit away from it instead.
+    fn leaves_zero(self, sign: i128, odd: bool, remainder: u128, divisor: u128) -> bool {
+        // Compared without doubling the remainder, which could overflow.
+        let half = remainder.cmp(&(divisor - remainder));
+        remainder != 0
+            && match self {
+                Self::Down => false,
+                Self::Up => true,
+                Self::Floor => sign < 0,
+                Self::Ceiling => sign > 0,
+                Self::HalfUp => half != Ordering::Less,
+                Self::HalfDown => half == Ordering::Greater,
+                Self::HalfEven => half == Ordering::Greater || half == Ordering::Equal && odd,
+            }
+    }
+
     fn strategy(self) -> RoundingStrategy {
         match self {
             Self::Down => RoundingStrategy::ToZero,
@@ -160,9 +178,7 @@ impl Rounding {
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum MoneyError {
     /// No such currency.
-    #[error(
-        "unknown currency `{code}`: expected an ISO 4217 code or one of BTC ETH EURC MATIC POL SOL USDC USDT, in capitals"
-    )]
+    #[error("unknown currency `{code}`: {}", expected_currency(code))]
     UnknownCurrency {
         /// What stood there.
         code: String,
@@ -194,7 +210,7 @@ pub enum MoneyError {
         right: Currency,
     },
     /// The result has more digits than an amount can hold.
-    #[error("the amount is too large to be held exactly")]
+    #[error("the amount has more digits than can be held exactly (28)")]
     Overflow,
     /// Division by zero.
     #[error("division by zero")]
@@ -205,6 +221,17 @@ pub enum MoneyError {
         /// What is wrong with them.
         reason: &'static str,
     },
+}
+
+/// What should stand there instead of this code.
+fn expected_currency(code: &str) -> String {
+    match Currency::from_code(&code.trim().to_uppercase()) {
+        Ok(meant) => format!("did you mean `{meant}`?"),
+        Err(_) => {
+            let coins: Vec<&str> = Currency::coins().collect();
+            format!("expected an ISO 4217 code or one of {}, in capitals", coins.join(" "))
+        }
+    }
 }
 
 /// An exact amount of one currency.
@@ -220,7 +247,7 @@ impl Money {
     /// # Errors
     /// [`MoneyError::Overflow`] past 96 bits.
     pub fn from_minor(minor: i128, currency: Currency) -> Result<Self, MoneyError> {
-        if minor.abs() > MINOR_MAX {
+        if minor.unsigned_abs() > MINOR_MAX {
             return Err(MoneyError::Overflow);
         }
         Ok(Self { minor, currency })
@@ -325,7 +352,15 @@ impl Money {
     /// # Errors
     /// [`MoneyError::TooPrecise`] or [`MoneyError::Overflow`].
     pub fn checked_mul(self, factor: Decimal) -> Result<Self, MoneyError> {
-        Self::from_decimal(self.exact_product(factor)?, self.currency)
+        let down = self.mul_rounded(factor, Rounding::Down)?;
+        if down == self.mul_rounded(factor, Rounding::Up)? {
+            return Ok(down);
+        }
+        Err(MoneyError::TooPrecise {
+            amount: self.amount().checked_mul(factor).ok_or(MoneyError::Overflow)?,
+            currency: self.currency,
+            exponent: self.currency.exponent(),
+        })
     }
 
     /// The product with a number, rounded as named: a percentage, a fee, a rate within one currency.
@@ -333,7 +368,9 @@ impl Money {
     /// # Errors
     /// [`MoneyError::Overflow`].
     pub fn mul_rounded(self, factor: Decimal, rounding: Rounding) -> Result<Self, MoneyError> {
-        Self::rounded(self.exact_product(factor)?, self.currency, rounding)
+        let factor = factor.normalize();
+        let scale = 10i128.checked_pow(factor.scale()).ok_or(MoneyError::Overflow)?;
+        self.times_over(factor.mantissa(), scale, rounding)
     }
 
     /// The quotient by a number, rounded as named.
@@ -344,12 +381,22 @@ impl Money {
         if divisor.is_zero() {
             return Err(MoneyError::DivisionByZero);
         }
-        // Whole minor units are divided, so that a quotient cut at 28 digits is still right to a unit:
-        // the remainder decides, not the digits.
         let divisor = divisor.normalize();
         let scale = 10i128.checked_pow(divisor.scale()).ok_or(MoneyError::Overflow)?;
-        let numerator = self.minor.checked_mul(scale).ok_or(MoneyError::Overflow)?;
-        Self::from_minor(divide(numerator, divisor.mantissa(), rounding), self.currency)
+        self.times_over(scale, divisor.mantissa(), rounding)
+    }
+
+    /// `self * numerator / denominator`. The remainder decides the rounding, never digits that were cut
+    /// before; the denominator is not zero.
+    fn times_over(self, numerator: i128, denominator: i128, rounding: Rounding) -> Result<Self, MoneyError> {
+        let sign = self.minor.signum() * numerator.signum() * denominator.signum();
+        let divisor = denominator.unsigned_abs();
+        let (quotient, remainder) = multiply_and_divide(self.minor.unsigned_abs(), numerator.unsigned_abs(), divisor)
+            .ok_or(MoneyError::Overflow)?;
+        let quotient = i128::try_from(quotient).map_err(|_| MoneyError::Overflow)?;
+        let away = rounding.leaves_zero(sign, quotient % 2 != 0, remainder, divisor);
+        let magnitude = quotient.checked_add(i128::from(away)).ok_or(MoneyError::Overflow)?;
+        Self::from_minor(sign * magnitude, self.currency)
     }
 
     /// The largest multiple of `step` that is not further from zero than this amount.
@@ -392,26 +439,22 @@ impl Money {
     /// [`MoneyError::BadRatios`] for no ratio, a negative one, or all zero; [`MoneyError::Overflow`].
     pub fn allocate(self, ratios: &[Decimal]) -> Result<Vec<Self>, MoneyError> {
         let weights = whole_weights(ratios)?;
-        let total: i128 = weights
+        let total = weights
             .iter()
-            .try_fold(0i128, |sum, weight| sum.checked_add(*weight))
+            .try_fold(0u128, |sum, weight| sum.checked_add(*weight))
             .ok_or(MoneyError::Overflow)?;
         if total == 0 {
             return Err(MoneyError::BadRatios {
                 reason: "all of them are zero",
             });
         }
-        let sign = self.minor.signum();
-        let amount = self.minor.abs();
-        let mut parts = Vec::with_capacity(weights.len());
-        for weight in &weights {
-            // floor(amount * weight / total) without the product overflowing: split the amount.
-            let (quotient, remainder) = (amount / total, amount % total);
-            let cut = remainder.checked_mul(*weight).ok_or(MoneyError::Overflow)?;
-            let whole = quotient.checked_mul(*weight).ok_or(MoneyError::Overflow)?;
-            parts.push((whole + cut / total, cut % total));
-        }
-        let mut left = amount - parts.iter().map(|(part, _)| part).sum::<i128>();
+        let amount = self.minor.unsigned_abs();
+        let mut parts = weights
+            .iter()
+            .map(|weight| multiply_and_divide(amount, *weight, total))
+            .collect::<Option<Vec<_>>>()
+            .ok_or(MoneyError::Overflow)?;
+        let mut left = amount - parts.iter().map(|(part, _)| part).sum::<u128>();
         let mut order: Vec<usize> = (0..parts.len()).collect();
         // A stable sort keeps the written order among equal remainders.
         order.sort_by_key(|index| std::cmp::Reverse(parts[*index].1));
@@ -422,13 +465,13 @@ impl Money {
             parts[index].0 += 1;
             left -= 1;
         }
-        let parts: Vec<Self> = parts
+        let parts = parts
             .into_iter()
-            .map(|(part, _)| Self {
-                minor: part * sign,
-                currency: self.currency,
+            .map(|(part, _)| {
+                let part = i128::try_from(part).map_err(|_| MoneyError::Overflow)?;
+                Self::from_minor(part * self.minor.signum(), self.currency)
             })
-            .collect();
+            .collect::<Result<Vec<_>, _>>()?;
         assert_eq!(
             parts.iter().map(|part| part.minor).sum::<i128>(),
             self.minor,
@@ -447,33 +490,16 @@ impl Money {
             right: other.currency,
         })
     }
-
-    /// The product in major units; refused when a 96-bit decimal would have to drop digits of it.
-    fn exact_product(self, factor: Decimal) -> Result<Decimal, MoneyError> {
-        let factor = factor.normalize();
-        let mantissa = self.minor.checked_mul(factor.mantissa()).ok_or(MoneyError::Overflow)?;
-        let (mantissa, scale) = shorten(mantissa, self.currency.exponent() + factor.scale());
-        Decimal::try_from_i128_with_scale(mantissa, scale).map_err(|_| MoneyError::Overflow)
-    }
-}
-
-/// Drops trailing zeros, so that a product is refused only for digits that mean something.
-fn shorten(mut mantissa: i128, mut scale: u32) -> (i128, u32) {
-    while scale > 0 && mantissa % 10 == 0 {
-        mantissa /= 10;
-        scale -= 1;
-    }
-    (mantissa, scale)
 }
 
 /// Ratios as whole numbers with the same proportions.
-fn whole_weights(ratios: &[Decimal]) -> Result<Vec<i128>, MoneyError> {
+fn whole_weights(ratios: &[Decimal]) -> Result<Vec<u128>, MoneyError> {
     if ratios.is_empty() {
         return Err(MoneyError::BadRatios {
             reason: "there are none",
         });
     }
-    if ratios.iter().any(Decimal::is_sign_negative) && ratios.iter().any(|ratio| *ratio < Decimal::ZERO) {
+    if ratios.iter().any(|ratio| *ratio < Decimal::ZERO) {
         return Err(MoneyError::BadRatios {
             reason: "one of them is negative",
         });
@@ -483,34 +509,11 @@ fn whole_weights(ratios: &[Decimal]) -> Result<Vec<i128>, MoneyError> {
     ratios
         .iter()
         .map(|ratio| {
-            let factor = 10i128.checked_pow(scale - ratio.scale())?;
-            ratio.mantissa().checked_mul(factor)
+            let factor = 10u128.checked_pow(scale - ratio.scale())?;
+            ratio.mantissa().unsigned_abs().checked_mul(factor)
         })
         .collect::<Option<_>>()
         .ok_or(MoneyError::Overflow)
-}
-
-/// Whole division with a named rounding; `divisor` is not zero.
-fn divide(numerator: i128, divisor: i128, rounding: Rounding) -> i128 {
-    let quotient = numerator / divisor;
-    let remainder = numerator % divisor;
-    if remainder == 0 {
-        return quotient;
-    }
-    let away = numerator.signum() * divisor.signum();
-    let half = remainder
-        .unsigned_abs()
-        .cmp(&(divisor.unsigned_abs() - remainder.unsigned_abs()));
-    let leave = match rounding {
-        Rounding::Down => false,
-        Rounding::Up => true,
-        Rounding::Floor => away < 0,
-        Rounding::Ceiling => away > 0,
-        Rounding::HalfUp => half != Ordering::Less,
-        Rounding::HalfDown => half == Ordering::Greater,
-        Rounding::HalfEven => half == Ordering::Greater || half == Ordering::Equal && quotient % 2 != 0,
-    };
-    if leave { quotient + away } else { quotient }
 }
 
 /// A plain decimal number of at most 28 digits, exactly.
@@ -526,7 +529,15 @@ pub fn parse_plain(text: &str) -> Result<Decimal, MoneyError> {
             text: text.chars().take(40).collect(),
         });
     }
-    Decimal::from_str_exact(text).map_err(|_| MoneyError::Overflow)
+    // Zeros at the end of a fraction are kept while they fit, and mean nothing when they do not.
+    let short = if text.contains('.') {
+        text.trim_end_matches('0').trim_end_matches('.')
+    } else {
+        text
+    };
+    Decimal::from_str_exact(text)
+        .or_else(|_| Decimal::from_str_exact(short))
+        .map_err(|_| MoneyError::Overflow)
 }
 
 impl fmt::Display for Money {

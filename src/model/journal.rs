@@ -81,8 +81,10 @@ impl FromStr for StepPath {
         if text.is_empty() {
             return Ok(Self::root());
         }
-        let numbers: Result<_, _> = text.split('.').map(str::parse).collect();
-        numbers.map(Self).map_err(|_| InvalidPath(text.to_owned()))
+        // Only the text a path is written as: a store must not find one step under two names.
+        let number = |part: &str| part.parse().ok().filter(|number: &u32| number.to_string() == part);
+        let numbers: Option<_> = text.split('.').map(number).collect();
+        numbers.map(Self).ok_or_else(|| InvalidPath(text.to_owned()))
     }
 }
 
@@ -449,17 +451,13 @@ impl Journal {
         if path.depth() == 0 {
             return Err(illegal("it names no step"));
         }
-        if self.steps.len() >= RUN_STEPS_MAX {
-            return Err(illegal("the run has too many steps"));
-        }
-        if path
-            .parent()
-            .and_then(|parent| self.steps.get(&parent))
-            .is_some_and(|above| matches!(above.phase, Phase::Done(_)))
-        {
-            return Err(illegal("the step above it has ended"));
+        if self.ended_above(&path) {
+            return Err(illegal("a step above it has ended"));
         }
         let known = self.steps.remove(&path);
+        if known.is_none() && self.steps.len() >= RUN_STEPS_MAX {
+            return Err(illegal("the run has too many steps"));
+        }
         if let (Some(known), Some(step)) = (&known, entry.step())
             && (known.step.name != step.name || known.step.fingerprint != step.fingerprint)
         {
@@ -471,6 +469,9 @@ impl Journal {
             Some(known) => proceed(known, entry),
         }
         .map_err(illegal)?;
+        if matches!(phase, Phase::Done(_)) && self.unsettled_below(&path) {
+            return Err(illegal("a step below it was sent and has not ended"));
+        }
         self.steps.insert(
             path,
             StepRecord {
@@ -482,6 +483,26 @@ impl Journal {
         );
         self.last_seq = seq;
         Ok(self)
+    }
+
+    fn ended_above(&self, path: &StepPath) -> bool {
+        std::iter::successors(path.parent(), StepPath::parent)
+            .filter_map(|above| self.steps.get(&above))
+            .any(|above| matches!(above.phase, Phase::Done(_)))
+    }
+
+    /// Whether money may still be on its way in a step below this one.
+    fn unsettled_below(&self, path: &StepPath) -> bool {
+        // Paths sort like words: what lies below a path follows it directly.
+        self.steps
+            .range(path..)
+            .take_while(|(below, _)| below.0.starts_with(&path.0))
+            .any(|(_, below)| {
+                matches!(
+                    below.phase,
+                    Phase::Sent { .. } | Phase::Doubt { .. } | Phase::Cleared { .. }
+                )
+            })
     }
 
     /// Where a step stands, if it was begun.
@@ -523,13 +544,11 @@ fn begin(entry: Entry) -> Result<(Step, Phase), &'static str> {
         Entry::Done { step, outcome, .. } => Ok((step, Phase::Done(outcome))),
         Entry::Intent { step, intent, .. } if intent.epoch == 0 => Ok((step, sent(intent))),
         Entry::Intent { .. } => Err("a first intent is of epoch 0"),
-        Entry::Retry { step, retry, .. } => Ok((
-            step,
-            Phase::Trying {
-                attempts: retry.attempt,
-                next_at: retry.at,
-            },
-        )),
+        Entry::Retry { step, retry, .. } => {
+            following(0, retry.attempt)?;
+            let (attempts, next_at) = (retry.attempt, retry.at);
+            Ok((step, Phase::Trying { attempts, next_at }))
+        }
         Entry::Waiting { step, wait, .. } => Ok((step, Phase::Waiting(wait))),
         Entry::InDoubt { step, doubt, .. } => Ok((step, Phase::Doubt { intent: None, doubt })),
         Entry::Outcome { .. } | Entry::Resolved { .. } => Err("the step was never begun"),

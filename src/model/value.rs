@@ -2,7 +2,8 @@
 //!
 //! Two JSON forms exist. The *plain* form is outside data: what providers send and get. The *typed* form
 //! is the journal's: it keeps what plain JSON cannot (the decimal `100` is not the integer `100`), by
-//! wrapping such values in a map with one key that begins with `$`.
+//! wrapping such values in a map with one key that begins with `$`. A map of outside data that looks like
+//! that gets a second `$` before its key, so that no data can pretend to be money.
 
 use std::collections::BTreeMap;
 use std::fmt;
@@ -140,7 +141,7 @@ impl Value {
             let token = token.replace("~1", "/").replace("~0", "~");
             match value {
                 Self::Map(map) => map.get(&token),
-                Self::List(list) => list.get(token.parse::<usize>().ok()?),
+                Self::List(list) => list.get(array_index(&token)?),
                 _ => None,
             }
         })
@@ -211,10 +212,15 @@ impl Value {
             Self::Duration(duration) => tagged("$seconds", Json::String(seconds_text(*duration))),
             Self::List(items) => Json::Array(items.iter().map(Self::to_typed).collect()),
             Self::Map(map) => {
-                let entries = Json::Object(map.iter().map(|(key, item)| (key.clone(), item.to_typed())).collect());
-                // A map that looks like a tag is wrapped, so that outside data cannot pretend to be money.
+                // Escaped in place rather than wrapped: a level more could be one too many for a JSON reader.
                 let looks_tagged = map.len() == 1 && map.keys().any(|key| key.starts_with('$'));
-                if looks_tagged { tagged("$map", entries) } else { entries }
+                let escape = if looks_tagged { "$" } else { "" };
+                let entries = map.iter();
+                Json::Object(
+                    entries
+                        .map(|(key, item)| (format!("{escape}{key}"), item.to_typed()))
+                        .collect(),
+                )
             }
         }
     }
@@ -228,8 +234,7 @@ impl Value {
     }
 
     fn read_typed(json: &Json, depth: usize) -> Result<Self, ValueError> {
-        // The wrapping of tagged maps adds a level that was not there when the value was checked.
-        if depth > VALUE_DEPTH_MAX * 2 {
+        if depth > VALUE_DEPTH_MAX {
             return Err(ValueError::TooDeep);
         }
         let entries = match json {
@@ -240,17 +245,17 @@ impl Value {
             Json::Object(entries) => entries,
             scalar => return Self::read_plain(scalar, depth),
         };
-        let read_entries = |entries: &serde_json::Map<String, Json>| {
-            entries
+        match (entries.len(), entries.iter().next()) {
+            (1, Some((tag, inner))) if tag.starts_with('$') => match (tag.strip_prefix("$$"), inner) {
+                (Some(key), _) => Ok(Self::map([(format!("${key}"), Self::read_typed(inner, depth + 1)?)])),
+                (None, Json::String(text)) => read_tagged(tag, text),
+                (None, _) => Err(ValueError::BadTypedForm(format!("the tag {tag}"))),
+            },
+            _ => entries
                 .iter()
                 .map(|(key, item)| Ok((key.clone(), Self::read_typed(item, depth + 1)?)))
                 .collect::<Result<Map, ValueError>>()
-        };
-        match (entries.len(), entries.iter().next()) {
-            (1, Some((tag, Json::Object(inner)))) if tag == "$map" => Ok(Self::Map(read_entries(inner)?)),
-            (1, Some((tag, Json::String(text)))) if tag.starts_with('$') => read_tagged(tag, text),
-            (1, Some((tag, _))) if tag.starts_with('$') => Err(ValueError::BadTypedForm(format!("the tag {tag}"))),
-            _ => Ok(Self::Map(read_entries(entries)?)),
+                .map(Self::Map),
         }
     }
 }
@@ -264,7 +269,8 @@ fn read_tagged(tag: &str, text: &str) -> Result<Value, ValueError> {
             let currency = currency.parse().map_err(|_| bad())?;
             Money::parse(amount, currency).map(Value::Money).map_err(|_| bad())
         }
-        "$time" => parse_time(text).map(Value::Time).ok_or_else(bad),
+        // The relaxed reader: RFC 3339 ends at the year 9999, a script's arithmetic does not.
+        "$time" => text.parse().map(Value::Time).map_err(|_| bad()),
         "$seconds" => parse_seconds(text).map(Value::Duration).ok_or_else(bad),
         _ => Err(bad()),
     }
@@ -292,7 +298,7 @@ fn seconds_text(duration: TimeDelta) -> String {
 
 fn parse_seconds(text: &str) -> Option<TimeDelta> {
     let seconds = parse_plain(text).ok()?;
-    let nanos = (seconds * Decimal::from(1_000_000_000)).normalize();
+    let nanos = seconds.checked_mul(Decimal::from(1_000_000_000))?.normalize();
     if nanos.scale() != 0 {
         return None;
     }
@@ -311,24 +317,38 @@ fn read_number(number: &serde_json::Number) -> Result<Value, ValueError> {
         return Ok(Value::Int(whole));
     }
     let text = number.to_string();
-    let exact = if text.contains(['e', 'E']) {
-        Decimal::from_scientific(&text)
-    } else {
-        Decimal::from_str_exact(&text)
+    exact_decimal(&text)
+        .map(Value::Decimal)
+        .ok_or(ValueError::InexactNumber(text))
+}
+
+/// The number a JSON text writes, if a decimal holds every digit of it.
+fn exact_decimal(text: &str) -> Option<Decimal> {
+    let Some((digits, exponent)) = text.split_once(['e', 'E']) else {
+        return parse_plain(text).ok();
     };
-    let decimal = exact.map_err(|_| ValueError::InexactNumber(text.clone()))?;
-    // `from_scientific` may round; the digits that mean something have to be there still.
-    let meant = text
-        .split(['e', 'E'])
-        .next()
-        .unwrap_or(&text)
-        .bytes()
-        .filter(u8::is_ascii_digit)
-        .count();
-    if meant > 28 && decimal.to_string() != text {
-        return Err(ValueError::InexactNumber(text));
+    let fraction = digits.split_once('.').map_or("", |(_, fraction)| fraction);
+    let digits = digits.replace('.', "");
+    let significant = digits.trim_end_matches('0');
+    if significant.trim_start_matches('-').is_empty() {
+        return Some(Decimal::ZERO);
     }
-    Ok(Value::Decimal(decimal))
+    let dropped = digits.len() - significant.len();
+    let scale = i64::try_from(fraction.len()).ok()? - i64::try_from(dropped).ok()?;
+    let mantissa: i128 = significant.parse().ok()?;
+    match scale.checked_sub(exponent.parse().ok()?)? {
+        scale @ 0.. => Decimal::try_from_i128_with_scale(mantissa, u32::try_from(scale).ok()?).ok(),
+        missing => {
+            let factor = 10i128.checked_pow(u32::try_from(missing.unsigned_abs()).ok()?)?;
+            Decimal::try_from_i128_with_scale(mantissa.checked_mul(factor)?, 0).ok()
+        }
+    }
+}
+
+/// A list index as RFC 6901 writes it: digits alone, without zeros before them.
+fn array_index(token: &str) -> Option<usize> {
+    let canonical = token == "0" || !token.starts_with(['0', '+']);
+    token.parse().ok().filter(|_| canonical)
 }
 
 impl fmt::Display for Value {
