@@ -7,6 +7,7 @@ mod crash;
 mod engine;
 mod model;
 mod rhai_contract;
+mod schedules;
 mod scripts;
 mod simulator;
 mod store;
