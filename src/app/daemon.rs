@@ -17,7 +17,7 @@ use crate::base::clock::{Clock, SystemClock};
 use crate::base::ids::WorkerId;
 use crate::base::shutdown::{Shutdown, Stopper};
 use crate::base::wake::Wake;
-use crate::catalog::Catalog;
+use crate::catalog::watch::{Catalog, Pace, Watcher};
 use crate::engine::worker::Engine;
 use crate::server::control::{Control, bind_control};
 use crate::server::counters::DoorCounters;
@@ -79,8 +79,15 @@ async fn obey(mut term: Signal, mut int: Signal, stopper: Stopper) {
 /// # Errors
 /// As [`serve`].
 pub async fn serve_until(settings: Settings, shutdown: Shutdown, ready: impl FnOnce(&Ready)) -> Result<(), AppError> {
-    let durability = if settings.durable { Durability::Full } else { Durability::Normal };
-    let options = SqliteOptions { durability, ..SqliteOptions::default() };
+    let durability = if settings.durable {
+        Durability::Full
+    } else {
+        Durability::Normal
+    };
+    let options = SqliteOptions {
+        durability,
+        ..SqliteOptions::default()
+    };
     let store: Arc<dyn Store> = SqliteStore::open(&settings.state, options).await?;
     let served = serve_store(&settings, store.clone(), shutdown, ready).await;
     store.close().await?;
@@ -96,14 +103,20 @@ async fn serve_store(
     let clock: Arc<dyn Clock> = Arc::new(SystemClock::new());
     let started_at = clock.now();
     let listener = TcpListener::bind(settings.listen).await;
-    let listener = listener.map_err(AppError::io(format!("cannot listen on {} for webhooks", settings.listen)))?;
-    let webhooks = listener.local_addr().map_err(AppError::io("the webhook door has no address"))?;
+    let listener = listener.map_err(AppError::io(format!(
+        "cannot listen on {} for webhooks",
+        settings.listen
+    )))?;
+    let webhooks = listener
+        .local_addr()
+        .map_err(AppError::io("the webhook door has no address"))?;
     let control_socket = control_path(&settings.state);
     let control_listener = bind_control(&control_socket).map_err(|error| AppError::Other(error.to_string()))?;
 
     let wake = Wake::new();
-    let catalog = Arc::new(Catalog::open(folders(settings), context(settings)));
-    let watcher = catalog.watch();
+    let catalog = Catalog::open(folders(settings), context(settings));
+    let watcher = Watcher::start(catalog.clone(), clock.clone(), Pace::default());
+    let watcher = watcher.map_err(AppError::io("the folders of the workflows cannot be watched"))?;
     let versions = Arc::new(KnownVersions::new());
     let services = Arc::new(services(settings, store.clone(), clock.clone(), wake.clone()).await?);
     // Whatever an earlier process was driving when it ended is driven again; the lock makes sure it has ended.
@@ -120,7 +133,11 @@ async fn serve_store(
         versions: versions.clone(),
     });
     let counters = Arc::new(DoorCounters::new());
-    let door = Arc::new(WebhookDoor { trigger, counters: counters.clone(), limits: DoorLimits::default() });
+    let door = Arc::new(WebhookDoor {
+        trigger,
+        counters: counters.clone(),
+        limits: DoorLimits::default(),
+    });
     let control = Arc::new(Control {
         store: store.clone(),
         catalog: catalog.clone(),

@@ -10,7 +10,8 @@ use crate::base::ids::{RunId, WorkerId};
 use crate::base::suggest::nearest;
 use crate::base::wake::Wake;
 use crate::catalog::load::{Loaded, load};
-use crate::catalog::{Catalog, Snapshot};
+use crate::catalog::snapshot::Snapshot;
+use crate::catalog::watch::Catalog;
 use crate::engine::worker::Engine;
 use crate::model::run::{Run, RunState};
 use crate::model::workflow::Workflow;
@@ -78,7 +79,10 @@ async fn drive(
 async fn until_settled(store: &dyn Store, clock: &dyn Clock, id: RunId, patience: Duration) -> Result<Run, AppError> {
     let mut waiting_since = None;
     loop {
-        let run = store.run(id).await?.ok_or_else(|| AppError::Other(format!("{id} has vanished from the store")))?;
+        let run = store
+            .run(id)
+            .await?
+            .ok_or_else(|| AppError::Other(format!("{id} has vanished from the store")))?;
         match run.state {
             RunState::Waiting => {
                 let since = *waiting_since.get_or_insert_with(|| clock.elapsed());
@@ -103,10 +107,16 @@ pub fn find_workflow(snapshot: &Snapshot, name: &str) -> Result<Arc<Workflow>, A
     }
     let file = format!("{name}.toml");
     if let Some((_, findings)) = snapshot.problems.iter().find(|(known, _)| known.ends_with(&file)) {
-        return Err(AppError::BrokenWorkflow { name: name.to_owned(), findings: findings.clone() });
+        return Err(AppError::BrokenWorkflow {
+            name: name.to_owned(),
+            findings: findings.clone(),
+        });
     }
     let suggestion = nearest(name, snapshot.workflows.keys().map(String::as_str)).map(str::to_owned);
-    Err(AppError::UnknownWorkflow { name: name.to_owned(), suggestion })
+    Err(AppError::UnknownWorkflow {
+        name: name.to_owned(),
+        suggestion,
+    })
 }
 
 /// Records a decision about a parked run, when no daemon holds the store.
