@@ -4,7 +4,9 @@
 
 pub mod audit;
 pub mod daemon;
+pub mod demo;
 pub mod offline;
+pub mod sample;
 pub mod settings;
 pub mod telemetry;
 
