@@ -459,7 +459,10 @@ pub struct Shape {
 
 /// How much an endpoint moves or asks about.
 #[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
-#[serde(untagged)]
+#[serde(
+    untagged,
+    expecting = "expected \"whole\" or { field, currency, unit } with unit one of decimal_text, decimal_number, minor_number"
+)]
 pub enum AmountField {
     /// A request field says it.
     Field(AmountPlace),
