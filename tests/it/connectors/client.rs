@@ -5,7 +5,9 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 
 use bursar::base::ids::RunId;
 use bursar::connector::client::{Client, SendError};
+use bursar::connector::registry::EMBEDDED;
 use bursar::connector::request::prepare;
+use bursar::connector::table::Connector;
 use bursar::connector::{connection::Connection, reply::RawAnswer};
 use bursar::model::journal::{Intent, StepPath};
 use bursar::model::policy::{Clearance, Decision, Question, decide};
@@ -240,4 +242,32 @@ async fn what_cannot_be_sent_rightly_is_not_sent() {
         .await
         .unwrap_err();
     assert_eq!(error, SendError::NotSent("the key is longer than 255 bytes".to_owned()));
+}
+
+#[tokio::test]
+async fn a_credential_goes_where_the_table_says_and_nowhere_public() {
+    let ok = b"HTTP/1.1 200 OK\r\ncontent-length: 2\r\n\r\n{}";
+    let (connection, mut heard, _) = serve(ok.to_vec()).await;
+    let table = EMBEDDED[0]
+        .1
+        .replace("scheme = \"bearer\"", "scheme = \"header\"\nname = \"X-Api-Key\"");
+    let by_header = Connection {
+        connector: Arc::new(Connector::parse("augustus.toml", &table).unwrap()),
+        ..connection.clone()
+    };
+    read_account(&by_header).await.unwrap();
+    let sent = heard.recv().await.unwrap();
+    assert!(
+        sent.contains("\r\nx-api-key: sandbox.key\r\n") && !sent.contains("authorization"),
+        "{sent}"
+    );
+    let scopes = endpoint(&connection, "list_scopes");
+    let request = prepare(&connection, scopes, &Map::new(), None).unwrap().request;
+    let client = Client::new().unwrap();
+    client.send(&connection, scopes, &request, None).await.unwrap();
+    let sent = heard.recv().await.unwrap();
+    assert!(
+        sent.starts_with("GET /v1/scopes HTTP/1.1") && !sent.contains("sandbox.key"),
+        "{sent}"
+    );
 }

@@ -2,8 +2,10 @@
 
 use bursar::base::clock::Instant;
 use bursar::connector::lookup::{Progress, Search};
+use bursar::connector::page::{items, next_page};
+use bursar::connector::reply::{RawAnswer, Verdict, classify};
 use bursar::connector::request::prepare;
-use bursar::model::journal::Intent;
+use bursar::model::journal::{Intent, StoredRequest};
 use bursar::model::value::{Map, Value};
 use chrono::TimeDelta;
 use serde_json::{Value as Json, json};
@@ -148,21 +150,49 @@ fn a_list_without_dates_is_walked_until_something_older() {
 }
 
 #[test]
+fn a_list_ends_when_it_says_so_or_would_go_in_circles() {
+    let bank = bank();
+    let list = endpoint(&bank, "list_payouts");
+    let request = prepare(&bank, list, &Map::new(), None).unwrap().request;
+    let after = |request: &StoredRequest, more: Json, cursor: Json| {
+        let answer = json!({"data": [1, 2], "has_more": more, "next_cursor": cursor});
+        let answer = Value::from_plain(&answer).unwrap();
+        assert_eq!(items(&bank.connector, &answer).len(), 2);
+        next_page(&bank.connector, list, request, &answer)
+    };
+    let second = after(&request, json!(true), json!("a b")).unwrap();
+    assert_eq!(second.path, "/v1/payouts?limit=100&cursor=a%20b");
+    let third = after(&second, json!(true), json!("c")).unwrap();
+    assert_eq!(third.path, "/v1/payouts?limit=100&cursor=c");
+    assert_eq!(after(&third, json!(true), json!("c")), None, "the same cursor again");
+    assert_eq!(
+        after(&request, json!(false), json!("c")),
+        None,
+        "it says there is no more"
+    );
+    assert_eq!(after(&request, json!(true), json!(null)), None, "it gives no cursor");
+    let scopes = endpoint(&bank, "list_scopes");
+    let answer = Value::from_plain(&json!({"data": [], "has_more": true, "next_cursor": "c"})).unwrap();
+    assert_eq!(
+        next_page(&bank.connector, scopes, &request, &answer),
+        None,
+        "it has one page"
+    );
+}
+
+#[test]
 fn an_answer_that_is_no_list_is_not_taken_for_an_empty_one() {
     let bank = bank();
     let list = endpoint(&bank, "list_payouts");
     let prepared = prepare(&bank, list, &Map::new(), None).unwrap();
-    let answer = bursar::connector::reply::RawAnswer {
+    let answer = RawAnswer {
         status: 200,
         headers: Vec::new(),
         body: r#"{"data": null}"#.into(),
     };
-    let verdict = bursar::connector::reply::classify(&bank.connector, list, &prepared.request, None, &answer);
+    let verdict = classify(&bank.connector, list, &prepared.request, None, &answer);
     assert!(
-        matches!(
-            verdict,
-            bursar::connector::reply::Verdict::NotApplied { retry: Some(_), .. }
-        ),
+        matches!(verdict, Verdict::NotApplied { retry: Some(_), .. }),
         "{verdict:?}"
     );
 }

@@ -1,5 +1,7 @@
 //! Requests: what is refused with which words, and what makes two requests different.
 
+use std::sync::Arc;
+
 use bursar::connector::connection::{BadAddress, Connection, check_base_url};
 use bursar::connector::request::{Prepared, arguments, as_argument, prepare};
 use bursar::connector::table::Connector;
@@ -275,28 +277,37 @@ fn an_address_shown_by_the_provider_becomes_a_destination() {
     assert_eq!(built, payout(|_| {}).unwrap());
 }
 
-#[test]
-fn text_in_a_path_cannot_lead_elsewhere() {
-    let table = r#"
+/// A connection to a provider whose only endpoint is `act`, described by these lines.
+fn toy(act: &str) -> Connection {
+    let table = format!(
+        r#"
         name = "toy"
         title = "Toy"
-        doc = "A provider with text ids."
-        base_url = { live = "https://api.example.com" }
-        auth = { scheme = "bearer" }
-        [endpoint.show]
-        doc = "Shows."
+        doc = "A provider of our own."
+        base_url = {{ live = "https://api.example.com" }}
+        auth = {{ scheme = "bearer" }}
+        [endpoint.act]
+        doc = "Acts."
+        {act}
+        "#
+    );
+    Connection {
+        connector: Arc::new(Connector::parse("toy.toml", &table).unwrap()),
+        ..bank()
+    }
+}
+
+#[test]
+fn text_in_a_path_cannot_lead_elsewhere() {
+    let toy = toy(r#"
         method = "GET"
         path = "/things/{id}/state"
         effect = "read"
         params = [{ name = "id", in = "path", doc = "Which." }]
-    "#;
-    let toy = Connection {
-        connector: std::sync::Arc::new(Connector::parse("toy.toml", table).unwrap()),
-        ..bank()
-    };
+        "#);
     let path = |id: &str| {
         let args = Map::from([("id".to_owned(), Value::text(id))]);
-        prepare(&toy, endpoint(&toy, "show"), &args, None).map(|built| built.request.path)
+        prepare(&toy, endpoint(&toy, "act"), &args, None).map(|built| built.request.path)
     };
     assert_eq!(
         path("a/../b?c#d é").unwrap(),
@@ -304,6 +315,43 @@ fn text_in_a_path_cannot_lead_elsewhere() {
     );
     for id in ["", ".", ".."] {
         assert!(path(id).is_err(), "`{id}`");
+    }
+}
+
+#[test]
+fn an_amount_is_written_in_the_unit_of_the_table() {
+    let cases = [
+        ("decimal_text", money("1250", "EUR"), r#""1250.00""#),
+        ("decimal_text", money("1250", "JPY"), r#""1250""#),
+        ("decimal_number", money("0.10", "EUR"), "0.10"),
+        ("minor_number", money("0.10", "EUR"), "10"),
+        ("minor_number", money("1250", "JPY"), "1250"),
+        ("minor_number", money("0.1", "ETH"), "100000000000000000"),
+        ("minor_number", Value::Int(10), "10"),
+    ];
+    for (unit, amount, expected) in cases {
+        let toy = toy(&format!(
+            r#"
+            method = "POST"
+            path = "/pay"
+            effect = "moves_money"
+            amount = {{ field = "amount", currency = "currency", unit = "{unit}" }}
+            our_reference = "note"
+            params = [
+              {{ name = "amount", type = "decimal", required = true, doc = "How much." }},
+              {{ name = "currency", required = true, doc = "Of what." }},
+              {{ name = "note", doc = "For our reference." }},
+            ]
+            "#
+        ));
+        let currency = match &amount {
+            Value::Money(money) => Value::text(money.currency().code()),
+            _ => Value::text("EUR"),
+        };
+        let args = Map::from([("amount".to_owned(), amount), ("currency".to_owned(), currency.clone())]);
+        let prepared = prepare(&toy, endpoint(&toy, "act"), &args, Some("r")).unwrap();
+        let body = format!(r#"{{"amount":{expected},"currency":"{currency}","note":"r"}}"#);
+        assert_eq!(prepared.request.body.unwrap(), body);
     }
 }
 
