@@ -202,7 +202,8 @@ impl Demo {
         let before = payouts();
         self.deposit("Marketplace EUR", "840.00", "SELLER-108 order 1003")?;
         self.deposit("Collections EUR", "42.00", "who are you")?;
-        self.until("the bank to take the payment", || payouts() > before).await?;
+        self.until("the bank to take the payment", || payouts() > before)
+            .await?;
         let pid = self.daemon.id().unwrap_or_default();
         // SIGKILL: the process gets no chance to write anything.
         self.daemon
