@@ -9,7 +9,6 @@ use bursar::base::wake::Wake;
 use bursar::catalog::watch::Catalog;
 use bursar::model::run::{Cause, Run};
 use bursar::model::value::{parse_time, time_text};
-use bursar::model::workflow::{CatchUp, Trigger, Workflow};
 use bursar::store::faulty::{Fault, Faulty};
 use bursar::store::{RunQuery, Store};
 use bursar::trigger::cron::CronTrigger;
@@ -18,7 +17,7 @@ use chrono::TimeDelta;
 use serde_json::json;
 use tokio::task::JoinHandle;
 
-use crate::webhooks::harness::{catalog_of, new_store, snapshot_of, workflow};
+use crate::webhooks::harness::{Shelf, new_store, on_schedule};
 
 const DAILY: &str = "0 18 * * *";
 const ZONE: &str = "Europe/Berlin";
@@ -27,13 +26,8 @@ fn at(text: &str) -> Instant {
     parse_time(text).expect("an instant")
 }
 
-fn scheduled(name: &str, schedule: &str, catch_up: CatchUp) -> Workflow {
-    let trigger = Trigger::Cron {
-        schedule: schedule.to_owned(),
-        timezone: ZONE.to_owned(),
-        catch_up,
-    };
-    workflow(name, vec![trigger])
+fn one(schedule: &str, catch_up: &str) -> Shelf {
+    Shelf::of(&[("sweep", &[on_schedule(schedule, catch_up)])])
 }
 
 /// A trigger that is running.
@@ -94,8 +88,8 @@ async fn a_new_schedule_waits_for_its_first_slot_and_tells_the_run_which_it_is()
     let folder = tempfile::tempdir().expect("a folder");
     let store = new_store(&folder).await;
     let clock = ManualClock::new(at("2026-05-04T15:59:00Z"));
-    let sweep = scheduled("sweep", DAILY, CatchUp::Latest);
-    let running = Running::start(store.clone(), &catalog_of(vec![sweep.clone()]), &clock);
+    let shelf = one(DAILY, "latest");
+    let running = Running::start(store.clone(), &shelf.catalog, &clock);
     settle().await;
     assert!(
         runs(store.as_ref()).await.is_empty(),
@@ -113,7 +107,7 @@ async fn a_new_schedule_waits_for_its_first_slot_and_tells_the_run_which_it_is()
         panic!("one run, not {made:?}")
     };
     assert_eq!(run.workflow, "sweep");
-    assert_eq!(run.version, sweep.version.digest);
+    assert_eq!(run.version, shelf.catalog.current().workflows["sweep"].version.digest);
     assert_eq!(
         run.event,
         json!({"type": "cron", "schedule": DAILY, "timezone": ZONE, "slot": "2026-05-04T16:00:00Z"})
@@ -124,32 +118,32 @@ async fn a_new_schedule_waits_for_its_first_slot_and_tells_the_run_which_it_is()
 
 #[tokio::test]
 async fn a_slot_missed_while_nothing_ran_is_caught_up_only_if_asked_for_and_young() {
-    let check = async |catch_up: CatchUp, away: TimeDelta, expected: &[&str]| {
+    let check = async |catch_up: &str, away: TimeDelta, expected: &[&str]| {
         let folder = tempfile::tempdir().expect("a folder");
         let store = new_store(&folder).await;
         let clock = ManualClock::new(at("2026-05-04T15:59:50Z"));
-        let catalog = catalog_of(vec![scheduled("sweep", DAILY, catch_up)]);
-        let running = Running::start(store.clone(), &catalog, &clock);
+        let shelf = one(DAILY, catch_up);
+        let running = Running::start(store.clone(), &shelf.catalog, &clock);
         settle().await;
         clock.advance(Duration::from_secs(20));
         settle().await;
         running.stop().await;
 
         clock.jump_to(clock.now() + away);
-        let running = Running::start(store.clone(), &catalog, &clock);
+        let running = Running::start(store.clone(), &shelf.catalog, &clock);
         settle().await;
         running.stop().await;
         let found = slots(store.as_ref()).await;
         assert_eq!(found.first().map(String::as_str), Some("2026-05-04T16:00:00Z"));
-        assert_eq!(found[1..], *expected, "{catch_up:?} after {away}");
+        assert_eq!(found[1..], *expected, "{catch_up} after {away}");
     };
-    check(CatchUp::Latest, TimeDelta::hours(20), &[]).await;
-    check(CatchUp::Latest, TimeDelta::hours(27), &["2026-05-05T16:00:00Z"]).await;
-    check(CatchUp::None, TimeDelta::hours(27), &[]).await;
+    check("latest", TimeDelta::hours(20), &[]).await;
+    check("latest", TimeDelta::hours(27), &["2026-05-05T16:00:00Z"]).await;
+    check("none", TimeDelta::hours(27), &[]).await;
     // A week away: the latest one, not seven.
-    check(CatchUp::Latest, TimeDelta::hours(7 * 24 + 3), &["2026-05-11T16:00:00Z"]).await;
+    check("latest", TimeDelta::hours(7 * 24 + 3), &["2026-05-11T16:00:00Z"]).await;
     // A machine that wakes late while the process lives is no different.
-    check(CatchUp::Latest, TimeDelta::hours(24 + 12), &["2026-05-05T16:00:00Z"]).await;
+    check("latest", TimeDelta::hours(24 + 12), &["2026-05-05T16:00:00Z"]).await;
 }
 
 #[tokio::test]
@@ -159,8 +153,8 @@ async fn neither_restarts_nor_a_clock_set_back_fire_a_slot_twice_or_lose_one() {
     // Through the night the clocks go back: the hour that comes twice is in it.
     let begin = at("2026-10-24T22:10:00Z");
     let clock = ManualClock::new(begin);
-    let catalog = catalog_of(vec![scheduled("pulse", "*/30 * * * *", CatchUp::None)]);
-    let mut running = Running::start(store.clone(), &catalog, &clock);
+    let shelf = one("*/30 * * * *", "none");
+    let mut running = Running::start(store.clone(), &shelf.catalog, &clock);
     settle().await;
     for step in 0..36 {
         clock.advance(Duration::from_secs(600));
@@ -176,7 +170,7 @@ async fn neither_restarts_nor_a_clock_set_back_fire_a_slot_twice_or_lose_one() {
         }
         if step % 7 == 3 {
             running.stop().await;
-            running = Running::start(store.clone(), &catalog, &clock);
+            running = Running::start(store.clone(), &shelf.catalog, &clock);
             settle().await;
         }
     }
@@ -192,8 +186,8 @@ async fn two_triggers_over_one_store_make_one_run_for_a_slot() {
     let folder = tempfile::tempdir().expect("a folder");
     let store = new_store(&folder).await;
     let clock = ManualClock::new(at("2026-05-04T15:59:50Z"));
-    let catalog = catalog_of(vec![scheduled("sweep", DAILY, CatchUp::Latest)]);
-    let both = [0, 1].map(|_| Running::start(store.clone(), &catalog, &clock));
+    let shelf = one(DAILY, "latest");
+    let both = [0, 1].map(|_| Running::start(store.clone(), &shelf.catalog, &clock));
     settle().await;
     clock.advance(Duration::from_secs(15));
     settle().await;
@@ -209,16 +203,16 @@ async fn a_slot_whose_write_failed_is_made_after_the_restart() {
         let folder = tempfile::tempdir().expect("a folder");
         let store = new_store(&folder).await;
         let clock = ManualClock::new(at("2026-05-03T15:59:50Z"));
-        let catalog = catalog_of(vec![scheduled("sweep", DAILY, CatchUp::Latest)]);
+        let shelf = one(DAILY, "latest");
         // One good day first, so that the store knows the schedule.
-        let running = Running::start(store.clone(), &catalog, &clock);
+        let running = Running::start(store.clone(), &shelf.catalog, &clock);
         settle().await;
         clock.advance(Duration::from_secs(15));
         settle().await;
         running.stop().await;
 
         clock.jump_to(at("2026-05-04T15:59:50Z"));
-        let running = Running::start(Faulty::new(store.clone(), fault), &catalog, &clock);
+        let running = Running::start(Faulty::new(store.clone(), fault), &shelf.catalog, &clock);
         settle().await;
         clock.advance(Duration::from_secs(15));
         settle().await;
@@ -226,7 +220,7 @@ async fn a_slot_whose_write_failed_is_made_after_the_restart() {
         settle().await;
         running.stop().await;
 
-        let running = Running::start(store.clone(), &catalog, &clock);
+        let running = Running::start(store.clone(), &shelf.catalog, &clock);
         settle().await;
         running.stop().await;
         let expected = ["2026-05-03T16:00:00Z", "2026-05-04T16:00:00Z"];
@@ -239,17 +233,17 @@ async fn a_changed_manifest_counts_at_once() {
     let folder = tempfile::tempdir().expect("a folder");
     let store = new_store(&folder).await;
     let clock = ManualClock::new(at("2026-05-04T15:00:10Z"));
-    let catalog = catalog_of(vec![
-        scheduled("gone", "1 17 * * *", CatchUp::Latest),
-        scheduled("moved", "1 17 * * *", CatchUp::Latest),
-        scheduled("wrong", "61 17 * * *", CatchUp::Latest),
+    let shelf = Shelf::of(&[
+        ("gone", &[on_schedule("1 17 * * *", "latest")]),
+        ("moved", &[on_schedule("1 17 * * *", "latest")]),
+        ("wrong", &[on_schedule("61 17 * * *", "latest")]),
     ]);
-    let running = Running::start(store.clone(), &catalog, &clock);
+    let running = Running::start(store.clone(), &shelf.catalog, &clock);
     settle().await;
-    catalog.replace(snapshot_of(vec![
-        scheduled("moved", "2 17 * * *", CatchUp::Latest),
-        scheduled("wrong", "3 17 * * *", CatchUp::Latest),
-    ]));
+    shelf.put(&[
+        ("moved", &[on_schedule("2 17 * * *", "latest")]),
+        ("wrong", &[on_schedule("3 17 * * *", "latest")]),
+    ]);
     settle().await;
     for _ in 0..8 {
         clock.advance(Duration::from_secs(30));
