@@ -1,12 +1,11 @@
 //! Which slots make runs: on time, after downtime, across restarts, clock jumps and changed manifests.
 
-use std::sync::Arc;
+use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
-use bursar::base::clock::{Clock as _, Instant, ManualClock};
+use bursar::base::clock::{BoxFuture, Clock, Instant, ManualClock};
 use bursar::base::shutdown::Stopper;
 use bursar::base::wake::Wake;
-use bursar::catalog::watch::Catalog;
 use bursar::model::run::{Cause, Run};
 use bursar::model::value::{parse_time, time_text};
 use bursar::store::faulty::{Fault, Faulty};
@@ -30,35 +29,93 @@ fn one(schedule: &str, catch_up: &str) -> Shelf {
     Shelf::of(&[("sweep", &[on_schedule(schedule, catch_up)])])
 }
 
+/// The shared clock as one trigger sees it: knows until when the trigger sleeps, and how often it has.
+#[derive(Clone)]
+struct Watched {
+    clock: ManualClock,
+    sleeps: Arc<Mutex<(Duration, u64)>>,
+}
+
+impl Watched {
+    fn read(&self) -> (Duration, u64) {
+        *self.sleeps.lock().expect("no panic while it was held")
+    }
+}
+
+impl Clock for Watched {
+    fn now(&self) -> Instant {
+        self.clock.now()
+    }
+
+    fn elapsed(&self) -> Duration {
+        self.clock.elapsed()
+    }
+
+    fn sleep(&self, duration: Duration) -> BoxFuture<'static, ()> {
+        let mut sleeps = self.sleeps.lock().expect("no panic while it was held");
+        *sleeps = (self.clock.elapsed() + duration, sleeps.1 + 1);
+        self.clock.sleep(duration)
+    }
+}
+
 /// A trigger that is running.
 struct Running {
+    clock: Watched,
     stopper: Stopper,
     task: JoinHandle<()>,
 }
 
 impl Running {
-    fn start(store: Arc<dyn Store>, catalog: &Catalog, clock: &ManualClock) -> Self {
+    /// Starts it and lets it do everything it wants to do at once.
+    async fn start(store: Arc<dyn Store>, shelf: &Shelf, clock: &ManualClock) -> Self {
         let (stopper, shutdown) = Stopper::new();
+        let clock = Watched {
+            clock: clock.clone(),
+            sleeps: Arc::default(),
+        };
         let task = tokio::spawn(CronTrigger::run(
             store,
-            catalog.clone(),
+            shelf.catalog.clone(),
             Arc::new(clock.clone()),
             Wake::new(),
             Arc::new(KnownVersions::new()),
             shutdown,
         ));
-        Self { stopper, task }
+        let running = Self { clock, stopper, task };
+        running.slept(1).await;
+        running
+    }
+
+    /// Lets time pass, and the trigger do what it wants to do then.
+    async fn pass(&self, seconds: u64) {
+        self.clock.clock.advance(Duration::from_secs(seconds));
+        self.asleep().await;
+    }
+
+    /// Waits until the trigger sleeps for longer than now.
+    async fn asleep(&self) {
+        self.until(|(due, _)| due > self.clock.elapsed()).await;
+    }
+
+    /// Waits until the trigger has gone to sleep so many times.
+    async fn slept(&self, times: u64) {
+        self.until(|(_, slept)| slept >= times).await;
+    }
+
+    async fn until(&self, reached: impl Fn((Duration, u64)) -> bool) {
+        for _ in 0..20_000 {
+            if reached(self.clock.read()) {
+                return;
+            }
+            tokio::time::sleep_until(tokio::time::Instant::now() + Duration::from_millis(1)).await;
+        }
+        unreachable!("the trigger is stuck");
     }
 
     async fn stop(self) {
         self.stopper.stop();
         self.task.await.expect("it ends without a panic");
     }
-}
-
-/// Lets the trigger do everything it wants to do at this moment.
-async fn settle() {
-    tokio::time::sleep_until(tokio::time::Instant::now() + Duration::from_millis(40)).await;
 }
 
 async fn runs(store: &dyn Store) -> Vec<Run> {
@@ -89,19 +146,16 @@ async fn a_new_schedule_waits_for_its_first_slot_and_tells_the_run_which_it_is()
     let store = new_store(&folder).await;
     let clock = ManualClock::new(at("2026-05-04T15:59:00Z"));
     let shelf = one(DAILY, "latest");
-    let running = Running::start(store.clone(), &shelf.catalog, &clock);
-    settle().await;
+    let running = Running::start(store.clone(), &shelf, &clock).await;
     assert!(
         runs(store.as_ref()).await.is_empty(),
         "yesterday's slot is not its business"
     );
 
-    clock.advance(Duration::from_secs(30));
-    settle().await;
+    running.pass(30).await;
     assert!(runs(store.as_ref()).await.is_empty(), "half a minute early");
 
-    clock.advance(Duration::from_secs(30));
-    settle().await;
+    running.pass(30).await;
     let made = runs(store.as_ref()).await;
     let [run] = made.as_slice() else {
         panic!("one run, not {made:?}")
@@ -123,15 +177,12 @@ async fn a_slot_missed_while_nothing_ran_is_caught_up_only_if_asked_for_and_youn
         let store = new_store(&folder).await;
         let clock = ManualClock::new(at("2026-05-04T15:59:50Z"));
         let shelf = one(DAILY, catch_up);
-        let running = Running::start(store.clone(), &shelf.catalog, &clock);
-        settle().await;
-        clock.advance(Duration::from_secs(20));
-        settle().await;
+        let running = Running::start(store.clone(), &shelf, &clock).await;
+        running.pass(20).await;
         running.stop().await;
 
         clock.jump_to(clock.now() + away);
-        let running = Running::start(store.clone(), &shelf.catalog, &clock);
-        settle().await;
+        let running = Running::start(store.clone(), &shelf, &clock).await;
         running.stop().await;
         let found = slots(store.as_ref()).await;
         assert_eq!(found.first().map(String::as_str), Some("2026-05-04T16:00:00Z"));
@@ -154,24 +205,19 @@ async fn neither_restarts_nor_a_clock_set_back_fire_a_slot_twice_or_lose_one() {
     let begin = at("2026-10-24T22:10:00Z");
     let clock = ManualClock::new(begin);
     let shelf = one("*/30 * * * *", "none");
-    let mut running = Running::start(store.clone(), &shelf.catalog, &clock);
-    settle().await;
+    let mut running = Running::start(store.clone(), &shelf, &clock).await;
     for step in 0..36 {
-        clock.advance(Duration::from_secs(600));
-        settle().await;
+        running.pass(600).await;
         if step % 5 == 2 {
             let now = clock.now();
             clock.jump_to(now - TimeDelta::minutes(50));
-            settle().await;
-            clock.advance(Duration::from_secs(30));
-            settle().await;
+            running.pass(30).await;
             clock.jump_to(now);
-            settle().await;
+            running.pass(1).await;
         }
         if step % 7 == 3 {
             running.stop().await;
-            running = Running::start(store.clone(), &shelf.catalog, &clock);
-            settle().await;
+            running = Running::start(store.clone(), &shelf, &clock).await;
         }
     }
     running.stop().await;
@@ -187,13 +233,13 @@ async fn two_triggers_over_one_store_make_one_run_for_a_slot() {
     let store = new_store(&folder).await;
     let clock = ManualClock::new(at("2026-05-04T15:59:50Z"));
     let shelf = one(DAILY, "latest");
-    let both = [0, 1].map(|_| Running::start(store.clone(), &shelf.catalog, &clock));
-    settle().await;
+    let first = Running::start(store.clone(), &shelf, &clock).await;
+    let second = Running::start(store.clone(), &shelf, &clock).await;
     clock.advance(Duration::from_secs(15));
-    settle().await;
-    for running in both {
-        running.stop().await;
-    }
+    first.asleep().await;
+    second.asleep().await;
+    first.stop().await;
+    second.stop().await;
     assert_eq!(slots(store.as_ref()).await, ["2026-05-04T16:00:00Z"]);
 }
 
@@ -205,23 +251,17 @@ async fn a_slot_whose_write_failed_is_made_after_the_restart() {
         let clock = ManualClock::new(at("2026-05-03T15:59:50Z"));
         let shelf = one(DAILY, "latest");
         // One good day first, so that the store knows the schedule.
-        let running = Running::start(store.clone(), &shelf.catalog, &clock);
-        settle().await;
-        clock.advance(Duration::from_secs(15));
-        settle().await;
+        let running = Running::start(store.clone(), &shelf, &clock).await;
+        running.pass(15).await;
         running.stop().await;
 
         clock.jump_to(at("2026-05-04T15:59:50Z"));
-        let running = Running::start(Faulty::new(store.clone(), fault), &shelf.catalog, &clock);
-        settle().await;
-        clock.advance(Duration::from_secs(15));
-        settle().await;
-        clock.advance(Duration::from_secs(15));
-        settle().await;
+        let running = Running::start(Faulty::new(store.clone(), fault), &shelf, &clock).await;
+        running.pass(15).await;
+        running.pass(15).await;
         running.stop().await;
 
-        let running = Running::start(store.clone(), &shelf.catalog, &clock);
-        settle().await;
+        let running = Running::start(store.clone(), &shelf, &clock).await;
         running.stop().await;
         let expected = ["2026-05-03T16:00:00Z", "2026-05-04T16:00:00Z"];
         assert_eq!(slots(store.as_ref()).await, expected, "{fault:?}");
@@ -238,16 +278,15 @@ async fn a_changed_manifest_counts_at_once() {
         ("moved", &[on_schedule("1 17 * * *", "latest")]),
         ("wrong", &[on_schedule("61 17 * * *", "latest")]),
     ]);
-    let running = Running::start(store.clone(), &shelf.catalog, &clock);
-    settle().await;
+    let running = Running::start(store.clone(), &shelf, &clock).await;
     shelf.put(&[
         ("moved", &[on_schedule("2 17 * * *", "latest")]),
         ("wrong", &[on_schedule("3 17 * * *", "latest")]),
     ]);
-    settle().await;
+    // It hears of the change without any time passing.
+    running.slept(2).await;
     for _ in 0..8 {
-        clock.advance(Duration::from_secs(30));
-        settle().await;
+        running.pass(30).await;
     }
     running.stop().await;
     let made: Vec<(String, String)> = std::iter::zip(
