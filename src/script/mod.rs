@@ -5,6 +5,7 @@
 //! know a connection, a journal or a run. No Rhai type leaves it.
 
 mod callback;
+pub mod check;
 mod collections;
 mod convert;
 mod fault;
@@ -17,6 +18,7 @@ mod program;
 mod register;
 mod run;
 mod sandbox;
+mod snapshot;
 mod sorting;
 mod text;
 mod thread;
@@ -28,9 +30,11 @@ use std::sync::Arc;
 use crate::model::journal::Failure;
 use crate::model::value::Value;
 
+pub use check::{ModuleSurface, Signature, Surface, check};
 pub use fault::ScriptError;
 pub use meter::{Budget, Limit};
 pub use run::{Globals, Interpreter, Ran};
+pub use snapshot::{literal_imports, snapshot};
 pub use thread::spawn_script_thread;
 
 /// A module as engines share it, its index built.
