@@ -100,35 +100,30 @@ impl Collecting<'_> {
         self.chain.pop();
     }
 
-    fn take(&mut self, import: &str) -> Result<(), Diagnostic> {
+    fn take(&mut self, import: &str) -> Result<(), Box<Diagnostic>> {
+        let refuse = |code, message: String| Diagnostic::error(code, "", message);
         if let Some(help) = improper(import) {
-            return Err(
-                Diagnostic::error("import-path", "", format!("`{import}` is not the path of an import")).help(help),
-            );
+            let finding = refuse("import-path", format!("`{import}` is not the path of an import"));
+            return Err(finding.help(help).into());
         }
         let file = file_of(import);
         if let Some(start) = self.chain.iter().position(|above| *above == file) {
             let mut circle: Vec<&str> = self.chain.iter().skip(start).map(String::as_str).collect();
             circle.push(&file);
-            return Err(Diagnostic::error(
+            let finding = refuse(
                 "import-cycle",
-                "",
                 format!("imports go in a circle: {}", circle.join(" → ")),
-            )
-            .help("move what both need into a third file"));
+            );
+            return Err(finding.help("move what both need into a third file").into());
         }
         if self.sources.contains_key(&file) {
             return Ok(());
         }
         if self.sources.len() >= SCRIPT_MODULES_MAX {
-            return Err(Diagnostic::error(
-                "too-many-imports",
-                "",
-                format!("a workflow imports at most {SCRIPT_MODULES_MAX} files"),
-            ));
+            let message = format!("a workflow imports at most {SCRIPT_MODULES_MAX} files");
+            return Err(refuse("too-many-imports", message).into());
         }
-        let text =
-            (self.load)(&file).ok_or_else(|| Diagnostic::error("missing-import", "", format!("no script `{file}`")))?;
+        let text = (self.load)(&file).ok_or_else(|| refuse("missing-import", format!("no script `{file}`")))?;
         let source = Source {
             path: file.clone(),
             text,

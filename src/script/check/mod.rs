@@ -96,9 +96,7 @@ fn span_of(position: Position, name: &str) -> Span {
 /// The finding with a guess at what was meant, if there is one.
 fn suggest<'a>(finding: Diagnostic, word: &str, candidates: impl IntoIterator<Item = &'a str>) -> Diagnostic {
     // A single letter is near every other.
-    let guess = (word.chars().count() > 1)
-        .then(|| nearest(word, candidates))
-        .flatten();
+    let guess = (word.chars().count() > 1).then(|| nearest(word, candidates)).flatten();
     match guess {
         Some(near) => finding.label(format!("did you mean `{near}`?")),
         None => finding,

@@ -291,7 +291,7 @@ fn wrong_numbers_of_arguments_are_found() {
         &[
             "main.rhai:1:18+4 wrong-arity: `a::f` takes 1 argument, not 2",
             "main.rhai:1:38+9 unknown-function: no function `hidden` in `a.rhai`",
-            "main.rhai:1:57+4 unknown-variable: `a.rhai` exports no `Z` | did you mean `K`?",
+            "main.rhai:1:57+4 unknown-variable: `a.rhai` exports no `Z`",
         ],
     );
 }
