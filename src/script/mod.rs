@@ -3,6 +3,10 @@
 //! This room turns script texts into runs of a turn. It is generic over its host: it knows that functions
 //! exist and how to call them with plain values, never what they do. It must not do I/O, read a clock or
 //! know a connection, a journal or a run. No Rhai type leaves it.
+//!
+//! [`snapshot`] collects a script and its imports, [`check`](check()) tells what is wrong with them, and an
+//! [`Interpreter`], one on each script thread, runs them turn by turn under a [`Budget`]. What scripts can do at
+//! all is decided in `sandbox`; their money, numbers, time, JSON, text and collections each have a file.
 
 mod callback;
 pub mod check;

@@ -174,6 +174,10 @@ fn closures_have_stable_names_within_a_build() {
     };
     assert_eq!(name("let f = |x| x;"), name("let f = |x| x;"));
     assert!(name("let f = |x| x;").starts_with("anon$"));
+    // Between builds they change, so they must not get into texts.
+    assert!(theirs("`${|x| x}`").contains("anon$"));
+    assert_eq!(ours("`${|x| x}` + [|x| x] + (|x| x)"), "closure[closure]closure");
+    assert_eq!(ours("let f = |x| x; f.name"), "unknown_property");
 }
 
 #[test]

@@ -523,3 +523,26 @@ fn a_snapshot_refuses_what_cannot_be_pinned() {
     assert_eq!(findings.len(), 6);
     assert!(findings.iter().all(|finding| finding.code == "too-many-imports"));
 }
+
+#[test]
+fn the_checker_needs_no_large_stack() {
+    let small = std::thread::Builder::new().stack_size(2 * 1024 * 1024).spawn(|| {
+        for (open, close) in [
+            ("(", ")"),
+            ("[", "]"),
+            ("#{a:", "}"),
+            ("if true {", "}"),
+            ("(|| {", "}).call()"),
+            ("len(", ")"),
+            ("`${", "}`"),
+        ] {
+            for depth in 1..100 {
+                let script = format!("fn f() {{ {}1{} }} f();", open.repeat(depth), close.repeat(depth));
+                for finding in check(&sources(&[("main.rhai", &script)]), &surface()) {
+                    assert_eq!(finding.code, "syntax", "{script}");
+                }
+            }
+        }
+    });
+    small.unwrap().join().unwrap();
+}

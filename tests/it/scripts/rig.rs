@@ -88,6 +88,14 @@ pub(crate) fn functions() -> Vec<Function<Rig>> {
             };
             Ok(Value::text("x".repeat(usize::try_from(bytes).unwrap())))
         }),
+        function(None, "hoard", 1..=1, |rig, _, values| {
+            let Value::Int(bytes) = values[0] else {
+                panic!("a number")
+            };
+            let kept = "x".repeat(usize::try_from(bytes).unwrap());
+            rig.effects.lock().unwrap().push(kept);
+            Ok(Value::Null)
+        }),
         function(None, "explode", 0..=0, |_, _, _| panic!("a bug in a host function")),
         function(Some("bank"), "balance", 1..=1, |_, _, values| {
             Ok(Value::map([("of", values[0].clone())]))
