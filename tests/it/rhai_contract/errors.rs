@@ -32,6 +32,37 @@ fn natives_that_call_closures_make_every_error_catchable() {
 }
 
 #[test]
+fn the_end_of_the_stack_is_caught_in_a_closure_of_theirs_and_not_of_ours() {
+    for call in [
+        "[1].map(|x| f())",
+        "[1].filter(|x| f())",
+        "[1].for_each(|x| f())",
+        "[1].reduce(|s, x| f())",
+        "[1].reduce_rev(|s, x| f())",
+        "[1].find(|x| f())",
+        "[1].find_map(|x| f())",
+        "[1].index_of(|x| f())",
+        "[1].some(|x| f())",
+        "[1].all(|x| f())",
+        "[1].zip([1], |a, b| f())",
+        "let l = [1]; l.retain(|x| f())",
+        "let l = [1]; l.drain(|x| f())",
+        "let l = [1, 2]; l.sort(|a, b| f())",
+        "let l = [1, 2]; l.dedup(|a, b| f())",
+        "#{ a: 1 }.map(|k, v| f())",
+        "#{ a: 1 }.filter(|k, v| f())",
+        "let m = #{ a: 1 }; m.retain(|k, v| f())",
+        "let m = #{ a: 1 }; m.drain(|k, v| f())",
+    ] {
+        trap(
+            &format!("fn f() {{ try {{ {call}; }} catch {{ }} 7 }} f()"),
+            "7",
+            "Depth",
+        );
+    }
+}
+
+#[test]
 fn comparers_swallow_errors_even_without_try() {
     trap("let l = [2, 1]; l.sort(|a, b| suspend()); 7", "7", "interrupted");
     trap("let l = [2, 1]; l.dedup(|a, b| suspend()); 7", "7", "interrupted");

@@ -19,6 +19,7 @@ fn bare() -> Engine {
     let mut engine = Engine::new_raw();
     engine.register_global_module(StandardPackage::new().as_shared_module());
     engine.set_optimization_level(OptimizationLevel::None);
+    engine.set_max_call_levels(8);
     engine.register_fn("suspend", || -> Result<Dynamic, Box<EvalAltResult>> {
         Err(EvalAltResult::ErrorTerminated(Dynamic::UNIT, Position::NONE).into())
     });

@@ -28,6 +28,13 @@ impl Host for Rig {
     }
 }
 
+impl Rig {
+    /// Ends the turn from outside.
+    pub(crate) fn interrupt(&self) {
+        self.interrupted.store(true, Ordering::Relaxed);
+    }
+}
+
 type Answer = Result<Value, Thrown>;
 
 fn function(
@@ -66,6 +73,10 @@ pub(crate) fn functions() -> Vec<Function<Rig>> {
         function(None, "suspend", 0..=1, |rig, _, _| {
             rig.interrupted.store(true, Ordering::Relaxed);
             Err(Thrown::Interrupt)
+        }),
+        function(None, "interrupt_quietly", 0..=0, |rig, _, _| {
+            rig.interrupt();
+            Ok(Value::Null)
         }),
         function(None, "interrupt_once", 0..=0, |_, _, _| Err(Thrown::Interrupt)),
         function(None, "wait_outside", 0..=0, |rig, _, _| {
