@@ -1,8 +1,8 @@
 //! Watching: an edit becomes a new snapshot a moment after the last byte of it was written.
 //!
-//! A thread owns the watcher of the file system, waits for a quiet moment, adds the folders again (editors
-//! and mounts replace them) and loads. Watchers lose events and die silently, so the files are also read
-//! every few seconds; if that finds a change nobody told of, the watcher is made anew.
+//! A thread owns the watcher of the file system, waits for a quiet moment, makes the watcher anew (editors and
+//! mounts replace what was watched) and loads. Watchers lose events and die silently, so the files are also
+//! read every few seconds, whatever was told.
 
 use std::sync::mpsc::{Receiver, RecvTimeoutError, Sender, channel};
 use std::sync::{Arc, Mutex, PoisonError};
@@ -198,7 +198,7 @@ impl Watching {
                     if !self.wait_for_quiet() {
                         return;
                     }
-                    self.renew();
+                    self.rebuild();
                     self.catalog.reload();
                 }
                 Ok(Signal::Broken(problem)) => {
@@ -207,9 +207,11 @@ impl Watching {
                     self.catalog.reload();
                 }
                 Err(RecvTimeoutError::Timeout) => {
+                    // A change nobody told of: the watcher is blind.
                     let missed = self.catalog.reload();
                     if missed || self.system.is_none() {
                         self.rebuild();
+                        self.catalog.reload();
                     }
                 }
             }
@@ -232,21 +234,8 @@ impl Watching {
         }
     }
 
-    /// Adds the folders again: a folder that was replaced is another one to the system.
-    fn renew(&mut self) {
-        let Some(mut system) = self.system.take() else {
-            return self.rebuild();
-        };
-        let folders = &self.catalog.shared.folders;
-        for (folder, _) in both(folders) {
-            // Not watched any more when the folder was removed.
-            drop(system.unwatch(folder));
-        }
-        if watch_all(&mut system, folders) {
-            self.system = Some(system);
-        }
-    }
-
+    /// Makes the watcher anew: a folder or a file that was replaced is another one to the system. Loading
+    /// comes after it, so that no change falls in between.
     fn rebuild(&mut self) {
         self.system = None;
         let signals = self.signals.clone();
