@@ -145,6 +145,9 @@ async fn workflows_come_and_go_with_their_files() {
 async fn a_folder_that_is_replaced_is_watched_on() {
     let poll = Duration::from_secs(3);
     let mut house = House::new(Some(Pace { poll, ..BY_EVENTS }));
+    // Once the watcher has told of something, it stands.
+    write(&house.path("workflows/sweep.toml"), &manifest("sweep", "second"));
+    house.until("an edit in the old folder", has("sweep", "second")).await;
     fs::create_dir(house.path("next")).expect("a folder");
     write(&house.path("next/sweep.toml"), &manifest("sweep", "replaced"));
     fs::rename(house.path("workflows"), house.path("old")).expect("renamed");
