@@ -161,6 +161,11 @@ impl Rounding {
             }
     }
 
+    /// The number brought to so many decimals.
+    pub fn round(self, number: Decimal, places: u32) -> Decimal {
+        number.round_dp_with_strategy(places, self.strategy())
+    }
+
     fn strategy(self) -> RoundingStrategy {
         match self {
             Self::Down => RoundingStrategy::ToZero,
@@ -278,10 +283,7 @@ impl Money {
     /// # Errors
     /// [`MoneyError::Overflow`].
     pub fn rounded(amount: Decimal, currency: Currency, rounding: Rounding) -> Result<Self, MoneyError> {
-        Self::from_decimal(
-            amount.round_dp_with_strategy(currency.exponent(), rounding.strategy()),
-            currency,
-        )
+        Self::from_decimal(rounding.round(amount, currency.exponent()), currency)
     }
 
     /// An amount written as providers write it: digits, an optional point and digits, an optional minus.

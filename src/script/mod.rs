@@ -4,11 +4,44 @@
 //! exist and how to call them with plain values, never what they do. It must not do I/O, read a clock or
 //! know a connection, a journal or a run. No Rhai type leaves it.
 
+mod callback;
+pub mod check;
+mod collections;
+mod convert;
+mod fault;
+mod host;
+mod json;
+mod meter;
+mod money;
+mod number;
+mod program;
+mod register;
+mod run;
+mod sandbox;
+mod snapshot;
+mod sorting;
+mod text;
+mod thread;
+mod time;
+
 use std::ops::RangeInclusive;
 use std::sync::Arc;
 
 use crate::model::journal::Failure;
 use crate::model::value::Value;
+
+pub use check::{ModuleSurface, Signature, Surface, check};
+pub use fault::ScriptError;
+pub use meter::{Budget, Limit};
+pub use run::{Globals, Interpreter, Ran};
+pub use snapshot::{literal_imports, snapshot};
+pub use thread::spawn_script_thread;
+
+/// A module as engines share it, its index built.
+fn frozen(mut module: rhai::Module) -> rhai::Shared<rhai::Module> {
+    module.build_index();
+    module.into()
+}
 
 /// Where in the scripts something stands. Lines and columns count from 1.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]

@@ -1,0 +1,135 @@
+//! The bridge to host functions: plain values in, plain values out, interrupts that stick.
+//!
+//! This file must not know what a host function does; it knows how to call one.
+
+use std::any::TypeId;
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use rhai::{Dynamic, EvalAltResult, FuncRegistration, Module, NativeCallContext, RhaiFunc, Shared};
+
+use super::fault::{Native, failure, fault, terminated};
+use super::meter::Meter;
+use super::{Body, Function, Host, Site, Thrown, convert, frozen};
+use crate::model::value::Value;
+
+/// What belongs to one turn.
+pub(super) struct Turn<H> {
+    pub(super) host: Arc<H>,
+    pub(super) main: String,
+    pub(super) meter: Meter,
+}
+
+/// The turn as it rides in the engine's tag, from where every native can reach it.
+pub(super) struct TurnTag<H>(pub(super) Arc<Turn<H>>);
+
+impl<H> Clone for TurnTag<H> {
+    fn clone(&self) -> Self {
+        Self(Arc::clone(&self.0))
+    }
+}
+
+/// The plain functions, and the modules by name.
+pub(super) fn modules_of<H: Host>(functions: &[Function<H>]) -> (Shared<Module>, BTreeMap<String, Shared<Module>>) {
+    let mut plain = Module::new();
+    let mut modules: BTreeMap<String, Module> = BTreeMap::new();
+    for function in functions {
+        let module = match &function.module {
+            Some(name) => modules.entry(name.clone()).or_default(),
+            None => &mut plain,
+        };
+        for arity in function.arity.clone() {
+            register(module, function, arity);
+        }
+    }
+    let modules = modules
+        .into_iter()
+        .map(|(name, module)| (name, frozen(module)))
+        .collect();
+    (frozen(plain), modules)
+}
+
+fn register<H: Host>(module: &mut Module, function: &Function<H>, arity: usize) {
+    let body = Arc::clone(&function.body);
+    let name = match &function.module {
+        Some(module) => format!("{module}::{}", function.name),
+        None => function.name.clone(),
+    };
+    FuncRegistration::new(function.name.as_str()).set_into_module_raw(
+        module,
+        vec![TypeId::of::<Dynamic>(); arity],
+        RhaiFunc::Pure {
+            func: Arc::new(
+                move |context: Option<NativeCallContext<'_>>, arguments: &mut [&mut Dynamic]| {
+                    let context = context.ok_or_else(terminated)?;
+                    call(&context, &name, &body, arguments)
+                },
+            ),
+            has_context: true,
+            is_pure: true,
+            is_volatile: true,
+        },
+    );
+}
+
+fn turn_of<H: Host>(context: &NativeCallContext<'_>) -> Option<Arc<Turn<H>>> {
+    let tag = context.tag()?.read_lock::<TurnTag<H>>()?;
+    Some(Arc::clone(&tag.0))
+}
+
+fn call<H: Host>(
+    context: &NativeCallContext<'_>,
+    name: &str,
+    body: &Body<H>,
+    arguments: &[&mut Dynamic],
+) -> Native<Dynamic> {
+    // No turn, no host: only module texts evaluated outside a turn could come here, and there are none.
+    let turn = turn_of::<H>(context).ok_or_else(terminated)?;
+    if turn.meter.stopped().is_some() || turn.host.interrupted() {
+        turn.meter.interrupt_if_running();
+        return Err(terminated());
+    }
+    let values = arguments
+        .iter()
+        .enumerate()
+        .map(|(position, value)| {
+            convert::from_script(value).map_err(|refused| {
+                fault(
+                    "bad_argument",
+                    format!("argument {} of `{name}` is {refused}", position + 1),
+                )
+            })
+        })
+        .collect::<Native<Vec<Value>>>()?;
+    let position = context.call_position();
+    let site = Site {
+        file: context.call_source().unwrap_or(&turn.main).to_owned(),
+        line: position.line().unwrap_or(0),
+        column: position.position().unwrap_or(0),
+    };
+    let outside = turn.meter.leave();
+    let answer = body(&turn.host, site, &values);
+    let (result, bytes) = hand_over(&turn, name, answer);
+    turn.meter.come_back(&outside, bytes);
+    result
+}
+
+fn hand_over<H: Host>(turn: &Turn<H>, name: &str, answer: Result<Value, Thrown>) -> (Native<Dynamic>, usize) {
+    let refuse = |error: Box<EvalAltResult>| (Err(error), 0);
+    match answer {
+        // A host that interrupts and yet answers has interrupted.
+        _ if turn.host.interrupted() => {
+            turn.meter.interrupt();
+            refuse(terminated())
+        }
+        Err(Thrown::Interrupt) => {
+            turn.meter.interrupt();
+            refuse(terminated())
+        }
+        Err(Thrown::Failure(recorded)) => refuse(failure(recorded)),
+        Ok(value) => match convert::to_script_sized(value) {
+            Ok((value, bytes)) => (Ok(value), bytes),
+            Err(refused) => refuse(fault("too_large", format!("`{name}` answered with {refused}"))),
+        },
+    }
+}

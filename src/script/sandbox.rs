@@ -1,0 +1,76 @@
+//! The sandbox: what the interpreter can do at all.
+//!
+//! The standard module is built from chosen packages and our own replacements. Left out on purpose: time,
+//! `sleep`, `exit`, `eval`, binary data, reflection. Nothing here may reach a file, a clock or a socket.
+
+use rhai::packages::{
+    ArithmeticPackage, BasicArrayPackage, BasicIteratorPackage, BasicMapPackage, BasicMathPackage, BasicStringPackage,
+    LogicPackage, MoreStringPackage, Package as _,
+};
+use rhai::{Engine, Module, OptimizationLevel, Shared};
+
+use super::{collections, frozen, json, money, number, sorting, text, time};
+use crate::base::limits::{
+    SCRIPT_CALL_LEVELS_MAX, SCRIPT_EXPRESSION_DEPTH_MAX, SCRIPT_LIST_ITEMS_MAX, SCRIPT_MAP_KEYS_MAX,
+    SCRIPT_MODULES_MAX, SCRIPT_TEXT_BYTES_MAX,
+};
+
+/// Functions of one script file; generous, but a bound.
+const FUNCTIONS_MAX: usize = 1_000;
+/// Variables in scope at once.
+const VARIABLES_MAX: usize = 1_000;
+
+/// Names every script can read and none may declare.
+pub(super) const CONSTANTS: [&str; 3] = ["event", "params", "run"];
+
+/// The standard functions of scripts.
+pub(super) fn standard_module() -> Shared<Module> {
+    let mut module = Module::new();
+    ArithmeticPackage::init(&mut module);
+    BasicStringPackage::init(&mut module);
+    BasicIteratorPackage::init(&mut module);
+    LogicPackage::init(&mut module);
+    BasicMathPackage::init(&mut module);
+    BasicArrayPackage::init(&mut module);
+    BasicMapPackage::init(&mut module);
+    MoreStringPackage::init(&mut module);
+    // Packages register their functions lazily; ours have to come after, to take the place of theirs.
+    module.register_lazy_functions();
+    number::register(&mut module);
+    money::register(&mut module);
+    time::register(&mut module);
+    json::register(&mut module);
+    text::register(&mut module);
+    collections::register(&mut module);
+    sorting::register(&mut module);
+    frozen(module)
+}
+
+/// An engine with every limit set, and no function at all.
+///
+/// `Engine::new_raw` has no resolver and prints nowhere. Fast operators are off: they would bypass our `/`
+/// on whole numbers. The optimiser is off: it drops imports and code that looks dead.
+pub(super) fn engine() -> Engine {
+    let mut engine = Engine::new_raw();
+    engine
+        .set_optimization_level(OptimizationLevel::None)
+        .set_fast_operators(false)
+        .set_max_call_levels(SCRIPT_CALL_LEVELS_MAX)
+        .set_max_expr_depths(SCRIPT_EXPRESSION_DEPTH_MAX, SCRIPT_EXPRESSION_DEPTH_MAX)
+        // Counted by the meter: the engine's own count starts again in every closure a native calls.
+        .set_max_operations(0)
+        .set_max_variables(VARIABLES_MAX)
+        .set_max_functions(FUNCTIONS_MAX)
+        .set_max_modules(SCRIPT_MODULES_MAX)
+        .set_max_string_size(SCRIPT_TEXT_BYTES_MAX)
+        .set_max_array_size(SCRIPT_LIST_ITEMS_MAX)
+        .set_max_map_size(SCRIPT_MAP_KEYS_MAX);
+    engine
+}
+
+/// The engine that parses what will run.
+pub(super) fn parser() -> Engine {
+    let mut engine = engine();
+    engine.disable_symbol("eval");
+    engine
+}
