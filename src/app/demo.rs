@@ -8,7 +8,6 @@
 use std::collections::BTreeMap;
 use std::fs;
 use std::net::SocketAddr;
-use std::os::unix::fs::PermissionsExt as _;
 use std::path::{Path, PathBuf};
 use std::process::Stdio;
 use std::sync::Arc;
@@ -18,7 +17,7 @@ use serde_json::{Map, Value as Json};
 use tokio::process::{Child, Command};
 
 use super::audit::{Audit, audit};
-use super::sample;
+use super::sample::{self, LocalBank};
 use super::{AppError, control_path};
 use crate::base::clock::{Clock, SystemClock};
 use crate::base::ids::RunId;
@@ -406,38 +405,18 @@ fn rows(runs: &[Run], audit: &Audit) -> Vec<Row> {
     rows.into_values().collect()
 }
 
-/// A folder as `bursar init` would leave it, set to the simulated bank.
-fn write_folder(folder: &Path, bank: &Running) -> Result<(), AppError> {
-    let write = |path: &str, text: &str| {
-        let path = folder.join(path);
-        let parent = path.parent().unwrap_or(folder);
-        fs::create_dir_all(parent)?;
-        fs::write(&path, text)?;
-        Ok(path)
-    };
-    let wrong = || AppError::io(format!("the demo's folder {} cannot be written", folder.display()));
-    for (path, text) in sample::FILES {
-        write(path, text).map_err(wrong())?;
-    }
-    let config = bank.control.config();
-    let key = config.api_keys.first().map(|key| key.key.clone()).unwrap_or_default();
-    for (path, secret) in [
-        ("secrets/bank.key", key),
-        ("secrets/bank.webhook", config.webhook_secret),
-    ] {
-        let path = write(path, &secret).map_err(wrong())?;
-        fs::set_permissions(path, fs::Permissions::from_mode(0o600)).map_err(wrong())?;
-    }
-    write("bursar.toml", &settings_text(&bank.url(), "127.0.0.1:0")).map_err(wrong())?;
-    Ok(())
-}
+/// How the demo's daemon is set: it repeats quickly, because nobody wants to watch a pause.
+const DAEMON: &str = "listen = \"127.0.0.1:0\"\nretry_base_ms = 100\nretry_ceiling_secs = 2\npoll_first_secs = 2\n";
 
-fn settings_text(bank: &str, listen: &str) -> String {
-    format!(
-        "[daemon]\nlisten = \"{listen}\"\nretry_base_ms = 100\nretry_ceiling_secs = 2\npoll_first_secs = 2\n\n\
-         [connection.bank]\nconnector = \"augustus\"\nbase_url = \"{bank}\"\napi_key = {{ file = \"secrets/bank.key\" }}\n\
-         webhook_secrets = [{{ file = \"secrets/bank.webhook\" }}]\n"
-    )
+fn write_folder(folder: &Path, bank: &Running) -> Result<(), AppError> {
+    let config = bank.control.config();
+    let bank = LocalBank {
+        url: bank.url(),
+        api_key: config.api_keys.first().map(|key| key.key.clone()).unwrap_or_default(),
+        webhook_secret: config.webhook_secret,
+    };
+    let written = sample::write_folder(folder, &bank, DAEMON);
+    written.map_err(AppError::io(format!("the demo's folder {} cannot be written", folder.display())))
 }
 
 fn fix_door(folder: &Path, door: &str) -> Result<(), AppError> {
