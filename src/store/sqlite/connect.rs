@@ -23,9 +23,9 @@ const MIGRATIONS: &[(i64, &str, &str)] = &[(1, "initial", include_str!("../migra
 /// Waiting for somebody else's write: a backup, or a person with a shell.
 const BUSY_TIMEOUT: Duration = Duration::from_secs(10);
 /// What stays of the write-ahead log once its content is in the main file.
-const WAL_BYTES_KEPT: u32 = 16 * 1024 * 1024;
+const WAL_BYTES_KEPT: u32 = 32 * 1024 * 1024;
 /// Pages in the write-ahead log after which they are moved into the main file.
-const CHECKPOINT_PAGES: u32 = 4_000;
+const CHECKPOINT_PAGES: u32 = 8_000;
 /// Memory for pages, in KiB (a negative number means KiB to SQLite).
 const CACHE_KIB: i32 = -16_384;
 /// Compiled statements kept by a connection: all there are.
