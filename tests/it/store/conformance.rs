@@ -30,6 +30,7 @@ macro_rules! rules {
 rules![
     an_event_starts_a_run_that_is_claimed_driven_and_settled,
     an_event_is_admitted_once,
+    an_event_admitted_again_under_its_own_id_starts_nothing,
     equal_events_admitted_at_once_make_one_run,
     one_cause_makes_one_run_of_a_workflow,
     the_newest_slot_of_a_schedule_is_known,
@@ -105,6 +106,31 @@ async fn an_event_is_admitted_once(store: &dyn Store) {
     let elsewhere = event("other", "1", 6);
     let answer = store.admit(elsewhere, vec![]).await;
     assert_eq!(answer, Ok(Admitted::New { runs: vec![], woken: 0 }));
+}
+
+async fn an_event_admitted_again_under_its_own_id_starts_nothing(store: &dyn Store) {
+    let event = event("bank", "1", 0);
+    // A person as cause is never a duplicate by itself, so only the event can tell.
+    let runs = [manual("sweep", 1), manual("sweep", 2), manual("sweep", 3)];
+    let mut calls = Vec::new();
+    for run in &runs {
+        calls.push(store.admit(event.clone(), vec![run.clone()]));
+    }
+    let mut answers = Vec::new();
+    for call in calls {
+        answers.push(call.await.expect("admitted"));
+    }
+    let again = manual("sweep", 4);
+    answers.push(store.admit(event.clone(), vec![again.clone()]).await.expect("admitted"));
+    let duplicate = Admitted::Duplicate { event: event.id };
+    let new = Admitted::New {
+        runs: vec![runs[0].id],
+        woken: 0,
+    };
+    assert_eq!(answers, [new, duplicate.clone(), duplicate.clone(), duplicate]);
+    for run in [&runs[1], &runs[2], &again] {
+        assert_eq!(store.run(run.id).await, Ok(None));
+    }
 }
 
 async fn equal_events_admitted_at_once_make_one_run(store: &dyn Store) {
