@@ -305,7 +305,11 @@ impl Turn {
             first_sent,
             last_sent: sent_at,
         };
-        if open.unknown && !self.key_holds(&open.intent) {
+        // A run that is to end sends nothing again; what it may have sent has to be known before it ends.
+        if self.run.cancel_requested && !open.unknown {
+            return Err(self.interrupt(Interrupt::Cancelled));
+        }
+        if open.unknown && (self.run.cancel_requested || !self.key_holds(&open.intent)) {
             return self.look_up(open);
         }
         if paused {

@@ -227,6 +227,7 @@ impl Driver {
     fn turn(&mut self, claim: Claim) -> Result<(), StoreError> {
         let Claim { lease, run, records } = claim;
         let version = self.version(run.version)?;
+        let missing = version.sources.is_empty();
         let globals = globals(&run);
         let id = run.id;
         let (journal, damage) = match Journal::from_records(records) {
@@ -235,6 +236,7 @@ impl Driver {
         };
         let turn = Arc::new(Turn::new(self.services.clone(), run, version.clone(), lease, journal));
         let end = match (damage, globals) {
+            _ if missing => parked("damaged", "its version is not in the store: was a backup restored in part?".to_owned()),
             (Some(message), _) => parked(
                 "diverged",
                 format!("the journal does not follow its own rules: {message}"),
@@ -262,7 +264,11 @@ impl Driver {
             return Ok(version.clone());
         }
         let version = self.services.runtime.block_on(self.services.store.version(digest))?;
-        let version = Arc::new(version.ok_or_else(|| StoreError::NotFound(format!("version {digest}")))?);
+        // Without its texts a run cannot go on; the turn parks it, so that nothing else is held up.
+        let Some(version) = version else {
+            return Ok(Arc::new(Version { digest, ..Version::new(String::new(), String::new(), Vec::new(), Vec::new()) }));
+        };
+        let version = Arc::new(version);
         if versions.len() >= VERSIONS_KEPT {
             versions.pop_first();
         }

@@ -14,6 +14,7 @@ mod rows;
 mod version;
 mod writer;
 
+use std::collections::HashMap;
 use std::path::Path;
 use std::sync::{Arc, OnceLock};
 
@@ -93,6 +94,7 @@ impl SqliteStore {
         let poisoned = Arc::new(OnceLock::new());
         let writer = Writer {
             connection,
+            driven: HashMap::new(),
             last_mark: reader.last_mark().await?,
             readers: reader.pool().clone(),
             lock,

@@ -14,7 +14,8 @@ use crate::support::daemon::Site;
 fn number(name: &str, default: u64) -> u64 {
     std::env::var(name).ok().map_or(default, |text| {
         let hex = text.strip_prefix("0x").map(|digits| u64::from_str_radix(digits, 16));
-        hex.unwrap_or_else(|| text.parse()).unwrap_or_else(|_| panic!("{name}={text} is not a number"))
+        hex.unwrap_or_else(|| text.parse())
+            .unwrap_or_else(|_| panic!("{name}={text} is not a number"))
     })
 }
 
@@ -35,9 +36,20 @@ async fn kill(kills: u64, seed: u64) {
     let mut deposits = 0;
     for number in 0..kills {
         site.start().await;
-        for fault in [FaultAction::DropAfterEffect, FaultAction::Status { status: 500, when: When::After, retry_after_secs: None }] {
+        for fault in [
+            FaultAction::DropAfterEffect,
+            FaultAction::Status {
+                status: 500,
+                when: When::After,
+                retry_after_secs: None,
+            },
+        ] {
             if random.u8(..5) == 0 {
-                let endpoint = if random.bool() { "create_payout" } else { "create_return" };
+                let endpoint = if random.bool() {
+                    "create_payout"
+                } else {
+                    "create_return"
+                };
                 bank.add_fault(FaultRule::on(endpoint, fault).times(1));
             }
         }
@@ -49,7 +61,8 @@ async fn kill(kills: u64, seed: u64) {
                 1 => ("Marketplace EUR", format!("SELLER-042 order {number}")),
                 _ => ("Marketplace EUR", format!("SELLER-007 order {number}")),
             };
-            bank.create_deposit(&NewDeposit::new(account, &amount, &reference)).expect("the deposit arrives");
+            bank.create_deposit(&NewDeposit::new(account, &amount, &reference))
+                .expect("the deposit arrives");
             deposits += 1;
         }
         tokio::time::sleep(Duration::from_millis(random.u64(..120))).await;

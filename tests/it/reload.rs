@@ -14,7 +14,11 @@ use crate::support::{settled, until};
 const MANIFEST: &str = "name = \"probe\"\nsummary = \"Says which text it is.\"\nscript = \"probe.rhai\"\nuses = []\n";
 
 async fn workflows(site: &Site) -> Workflows {
-    site.client().await.get("/v1/workflows").await.expect("the daemon answers")
+    site.client()
+        .await
+        .get("/v1/workflows")
+        .await
+        .expect("the daemon answers")
 }
 
 /// Waits until the daemon has taken notice of an edit.
@@ -31,7 +35,11 @@ async fn noticed(site: &Site, what: &str, wanted: impl Fn(&Workflows) -> bool) {
 }
 
 fn version(workflows: &Workflows) -> Option<String> {
-    workflows.workflows.iter().find(|view| view.name == "probe").map(|view| view.version.to_string())
+    workflows
+        .workflows
+        .iter()
+        .find(|view| view.name == "probe")
+        .map(|view| view.version.to_string())
 }
 
 async fn ended(site: &Site, run: bursar::base::ids::RunId) -> Run {
@@ -49,7 +57,10 @@ async fn a_waiting_run_keeps_its_text_while_new_runs_use_the_new_one() {
     let old = version(&workflows(&site).await);
 
     let waiting = site.run("probe").await.run;
-    until(site.store().await.as_ref(), waiting, |run| run.state == RunState::Waiting).await;
+    until(site.store().await.as_ref(), waiting, |run| {
+        run.state == RunState::Waiting
+    })
+    .await;
     fs::write(&script, "\"new\"").expect("written");
     noticed(&site, "the edit is loaded", |now| version(now) != old).await;
     let quick = site.run("probe").await.run;
@@ -60,12 +71,21 @@ async fn a_waiting_run_keeps_its_text_while_new_runs_use_the_new_one() {
     fs::write(site.path("scripts/.probe.rhai.swp"), "let x = totl;").expect("written");
     fs::rename(site.path("scripts/.probe.rhai.swp"), &script).expect("renamed");
     noticed(&site, "the fault is shown", |now| {
-        now.problems.iter().any(|problem| problem["file"].as_str().is_some_and(|file| file.ends_with("probe.rhai")))
+        now.problems.iter().any(|problem| {
+            problem["file"]
+                .as_str()
+                .is_some_and(|file| file.ends_with("probe.rhai"))
+        })
     })
     .await;
     let broken = workflows(&site).await;
     assert_eq!(version(&broken), new, "the last good version stays");
-    assert!(broken.workflows.iter().any(|view| view.name == "probe" && view.outdated));
+    assert!(
+        broken
+            .workflows
+            .iter()
+            .any(|view| view.name == "probe" && view.outdated)
+    );
     let still = site.run("probe").await.run;
     assert_eq!(ended(&site, still).await.result, Some(serde_json::json!("new")));
 

@@ -4,6 +4,7 @@
 //! everybody. A write that a rule refuses writes nothing and does not disturb the others. A transaction that
 //! fails has an unknown outcome, so nothing may go on as if it were known: see [`OnFailure`].
 
+use std::collections::HashMap;
 use std::sync::{Arc, OnceLock};
 
 use sqlx::{SqliteConnection, SqlitePool};
@@ -11,7 +12,7 @@ use tokio::sync::mpsc::UnboundedReceiver;
 use tokio::sync::oneshot;
 
 use super::admit::Intake;
-use super::append::PendingAppend;
+use super::append::{Driven, PendingAppend};
 use super::lock::FolderLock;
 use super::{OnFailure, unavailable};
 use crate::base::clock::Instant;
@@ -141,6 +142,8 @@ fn unavailable_again() -> StoreError {
 /// The writer's own things.
 pub(super) struct Writer {
     pub(super) connection: SqliteConnection,
+    /// The runs in state `running`: only the writer makes them so.
+    pub(super) driven: HashMap<RunId, Driven>,
     /// The newest event's mark; only the writer admits events.
     pub(super) last_mark: i64,
     pub(super) readers: SqlitePool,
@@ -198,9 +201,17 @@ impl Writer {
     }
 
     async fn transact(&mut self, group: Vec<Command>, answers: &mut Answers) -> Result<(), sqlx::Error> {
-        sqlx::query("BEGIN IMMEDIATE").execute(&mut self.connection).await?;
         let mut intakes = Vec::new();
         let mut appends = Vec::new();
+        if group.iter().all(|command| matches!(command, Command::Append(..))) {
+            for command in group {
+                if let Command::Append(append, reply) = command {
+                    appends.push((*append, reply));
+                }
+            }
+            return self.append_all(appends, true, answers).await;
+        }
+        sqlx::query("BEGIN IMMEDIATE").execute(&mut self.connection).await?;
         for command in group {
             match command {
                 Command::Intake(intake) => intakes.push(*intake),
@@ -228,7 +239,7 @@ impl Writer {
             self.take_in(std::mem::take(intakes), answers).await?;
         }
         if !appends.is_empty() {
-            self.append_all(std::mem::take(appends), answers).await?;
+            self.append_all(std::mem::take(appends), false, answers).await?;
         }
         Ok(())
     }

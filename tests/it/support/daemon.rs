@@ -31,7 +31,9 @@ pub(crate) struct Site {
 impl Site {
     /// A simulator with these settings and a folder with the shipped workflows; no daemon yet.
     pub(crate) async fn new(config: SimulatorConfig) -> Self {
-        let bank = Simulator::start(config, Arc::new(SystemClock::new())).await.expect("the simulator starts");
+        let bank = Simulator::start(config, Arc::new(SystemClock::new()))
+            .await
+            .expect("the simulator starts");
         let folder = TempDir::new().expect("a folder");
         let config = bank.control.config();
         let local = LocalBank {
@@ -44,15 +46,27 @@ impl Site {
             "listen = \"127.0.0.1:{port}\"\nruns_max = 4\nretry_base_ms = 20\nretry_ceiling_secs = 1\npoll_first_secs = 1\n"
         );
         write_folder(folder.path(), &local, &daemon).expect("the folder is written");
-        let mut site = Self { folder, bank, child: None, subscribed: false };
+        let mut site = Self {
+            folder,
+            bank,
+            child: None,
+            subscribed: false,
+        };
         site.subscribe(port);
         site
     }
 
     fn subscribe(&mut self, port: u16) {
         let url = format!("http://127.0.0.1:{port}/hooks/bank");
-        let subscription = SubscriptionSeed { url, events: vec!["*".to_owned()], secret: None };
-        self.bank.control.add_subscription(&subscription).expect("the bank takes the subscription");
+        let subscription = SubscriptionSeed {
+            url,
+            events: vec!["*".to_owned()],
+            secret: None,
+        };
+        self.bank
+            .control
+            .add_subscription(&subscription)
+            .expect("the bank takes the subscription");
         self.subscribed = true;
     }
 
@@ -63,7 +77,11 @@ impl Site {
     /// Starts the daemon and waits until it answers.
     pub(crate) async fn start(&mut self) {
         assert!(self.child.is_none(), "the daemon runs already");
-        let log = fs::OpenOptions::new().create(true).append(true).open(self.path("daemon.log")).expect("a log");
+        let log = fs::OpenOptions::new()
+            .create(true)
+            .append(true)
+            .open(self.path("daemon.log"))
+            .expect("a log");
         let child = Command::new(env!("CARGO_BIN_EXE_bursar"))
             .arg("--config")
             .arg(self.path("bursar.toml"))
@@ -84,8 +102,15 @@ impl Site {
             {
                 return;
             }
-            let ended = self.child.as_mut().and_then(|child| child.try_wait().expect("the child can be watched"));
-            assert!(ended.is_none() && started.elapsed() < PATIENCE, "the daemon does not come up:\n{}", self.log());
+            let ended = self
+                .child
+                .as_mut()
+                .and_then(|child| child.try_wait().expect("the child can be watched"));
+            assert!(
+                ended.is_none() && started.elapsed() < PATIENCE,
+                "the daemon does not come up:\n{}",
+                self.log()
+            );
             tokio::time::sleep(Duration::from_millis(2)).await;
         }
     }
@@ -100,7 +125,10 @@ impl Site {
     /// SIGTERM, then its exit status.
     pub(crate) fn stop(&mut self) -> ExitStatus {
         let mut child = self.child.take().expect("a daemon runs");
-        let told = Command::new("sh").arg("-c").arg(format!("kill -TERM {}", child.id())).status();
+        let told = Command::new("sh")
+            .arg("-c")
+            .arg(format!("kill -TERM {}", child.id()))
+            .status();
         assert!(told.expect("a shell").success());
         child.wait().expect("it has ended")
     }
@@ -114,14 +142,24 @@ impl Site {
     }
 
     pub(crate) async fn client(&self) -> ControlClient {
-        ControlClient::connect(&self.control()).await.expect("the daemon answers")
+        ControlClient::connect(&self.control())
+            .await
+            .expect("the daemon answers")
     }
 
     /// Asks the daemon for a run.
     pub(crate) async fn run(&self, workflow: &str) -> RunReply {
-        let request =
-            StartRun { workflow: workflow.to_owned(), payload: Json::Null, params: Map::new(), actor: "test".to_owned() };
-        self.client().await.post("/v1/runs", &request).await.expect("the run is made")
+        let request = StartRun {
+            workflow: workflow.to_owned(),
+            payload: Json::Null,
+            params: Map::new(),
+            actor: "test".to_owned(),
+        };
+        self.client()
+            .await
+            .post("/v1/runs", &request)
+            .await
+            .expect("the run is made")
     }
 
     /// The store, for reading.
@@ -134,9 +172,19 @@ impl Site {
         let store = self.store().await;
         let started = Instant::now();
         loop {
-            let query = EventQuery { kind: Some("deposit.received".to_owned()), limit: 100_000, ..EventQuery::default() };
+            let query = EventQuery {
+                kind: Some("deposit.received".to_owned()),
+                limit: 100_000,
+                ..EventQuery::default()
+            };
             let events = store.events(query).await.expect("events are listed").len();
-            let runs = store.runs(RunQuery { limit: 100_000, ..RunQuery::default() }).await.expect("runs are listed");
+            let runs = store
+                .runs(RunQuery {
+                    limit: 100_000,
+                    ..RunQuery::default()
+                })
+                .await
+                .expect("runs are listed");
             let open = runs.iter().filter(|run| !run.state.is_final()).count();
             if events >= deposits && open == 0 {
                 return;
@@ -161,7 +209,9 @@ impl Drop for Site {
 }
 
 async fn read_only(folder: &Path) -> Arc<dyn Store> {
-    SqliteStore::open_read_only(folder).await.expect("the store can be read")
+    SqliteStore::open_read_only(folder)
+        .await
+        .expect("the store can be read")
 }
 
 /// A port that was free a moment ago: the daemon has to come back on the same one.
