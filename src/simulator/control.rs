@@ -280,9 +280,13 @@ impl Control {
         self.shared.with(|world| world.faults = Faults::default());
     }
 
-    /// Adds a webhook subscription with a secret of its own.
-    pub fn add_subscription(&self, subscription: &SubscriptionSeed) -> Uuid {
-        self.shared.with(|world| world.subscribe(subscription))
+    /// Adds a webhook subscription, with a secret of its own where one is given.
+    ///
+    /// # Errors
+    /// When nothing can be signed with the secret.
+    pub fn add_subscription(&self, subscription: &SubscriptionSeed) -> Result<Uuid, ControlError> {
+        self.shared
+            .with(|world| world.subscribe(subscription).map_err(ControlError::Invalid))
     }
 
     /// The settings in force.

@@ -12,6 +12,7 @@ use uuid::Uuid;
 
 use crate::base::clock::Instant;
 use crate::base::money::{Currency, Money};
+use crate::base::secret::Secret;
 
 /// A time as the API writes it.
 pub(super) fn stamp(at: Instant) -> String {
@@ -528,7 +529,7 @@ pub(super) struct Subscription {
     pub(super) url: String,
     /// `None` is every event, later ones too.
     pub(super) events: Option<Vec<String>>,
-    pub(super) secret: String,
+    pub(super) secret: Secret,
     pub(super) created_at: Instant,
     pub(super) updated_at: Instant,
     pub(super) deleted: bool,
@@ -626,8 +627,6 @@ pub(super) struct Delivery {
     pub(super) updated_at: Instant,
     /// Retries used up.
     pub(super) retries: usize,
-    /// Held back until another delivery has gone first.
-    pub(super) held: bool,
 }
 
 impl Delivery {

@@ -66,13 +66,7 @@ pub(super) fn redeliver(world: &mut World, call: &Call) -> Result<Json, ApiError
         return Err(ApiError::conflict("the subscription was deleted"));
     }
     let id = world.new_delivery(event, subscription, DeliveryStatus::Pending);
-    world.plan(
-        0,
-        Due::Deliver {
-            delivery: id,
-            copy: false,
-        },
-    );
+    world.plan(0, Due::Deliver(id));
     let delivery = world.deliveries.get(id).map(Delivery::to_json);
     delivery.ok_or_else(ApiError::internal)
 }

@@ -44,7 +44,7 @@ pub(super) fn create(world: &mut World, call: &Call) -> Result<Json, ApiError> {
         events,
         secret: None,
     };
-    let id = world.subscribe(&seed);
+    let id = world.subscribe(&seed).map_err(|_| ApiError::internal())?;
     shown(world, id)
 }
 
@@ -94,7 +94,7 @@ pub(super) fn send_test_event(world: &mut World, call: &Call) -> Result<Json, Ap
     });
     let event = world.record_event(PING, data);
     let delivery = world.new_delivery(event, subscription, DeliveryStatus::Pending);
-    world.plan(0, Due::Deliver { delivery, copy: false });
+    world.plan(0, Due::Deliver(delivery));
     world
         .events
         .get(event)
