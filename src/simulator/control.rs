@@ -3,6 +3,7 @@
 //! Cheap to clone; every method holds the world for a moment only.
 
 use std::collections::BTreeMap;
+use std::fmt;
 use std::sync::Arc;
 
 use serde::{Deserialize, Serialize};
@@ -139,6 +140,12 @@ pub struct LedgerSummary {
 #[derive(Clone)]
 pub struct Control {
     shared: Arc<Shared>,
+}
+
+impl fmt::Debug for Control {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Control").finish_non_exhaustive()
+    }
 }
 
 impl Control {

@@ -14,6 +14,7 @@ use axum::http::{HeaderMap, StatusCode, header};
 use axum::response::Response;
 use axum::routing::{MethodFilter, on};
 use bytes::Bytes;
+use futures_util::StreamExt as _;
 use serde_json::{Map, Value as Json};
 use uuid::Uuid;
 
@@ -521,9 +522,13 @@ fn hangup() -> Response {
 /// Half a body, then the connection breaks.
 fn cut(mut body: Vec<u8>) -> HttpBody {
     body.truncate(body.len() / 2);
-    let broken = std::io::Error::from(std::io::ErrorKind::ConnectionReset);
-    let parts = [Ok(Bytes::from(body)), Err(broken)];
-    HttpBody::from_stream(futures_util::stream::iter(parts))
+    let half = futures_util::stream::iter([Ok(Bytes::from(body))]);
+    let broken = futures_util::stream::once(async {
+        // What was written so far goes out while the body is waited for.
+        tokio::task::yield_now().await;
+        Err(std::io::Error::from(std::io::ErrorKind::ConnectionReset))
+    });
+    HttpBody::from_stream(half.chain(broken))
 }
 
 /// A few bytes at a time.

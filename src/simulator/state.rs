@@ -12,7 +12,7 @@ use serde::Serialize;
 use serde_json::Value as Json;
 use uuid::Uuid;
 
-use super::auth::{Key, LATEST_VERSION, Rates};
+use super::auth::{Key, LATEST_VERSION, Rates, VERSIONS};
 use super::config::{AccountSeed, Advance, SimulatorConfig, SimulatorError, SubscriptionSeed, WebhookSuccess};
 use super::faults::{Faults, WebhookFault};
 use super::iban;
@@ -122,7 +122,13 @@ impl World {
             config,
         };
         let config = Arc::clone(&world.config);
+        webhook::check_secret(&config.webhook_secret)
+            .map_err(|error| SimulatorError::Config(format!("webhook_secret: {error}")))?;
         for settings in &config.api_keys {
+            if !VERSIONS.contains(&settings.api_version.as_str()) {
+                let message = format!("there is no API version `{}`", settings.api_version);
+                return Err(SimulatorError::Config(message));
+            }
             world.keys.push(Key {
                 id: named_id(seed, "api_key", &settings.key),
                 settings: settings.clone(),
@@ -151,14 +157,17 @@ impl World {
         Ok(world)
     }
 
-    /// Lets the world see the present time and catch up with it.
+    /// Lets the world catch up with the present. What is due happens at its own time, not at this one, so that
+    /// a clock that leaps makes the same history as one that walks.
     pub(super) fn tick(&mut self, now: Instant, elapsed: Duration) {
-        self.now = now.trunc_subsecs(3);
-        self.elapsed = elapsed;
         while let Some(entry) = self.timeline.first_entry() {
-            if entry.key().0 > elapsed {
-                return;
+            let due = entry.key().0;
+            if due > elapsed {
+                break;
             }
+            let late = TimeDelta::from_std(elapsed - due).unwrap_or_default();
+            self.now = (now - late).trunc_subsecs(3);
+            self.elapsed = due;
             match entry.remove() {
                 // A step that no longer fits was overtaken by the control API.
                 Due::Step(id, step) => drop(lifecycle::step(self, id, step)),
@@ -167,6 +176,8 @@ impl World {
                 Due::Release(delivery) => self.release(delivery),
             }
         }
+        self.now = now.trunc_subsecs(3);
+        self.elapsed = elapsed;
     }
 
     /// When the next thing happens, by elapsed time.
@@ -464,7 +475,6 @@ impl World {
             url: subscription.url.clone(),
             secret: subscription.secret.clone(),
             event_id: event.id,
-            timestamp: now.timestamp(),
             body: event.envelope().to_string(),
         });
     }

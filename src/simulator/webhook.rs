@@ -8,6 +8,7 @@ use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::TcpStream;
 use uuid::Uuid;
 
+use crate::base::clock::Instant;
 use crate::base::secret::Secret;
 use crate::connector::signature::{self, BadSecret, Scheme};
 
@@ -19,13 +20,12 @@ pub(super) struct Outgoing {
     pub(super) url: String,
     pub(super) secret: Secret,
     pub(super) event_id: Uuid,
-    /// Of this attempt, so that a late retry is not refused as stale.
-    pub(super) timestamp: i64,
     pub(super) body: String,
 }
 
-/// Posts the delivery and returns the status of the answer; `None` when no answer came.
-pub(super) async fn post(outgoing: &Outgoing) -> Option<u16> {
+/// Posts the delivery and returns the status of the answer; `None` when no answer came. Each attempt is signed
+/// with its own time, so that a late retry is not refused as stale.
+pub(super) async fn post(outgoing: &Outgoing, now: Instant) -> Option<u16> {
     // Only plain HTTP: a stand-in on loopback speaks no TLS.
     let rest = outgoing.url.strip_prefix("http://")?;
     let (authority, path) = rest
@@ -41,7 +41,7 @@ pub(super) async fn post(outgoing: &Outgoing) -> Option<u16> {
         &scheme(),
         &outgoing.secret,
         &id,
-        outgoing.timestamp,
+        now.timestamp(),
         outgoing.body.as_bytes(),
     )
     .ok()?;
