@@ -15,8 +15,9 @@ use super::config::{AccountSeed, SimulatorConfig, SubscriptionSeed};
 use super::faults::{FaultRule, Faults, WebhookFaultRule};
 use super::ledger::{Movement, Place};
 use super::lifecycle::{self, Arrival, StepError};
+use super::notices::Event;
 use super::resources::{
-    Account, Conversion, Deposit, Event, FAILURE_CODES, Failure, FinancialAddress, Payout, Return, is_fiat,
+    Account, Conversion, Deposit, FAILURE_CODES, Failure, FinancialAddress, Payout, Return, is_fiat,
 };
 use super::state::{RequestCount, World};
 use crate::base::clock::Instant;

@@ -19,6 +19,7 @@ mod iban;
 mod idempotency;
 pub mod ledger;
 mod lifecycle;
+mod notices;
 mod page;
 pub mod resources;
 mod routes;

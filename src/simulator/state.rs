@@ -19,9 +19,9 @@ use super::iban;
 use super::idempotency::Keys;
 use super::ledger::{Ledger, Place};
 use super::lifecycle::{self, Step};
+use super::notices::{Attempt, Delivery, DeliveryStatus, Event, PING, Subscription};
 use super::resources::{
-    Account, AccountStatus, Attempt, Conversion, Delivery, DeliveryStatus, Deposit, Event, FinancialAddress, PING,
-    Payout, Program, Quote, Return, Subscription, is_fiat,
+    Account, AccountStatus, Conversion, Deposit, FinancialAddress, Payout, Program, Quote, Return, is_fiat,
 };
 use super::table::Table;
 use super::webhook::{self, Outgoing};

@@ -4,8 +4,8 @@ use serde_json::Value as Json;
 
 use super::Call;
 use crate::simulator::error::ApiError;
+use crate::simulator::notices::{Delivery, DeliveryStatus, EVENT_TYPES, Event};
 use crate::simulator::page::page;
-use crate::simulator::resources::{Delivery, DeliveryStatus, EVENT_TYPES, Event};
 use crate::simulator::state::{Due, World};
 
 pub(super) fn list(world: &mut World, call: &Call) -> Result<Json, ApiError> {

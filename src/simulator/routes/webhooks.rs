@@ -6,8 +6,9 @@ use uuid::Uuid;
 use super::Call;
 use crate::simulator::config::SubscriptionSeed;
 use crate::simulator::error::ApiError;
+use crate::simulator::notices::{DeliveryStatus, EVENT_TYPES, Event, PING, Subscription};
 use crate::simulator::page::page;
-use crate::simulator::resources::{DeliveryStatus, EVENT_TYPES, Event, PING, Subscription, stamp};
+use crate::simulator::resources::stamp;
 use crate::simulator::state::{Due, World};
 
 fn find(world: &World, call: &Call) -> Result<Uuid, ApiError> {

@@ -168,7 +168,8 @@ impl Receiver {
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let address = listener.local_addr().unwrap();
         let received = Arc::new(Mutex::new(Vec::new()));
-        let mut statuses = statuses.to_vec().into_iter();
+        let statuses = statuses.to_vec();
+        let mut statuses = statuses.into_iter();
         let sink = Arc::clone(&received);
         let task = tokio::spawn(async move {
             loop {
