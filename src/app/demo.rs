@@ -144,7 +144,8 @@ impl Demo {
             events: vec!["*".to_owned()],
             secret: None,
         };
-        demo.bank.control.add_subscription(&subscription);
+        let subscribed = demo.bank.control.add_subscription(&subscription);
+        subscribed.map_err(|error| AppError::Other(format!("the bank takes no subscription: {error}")))?;
         let (pid, workflows) = (status.pid, status.workflows);
         tell(Progress::Step(format!(
             "the daemon (process {pid}) has {workflows} workflows and takes webhooks on {door}"
@@ -416,7 +417,10 @@ fn write_folder(folder: &Path, bank: &Running) -> Result<(), AppError> {
         webhook_secret: config.webhook_secret,
     };
     let written = sample::write_folder(folder, &bank, DAEMON);
-    written.map_err(AppError::io(format!("the demo's folder {} cannot be written", folder.display())))
+    written.map_err(AppError::io(format!(
+        "the demo's folder {} cannot be written",
+        folder.display()
+    )))
 }
 
 fn fix_door(folder: &Path, door: &str) -> Result<(), AppError> {

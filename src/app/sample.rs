@@ -23,18 +23,30 @@ pub const FILES: &[(&str, &str)] = &[
         "workflows/return-unmatched-deposits.toml",
         include_str!("../../workflows/return-unmatched-deposits.toml"),
     ),
-    ("scripts/nightly_sweep.rhai", include_str!("../../scripts/nightly_sweep.rhai")),
+    (
+        "scripts/nightly_sweep.rhai",
+        include_str!("../../scripts/nightly_sweep.rhai"),
+    ),
     (
         "scripts/convert_stablecoin_deposits.rhai",
         include_str!("../../scripts/convert_stablecoin_deposits.rhai"),
     ),
-    ("scripts/split_settlement.rhai", include_str!("../../scripts/split_settlement.rhai")),
+    (
+        "scripts/split_settlement.rhai",
+        include_str!("../../scripts/split_settlement.rhai"),
+    ),
     (
         "scripts/return_unmatched_deposits.rhai",
         include_str!("../../scripts/return_unmatched_deposits.rhai"),
     ),
-    ("scripts/lib/sellers.rhai", include_str!("../../scripts/lib/sellers.rhai")),
-    ("scripts/lib/invoices.rhai", include_str!("../../scripts/lib/invoices.rhai")),
+    (
+        "scripts/lib/sellers.rhai",
+        include_str!("../../scripts/lib/sellers.rhai"),
+    ),
+    (
+        "scripts/lib/invoices.rhai",
+        include_str!("../../scripts/lib/invoices.rhai"),
+    ),
 ];
 
 /// A provider on this machine, for the connection `bank`.
@@ -57,7 +69,10 @@ pub fn write_folder(folder: &Path, bank: &LocalBank, daemon: &str) -> io::Result
     for (path, text) in FILES {
         write(folder, path, text)?;
     }
-    for (path, secret) in [("secrets/bank.key", &bank.api_key), ("secrets/bank.webhook", &bank.webhook_secret)] {
+    for (path, secret) in [
+        ("secrets/bank.key", &bank.api_key),
+        ("secrets/bank.webhook", &bank.webhook_secret),
+    ] {
         write(folder, path, secret)?;
         fs::set_permissions(folder.join(path), fs::Permissions::from_mode(0o600))?;
     }

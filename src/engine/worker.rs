@@ -236,7 +236,10 @@ impl Driver {
         };
         let turn = Arc::new(Turn::new(self.services.clone(), run, version.clone(), lease, journal));
         let end = match (damage, globals) {
-            _ if missing => parked("damaged", "its version is not in the store: was a backup restored in part?".to_owned()),
+            _ if missing => parked(
+                "damaged",
+                "its version is not in the store: was a backup restored in part?".to_owned(),
+            ),
             (Some(message), _) => parked(
                 "diverged",
                 format!("the journal does not follow its own rules: {message}"),
@@ -266,7 +269,10 @@ impl Driver {
         let version = self.services.runtime.block_on(self.services.store.version(digest))?;
         // Without its texts a run cannot go on; the turn parks it, so that nothing else is held up.
         let Some(version) = version else {
-            return Ok(Arc::new(Version { digest, ..Version::new(String::new(), String::new(), Vec::new(), Vec::new()) }));
+            return Ok(Arc::new(Version {
+                digest,
+                ..Version::new(String::new(), String::new(), Vec::new(), Vec::new())
+            }));
         };
         let version = Arc::new(version);
         if versions.len() >= VERSIONS_KEPT {

@@ -8,7 +8,6 @@ use std::sync::Arc;
 use bursar::model::run::RunState;
 use bursar::model::workflow::{Source, Version};
 use bursar::simulator::control::NewDeposit;
-use bursar::store::Store;
 use bursar::store::faulty::{Fault, Faulty};
 use serde_json::{Value as Json, json};
 
