@@ -1,1 +1,4 @@
 //! Settings and wiring.
+
+pub mod settings;
+pub mod telemetry;

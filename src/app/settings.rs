@@ -200,7 +200,8 @@ impl<'a> Reader<'a> {
     ) -> Option<Settings> {
         let (document, wrong) = DeTable::parse_recoverable(self.text);
         if !wrong.is_empty() {
-            self.found.extend(wrong.iter().map(|error| self.of_toml(error)));
+            let found: Vec<Diagnostic> = wrong.iter().map(|error| self.of_toml(error)).collect();
+            self.found.extend(found);
             return None;
         }
         let root = document.into_inner();
