@@ -54,6 +54,13 @@ pub const SCRIPT_MODULES_MAX: usize = 64;
 /// One script file.
 pub const SCRIPT_SOURCE_BYTES_MAX: usize = 1024 * 1024;
 
+// --- catalog ------------------------------------------------------------------------------------
+
+/// One manifest. The longest sensible one stays under a tenth of this.
+pub const MANIFEST_BYTES_MAX: usize = 256 * 1024;
+/// Files in one folder of the catalog; more is a folder that is not meant for it.
+pub const CATALOG_FILES_MAX: usize = 10_000;
+
 // --- journal ------------------------------------------------------------------------------------
 
 /// Steps of one run. A run replays from the top, so its journal has to stay readable in milliseconds.

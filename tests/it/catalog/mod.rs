@@ -1,1 +1,50 @@
-//! Tests of: catalog.
+//! The catalog: every fault has its finding with its place, and no fault stops what is sound.
+
+mod findings;
+mod watching;
+
+use std::collections::BTreeMap;
+use std::path::Path;
+
+use bursar::catalog::files::Folders;
+use bursar::catalog::load::Context;
+use bursar::catalog::manifest::ConnectionFacts;
+use bursar::catalog::seam::Surface;
+
+/// A bank that sends events and a hub that sends none; schedules have five fields, zones a slash.
+fn context() -> Context {
+    let facts = |connector: &str, events: &[&str]| ConnectionFacts {
+        connector: connector.to_owned(),
+        events: Some(events.iter().map(|event| (*event).to_owned()).collect()),
+    };
+    Context {
+        connections: BTreeMap::from([
+            (
+                "bank".to_owned(),
+                facts(
+                    "augustus",
+                    &["deposit.received", "deposit.returned", "payout.completed"],
+                ),
+            ),
+            ("hub".to_owned(), facts("payaut", &[])),
+        ]),
+        check_schedule: Box::new(|schedule, timezone| {
+            let fields = schedule.split_whitespace().count();
+            if fields != 5 {
+                return Err(format!("the schedule has {fields} fields, not five"));
+            }
+            if !timezone.contains('/') {
+                return Err(format!("`{timezone}` is not an IANA zone"));
+            }
+            Ok(())
+        }),
+        surface_of: Box::new(|_| Surface::default()),
+    }
+}
+
+fn folders(root: &Path) -> Folders {
+    Folders {
+        workflows: root.join("workflows"),
+        scripts: root.join("scripts"),
+    }
+}

@@ -1,0 +1,243 @@
+//! Loading: both folders become workflows and findings, every file judged by itself.
+//!
+//! It must not keep anything between two loads; what an earlier load found good is `snapshot`'s to keep.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
+
+use super::fields::did_you_mean;
+use super::files::{Files, Folders};
+use super::manifest::{CheckSchedule, ConnectionFacts, Facts, Manifest, declared_name, read_manifest};
+use super::seam::{Surface, check, snapshot};
+use crate::base::limits::SCRIPT_STACK_BYTES;
+use crate::model::diagnostic::Diagnostic;
+use crate::model::workflow::{Source, Version, Workflow};
+
+/// What a script may call and name, given the connections its manifest uses.
+pub type SurfaceOf = dyn Fn(&[String]) -> Surface + Send + Sync;
+
+/// What files are checked against: settled when the program starts.
+pub struct Context {
+    /// The configured connections by name.
+    pub connections: BTreeMap<String, ConnectionFacts>,
+    /// Whether a schedule in a zone is one.
+    pub check_schedule: Box<CheckSchedule>,
+    /// What scripts may call.
+    pub surface_of: Box<SurfaceOf>,
+}
+
+/// What stands in the folders, judged.
+#[derive(Debug, Default)]
+pub struct Loaded {
+    /// The workflows without an error.
+    pub workflows: BTreeMap<String, Arc<Workflow>>,
+    /// The names of manifests that are there and have an error, in themselves or in a script.
+    pub broken: BTreeSet<String>,
+    /// Whether the folder of manifests could not even be listed.
+    pub all_unknown: bool,
+    /// Everything found, by file and place.
+    pub diagnostics: Vec<Diagnostic>,
+}
+
+/// Reads and judges both folders. Blocks until that is done.
+pub fn load(folders: &Folders, context: &Context) -> Loaded {
+    judge(&folders.read(), folders, context)
+}
+
+/// Judges files that were read.
+///
+/// On a thread of its own: whoever calls this has a stack of ordinary size, and parsing a hostile script may
+/// need more.
+pub(super) fn judge(files: &Files, folders: &Folders, context: &Context) -> Loaded {
+    std::thread::scope(|scope| {
+        let thread = std::thread::Builder::new()
+            .name("catalog-check".to_owned())
+            .stack_size(SCRIPT_STACK_BYTES)
+            .spawn_scoped(scope, || judge_here(files, folders, context));
+        match thread.map(std::thread::ScopedJoinHandle::join) {
+            Ok(Ok(loaded)) => loaded,
+            Ok(Err(panic)) => std::panic::resume_unwind(panic),
+            Err(problem) => Loaded {
+                all_unknown: true,
+                diagnostics: vec![Diagnostic::error(
+                    "file",
+                    folders.shown_script(""),
+                    format!("cannot be checked: no thread for it: {problem}"),
+                )],
+                ..Loaded::default()
+            },
+        }
+    })
+}
+
+fn judge_here(files: &Files, folders: &Folders, context: &Context) -> Loaded {
+    let mut loading = Loading {
+        files,
+        folders,
+        context,
+        used: BTreeSet::new(),
+        loaded: Loaded {
+            all_unknown: files.manifests_unknown,
+            diagnostics: files.findings.clone(),
+            ..Loaded::default()
+        },
+    };
+    for path in files.manifests.keys() {
+        loading.manifest(path);
+    }
+    loading.warn_of_duplicate_names();
+    loading.warn_of_orphans();
+    let mut loaded = loading.loaded;
+    loaded
+        .diagnostics
+        .sort_by(|left, right| (&left.file, left.span, left.severity).cmp(&(&right.file, right.span, right.severity)));
+    // A module that several workflows import is judged with each of them.
+    loaded.diagnostics.dedup();
+    loaded
+}
+
+struct Loading<'a> {
+    files: &'a Files,
+    folders: &'a Folders,
+    context: &'a Context,
+    /// Scripts that some manifest names or that were imported.
+    used: BTreeSet<String>,
+    loaded: Loaded,
+}
+
+impl Loading<'_> {
+    fn manifest(&mut self, path: &str) {
+        let name = path.trim_end_matches(".toml").to_owned();
+        match self.workflow(path, &name) {
+            Some(workflow) => {
+                self.loaded.workflows.insert(name, Arc::new(workflow));
+            }
+            None => {
+                self.loaded.broken.insert(name);
+            }
+        }
+    }
+
+    /// The workflow of a manifest, if nothing is wrong with it or its scripts; else what is, is reported.
+    fn workflow(&mut self, path: &str, stem: &str) -> Option<Workflow> {
+        let file = self.files.manifests.get(path)?;
+        let text = match &file.text {
+            Ok(text) => text,
+            Err(problem) => {
+                self.loaded.diagnostics.push((**problem).clone());
+                return None;
+            }
+        };
+        let facts = Facts {
+            connections: &self.context.connections,
+            check_schedule: &*self.context.check_schedule,
+        };
+        let (manifest, found) = read_manifest(&file.shown, stem, text, &facts);
+        self.loaded.diagnostics.extend(found);
+        let manifest = manifest?;
+        let sources = self.sources(&file.shown, &manifest)?;
+        let Manifest {
+            name,
+            summary,
+            uses,
+            triggers,
+            params,
+            ..
+        } = manifest;
+        let version = Version::new(name.clone(), text.clone(), uses.clone(), sources);
+        Some(Workflow {
+            name,
+            summary,
+            triggers,
+            uses,
+            params,
+            version,
+        })
+    }
+
+    /// The main script with all it imports, if nothing is wrong with any of them.
+    fn sources(&mut self, manifest_file: &str, manifest: &Manifest) -> Option<Vec<Source>> {
+        let Some(file) = self.files.scripts.get(&manifest.script) else {
+            let message = format!("there is no script `{}`", manifest.script);
+            let mut finding = Diagnostic::error("manifest", manifest_file, message).at(manifest.script_span);
+            finding.help = did_you_mean(&manifest.script, self.files.scripts.keys());
+            self.loaded.diagnostics.push(finding);
+            return None;
+        };
+        self.used.insert(manifest.script.clone());
+        let text = match &file.text {
+            Ok(text) => text.clone(),
+            Err(problem) => {
+                self.loaded.diagnostics.push((**problem).clone());
+                return None;
+            }
+        };
+        let main = Source {
+            path: manifest.script.clone(),
+            text,
+        };
+        let mut unreadable = Vec::new();
+        let (files, used) = (self.files, &mut self.used);
+        let imports = snapshot(main, &mut |path| {
+            // Only what was listed can be imported: no path leads out of the folder.
+            let (path, file) = files
+                .scripts
+                .get_key_value(path)
+                .or_else(|| files.scripts.get_key_value(format!("{path}.rhai").as_str()))?;
+            used.insert(path.clone());
+            match &file.text {
+                Ok(text) => Some(text.clone()),
+                Err(problem) => {
+                    unreadable.push((**problem).clone());
+                    None
+                }
+            }
+        });
+        self.loaded.diagnostics.extend(unreadable);
+        let (sources, found) = match imports {
+            Ok(sources) => {
+                let found = check(&sources, &(self.context.surface_of)(&manifest.uses));
+                (Some(sources), found)
+            }
+            Err(found) => (None, found),
+        };
+        let sound = !found.iter().any(Diagnostic::is_error);
+        for mut finding in found {
+            finding.file = self.folders.shown_script(&finding.file);
+            self.loaded.diagnostics.push(finding);
+        }
+        sources.filter(|_| sound)
+    }
+
+    /// Two manifests that give themselves one name: one of them was copied and not renamed.
+    fn warn_of_duplicate_names(&mut self) {
+        let mut first: BTreeMap<String, &str> = BTreeMap::new();
+        for file in self.files.manifests.values() {
+            let Some(name) = file.text.as_ref().ok().and_then(|text| declared_name(text)) else {
+                continue;
+            };
+            if let Some(earlier) = first.insert(name.clone(), &file.shown) {
+                let message = format!("`{name}` is the name of two manifests");
+                let finding = Diagnostic::warning("duplicate-name", &file.shown, message);
+                self.loaded
+                    .diagnostics
+                    .push(finding.help(format!("the other one is {earlier}")));
+            }
+        }
+    }
+
+    /// Scripts nothing uses. Silent while a workflow is broken: its imports may not be known.
+    fn warn_of_orphans(&mut self) {
+        if !self.loaded.broken.is_empty() || self.loaded.all_unknown {
+            return;
+        }
+        for (path, file) in &self.files.scripts {
+            if !self.used.contains(path) {
+                let finding = Diagnostic::warning("orphan-script", &file.shown, "no workflow uses this script");
+                self.loaded
+                    .diagnostics
+                    .push(finding.help("name it in a manifest or import it, or remove it"));
+            }
+        }
+    }
+}

@@ -1,0 +1,392 @@
+//! Manifests: one TOML file for each workflow, checked against what is configured.
+//!
+//! Everything that is wrong is reported at once, with its place. It must not read files, and what a schedule
+//! means it is told by a function.
+
+use std::collections::BTreeMap;
+use std::ops::Range;
+
+use serde_json::Value as Json;
+use toml::Spanned;
+use toml::de::{DeTable, DeValue};
+
+use super::fields::{self, Fields, Report, did_you_mean, kind};
+use super::params::{read_params, read_scalar};
+use crate::model::diagnostic::{Diagnostic, Span};
+use crate::model::event::Matching;
+use crate::model::workflow::{CatchUp, Trigger};
+
+/// Keys of a manifest.
+const KEYS: [&str; 6] = ["name", "summary", "script", "uses", "trigger", "params"];
+/// Keys of a trigger by webhook.
+const WEBHOOK_KEYS: [&str; 4] = ["type", "connection", "events", "when"];
+/// Keys of a trigger by schedule.
+const CRON_KEYS: [&str; 4] = ["type", "schedule", "timezone", "catch_up"];
+/// What an event has, for the pointers of a condition.
+const EVENT_KEYS: [&str; 6] = ["id", "type", "connection", "occurred_at", "received_at", "payload"];
+/// A name is shown in tables and used in paths and file names.
+const NAME_LETTERS_MAX: usize = 64;
+
+/// What a manifest is checked against, besides its own form.
+pub struct Facts<'a> {
+    /// The configured connections by name.
+    pub connections: &'a BTreeMap<String, ConnectionFacts>,
+    /// Whether a schedule in a zone is one; else what is wrong with it.
+    pub check_schedule: &'a CheckSchedule,
+}
+
+/// Judges a cron expression and an IANA zone; says in one sentence what is wrong. A sentence that names the
+/// zone in backquotes is shown at the zone, any other at the schedule.
+pub type CheckSchedule = dyn Fn(&str, &str) -> Result<(), String> + Send + Sync;
+
+/// What the catalog has to know of a connection.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct ConnectionFacts {
+    /// The connector it is of.
+    pub connector: String,
+    /// The event types its provider sends; nothing if that is not known, empty if it sends none.
+    pub events: Option<Vec<String>>,
+}
+
+/// A manifest as checked.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Manifest {
+    /// The workflow's name.
+    pub name: String,
+    /// One sentence for people.
+    pub summary: String,
+    /// The main script, relative to the folder of scripts.
+    pub script: String,
+    /// Where that is written, for a finding about the script as a whole.
+    pub script_span: Span,
+    /// Connections its script may name.
+    pub uses: Vec<String>,
+    /// What starts it, besides a person.
+    pub triggers: Vec<Trigger>,
+    /// Constants of the script: a JSON object.
+    pub params: Json,
+}
+
+/// Reads one manifest. `file` is its name in messages, `stem` its file name without the ending.
+///
+/// Nothing is returned if there is any error; findings may be warnings alone.
+pub fn read_manifest(file: &str, stem: &str, text: &str, facts: &Facts<'_>) -> (Option<Manifest>, Vec<Diagnostic>) {
+    let mut report = Report::new(file, text, "manifest");
+    let manifest = fields::parse(text, &mut report).and_then(|table| check(&table, stem, facts, &mut report));
+    let found = report.finish();
+    let sound = !found.iter().any(Diagnostic::is_error);
+    (manifest.filter(|_| sound), found)
+}
+
+/// The name a manifest gives itself, as far as it can be read: to find two manifests of one name.
+pub fn declared_name(text: &str) -> Option<String> {
+    let (table, _) = DeTable::parse_recoverable(text);
+    let name = table.get_ref().iter().find(|(key, _)| key.get_ref() == "name");
+    name.and_then(|(_, value)| value.get_ref().as_str().map(str::to_owned))
+}
+
+fn check(table: &Spanned<DeTable<'_>>, stem: &str, facts: &Facts<'_>, report: &mut Report<'_>) -> Option<Manifest> {
+    let fields = Fields::new("the manifest", table.get_ref(), 0..0);
+    let in_trigger = |key: &str| {
+        let known = WEBHOOK_KEYS.contains(&key) || CRON_KEYS.contains(&key);
+        known.then(|| format!("`{key}` belongs to a trigger: write it below [[trigger]]"))
+    };
+    fields.refuse_unknown(&KEYS, in_trigger, report);
+    // Every field is read before any is missed, so that all problems are found.
+    let name = read_name(&fields, stem, report);
+    let summary = fields
+        .require("summary", "say in one sentence what the workflow does", report)
+        .and_then(|value| fields::text("`summary`", value, report));
+    let script = read_script(&fields, report);
+    let uses = read_uses(&fields, facts, report);
+    let triggers = read_triggers(&fields, facts, report);
+    let params = match fields.get("params").map(|value| (value.get_ref(), value.span())) {
+        None => Json::Object(serde_json::Map::new()),
+        Some((DeValue::Table(table), _)) => read_params(table, report),
+        Some((other, place)) => {
+            let message = format!("`params` must be a table, not {}", kind(other));
+            report.error(
+                &place,
+                message,
+                Some("write [params] and the constants below it".to_owned()),
+            );
+            Json::Null
+        }
+    };
+    let (script, script_place) = script?;
+    Some(Manifest {
+        name: name?,
+        summary: summary?.to_owned(),
+        script,
+        script_span: report.span(&script_place),
+        uses,
+        triggers,
+        params,
+    })
+}
+
+fn read_name(fields: &Fields<'_>, stem: &str, report: &mut Report<'_>) -> Option<String> {
+    let help = format!("name = \"{stem}\", as the file is called");
+    let value = fields.require("name", &help, report)?;
+    let name = fields::text("`name`", value, report)?;
+    let kebab = name.split('-').all(|word| {
+        !word.is_empty()
+            && word
+                .bytes()
+                .all(|byte| byte.is_ascii_lowercase() || byte.is_ascii_digit())
+    });
+    if !kebab || name.len() > NAME_LETTERS_MAX {
+        let message = format!("`{name}` is not a name for a workflow");
+        let help = format!("small letters and digits with single hyphens between them, at most {NAME_LETTERS_MAX}");
+        report.error(&value.span(), message, Some(help));
+        return None;
+    }
+    if name != stem {
+        let message = format!("the name `{name}` is not the name of the file");
+        let help = format!("name = \"{stem}\", or call the file {name}.toml");
+        report.error(&value.span(), message, Some(help));
+        return None;
+    }
+    Some(name.to_owned())
+}
+
+fn read_script(fields: &Fields<'_>, report: &mut Report<'_>) -> Option<(String, Range<usize>)> {
+    let help = "name a file in the folder of scripts, such as script = \"nightly_sweep.rhai\"";
+    let value = fields.require("script", help, report)?;
+    let script = fields::text("`script`", value, report)?;
+    let plain = |part: &str| !part.is_empty() && !part.starts_with('.') && !part.contains('\\');
+    if !script.ends_with(".rhai") || !script.split('/').all(plain) {
+        let message = format!("`{script}` is not a script in the folder of scripts");
+        let help = "a path below that folder that ends with .rhai, without `..`".to_owned();
+        report.error(&value.span(), message, Some(help));
+        return None;
+    }
+    Some((script.to_owned(), value.span()))
+}
+
+fn read_uses(fields: &Fields<'_>, facts: &Facts<'_>, report: &mut Report<'_>) -> Vec<String> {
+    let Some(value) = fields.get("uses") else {
+        return Vec::new();
+    };
+    let named = fields::texts("`uses`", value, report).unwrap_or_default();
+    for (name, place) in &named {
+        known_connection(name, place, facts, report);
+    }
+    named.into_iter().map(|(name, _)| name.to_owned()).collect()
+}
+
+/// The facts of a connection, or an error that names the one that was probably meant.
+fn known_connection<'f>(
+    name: &str,
+    place: &Range<usize>,
+    facts: &Facts<'f>,
+    report: &mut Report<'_>,
+) -> Option<&'f ConnectionFacts> {
+    let known = facts.connections.get(name);
+    if known.is_none() {
+        let names: Vec<&str> = facts.connections.keys().map(String::as_str).collect();
+        let help = did_you_mean(name, &names).unwrap_or_else(|| match names.as_slice() {
+            [] => "no connection is configured".to_owned(),
+            names => format!("configured: {}", names.join(", ")),
+        });
+        report.error(place, format!("connection `{name}` is not configured"), Some(help));
+    }
+    known
+}
+
+fn read_triggers(fields: &Fields<'_>, facts: &Facts<'_>, report: &mut Report<'_>) -> Vec<Trigger> {
+    let Some(value) = fields.get("trigger") else {
+        return Vec::new();
+    };
+    let DeValue::Array(tables) = value.get_ref() else {
+        let message = format!("`trigger` must be a list of tables, not {}", kind(value.get_ref()));
+        let help = "write [[trigger]], with two brackets: a workflow may have several".to_owned();
+        report.error(&value.span(), message, Some(help));
+        return Vec::new();
+    };
+    let mut triggers = Vec::new();
+    for value in tables {
+        let DeValue::Table(table) = value.get_ref() else {
+            let message = format!("each trigger must be a table, not {}", kind(value.get_ref()));
+            report.error(&value.span(), message, None);
+            continue;
+        };
+        let fields = Fields::new("the trigger", table, value.span());
+        let Some(trigger) = read_trigger(&fields, facts, report) else {
+            continue;
+        };
+        if triggers.contains(&trigger) {
+            report.error(fields.place(), "this trigger is the same as an earlier one", None);
+        }
+        triggers.push(trigger);
+    }
+    triggers
+}
+
+fn read_trigger(fields: &Fields<'_>, facts: &Facts<'_>, report: &mut Report<'_>) -> Option<Trigger> {
+    let kinds = ["webhook", "cron"];
+    let value = fields.require("type", "type = \"webhook\" or type = \"cron\"", report)?;
+    let kind = fields::text("`type`", value, report)?;
+    let at_the_top = |key: &str| {
+        let known = KEYS.contains(&key);
+        known.then(|| format!("`{key}` belongs to the manifest: write it above the first [[trigger]]"))
+    };
+    let of_the_other = |key: &str, other: &str, keys: &[&str]| {
+        let known = keys.contains(&key);
+        known.then(|| format!("`{key}` belongs to a trigger of type \"{other}\""))
+    };
+    match kind {
+        "webhook" => {
+            let elsewhere = |key: &str| of_the_other(key, "cron", &CRON_KEYS).or_else(|| at_the_top(key));
+            fields.refuse_unknown(&WEBHOOK_KEYS, elsewhere, report);
+            read_webhook(fields, facts, report)
+        }
+        "cron" => {
+            let elsewhere = |key: &str| {
+                of_the_other(key, "webhook", &WEBHOOK_KEYS)
+                    .or_else(|| at_the_top(key))
+                    .or_else(|| did_you_mean(key, ["catch_up"]).map(|near| format!("{near} {}", ways_to_catch_up())))
+            };
+            fields.refuse_unknown(&CRON_KEYS, elsewhere, report);
+            read_cron(fields, facts, report)
+        }
+        "manual" => {
+            let help = "every workflow can be started by hand: leave this trigger out".to_owned();
+            report.error(&value.span(), "there is no trigger of type `manual`", Some(help));
+            None
+        }
+        other => {
+            let help = did_you_mean(other, kinds).unwrap_or_else(|| format!("one of: {}", kinds.join(", ")));
+            report.error(
+                &value.span(),
+                format!("there is no trigger of type `{other}`"),
+                Some(help),
+            );
+            None
+        }
+    }
+}
+
+fn read_webhook(fields: &Fields<'_>, facts: &Facts<'_>, report: &mut Report<'_>) -> Option<Trigger> {
+    let connection = fields
+        .require(
+            "connection",
+            "name the connection whose events start the workflow",
+            report,
+        )
+        .and_then(|value| Some((fields::text("`connection`", value, report)?, value.span())));
+    let known = connection
+        .as_ref()
+        .and_then(|(name, place)| Some((*name, known_connection(name, place, facts, report)?)));
+    let events = fields
+        .require("events", "list the event types that start the workflow", report)
+        .and_then(|value| Some((fields::texts("`events`", value, report)?, value.span())));
+    let when = fields
+        .get("when")
+        .map_or_else(Matching::default, |value| read_when(value, report));
+    let (events, place) = events?;
+    if events.is_empty() {
+        report.error(
+            &place,
+            "`events` lists no event type, so nothing could start the workflow",
+            None,
+        );
+    }
+    if let Some((name, facts)) = known {
+        check_events(name, facts, &events, report);
+    }
+    Some(Trigger::Webhook {
+        connection: connection?.0.to_owned(),
+        events: events.into_iter().map(|(event, _)| event.to_owned()).collect(),
+        when,
+    })
+}
+
+fn check_events(name: &str, facts: &ConnectionFacts, events: &[(&str, Range<usize>)], report: &mut Report<'_>) {
+    let Some(known) = &facts.events else { return };
+    let connector = &facts.connector;
+    for (event, place) in events {
+        if known.iter().any(|known| known == event) {
+            continue;
+        }
+        let help = if known.is_empty() {
+            format!("{connector} sends no webhooks: use a schedule")
+        } else {
+            did_you_mean(event, known).unwrap_or_else(|| format!("{connector} sends: {}", known.join(", ")))
+        };
+        let message = format!("connection `{name}` ({connector}) has no event `{event}`");
+        report.error(place, message, Some(help));
+    }
+}
+
+fn read_when(value: &Spanned<DeValue<'_>>, report: &mut Report<'_>) -> Matching {
+    let example = "write { \"/payload/currency\" = \"EUR\" }";
+    let DeValue::Table(table) = value.get_ref() else {
+        let message = format!("`when` must be a table, not {}", kind(value.get_ref()));
+        report.error(&value.span(), message, Some(example.to_owned()));
+        return Matching::default();
+    };
+    let mut conditions = Vec::new();
+    for (pointer, wanted) in table {
+        let text: &str = pointer.get_ref();
+        let first = text.strip_prefix('/').and_then(|rest| rest.split('/').next());
+        match first {
+            None => {
+                let message = format!("`{text}` is not a pointer into the event");
+                report.error(&pointer.span(), message, Some(example.to_owned()));
+            }
+            Some(first) if !EVENT_KEYS.contains(&first) => {
+                let help = format!("what the provider sent is below /payload: \"/payload{text}\"");
+                report.error(&pointer.span(), format!("an event has no `/{first}`"), Some(help));
+            }
+            Some(_) => {
+                if let Some(wanted) = read_scalar("each condition", wanted, report) {
+                    conditions.push((text.to_owned(), wanted));
+                }
+            }
+        }
+    }
+    Matching(conditions)
+}
+
+fn read_cron(fields: &Fields<'_>, facts: &Facts<'_>, report: &mut Report<'_>) -> Option<Trigger> {
+    let schedule = fields
+        .require("schedule", "such as schedule = \"0 18 * * Mon-Fri\"", report)
+        .and_then(|value| Some((fields::text("`schedule`", value, report)?, value.span())));
+    let timezone = fields
+        .require(
+            "timezone",
+            "no zone is assumed: name one, such as timezone = \"Europe/Berlin\"",
+            report,
+        )
+        .and_then(|value| Some((fields::text("`timezone`", value, report)?, value.span())));
+    let catch_up = fields
+        .get("catch_up")
+        .map_or(Some(CatchUp::default()), |value| read_catch_up(value, report));
+    let ((schedule, schedule_place), (timezone, zone_place)) = (schedule?, timezone?);
+    if let Err(problem) = (facts.check_schedule)(schedule, timezone) {
+        let of_the_zone = problem.contains(&format!("`{timezone}`"));
+        let place = if of_the_zone { zone_place } else { schedule_place };
+        report.error(&place, problem, None);
+    }
+    Some(Trigger::Cron {
+        schedule: schedule.to_owned(),
+        timezone: timezone.to_owned(),
+        catch_up: catch_up?,
+    })
+}
+
+fn read_catch_up(value: &Spanned<DeValue<'_>>, report: &mut Report<'_>) -> Option<CatchUp> {
+    let written = fields::text("`catch_up`", value, report)?;
+    let choice = CatchUp::ALL.iter().find(|(name, _)| *name == written);
+    if choice.is_none() {
+        let near = did_you_mean(written, CatchUp::ALL.map(|(name, _)| name));
+        let help = near.map_or_else(ways_to_catch_up, |near| format!("{near} {}", ways_to_catch_up()));
+        report.error(&value.span(), format!("`{written}` is no way to catch up"), Some(help));
+    }
+    choice.map(|(_, catch_up)| *catch_up)
+}
+
+fn ways_to_catch_up() -> String {
+    format!("one of: {}", CatchUp::ALL.map(|(name, _)| name).join(", "))
+}
