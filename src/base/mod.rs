@@ -10,6 +10,7 @@ pub mod limits;
 pub mod memory;
 pub mod money;
 pub mod secret;
+pub mod shutdown;
 pub mod suggest;
 pub mod wake;
 mod wide;

@@ -1,1 +1,10 @@
-//! The doors: webhooks and the control socket.
+//! The doors: webhooks from outside, and the control socket for the people of this machine.
+//!
+//! Two listeners that share nothing but the store: the public one takes signed webhooks and nothing else,
+//! the private one is a socket file that only its owner can open. Neither runs a script or calls a provider.
+
+pub mod client;
+pub mod control;
+pub mod counters;
+pub mod protocol;
+pub mod webhook;

@@ -1,1 +1,32 @@
-//! Events become runs.
+//! Events become runs: signed webhooks, schedules, and people who ask.
+//!
+//! A trigger writes to the store and nudges; it never runs a script and never meets the engine. One cause
+//! makes one run, because the cause is unique in the store.
+
+pub mod cron;
+pub mod manual;
+pub mod schedule;
+pub mod versions;
+pub mod webhook;
+
+mod expression;
+
+use serde_json::Value as Json;
+
+use crate::base::clock::Instant;
+use crate::base::ids::RunId;
+use crate::model::run::{Cause, NewRun};
+use crate::model::workflow::Workflow;
+
+/// A run of this workflow as it is loaded now.
+fn new_run(workflow: &Workflow, cause: Cause, event: Json, now: Instant) -> NewRun {
+    NewRun {
+        id: RunId::generate(now),
+        workflow: workflow.name.clone(),
+        version: workflow.version.digest,
+        cause,
+        event,
+        params: workflow.params.clone(),
+        created_at: now,
+    }
+}

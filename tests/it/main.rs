@@ -6,6 +6,7 @@ mod connectors;
 mod crash;
 mod model;
 mod rhai_contract;
+mod schedules;
 mod scripts;
 mod simulator;
 mod store;

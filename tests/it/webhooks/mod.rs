@@ -1,1 +1,6 @@
-//! Tests of: webhooks.
+//! Tests of the doors, over real sockets: what is taken, what is refused, and what is durable when it is
+//! answered.
+
+mod control;
+mod door;
+pub(crate) mod harness;

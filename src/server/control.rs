@@ -1,0 +1,402 @@
+//! The private door: JSON over HTTP on a socket file that only its owner can open.
+//!
+//! For the commands of this program and for scripts of operators. It asks the store, the catalog and the
+//! triggers, and holds no rule of its own.
+
+use std::collections::BTreeMap;
+use std::fs::{self, Permissions};
+use std::io;
+use std::os::unix::fs::PermissionsExt as _;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use axum::Router;
+use axum::body::Bytes;
+use axum::extract::{DefaultBodyLimit, Path as Segment, State};
+use axum::response::{IntoResponse, Response};
+use axum::routing::{get, post};
+use hyper::StatusCode;
+use hyper::header::CONTENT_TYPE;
+use serde::Serialize;
+use serde::de::DeserializeOwned;
+use serde_json::Value as Json;
+use tokio::net::UnixListener;
+use tokio::sync::oneshot;
+
+use super::counters::DoorCounters;
+use super::protocol::{
+    CancelRun, Cancelled, ErrorBody, ErrorDetail, ResolveRun, RunReply, StartRun, Status, TriggerView, WorkflowView,
+    Workflows,
+};
+use crate::base::clock::{Clock, Instant};
+use crate::base::ids::RunId;
+use crate::base::limits::{SCRIPT_STACK_BYTES, VALUE_BYTES_MAX};
+use crate::base::shutdown::Shutdown;
+use crate::base::suggest::nearest;
+use crate::base::wake::Wake;
+use crate::catalog::snapshot::Snapshot;
+use crate::catalog::watch::Catalog;
+use crate::model::journal::Resolution;
+use crate::model::workflow::{Trigger, Workflow};
+use crate::store::{Decision, Store, StoreError};
+use crate::trigger::cron::{Upcoming, upcoming};
+use crate::trigger::manual::{self, Request, StartError};
+use crate::trigger::versions::KnownVersions;
+
+/// How many next slots of a schedule are shown.
+const NEXT_SLOTS: usize = 5;
+/// A path of a socket longer than this cannot be bound on every system.
+const SOCKET_PATH_BYTES_MAX: usize = 100;
+
+/// What the control door needs.
+pub struct Control {
+    /// Runs.
+    pub store: Arc<dyn Store>,
+    /// Workflows.
+    pub catalog: Catalog,
+    /// The time.
+    pub clock: Arc<dyn Clock>,
+    /// Whom to tell of new work.
+    pub wake: Wake,
+    /// Versions that need not be saved again.
+    pub versions: Arc<KnownVersions>,
+    /// The figures of the webhook door.
+    pub counters: Arc<DoorCounters>,
+    /// When the process started.
+    pub started_at: Instant,
+    /// Where it listens, by purpose.
+    pub listeners: BTreeMap<String, String>,
+}
+
+/// Why the socket cannot be had.
+#[derive(Debug, thiserror::Error)]
+pub enum BindError {
+    /// Systems allow about a hundred bytes.
+    #[error("the path of the control socket is longer than {SOCKET_PATH_BYTES_MAX} bytes ({}): use a shorter state folder", path.display())]
+    PathTooLong {
+        /// The path.
+        path: PathBuf,
+    },
+    /// The file system said no.
+    #[error("the control socket {} cannot be made: {source}", path.display())]
+    Io {
+        /// The path.
+        path: PathBuf,
+        /// Why.
+        source: io::Error,
+    },
+}
+
+/// Makes the socket file, for its owner alone, in place of one that an earlier process left behind.
+///
+/// Only the holder of the store's lock may call this: it takes the name from whoever has it.
+///
+/// # Errors
+/// [`BindError`].
+pub fn bind_control(path: &Path) -> Result<UnixListener, BindError> {
+    if path.as_os_str().len() > SOCKET_PATH_BYTES_MAX {
+        return Err(BindError::PathTooLong { path: path.into() });
+    }
+    // Bound under another name, closed to others, then moved: nobody meets it half-made.
+    let unfinished = path.with_extension("new");
+    let bind = || {
+        match fs::remove_file(&unfinished) {
+            Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(error),
+            _ => {}
+        }
+        let listener = UnixListener::bind(&unfinished)?;
+        fs::set_permissions(&unfinished, Permissions::from_mode(0o600))?;
+        fs::rename(&unfinished, path)?;
+        Ok(listener)
+    };
+    bind().map_err(|source| BindError::Io {
+        path: path.into(),
+        source,
+    })
+}
+
+/// Answers until it is told to stop.
+///
+/// # Errors
+/// When the socket breaks.
+pub async fn serve(control: Arc<Control>, listener: UnixListener, mut shutdown: Shutdown) -> io::Result<()> {
+    axum::serve(listener, router(control))
+        .with_graceful_shutdown(async move { shutdown.requested().await })
+        .await
+}
+
+fn router(control: Arc<Control>) -> Router {
+    Router::new()
+        .route("/v1/status", get(status))
+        .route("/v1/workflows", get(workflows))
+        .route("/v1/reload", post(reload))
+        .route("/v1/runs", post(start))
+        .route("/v1/runs/{id}/cancel", post(cancel))
+        .route("/v1/runs/{id}/resolve", post(resolve))
+        .fallback(|| async { Problem::new(StatusCode::NOT_FOUND, "not_found", "there is no such path") })
+        .method_not_allowed_fallback(|| async {
+            Problem::new(
+                StatusCode::METHOD_NOT_ALLOWED,
+                "method_not_allowed",
+                "this path takes another method",
+            )
+        })
+        .layer(DefaultBodyLimit::max(VALUE_BYTES_MAX))
+        .with_state(control)
+}
+
+type Here = State<Arc<Control>>;
+
+async fn status(State(control): Here) -> Result<Response, Problem> {
+    let snapshot = control.catalog.current();
+    let runs = control.store.counts().await?;
+    Ok(answer(
+        StatusCode::OK,
+        &Status {
+            pid: std::process::id(),
+            version: env!("CARGO_PKG_VERSION").to_owned(),
+            started_at: control.started_at,
+            listeners: control.listeners.clone(),
+            workflows: snapshot.workflows.len(),
+            problems: snapshot.diagnostics().filter(|found| found.is_error()).count(),
+            runs: runs.into_iter().collect(),
+            webhooks: control.counters.figures(),
+        },
+    ))
+}
+
+async fn workflows(State(control): Here) -> Result<Response, Problem> {
+    let snapshot = control.catalog.current();
+    view_all(&snapshot, control.clock.now())
+}
+
+async fn reload(State(control): Here) -> Result<Response, Problem> {
+    let internal = |error: &dyn std::error::Error| Problem::new(StatusCode::INTERNAL_SERVER_ERROR, "internal", error);
+    let catalog = control.catalog.clone();
+    let (sender, loaded) = oneshot::channel();
+    // On a thread like those of scripts: parsing one takes as deep a stack as running it.
+    std::thread::Builder::new()
+        .name("reload".to_owned())
+        .stack_size(SCRIPT_STACK_BYTES)
+        .spawn(move || drop(sender.send(catalog.reload_now())))
+        .map_err(|error| internal(&error))?;
+    let snapshot = loaded.await.map_err(|error| internal(&error))?;
+    view_all(&snapshot, control.clock.now())
+}
+
+async fn start(State(control): Here, body: Bytes) -> Result<Response, Problem> {
+    let asked: StartRun = read(&body)?;
+    named(&asked.actor)?;
+    let snapshot = control.catalog.current();
+    let workflow = snapshot
+        .workflows
+        .get(&asked.workflow)
+        .ok_or_else(|| unknown_workflow(&snapshot, &asked.workflow))?;
+    let request = Request {
+        payload: asked.payload,
+        params: asked.params,
+        actor: asked.actor,
+    };
+    let now = control.clock.now();
+    let run = manual::start(control.store.as_ref(), &control.versions, workflow, request, now).await?;
+    control.wake.nudge();
+    Ok(answer(StatusCode::CREATED, &RunReply { run }))
+}
+
+async fn cancel(State(control): Here, Segment(id): Segment<String>, body: Bytes) -> Result<Response, Problem> {
+    let run = run_id(&id)?;
+    let asked: CancelRun = read(&body)?;
+    named(&asked.actor)?;
+    let now = control.clock.now();
+    let state = control.store.cancel(run, &asked.actor, &asked.reason, now).await?;
+    control.wake.nudge();
+    Ok(answer(StatusCode::OK, &Cancelled { run, state }))
+}
+
+async fn resolve(State(control): Here, Segment(id): Segment<String>, body: Bytes) -> Result<Response, Problem> {
+    let run = run_id(&id)?;
+    let asked: ResolveRun = read(&body)?;
+    named(&asked.actor)?;
+    if asked.reason.trim().is_empty() {
+        return Err(invalid("say why in `reason`: the journal keeps it beside the decision"));
+    }
+    let resolution = resolution(&asked.decision, asked.resource)?;
+    control
+        .store
+        .resolve(Decision {
+            run,
+            path: asked.step,
+            resolution,
+            actor: asked.actor,
+            reason: asked.reason,
+            at: control.clock.now(),
+        })
+        .await?;
+    control.wake.nudge();
+    Ok(answer(StatusCode::OK, &RunReply { run }))
+}
+
+fn resolution(decision: &str, resource: Option<Json>) -> Result<Resolution, Problem> {
+    let resolution = match (decision, resource) {
+        ("adopt", Some(resource)) => Resolution::Adopt { resource },
+        ("adopt", None) => return Err(invalid("`adopt` needs the provider's resource in `resource`")),
+        (_, Some(_)) => return Err(invalid("`resource` goes with the decision `adopt` only")),
+        ("retry", None) => Resolution::Retry,
+        ("resend", None) => Resolution::Resend,
+        ("fail", None) => Resolution::Fail,
+        (other, None) => {
+            return Err(invalid(format!(
+                "`{other}` is no decision: expected retry, adopt, resend or fail"
+            )));
+        }
+    };
+    Ok(resolution)
+}
+
+fn view_all(snapshot: &Snapshot, now: Instant) -> Result<Response, Problem> {
+    let problems: Result<Vec<Json>, _> = snapshot.diagnostics().map(serde_json::to_value).collect();
+    Ok(answer(
+        StatusCode::OK,
+        &Workflows {
+            workflows: snapshot
+                .workflows
+                .values()
+                .map(|workflow| view(snapshot, workflow, now))
+                .collect(),
+            problems: problems.map_err(|error| Problem::new(StatusCode::INTERNAL_SERVER_ERROR, "internal", error))?,
+        },
+    ))
+}
+
+fn view(snapshot: &Snapshot, workflow: &Workflow, now: Instant) -> WorkflowView {
+    let webhooks = workflow.triggers.iter().filter_map(|trigger| match trigger {
+        Trigger::Webhook { connection, events, .. } => Some(TriggerView::Webhook {
+            connection: connection.clone(),
+            events: events.clone(),
+        }),
+        Trigger::Cron { .. } => None,
+    });
+    let schedules = upcoming(workflow, now, NEXT_SLOTS).into_iter().map(
+        |Upcoming {
+             schedule,
+             timezone,
+             slots,
+         }| {
+            let problem = slots.as_ref().err().map(ToString::to_string);
+            TriggerView::Cron {
+                schedule,
+                timezone,
+                next: slots.unwrap_or_default(),
+                problem,
+            }
+        },
+    );
+    WorkflowView {
+        name: workflow.name.clone(),
+        summary: workflow.summary.clone(),
+        version: workflow.version.digest,
+        outdated: snapshot.outdated.contains(&workflow.name),
+        uses: workflow.uses.clone(),
+        triggers: webhooks.chain(schedules).collect(),
+    }
+}
+
+fn read<T: DeserializeOwned>(body: &[u8]) -> Result<T, Problem> {
+    serde_json::from_slice(body).map_err(|error| invalid(format!("the body cannot be read: {error}")))
+}
+
+fn run_id(text: &str) -> Result<RunId, Problem> {
+    text.parse().map_err(invalid)
+}
+
+fn named(actor: &str) -> Result<(), Problem> {
+    if actor.trim().is_empty() {
+        return Err(invalid("say who asks in `actor`"));
+    }
+    Ok(())
+}
+
+fn unknown_workflow(snapshot: &Snapshot, name: &str) -> Problem {
+    let near = nearest(name, snapshot.workflows.keys().map(String::as_str))
+        .map_or(String::new(), |near| format!(": did you mean `{near}`?"));
+    Problem::new(
+        StatusCode::NOT_FOUND,
+        "unknown_workflow",
+        format!("there is no workflow `{name}`{near}"),
+    )
+}
+
+fn answer(status: StatusCode, body: &impl Serialize) -> Response {
+    match serde_json::to_vec(body) {
+        Ok(body) => (status, [(CONTENT_TYPE, "application/json")], body).into_response(),
+        Err(error) => {
+            tracing::error!(%error, "an answer could not be written");
+            StatusCode::INTERNAL_SERVER_ERROR.into_response()
+        }
+    }
+}
+
+/// An answer that is not a success.
+#[derive(Debug)]
+struct Problem {
+    status: StatusCode,
+    code: &'static str,
+    message: String,
+}
+
+impl Problem {
+    #[expect(clippy::needless_pass_by_value, reason = "messages of many types are handed over")]
+    fn new(status: StatusCode, code: &'static str, message: impl ToString) -> Self {
+        Self {
+            status,
+            code,
+            message: message.to_string(),
+        }
+    }
+}
+
+fn invalid(message: impl ToString) -> Problem {
+    Problem::new(StatusCode::UNPROCESSABLE_ENTITY, "invalid_request", message)
+}
+
+impl IntoResponse for Problem {
+    fn into_response(self) -> Response {
+        answer(
+            self.status,
+            &ErrorBody {
+                error: ErrorDetail {
+                    code: self.code.to_owned(),
+                    message: self.message,
+                },
+            },
+        )
+    }
+}
+
+impl From<StoreError> for Problem {
+    fn from(error: StoreError) -> Self {
+        let (status, code) = match &error {
+            StoreError::NotFound(_) => (StatusCode::NOT_FOUND, "not_found"),
+            StoreError::Conflict(_) | StoreError::LeaseLost { .. } | StoreError::CancelRequested { .. } => {
+                (StatusCode::CONFLICT, "conflict")
+            }
+            StoreError::Unavailable(_) | StoreError::Locked { .. } => {
+                (StatusCode::SERVICE_UNAVAILABLE, "store_unavailable")
+            }
+            StoreError::Newer { .. } | StoreError::Corrupt(_) => {
+                tracing::error!(%error, "the store cannot be used");
+                (StatusCode::INTERNAL_SERVER_ERROR, "store_unusable")
+            }
+        };
+        Self::new(status, code, error)
+    }
+}
+
+impl From<StartError> for Problem {
+    fn from(error: StartError) -> Self {
+        match error {
+            StartError::Store(error) => error.into(),
+            StartError::UnknownParam { .. } | StartError::ParamKind { .. } | StartError::Value(_) => invalid(error),
+        }
+    }
+}

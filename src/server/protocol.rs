@@ -1,0 +1,159 @@
+//! What goes over the control socket: plain JSON, the same types on both sides.
+
+use std::collections::BTreeMap;
+
+use serde::{Deserialize, Serialize};
+use serde_json::{Map, Value as Json};
+
+use crate::base::clock::Instant;
+use crate::base::ids::{Digest, RunId};
+use crate::model::journal::StepPath;
+use crate::model::run::RunState;
+
+/// Answer to `GET /v1/status`.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct Status {
+    /// The process.
+    pub pid: u32,
+    /// The version of the program.
+    pub version: String,
+    /// When it started.
+    pub started_at: Instant,
+    /// Where it listens, by purpose: `webhooks` and its address.
+    pub listeners: BTreeMap<String, String>,
+    /// Loaded workflows.
+    pub workflows: usize,
+    /// Findings that keep a file from being used.
+    pub problems: usize,
+    /// Runs in each state.
+    pub runs: BTreeMap<RunState, u64>,
+    /// What became of the requests at the webhook door, since the start.
+    pub webhooks: BTreeMap<String, u64>,
+}
+
+/// Answer to `GET /v1/workflows` and `POST /v1/reload`.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct Workflows {
+    /// What new runs use, by name.
+    pub workflows: Vec<WorkflowView>,
+    /// What is wrong with files; the last good version of such a workflow goes on.
+    pub problems: Vec<Json>,
+}
+
+/// A workflow as people see it.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct WorkflowView {
+    /// Its name.
+    pub name: String,
+    /// One sentence.
+    pub summary: String,
+    /// What its next run is pinned to.
+    pub version: Digest,
+    /// Whether its files are broken now, so that it stands as it last loaded.
+    pub outdated: bool,
+    /// Connections its script may name.
+    pub uses: Vec<String>,
+    /// What starts it.
+    pub triggers: Vec<TriggerView>,
+}
+
+/// A trigger as people see it.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(tag = "type", rename_all = "snake_case")]
+pub enum TriggerView {
+    /// Events of a connection.
+    Webhook {
+        /// The connection.
+        connection: String,
+        /// Types that count.
+        events: Vec<String>,
+    },
+    /// A schedule.
+    Cron {
+        /// The expression.
+        schedule: String,
+        /// Its zone.
+        timezone: String,
+        /// The next slots.
+        next: Vec<Instant>,
+        /// Why there are none.
+        problem: Option<String>,
+    },
+}
+
+/// Body of `POST /v1/runs`.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct StartRun {
+    /// Which workflow.
+    pub workflow: String,
+    /// What the script sees as `event`, or as its payload.
+    #[serde(default)]
+    pub payload: Json,
+    /// Params that differ from the manifest's.
+    #[serde(default)]
+    pub params: Map<String, Json>,
+    /// Who asks.
+    pub actor: String,
+}
+
+/// Answer to `POST /v1/runs` and `POST /v1/runs/{id}/resolve`.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub struct RunReply {
+    /// The run.
+    pub run: RunId,
+}
+
+/// Body of `POST /v1/runs/{id}/cancel`.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct CancelRun {
+    /// Who asks.
+    pub actor: String,
+    /// Why.
+    #[serde(default)]
+    pub reason: String,
+}
+
+/// Answer to `POST /v1/runs/{id}/cancel`.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Cancelled {
+    /// The run.
+    pub run: RunId,
+    /// Where it stands now: `cancelled`, or `running` until its present step has ended.
+    pub state: RunState,
+}
+
+/// Body of `POST /v1/runs/{id}/resolve`.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct ResolveRun {
+    /// The step in doubt; none for a run that is parked without one.
+    #[serde(default)]
+    pub step: Option<StepPath>,
+    /// `retry`, `adopt`, `resend` or `fail`.
+    pub decision: String,
+    /// For `adopt`: the provider's resource.
+    #[serde(default)]
+    pub resource: Option<Json>,
+    /// Who decides.
+    pub actor: String,
+    /// Why.
+    pub reason: String,
+}
+
+/// Body of every answer that is not a success.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ErrorBody {
+    /// What went wrong.
+    pub error: ErrorDetail,
+}
+
+/// What went wrong.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ErrorDetail {
+    /// A stable snake_case code.
+    pub code: String,
+    /// A plain sentence.
+    pub message: String,
+}

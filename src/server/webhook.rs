@@ -1,0 +1,282 @@
+//! The public listener: signed webhooks, and nothing else.
+//!
+//! Its work is to receive, have verified and stored, and answer; it parses nothing and decides nothing.
+//! Everything a stranger can make it do is bounded: connections, header, body, time. The answer is 200 only
+//! when the event is durable.
+
+use std::convert::Infallible;
+use std::future::poll_fn;
+use std::pin::{Pin, pin};
+use std::sync::Arc;
+use std::time::Duration;
+
+use bytes::{Bytes, BytesMut};
+use hyper::body::{Body as _, Incoming};
+use hyper::header::{ALLOW, CONNECTION, CONTENT_ENCODING, CONTENT_TYPE, HeaderMap, HeaderValue, RETRY_AFTER};
+use hyper::server::conn::http1;
+use hyper::service::service_fn;
+use hyper::{Method, Request, Response};
+use hyper_util::rt::{TokioIo, TokioTimer};
+use tokio::net::{TcpListener, TcpStream};
+use tokio::sync::{OwnedSemaphorePermit, Semaphore};
+use tokio::task::JoinSet;
+
+use super::counters::{DoorCounters, Outcome};
+use crate::base::limits::{WEBHOOK_BODY_BYTES_MAX, WEBHOOK_CONNECTIONS_MAX, WEBHOOK_READ_TIMEOUT};
+use crate::base::shutdown::Shutdown;
+use crate::model::event::Delivery;
+use crate::store::Admitted;
+use crate::trigger::webhook::{Refused, WebhookTrigger};
+
+/// Where webhooks are received; the name of the connection follows.
+const PATH: &str = "/hooks/";
+/// Header fields of one request. Providers send about twenty.
+const HEADER_FIELDS_MAX: usize = 64;
+/// All header fields of one request together.
+const HEADER_BYTES_MAX: usize = 16 * 1024;
+/// What a sender is told when the store cannot take its event.
+const RETRY_AFTER_SECS: &str = "10";
+/// After a failed `accept`, usually for want of file descriptors: time for some to be given back.
+const ACCEPT_PAUSE: Duration = Duration::from_millis(100);
+
+/// What a stranger may take.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct DoorLimits {
+    /// Bytes of a body.
+    pub body_bytes_max: usize,
+    /// Time for a header, from the opening of the connection or the answer before.
+    pub header_timeout: Duration,
+    /// Time for a body, from the end of the header.
+    pub body_timeout: Duration,
+    /// Connections open at once.
+    pub connections_max: usize,
+    /// Time for requests in hand when the door closes.
+    pub close_timeout: Duration,
+}
+
+impl Default for DoorLimits {
+    fn default() -> Self {
+        Self {
+            body_bytes_max: WEBHOOK_BODY_BYTES_MAX,
+            header_timeout: WEBHOOK_READ_TIMEOUT,
+            body_timeout: WEBHOOK_READ_TIMEOUT,
+            connections_max: WEBHOOK_CONNECTIONS_MAX,
+            close_timeout: WEBHOOK_READ_TIMEOUT,
+        }
+    }
+}
+
+/// The door.
+pub struct WebhookDoor {
+    /// What accepts deliveries.
+    pub trigger: Arc<WebhookTrigger>,
+    /// What became of them.
+    pub counters: Arc<DoorCounters>,
+    /// What a stranger may take.
+    pub limits: DoorLimits,
+}
+
+/// Receives webhooks until it is told to stop, then finishes what it has in hand.
+pub async fn serve(door: Arc<WebhookDoor>, listener: TcpListener, shutdown: Shutdown) {
+    let places = Arc::new(Semaphore::new(door.limits.connections_max));
+    let mut connections = JoinSet::new();
+    let mut stop = shutdown.clone();
+    loop {
+        let next = async {
+            // A place first: without one, further connections stay in the kernel's queue.
+            let place = Arc::clone(&places).acquire_owned().await.ok()?;
+            Some((listener.accept().await, place))
+        };
+        let accepted = tokio::select! {
+            accepted = next => accepted,
+            () = stop.requested() => None,
+        };
+        match accepted {
+            None => break,
+            Some((Ok((stream, _)), place)) => {
+                connections.spawn(drive(Arc::clone(&door), stream, place, shutdown.clone()));
+            }
+            Some((Err(error), _)) => {
+                tracing::warn!(%error, "a webhook connection could not be accepted");
+                door.trigger.clock.sleep(ACCEPT_PAUSE).await;
+            }
+        }
+        while connections.try_join_next().is_some() {}
+    }
+    drop(listener);
+    let finished = tokio::time::timeout(door.limits.close_timeout, async {
+        while connections.join_next().await.is_some() {}
+    });
+    if finished.await.is_err() {
+        tracing::warn!(open = connections.len(), "webhook connections are cut off");
+        connections.shutdown().await;
+    }
+}
+
+/// Serves one connection to its end.
+async fn drive(door: Arc<WebhookDoor>, stream: TcpStream, _place: OwnedSemaphorePermit, mut shutdown: Shutdown) {
+    let limits = door.limits;
+    let service = service_fn(move |request| {
+        let door = Arc::clone(&door);
+        async move { Ok::<_, Infallible>(door.answer(request).await) }
+    });
+    let connection = http1::Builder::new()
+        .timer(TokioTimer::new())
+        .header_read_timeout(limits.header_timeout)
+        .max_headers(HEADER_FIELDS_MAX)
+        .max_buf_size(HEADER_BYTES_MAX)
+        .serve_connection(TokioIo::new(stream), service);
+    let mut connection = pin!(connection);
+    let ended = tokio::select! {
+        ended = connection.as_mut() => ended,
+        () = shutdown.requested() => {
+            connection.as_mut().graceful_shutdown();
+            connection.await
+        }
+    };
+    if let Err(error) = ended {
+        tracing::debug!(%error, "a webhook connection broke off");
+    }
+}
+
+impl WebhookDoor {
+    async fn answer(&self, request: Request<Incoming>) -> Response<String> {
+        let outcome = self.receive(request).await.unwrap_or_else(|refused| refused);
+        self.counters.count(outcome);
+        respond(outcome)
+    }
+
+    /// The checks, cheapest first: nothing is read for a request that is refused anyway.
+    async fn receive(&self, request: Request<Incoming>) -> Result<Outcome, Outcome> {
+        let connection = connection_name(request.uri().path())
+            .ok_or(Outcome::NotFound)?
+            .to_owned();
+        if request.method() != Method::POST {
+            return Err(Outcome::WrongMethod);
+        }
+        let (head, body) = request.into_parts();
+        if body.size_hint().lower() > u64::try_from(self.limits.body_bytes_max).unwrap_or(u64::MAX) {
+            return Err(Outcome::TooLarge);
+        }
+        if head.headers.contains_key(CONTENT_ENCODING) {
+            return Err(Outcome::Encoded);
+        }
+        let body = tokio::time::timeout(self.limits.body_timeout, read_body(body, self.limits.body_bytes_max))
+            .await
+            .map_err(|_| Outcome::Incomplete)??;
+        let delivery = Delivery {
+            connection,
+            headers: plain_headers(&head.headers),
+            body,
+            received_at: self.trigger.clock.now(),
+        };
+        // In a task of its own: a sender that hangs up does not stop a write half-way.
+        let trigger = Arc::clone(&self.trigger);
+        let admitted = tokio::spawn(async move {
+            let connection = delivery.connection.clone();
+            (trigger.admit(&delivery).await, connection)
+        });
+        match admitted.await {
+            Ok((admitted, connection)) => Ok(self.outcome(admitted, &connection)),
+            Err(error) => {
+                tracing::error!(%error, "a webhook could not be dealt with");
+                Err(Outcome::Unavailable)
+            }
+        }
+    }
+
+    fn outcome(&self, admitted: Result<Admitted, Refused>, connection: &str) -> Outcome {
+        match admitted {
+            Ok(Admitted::New { runs, woken }) => {
+                tracing::info!(connection, runs = runs.len(), woken, "a webhook was accepted");
+                Outcome::Accepted
+            }
+            Ok(Admitted::Duplicate { event }) => {
+                tracing::debug!(connection, %event, "a webhook came again");
+                Outcome::Duplicate
+            }
+            Err(Refused::Unsigned(reason)) => {
+                // Anybody can cause this line, so it comes ever more rarely: at 1, 2, 4, 8 …
+                let before = self.counters.of(Outcome::Unsigned);
+                if (before + 1).is_power_of_two() {
+                    tracing::warn!(connection, reason, before, "an unsigned webhook was refused");
+                }
+                Outcome::Unsigned
+            }
+            Err(Refused::BadPayload(reason)) => {
+                tracing::warn!(connection, reason, "a signed webhook could not be read");
+                Outcome::BadPayload
+            }
+            Err(Refused::Store(error)) => {
+                tracing::error!(connection, %error, "a webhook could not be stored; the sender will try again");
+                Outcome::Unavailable
+            }
+        }
+    }
+}
+
+/// The connection named by a path, if the path is one of a webhook.
+fn connection_name(path: &str) -> Option<&str> {
+    path.strip_prefix(PATH)
+        .filter(|name| !name.is_empty() && !name.contains('/'))
+}
+
+async fn read_body(mut body: Incoming, bytes_max: usize) -> Result<Bytes, Outcome> {
+    let mut read = BytesMut::new();
+    while let Some(frame) = poll_fn(|context| Pin::new(&mut body).poll_frame(context)).await {
+        let Ok(data) = frame.map_err(|_| Outcome::Incomplete)?.into_data() else {
+            continue; // trailers mean nothing here
+        };
+        if read.len() + data.len() > bytes_max {
+            return Err(Outcome::TooLarge);
+        }
+        read.extend_from_slice(&data);
+    }
+    Ok(read.freeze())
+}
+
+fn plain_headers(headers: &HeaderMap) -> Vec<(String, String)> {
+    headers
+        .iter()
+        .map(|(name, value)| {
+            (
+                name.as_str().to_owned(),
+                String::from_utf8_lossy(value.as_bytes()).into_owned(),
+            )
+        })
+        .collect()
+}
+
+fn respond(outcome: Outcome) -> Response<String> {
+    let mut response = Response::new(outcome.text().to_owned());
+    *response.status_mut() = outcome.status();
+    let headers = response.headers_mut();
+    headers.insert(CONTENT_TYPE, HeaderValue::from_static("text/plain; charset=utf-8"));
+    if !outcome.is_taken() {
+        // Only senders that proved who they are keep a connection.
+        headers.insert(CONNECTION, HeaderValue::from_static("close"));
+    }
+    match outcome {
+        Outcome::WrongMethod => headers.insert(ALLOW, HeaderValue::from_static("POST")),
+        Outcome::Unavailable => headers.insert(RETRY_AFTER, HeaderValue::from_static(RETRY_AFTER_SECS)),
+        _ => None,
+    };
+    response
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn only_one_segment_after_hooks_names_a_connection() {
+        let check = |path: &str, expected: Option<&str>| assert_eq!(connection_name(path), expected, "{path}");
+        check("/hooks/bank", Some("bank"));
+        check("/hooks/", None);
+        check("/hooks", None);
+        check("/hooks/bank/", None);
+        check("/hooks/a/b", None);
+        check("/v1/status", None);
+        check("/", None);
+    }
+}

@@ -1,0 +1,170 @@
+//! Runs that a person or a program asks for.
+//!
+//! Every request is its own cause: asking twice makes two runs.
+
+use serde_json::{Map, Value as Json, json};
+
+use super::new_run;
+use super::versions::KnownVersions;
+use crate::base::clock::Instant;
+use crate::base::ids::RunId;
+use crate::base::suggest::nearest;
+use crate::model::run::Cause;
+use crate::model::value::{Value, ValueError};
+use crate::model::workflow::Workflow;
+use crate::store::{Store, StoreError};
+
+/// What is asked for.
+#[derive(Debug, Clone, PartialEq, Default)]
+pub struct Request {
+    /// An object with a `type` is what the script sees as `event`; anything else becomes its `payload`.
+    pub payload: Json,
+    /// Params that differ from the manifest's in this run.
+    pub params: Map<String, Json>,
+    /// Who asks, as far as is known.
+    pub actor: String,
+}
+
+/// Why no run was made.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum StartError {
+    /// The manifest has no such param.
+    #[error("workflow `{workflow}` has no param `{param}`{}", suggestion.as_ref().map_or(String::new(), |near| format!(": did you mean `{near}`?")))]
+    UnknownParam {
+        /// The workflow.
+        workflow: String,
+        /// What was given.
+        param: String,
+        /// The nearest that there is.
+        suggestion: Option<String>,
+    },
+    /// The manifest's value is of another kind, so the script would not understand this one.
+    #[error("param `{param}` is {expected} in the manifest: {found} cannot take its place")]
+    ParamKind {
+        /// Which.
+        param: String,
+        /// What the manifest has.
+        expected: &'static str,
+        /// What was given.
+        found: &'static str,
+    },
+    /// A script could not hold it exactly.
+    #[error("this cannot be given to a script: {0}")]
+    Value(#[from] ValueError),
+    /// The store could not take it.
+    #[error(transparent)]
+    Store(#[from] StoreError),
+}
+
+/// Makes a run of this workflow.
+///
+/// # Errors
+/// [`StartError`]; nothing was stored.
+pub async fn start(
+    store: &dyn Store,
+    versions: &KnownVersions,
+    workflow: &Workflow,
+    request: Request,
+    now: Instant,
+) -> Result<RunId, StartError> {
+    let params = with_overrides(workflow, request.params)?;
+    let event = event_document(request.payload);
+    // Refused here, where somebody can correct it, rather than in a run that fails later.
+    Value::from_plain(&event)?;
+    Value::from_plain(&params)?;
+    let mut run = new_run(workflow, Cause::Manual { actor: request.actor }, event, now);
+    run.params = params;
+    let id = run.id;
+    versions.keep(store, &workflow.version).await?;
+    store.create_run(run).await?;
+    Ok(id)
+}
+
+/// What the script sees as `event`.
+pub fn event_document(payload: Json) -> Json {
+    match payload {
+        Json::Object(document) if document.contains_key("type") => Json::Object(document),
+        payload => json!({"type": "manual", "payload": payload}),
+    }
+}
+
+fn with_overrides(workflow: &Workflow, overrides: Map<String, Json>) -> Result<Json, StartError> {
+    let mut params = match &workflow.params {
+        Json::Object(params) => params.clone(),
+        _ => Map::new(),
+    };
+    for (name, value) in overrides {
+        let Some(known) = params.get_mut(&name) else {
+            return Err(StartError::UnknownParam {
+                workflow: workflow.name.clone(),
+                suggestion: nearest(&name, params.keys().map(String::as_str)).map(str::to_owned),
+                param: name,
+            });
+        };
+        if kind(known) != kind(&value) {
+            return Err(StartError::ParamKind {
+                param: name,
+                expected: kind(known),
+                found: kind(&value),
+            });
+        }
+        *known = value;
+    }
+    Ok(Json::Object(params))
+}
+
+fn kind(value: &Json) -> &'static str {
+    match value {
+        Json::Null => "nothing",
+        Json::Bool(_) => "true or false",
+        Json::Number(_) => "a number",
+        Json::String(_) => "a text",
+        Json::Array(_) => "a list",
+        Json::Object(_) => "a map",
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::model::workflow::Version;
+
+    #[test]
+    fn an_object_with_a_type_is_the_event_and_anything_else_its_payload() {
+        let check = |payload: Json, expected: Json| assert_eq!(event_document(payload), expected);
+        check(
+            json!({"type": "deposit.received", "payload": {"id": 1}}),
+            json!({"type": "deposit.received", "payload": {"id": 1}}),
+        );
+        check(json!({"id": 1}), json!({"type": "manual", "payload": {"id": 1}}));
+        check(Json::Null, json!({"type": "manual", "payload": null}));
+        check(json!([1]), json!({"type": "manual", "payload": [1]}));
+    }
+
+    #[test]
+    fn overrides_replace_known_params_of_the_same_kind_only() {
+        let workflow = Workflow {
+            name: "sweep".to_owned(),
+            summary: String::new(),
+            triggers: Vec::new(),
+            uses: Vec::new(),
+            params: json!({"buffer": "1000.00", "days": 3}),
+            version: Version::new("sweep".to_owned(), String::new(), Vec::new(), Vec::new()),
+        };
+        let check = |given: Json, expected: Result<Json, &str>| {
+            let Json::Object(given) = given else { panic!("a map") };
+            let found = with_overrides(&workflow, given).map_err(|error| error.to_string());
+            assert_eq!(found, expected.map_err(str::to_owned));
+        };
+        check(json!({}), Ok(json!({"buffer": "1000.00", "days": 3})));
+        check(json!({"buffer": "5"}), Ok(json!({"buffer": "5", "days": 3})));
+        check(
+            json!({"bufer": "5"}),
+            Err("workflow `sweep` has no param `bufer`: did you mean `buffer`?"),
+        );
+        check(
+            json!({"buffer": 5}),
+            Err("param `buffer` is a text in the manifest: a number cannot take its place"),
+        );
+    }
+}

@@ -1,0 +1,135 @@
+//! Webhooks become events, and events become runs: verify, read, match; then one write to the store.
+//!
+//! Nothing of a delivery is believed, parsed or stored before its signature is verified. What goes over the
+//! socket is `server`'s.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use super::new_run;
+use super::versions::KnownVersions;
+use crate::base::clock::{Clock, Instant};
+use crate::base::ids::EventId;
+use crate::base::secret::Secret;
+use crate::base::wake::Wake;
+use crate::catalog::snapshot::Snapshot;
+use crate::catalog::watch::Catalog;
+use crate::connector::connection::Connection;
+use crate::connector::event::read_event;
+use crate::connector::signature::{Rejected, Scheme, verify};
+use crate::model::event::{Delivery, Event};
+use crate::model::run::{Cause, NewRun};
+use crate::store::{Admitted, Store, StoreError};
+
+/// Configured connections by name.
+pub type Connections = BTreeMap<String, Arc<Connection>>;
+
+/// Why nothing was stored.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum Refused {
+    /// It is not proved that the provider sent it. The reason is for the log of this process alone.
+    #[error("the signature was not accepted: {0}")]
+    Unsigned(String),
+    /// The provider did send it, but it is not an event.
+    #[error("the body cannot be read: {0}")]
+    BadPayload(String),
+    /// It is an event, but it could not be made durable.
+    #[error(transparent)]
+    Store(#[from] StoreError),
+}
+
+/// Verifies a delivery and says which runs it starts. Pure.
+///
+/// A connection that does not exist, or takes no webhooks, costs the same work and gives the same answer as
+/// a wrong signature, so that nobody learns from outside which connections there are.
+///
+/// # Errors
+/// [`Refused::Unsigned`] or [`Refused::BadPayload`].
+pub fn accept(
+    snapshot: &Snapshot,
+    connection: Option<&Connection>,
+    delivery: &Delivery,
+    now: Instant,
+) -> Result<(Event, Vec<NewRun>), Refused> {
+    let connection = authenticate(connection, delivery, now)?;
+    let event = read_event(&connection.connector, delivery, EventId::generate(now))
+        .map_err(|error| Refused::BadPayload(error.to_string()))?;
+    let runs = snapshot
+        .workflows
+        .values()
+        .filter(|workflow| workflow.triggers.iter().any(|trigger| trigger.accepts(&event)))
+        .map(|workflow| new_run(workflow, Cause::Webhook { event: event.id }, event.as_document(), now))
+        .collect();
+    Ok((event, runs))
+}
+
+fn authenticate<'a>(
+    connection: Option<&'a Connection>,
+    delivery: &Delivery,
+    now: Instant,
+) -> Result<&'a Connection, Refused> {
+    let scheme = connection.and_then(|connection| connection.connector.webhook().map(|table| &table.signature));
+    let (Some(connection), Some(scheme)) = (connection, scheme) else {
+        return Err(decoy(
+            delivery,
+            now,
+            "there is no connection of this name that takes webhooks",
+        ));
+    };
+    if connection.webhook_secrets.is_empty() {
+        return Err(decoy(delivery, now, "the connection has no webhook secret"));
+    }
+    verify(scheme, &connection.webhook_secrets, delivery, now)
+        .map(|()| connection)
+        .map_err(|rejected| Refused::Unsigned(rejected.to_string()))
+}
+
+/// Does the work of a verification for a connection that cannot have one.
+fn decoy(delivery: &Delivery, now: Instant, reason: &str) -> Refused {
+    let scheme = Scheme::StandardWebhooks {
+        header_prefix: "webhook".to_owned(),
+        tolerance_secs: 300,
+    };
+    // Any text of the right form will do: whatever the outcome, the delivery is refused.
+    let secret = Secret::new("whsec_AAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAA=".to_owned());
+    let _outcome: Result<(), Rejected> = verify(&scheme, &[secret], delivery, now);
+    Refused::Unsigned(reason.to_owned())
+}
+
+/// Takes deliveries into the store.
+pub struct WebhookTrigger {
+    /// Where events and runs go.
+    pub store: Arc<dyn Store>,
+    /// Which workflows there are.
+    pub catalog: Catalog,
+    /// Who may send.
+    pub connections: Arc<Connections>,
+    /// The time.
+    pub clock: Arc<dyn Clock>,
+    /// Whom to tell of new work.
+    pub wake: Wake,
+    /// Versions that need not be saved again.
+    pub versions: Arc<KnownVersions>,
+}
+
+impl WebhookTrigger {
+    /// Accepts a delivery and makes it durable. When this returns, a crash loses nothing of it.
+    ///
+    /// # Errors
+    /// [`Refused`]; nothing was stored.
+    pub async fn admit(&self, delivery: &Delivery) -> Result<Admitted, Refused> {
+        let snapshot = self.catalog.current();
+        let connection = self.connections.get(&delivery.connection).map(Arc::as_ref);
+        let (event, runs) = accept(&snapshot, connection, delivery, self.clock.now())?;
+        for run in &runs {
+            if let Some(workflow) = snapshot.workflows.get(&run.workflow) {
+                self.versions.keep(self.store.as_ref(), &workflow.version).await?;
+            }
+        }
+        let admitted = self.store.admit(event, runs).await?;
+        if matches!(admitted, Admitted::New { .. }) {
+            self.wake.nudge();
+        }
+        Ok(admitted)
+    }
+}

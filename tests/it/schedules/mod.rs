@@ -1,0 +1,4 @@
+//! Tests of schedules: which instants an expression names, and which of them make runs.
+
+mod fires;
+mod slots;

@@ -1,0 +1,297 @@
+//! A door on a free port in front of a real store, and a provider that signs and sends.
+
+use std::collections::BTreeMap;
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::time::Duration;
+
+use bursar::base::clock::{Clock as _, Instant, ManualClock};
+use bursar::base::secret::Secret;
+use bursar::base::shutdown::Stopper;
+use bursar::base::wake::Wake;
+use bursar::catalog::snapshot::Snapshot;
+use bursar::catalog::watch::Catalog;
+use bursar::connector::connection::Connection;
+use bursar::connector::registry::Registry;
+use bursar::model::event::{Event, Matching};
+use bursar::model::run::Run;
+use bursar::model::workflow::{Source, Trigger, Version, Workflow};
+use bursar::server::counters::{DoorCounters, Outcome};
+use bursar::server::webhook::{self, DoorLimits, WebhookDoor};
+use bursar::store::sqlite::{OnFailure, SqliteOptions, SqliteStore};
+use bursar::store::{EventQuery, RunQuery, Store};
+use bursar::trigger::versions::KnownVersions;
+use bursar::trigger::webhook::{Connections, WebhookTrigger};
+use serde_json::{Value as Json, json};
+use tempfile::TempDir;
+use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
+use tokio::net::{TcpListener, TcpStream};
+use tokio::task::JoinHandle;
+
+/// Longer than anything here takes; a test that needs it has failed.
+const PATIENCE: Duration = Duration::from_secs(20);
+
+pub(crate) const SECRET: &str = "whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw";
+pub(crate) const OTHER_SECRET: &str = "whsec_C2FVsBQIhrscChlQIMV+b5sSYspob7oD";
+
+/// The time of every test here.
+pub(crate) fn start_of_test() -> Instant {
+    bursar::model::value::parse_time("2026-05-04T09:00:00Z").expect("an instant")
+}
+
+/// A workflow with these triggers.
+pub(crate) fn workflow(name: &str, triggers: Vec<Trigger>) -> Workflow {
+    let source = Source {
+        path: format!("{name}.rhai"),
+        text: "event.payload".to_owned(),
+    };
+    let uses = vec!["bank".to_owned()];
+    Workflow {
+        name: name.to_owned(),
+        summary: format!("What {name} does."),
+        triggers,
+        uses: uses.clone(),
+        params: json!({"buffer": "1000.00"}),
+        version: Version::new(name.to_owned(), format!("name = \"{name}\""), uses, vec![source]),
+    }
+}
+
+/// A trigger for deposits that arrive at the bank, in one currency if one is given.
+pub(crate) fn on_deposit(currency: Option<&str>) -> Trigger {
+    let when = currency.map(|code| ("/payload/currency".to_owned(), json!(code)));
+    Trigger::Webhook {
+        connection: "bank".to_owned(),
+        events: vec!["deposit.received".to_owned()],
+        when: Matching(when.into_iter().collect()),
+    }
+}
+
+/// A catalog of just these workflows.
+pub(crate) fn catalog_of(workflows: Vec<Workflow>) -> Catalog {
+    Catalog::fixed(snapshot_of(workflows))
+}
+
+/// The snapshot of just these workflows.
+pub(crate) fn snapshot_of(workflows: Vec<Workflow>) -> Snapshot {
+    Snapshot {
+        workflows: workflows
+            .into_iter()
+            .map(|workflow| (workflow.name.clone(), Arc::new(workflow)))
+            .collect(),
+        ..Snapshot::default()
+    }
+}
+
+fn connections() -> Arc<Connections> {
+    let bank = |name: &str, secrets: &[&str]| {
+        let connection = Connection {
+            name: name.to_owned(),
+            connector: Registry::built_in()
+                .get("augustus")
+                .expect("a built-in connector")
+                .clone(),
+            base_url: "http://127.0.0.1:9".to_owned(),
+            credential: None,
+            webhook_secrets: secrets.iter().map(|text| Secret::new((*text).to_owned())).collect(),
+            key_window_secs: None,
+        };
+        (name.to_owned(), Arc::new(connection))
+    };
+    Arc::new(BTreeMap::from([
+        bank("bank", &[SECRET]),
+        bank("rotating", &[OTHER_SECRET, SECRET]),
+        bank("silent", &[]),
+    ]))
+}
+
+/// A new store in its own folder.
+pub(crate) async fn new_store(folder: &TempDir) -> Arc<SqliteStore> {
+    let options = SqliteOptions {
+        on_failure: OnFailure::Poison,
+        ..SqliteOptions::default()
+    };
+    SqliteStore::open(folder.path(), options).await.expect("a new store")
+}
+
+/// A door and everything behind it.
+pub(crate) struct Harness {
+    pub(crate) address: SocketAddr,
+    pub(crate) store: Arc<dyn Store>,
+    pub(crate) counters: Arc<DoorCounters>,
+    pub(crate) clock: ManualClock,
+    stopper: Stopper,
+    door: JoinHandle<()>,
+    /// Removed with the harness.
+    folder: Option<TempDir>,
+}
+
+impl Harness {
+    pub(crate) async fn new() -> Self {
+        Self::with_limits(DoorLimits::default()).await
+    }
+
+    pub(crate) async fn with_limits(limits: DoorLimits) -> Self {
+        let folder = tempfile::tempdir().expect("a folder");
+        let mut harness = Self::over(new_store(&folder).await, limits).await;
+        harness.folder = Some(folder);
+        harness
+    }
+
+    /// A door over a store that somebody else made.
+    pub(crate) async fn over(store: Arc<dyn Store>, limits: DoorLimits) -> Self {
+        let clock = ManualClock::new(start_of_test());
+        let counters = Arc::new(DoorCounters::new());
+        let door = Arc::new(WebhookDoor {
+            trigger: Arc::new(WebhookTrigger {
+                store: store.clone(),
+                catalog: catalog_of(vec![
+                    workflow("book-deposits", vec![on_deposit(None), on_deposit(Some("EUR"))]),
+                    workflow("convert-usd", vec![on_deposit(Some("USD"))]),
+                ]),
+                connections: connections(),
+                clock: Arc::new(clock.clone()),
+                wake: Wake::new(),
+                versions: Arc::new(KnownVersions::new()),
+            }),
+            counters: counters.clone(),
+            limits,
+        });
+        let listener = TcpListener::bind("127.0.0.1:0").await.expect("a free port");
+        let address = listener.local_addr().expect("an address");
+        let (stopper, shutdown) = Stopper::new();
+        Self {
+            address,
+            store,
+            counters,
+            clock,
+            stopper,
+            door: tokio::spawn(webhook::serve(door, listener, shutdown)),
+            folder: None,
+        }
+    }
+
+    /// Sends a delivery and waits for the answer.
+    pub(crate) async fn send(&self, delivery: &Signed) -> Reply {
+        self.exchange(&delivery.request()).await
+    }
+
+    /// Sends bytes and waits until the door closes the connection.
+    pub(crate) async fn exchange(&self, request: &[u8]) -> Reply {
+        let mut stream = self.connect().await;
+        stream.write_all(request).await.expect("the request is sent");
+        Reply::read(&mut stream).await
+    }
+
+    pub(crate) async fn connect(&self) -> TcpStream {
+        TcpStream::connect(self.address).await.expect("the door is open")
+    }
+
+    pub(crate) async fn runs(&self) -> Vec<Run> {
+        let query = RunQuery {
+            limit: 1_000,
+            ..RunQuery::default()
+        };
+        self.store.runs(query).await.expect("runs can be read")
+    }
+
+    pub(crate) async fn events(&self) -> Vec<Event> {
+        let query = EventQuery {
+            limit: 1_000,
+            ..EventQuery::default()
+        };
+        self.store.events(query).await.expect("events can be read")
+    }
+
+    pub(crate) fn counted(&self, outcome: Outcome) -> u64 {
+        self.counters.of(outcome)
+    }
+
+    /// Tells the door to close.
+    pub(crate) fn stop(&self) {
+        self.stopper.stop();
+    }
+
+    /// Waits until the door has closed.
+    pub(crate) async fn closed(&mut self) {
+        let closed = tokio::time::timeout(PATIENCE, &mut self.door).await;
+        closed.expect("the door closes in time").expect("without a panic");
+    }
+
+    /// A deposit event, signed now by the bank.
+    pub(crate) fn deposit(&self, id: &str) -> Signed {
+        Signed {
+            path: "/hooks/bank".to_owned(),
+            secret: SECRET,
+            signed_at: self.clock.now(),
+            extra_headers: String::new(),
+            body: deposit_body(id, "EUR").to_string().into_bytes(),
+        }
+    }
+}
+
+/// What the bank sends about a deposit.
+pub(crate) fn deposit_body(id: &str, currency: &str) -> Json {
+    json!({
+        "id": id,
+        "type": "deposit.received",
+        "date": "2026-05-04T08:59:58Z",
+        "payload": {"id": format!("dep_{id}"), "type": "deposit", "amount": "100.10", "currency": currency},
+    })
+}
+
+/// A delivery to be sent.
+#[derive(Debug, Clone)]
+pub(crate) struct Signed {
+    pub(crate) path: String,
+    pub(crate) secret: &'static str,
+    pub(crate) signed_at: Instant,
+    pub(crate) extra_headers: String,
+    pub(crate) body: Vec<u8>,
+}
+
+impl Signed {
+    /// The request, signed by an implementation that is not ours.
+    pub(crate) fn request(&self) -> Vec<u8> {
+        let signer = standardwebhooks::Webhook::new(self.secret).expect("a secret");
+        let timestamp = self.signed_at.timestamp();
+        let signature = signer.sign("msg_1", timestamp, &self.body).expect("a signature");
+        let mut request = format!(
+            "POST {} HTTP/1.1\r\nhost: door\r\nconnection: close\r\ncontent-type: application/json\r\n\
+             webhook-id: msg_1\r\nwebhook-timestamp: {timestamp}\r\nwebhook-signature: {signature}\r\n\
+             content-length: {}\r\n{}\r\n",
+            self.path,
+            self.body.len(),
+            self.extra_headers,
+        )
+        .into_bytes();
+        request.extend_from_slice(&self.body);
+        request
+    }
+}
+
+/// An answer of the door.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct Reply {
+    pub(crate) status: u16,
+    pub(crate) head: String,
+    pub(crate) body: String,
+}
+
+impl Reply {
+    /// Reads until the door closes the connection; status 0 if it says nothing.
+    pub(crate) async fn read(stream: &mut TcpStream) -> Self {
+        let mut bytes = Vec::new();
+        tokio::time::timeout(PATIENCE, stream.read_to_end(&mut bytes))
+            .await
+            .expect("the door closes the connection")
+            .expect("the answer can be read");
+        let text = String::from_utf8(bytes).expect("text");
+        let (head, body) = text.split_once("\r\n\r\n").unwrap_or((&text, ""));
+        let status = head.split(' ').nth(1).and_then(|status| status.parse().ok());
+        Self {
+            status: status.unwrap_or(0),
+            head: head.to_lowercase(),
+            body: body.to_owned(),
+        }
+    }
+}
