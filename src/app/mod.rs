@@ -1,4 +1,140 @@
-//! Settings and wiring.
+//! Puts the rooms together: settings, logging, the daemon, and what commands do without one.
+//!
+//! It holds no domain rule: it opens things, hands them to each other, and closes them in the right order.
 
+pub mod audit;
+pub mod daemon;
+pub mod offline;
 pub mod settings;
 pub mod telemetry;
+
+use std::collections::BTreeMap;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use crate::base::clock::Clock;
+use crate::base::wake::Wake;
+use crate::catalog::files::Folders;
+use crate::catalog::load::Context;
+use crate::catalog::manifest::ConnectionFacts;
+use crate::connector::client::{Client, ClientError};
+use crate::connector::connection::Connection;
+use crate::engine::services::{Parts, Services};
+use crate::model::diagnostic::Diagnostic;
+use crate::store::{Store, StoreError};
+use crate::trigger::manual::StartError;
+use crate::trigger::schedule::Schedule;
+use settings::{Settings, SettingsError};
+
+/// Why something could not be done. The command line turns each into a sentence and an exit code.
+#[derive(Debug, thiserror::Error)]
+pub enum AppError {
+    /// The settings.
+    #[error(transparent)]
+    Settings(#[from] SettingsError),
+    /// The store.
+    #[error(transparent)]
+    Store(#[from] StoreError),
+    /// Starting a run.
+    #[error(transparent)]
+    Start(#[from] StartError),
+    /// The way to the providers.
+    #[error(transparent)]
+    Client(#[from] ClientError),
+    /// There is no such workflow.
+    #[error("there is no workflow `{name}`{}", suggestion.as_ref().map_or(String::new(), |near| format!(": did you mean `{near}`?")))]
+    UnknownWorkflow {
+        /// What was asked for.
+        name: String,
+        /// The nearest that there is.
+        suggestion: Option<String>,
+    },
+    /// The workflow is there and wrong.
+    #[error("workflow `{name}` cannot be used")]
+    BrokenWorkflow {
+        /// Which.
+        name: String,
+        /// What is wrong with it.
+        findings: Vec<Diagnostic>,
+    },
+    /// The operating system said no.
+    #[error("{what}: {source}")]
+    Io {
+        /// What was tried.
+        what: String,
+        /// What it said.
+        source: std::io::Error,
+    },
+    /// Anything else a person can act on.
+    #[error("{0}")]
+    Other(String),
+}
+
+impl AppError {
+    fn io(what: impl Into<String>) -> impl FnOnce(std::io::Error) -> Self {
+        move |source| Self::Io {
+            what: what.into(),
+            source,
+        }
+    }
+}
+
+/// Where the control socket of a store is.
+pub fn control_path(state: &Path) -> PathBuf {
+    state.join("control.sock")
+}
+
+/// The folders a catalog is read from.
+pub fn folders(settings: &Settings) -> Folders {
+    Folders {
+        workflows: settings.workflows.clone(),
+        scripts: settings.scripts.clone(),
+    }
+}
+
+/// What the catalog has to know to check a workflow.
+pub fn context(settings: &Settings) -> Context {
+    let facts = |connection: &Arc<Connection>| ConnectionFacts {
+        connector: connection.connector.name.clone(),
+        events: connection
+            .connector
+            .webhook()
+            .map(|table| table.event_names().map(str::to_owned).collect()),
+    };
+    let connections = settings.connections.clone();
+    Context {
+        connections: connections
+            .iter()
+            .map(|(name, connection)| (name.clone(), facts(connection)))
+            .collect(),
+        surface_of: Box::new(|_uses| crate::catalog::seam::Surface),
+        check_schedule: Box::new(|schedule, timezone| {
+            Schedule::parse(schedule, timezone)
+                .map(drop)
+                .map_err(|error| error.to_string())
+        }),
+    }
+}
+
+/// What every turn shares.
+async fn services(
+    settings: &Settings,
+    store: Arc<dyn Store>,
+    clock: Arc<dyn Clock>,
+    wake: Wake,
+) -> Result<Services, AppError> {
+    let parts = Parts {
+        store,
+        clock,
+        client: Client::new()?,
+        connections: settings.connections.clone(),
+        wake,
+        settings: settings.engine.clone(),
+    };
+    Ok(Services::new(parts).await?)
+}
+
+/// The connections as the triggers want them.
+fn shared_connections(settings: &Settings) -> Arc<BTreeMap<String, Arc<Connection>>> {
+    Arc::new(settings.connections.clone())
+}

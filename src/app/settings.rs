@@ -29,7 +29,10 @@ pub const VARIABLES: &[(&str, &str)] = &[
     ("BURSAR_CONFIG", "path of the settings file; ./bursar.toml if not set"),
     ("BURSAR_STATE", "folder of the store: `state` in [daemon]"),
     ("BURSAR_LISTEN", "address of the webhook door: `listen` in [daemon]"),
-    ("BURSAR_LOG", "what is logged, such as info or bursar=debug: `log` in [daemon]"),
+    (
+        "BURSAR_LOG",
+        "what is logged, such as info or bursar=debug: `log` in [daemon]",
+    ),
     ("BURSAR_LOG_FORMAT", "human or json: `log_format` in [daemon]"),
 ];
 
@@ -155,7 +158,10 @@ pub fn load(overrides: &Overrides) -> Result<Settings, SettingsError> {
     load_from(overrides, &|name| variable(name))
 }
 
-#[expect(clippy::disallowed_methods, reason = "this file is the one reader of the environment")]
+#[expect(
+    clippy::disallowed_methods,
+    reason = "this file is the one reader of the environment"
+)]
 fn variable(name: &str) -> Option<String> {
     std::env::var(name).ok().filter(|value| !value.is_empty())
 }
@@ -165,18 +171,30 @@ fn variable(name: &str) -> Option<String> {
 /// # Errors
 /// As [`load`].
 pub fn load_from(overrides: &Overrides, env: &dyn Fn(&str) -> Option<String>) -> Result<Settings, SettingsError> {
-    let named = overrides.config.clone().or_else(|| env("BURSAR_CONFIG").map(PathBuf::from));
+    let named = overrides
+        .config
+        .clone()
+        .or_else(|| env("BURSAR_CONFIG").map(PathBuf::from));
     let path = named.clone().unwrap_or_else(|| PathBuf::from("bursar.toml"));
     let text = match fs::read_to_string(&path) {
         Ok(text) => Some(text),
         Err(error) if error.kind() == std::io::ErrorKind::NotFound && named.is_none() => None,
         Err(error) if error.kind() == std::io::ErrorKind::NotFound => return Err(SettingsError::Missing(path)),
-        Err(error) => return Err(SettingsError::Unreadable { file: path, reason: error.to_string() }),
+        Err(error) => {
+            return Err(SettingsError::Unreadable {
+                file: path,
+                reason: error.to_string(),
+            });
+        }
     };
     let base = path.parent().map(Path::to_path_buf).unwrap_or_default();
     let file = text.as_ref().map(|_| path.clone());
     let text = text.unwrap_or_default();
-    let mut reader = Reader { file: path.display().to_string(), text: &text, found: Vec::new() };
+    let mut reader = Reader {
+        file: path.display().to_string(),
+        text: &text,
+        found: Vec::new(),
+    };
     let settings = reader.settings(&base, file, overrides, env);
     match settings {
         Some(settings) if reader.found.is_empty() => Ok(settings),
@@ -205,26 +223,45 @@ impl<'a> Reader<'a> {
             return None;
         }
         let root = document.into_inner();
-        for key in root.keys().filter(|key| !matches!(key.get_ref().as_ref(), "daemon" | "connection")) {
+        for key in root
+            .keys()
+            .filter(|key| !matches!(key.get_ref().as_ref(), "daemon" | "connection"))
+        {
             let message = format!("unknown section `{}`", key.get_ref());
-            let help = nearest(key.get_ref(), ["daemon", "connection"])
-                .map_or_else(|| "the sections are [daemon] and [connection.NAME]".to_owned(), |near| format!("did you mean `{near}`?"));
+            let help = nearest(key.get_ref(), ["daemon", "connection"]).map_or_else(
+                || "the sections are [daemon] and [connection.NAME]".to_owned(),
+                |near| format!("did you mean `{near}`?"),
+            );
             self.error(&key.span(), message, Some(help));
         }
         let daemon = match root.get("daemon") {
             Some(value) => self.value::<RawDaemon>(value.clone())?,
             None => RawDaemon::default(),
         };
-        let under = |path: &Path| if path.is_absolute() { path.to_path_buf() } else { base.join(path) };
+        let under = |path: &Path| {
+            if path.is_absolute() {
+                path.to_path_buf()
+            } else {
+                base.join(path)
+            }
+        };
         let connectors = under(daemon.connectors.as_deref().unwrap_or(Path::new("connectors")));
         let (registry, warnings) = Registry::with_local(&connectors);
         let connections = self.connections(&root, &registry, &under, env);
-        let listen = overrides.listen.clone().or_else(|| env("BURSAR_LISTEN")).or_else(|| daemon.listen.clone());
+        let listen = overrides
+            .listen
+            .clone()
+            .or_else(|| env("BURSAR_LISTEN"))
+            .or_else(|| daemon.listen.clone());
         let listen = listen.unwrap_or_else(|| "127.0.0.1:8080".to_owned());
         let Ok(listen) = listen.parse::<SocketAddr>() else {
             let span = section_key(&root, "daemon", "listen");
             let message = format!("`{listen}` is not an address to listen on");
-            self.error(&span.unwrap_or_default(), message, Some("write an IP address and a port, such as 127.0.0.1:8080".to_owned()));
+            self.error(
+                &span.unwrap_or_default(),
+                message,
+                Some("write an IP address and a port, such as 127.0.0.1:8080".to_owned()),
+            );
             return None;
         };
         let log_format = match env("BURSAR_LOG_FORMAT").as_deref() {
@@ -232,18 +269,30 @@ impl<'a> Reader<'a> {
             Some("human") => LogFormat::Human,
             Some("json") => LogFormat::Json,
             Some(other) => {
-                self.found.push(Diagnostic::error("settings", "BURSAR_LOG_FORMAT", format!("`{other}` is not a log format")).help("one of: human, json"));
+                self.found.push(
+                    Diagnostic::error(
+                        "settings",
+                        "BURSAR_LOG_FORMAT",
+                        format!("`{other}` is not a log format"),
+                    )
+                    .help("one of: human, json"),
+                );
                 return None;
             }
         };
-        let state = overrides.state.clone().or_else(|| env("BURSAR_STATE").map(PathBuf::from));
+        let state = overrides
+            .state
+            .clone()
+            .or_else(|| env("BURSAR_STATE").map(PathBuf::from));
         Some(Settings {
             file,
             state: state.unwrap_or_else(|| under(daemon.state.as_deref().unwrap_or(Path::new("state")))),
             workflows: under(daemon.workflows.as_deref().unwrap_or(Path::new("workflows"))),
             scripts: under(daemon.scripts.as_deref().unwrap_or(Path::new("scripts"))),
             listen,
-            log: env("BURSAR_LOG").or(daemon.log.clone()).unwrap_or_else(|| "info".to_owned()),
+            log: env("BURSAR_LOG")
+                .or(daemon.log.clone())
+                .unwrap_or_else(|| "info".to_owned()),
             log_format,
             engine: engine(&daemon),
             durable: daemon.durability != Some(Durability::Normal),
@@ -260,20 +309,34 @@ impl<'a> Reader<'a> {
         env: &dyn Fn(&str) -> Option<String>,
     ) -> BTreeMap<String, Arc<Connection>> {
         let mut connections = BTreeMap::new();
-        let Some(section) = root.get("connection") else { return connections };
+        let Some(section) = root.get("connection") else {
+            return connections;
+        };
         let DeValue::Table(sections) = section.get_ref() else {
-            self.error(&section.span(), "`connection` is not a section".to_owned(), Some("write [connection.NAME]".to_owned()));
+            self.error(
+                &section.span(),
+                "`connection` is not a section".to_owned(),
+                Some("write [connection.NAME]".to_owned()),
+            );
             return connections;
         };
         for (name, value) in sections {
             let span = name.span();
             let name = name.get_ref().to_string();
             if !is_script_name(&name) {
-                let help = "use a lower-case letter, then letters, digits and underscores: scripts write it as NAME::payout".to_owned();
-                self.error(&span, format!("`{name}` cannot be the name of a connection"), Some(help));
+                let help =
+                    "use a lower-case letter, then letters, digits and underscores: scripts write it as NAME::payout"
+                        .to_owned();
+                self.error(
+                    &span,
+                    format!("`{name}` cannot be the name of a connection"),
+                    Some(help),
+                );
                 continue;
             }
-            let Some(raw) = self.value::<RawConnection>(value.clone()) else { continue };
+            let Some(raw) = self.value::<RawConnection>(value.clone()) else {
+                continue;
+            };
             if let Some(connection) = self.connection(&name, &span, raw, registry, under, env) {
                 connections.insert(name, Arc::new(connection));
             }
@@ -292,9 +355,15 @@ impl<'a> Reader<'a> {
     ) -> Option<Connection> {
         let Some(connector) = registry.get(&raw.connector) else {
             let known: Vec<&str> = registry.names().collect();
-            let help = nearest(&raw.connector, known.iter().copied())
-                .map_or_else(|| format!("one of: {}", known.join(", ")), |near| format!("did you mean `{near}`?"));
-            self.error(span, format!("connection `{name}`: there is no connector `{}`", raw.connector), Some(help));
+            let help = nearest(&raw.connector, known.iter().copied()).map_or_else(
+                || format!("one of: {}", known.join(", ")),
+                |near| format!("did you mean `{near}`?"),
+            );
+            self.error(
+                span,
+                format!("connection `{name}`: there is no connector `{}`", raw.connector),
+                Some(help),
+            );
             return None;
         };
         let base_url = match (&raw.base_url, &raw.environment) {
@@ -303,12 +372,23 @@ impl<'a> Reader<'a> {
                 Some(url) => url.clone(),
                 None => {
                     let known: Vec<&str> = connector.base_url.keys().map(String::as_str).collect();
-                    self.error(span, format!("connection `{name}`: {} has no environment `{environment}`", connector.title), Some(format!("one of: {}", known.join(", "))));
+                    self.error(
+                        span,
+                        format!(
+                            "connection `{name}`: {} has no environment `{environment}`",
+                            connector.title
+                        ),
+                        Some(format!("one of: {}", known.join(", "))),
+                    );
                     return None;
                 }
             },
             (None, None) => {
-                self.error(span, format!("connection `{name}` says neither `environment` nor `base_url`"), Some("write environment = \"sandbox\" to begin with; \"live\" moves real money".to_owned()));
+                self.error(
+                    span,
+                    format!("connection `{name}` says neither `environment` nor `base_url`"),
+                    Some("write environment = \"sandbox\" to begin with; \"live\" moves real money".to_owned()),
+                );
                 return None;
             }
         };
@@ -344,7 +424,10 @@ impl<'a> Reader<'a> {
         env: &dyn Fn(&str) -> Option<String>,
     ) -> Option<Secret> {
         let (text, place) = match reference {
-            SecretRef::Env(variable) => (env(variable).ok_or("it is not set".to_owned()), format!("the variable {variable}")),
+            SecretRef::Env(variable) => (
+                env(variable).ok_or("it is not set".to_owned()),
+                format!("the variable {variable}"),
+            ),
             SecretRef::File(path) => {
                 let path = under(path);
                 (secret_file(&path), format!("the file {}", path.display()))
@@ -353,11 +436,19 @@ impl<'a> Reader<'a> {
         match text.map(|text| text.trim().to_owned()) {
             Ok(text) if !text.is_empty() => Some(Secret::new(text)),
             Ok(_) => {
-                self.error(span, format!("connection `{connection}`: `{key}` names {place}, which is empty"), None);
+                self.error(
+                    span,
+                    format!("connection `{connection}`: `{key}` names {place}, which is empty"),
+                    None,
+                );
                 None
             }
             Err(reason) => {
-                self.error(span, format!("connection `{connection}`: `{key}` names {place}: {reason}"), None);
+                self.error(
+                    span,
+                    format!("connection `{connection}`: `{key}` names {place}: {reason}"),
+                    None,
+                );
                 None
             }
         }
@@ -411,7 +502,10 @@ fn secret_file(path: &Path) -> Result<String, String> {
     #[cfg(unix)]
     {
         use std::os::unix::fs::PermissionsExt as _;
-        let mode = fs::metadata(path).map_err(|error| error.to_string())?.permissions().mode();
+        let mode = fs::metadata(path)
+            .map_err(|error| error.to_string())?
+            .permissions()
+            .mode();
         if mode & 0o077 != 0 {
             return Err(format!("others may read it: run `chmod 600 {}`", path.display()));
         }
@@ -426,7 +520,10 @@ fn engine(daemon: &RawDaemon) -> EngineSettings {
         backoff: Backoff {
             base: Duration::from_millis(u64::from(daemon.retry_base_ms.unwrap_or(500))),
             ceiling: seconds(daemon.retry_ceiling_secs, 60),
-            attempts_max: daemon.attempts_max.unwrap_or(crate::base::limits::STEP_ATTEMPTS_MAX).max(1),
+            attempts_max: daemon
+                .attempts_max
+                .unwrap_or(crate::base::limits::STEP_ATTEMPTS_MAX)
+                .max(1),
         },
         poll_first: seconds(daemon.poll_first_secs, 30),
         poll_ceiling: seconds(daemon.poll_ceiling_secs, 900),

@@ -11,8 +11,8 @@ use super::settings::LogFormat;
 /// # Errors
 /// A sentence when the filter cannot be read.
 pub fn start(filter: &str, format: LogFormat, color: bool) -> Result<(), String> {
-    let filter: EnvFilter =
-        EnvFilter::try_new(filter).map_err(|error| format!("`log` cannot be read: {error}; write info or bursar=debug"))?;
+    let filter: EnvFilter = EnvFilter::try_new(filter)
+        .map_err(|error| format!("`log` cannot be read: {error}; write info or bursar=debug"))?;
     let registry = tracing_subscriber::registry().with(filter);
     let lines = tracing_subscriber::fmt::layer().with_writer(std::io::stderr);
     let started = match format {

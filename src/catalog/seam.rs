@@ -9,8 +9,25 @@ pub struct Surface;
 
 /// The main script and its imports.
 pub fn snapshot(main: Source, load: &mut dyn FnMut(&str) -> Option<String>) -> Result<Vec<Source>, Vec<Diagnostic>> {
-    let _ = load;
-    Ok(vec![main])
+    let mut sources = vec![main];
+    let mut next = 0;
+    while next < sources.len() {
+        let text = sources[next].text.clone();
+        for line in text.lines() {
+            if let Some(rest) = line.strip_prefix("import \"")
+                && let Some((name, _)) = rest.split_once('"')
+            {
+                let path = format!("{name}.rhai");
+                if let Some(text) = load(&path)
+                    && !sources.iter().any(|known| known.path == path)
+                {
+                    sources.push(Source { path, text });
+                }
+            }
+        }
+        next += 1;
+    }
+    Ok(sources)
 }
 
 /// What is wrong with them.

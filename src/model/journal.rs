@@ -405,6 +405,8 @@ pub struct StepRecord {
     pub step: Step,
     /// Where it stands.
     pub phase: Phase,
+    /// The newest intent, if the step is an effect; kept when it has ended.
+    pub effect: Option<Box<Intent>>,
     /// When its first entry was made.
     pub started_at: Instant,
     /// When its last entry was made.
@@ -472,6 +474,10 @@ impl Journal {
         {
             return Err(illegal("the step was another one before"));
         }
+        let effect = match &entry {
+            Entry::Intent { intent, .. } => Some(intent.clone()),
+            _ => known.as_ref().and_then(|known| known.effect.clone()),
+        };
         let started_at = known.as_ref().map_or(at, |known| known.started_at);
         let (step, phase) = match known {
             None => begin(entry, at),
@@ -486,6 +492,7 @@ impl Journal {
             StepRecord {
                 step,
                 phase,
+                effect,
                 started_at,
                 updated_at: at,
             },

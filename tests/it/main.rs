@@ -4,6 +4,7 @@ mod catalog;
 mod cli;
 mod connectors;
 mod crash;
+mod engine;
 mod model;
 mod rhai_contract;
 mod schedules;

@@ -1,1 +1,224 @@
-//! Tests of: support.
+//! A small world for tests: the simulator on a real socket, a real store, the engine, in one process.
+
+use std::collections::BTreeMap;
+use std::path::Path;
+use std::sync::Arc;
+use std::time::Duration;
+
+use bursar::app::audit::{Audit, audit};
+use bursar::base::clock::{Clock, SystemClock};
+use bursar::base::ids::{RunId, WorkerId};
+use bursar::base::secret::Secret;
+use bursar::base::wake::Wake;
+use bursar::connector::client::Client;
+use bursar::connector::connection::Connection;
+use bursar::connector::registry::Registry;
+use bursar::engine::backoff::Backoff;
+use bursar::engine::services::{EngineSettings, Parts, Services};
+use bursar::engine::worker::Engine;
+use bursar::model::journal::Journal;
+use bursar::model::run::{Cause, NewRun, Run, RunState};
+use bursar::model::workflow::{Source, Version};
+use bursar::simulator::config::SimulatorConfig;
+use bursar::simulator::{Running, Simulator};
+use bursar::store::sqlite::{OnFailure, SqliteOptions, SqliteStore};
+use bursar::store::{RunQuery, Store};
+use serde_json::{Value as Json, json};
+use tempfile::TempDir;
+
+/// How long a test waits for something that takes milliseconds.
+const PATIENCE: Duration = Duration::from_secs(20);
+
+/// The simulator, a folder for the store, and the connection `bank`.
+pub(crate) struct World {
+    /// Holds the store.
+    pub(crate) folder: TempDir,
+    /// The provider.
+    pub(crate) simulator: Running,
+    /// The connections of the engine.
+    pub(crate) connections: BTreeMap<String, Arc<Connection>>,
+    /// The time.
+    pub(crate) clock: Arc<dyn Clock>,
+    /// Tells the engine of new runs.
+    pub(crate) wake: Wake,
+}
+
+impl World {
+    /// A world with these settings of the simulator.
+    pub(crate) async fn new(config: SimulatorConfig) -> Self {
+        let clock: Arc<dyn Clock> = Arc::new(SystemClock::new());
+        let simulator = Simulator::start(config, clock.clone())
+            .await
+            .expect("the simulator starts");
+        let connection = Connection {
+            name: "bank".to_owned(),
+            connector: Registry::built_in().get("augustus").expect("it is built in").clone(),
+            base_url: simulator.url(),
+            credential: Some(Secret::new("sandbox.demo-key".to_owned())),
+            webhook_secrets: Vec::new(),
+            key_window_secs: None,
+        };
+        Self {
+            folder: TempDir::new().expect("a folder"),
+            simulator,
+            connections: [("bank".to_owned(), Arc::new(connection))].into(),
+            clock,
+            wake: Wake::new(),
+        }
+    }
+
+    /// The demo world.
+    pub(crate) async fn demo() -> Self {
+        Self::new(SimulatorConfig::demo()).await
+    }
+
+    /// The store of this world.
+    pub(crate) async fn store(&self) -> Arc<dyn Store> {
+        open(self.folder.path()).await
+    }
+
+    /// An engine over a store.
+    pub(crate) async fn engine(&self, store: Arc<dyn Store>) -> Engine {
+        let parts = Parts {
+            store,
+            clock: self.clock.clone(),
+            client: Client::new().expect("a client"),
+            connections: self.connections.clone(),
+            wake: self.wake.clone(),
+            settings: settings(),
+        };
+        let services = Services::new(parts).await.expect("the store answers");
+        Engine::start(Arc::new(services), WorkerId::generate(self.clock.now())).expect("threads start")
+    }
+
+    /// Makes a run of a script with the event and params it sees.
+    pub(crate) async fn start(&self, store: &dyn Store, script: &str, event: Json, params: Json) -> RunId {
+        let version = version(&[("main.rhai", script)]);
+        self.start_version(store, version, event, params).await
+    }
+
+    /// Makes a run of a version.
+    pub(crate) async fn start_version(&self, store: &dyn Store, version: Version, event: Json, params: Json) -> RunId {
+        let now = self.clock.now();
+        let run = NewRun {
+            id: RunId::generate(now),
+            workflow: version.workflow.clone(),
+            version: version.digest,
+            cause: Cause::Manual {
+                actor: "test".to_owned(),
+            },
+            event,
+            params,
+            created_at: now,
+        };
+        let id = run.id;
+        store.save_version(version).await.expect("the version is kept");
+        store.create_run(run).await.expect("the run is made");
+        self.wake.nudge();
+        id
+    }
+
+    /// Runs a script on a fresh engine until it has settled.
+    pub(crate) async fn run(&self, script: &str) -> Run {
+        let store = self.store().await;
+        let engine = self.engine(store.clone()).await;
+        let id = self
+            .start(store.as_ref(), script, json!({"type": "manual"}), json!({}))
+            .await;
+        let run = settled(store.as_ref(), id).await;
+        engine.stop().await;
+        store.close().await.expect("the store closes");
+        run
+    }
+
+    /// Holds all journals against the ledger.
+    pub(crate) async fn audit(&self, store: &dyn Store) -> Audit {
+        audit_store(store, &self.simulator).await
+    }
+}
+
+/// Holds all journals of a store against a simulator's ledger.
+pub(crate) async fn audit_store(store: &dyn Store, simulator: &Running) -> Audit {
+    let runs = store
+        .runs(RunQuery {
+            limit: 100_000,
+            ..RunQuery::default()
+        })
+        .await
+        .expect("runs are listed");
+    let mut journals = Vec::new();
+    for run in runs {
+        let records = store.journal(run.id).await.expect("the journal is read");
+        journals.push((
+            run.id,
+            run.workflow,
+            Journal::from_records(records).expect("the journal is legal"),
+        ));
+    }
+    audit(
+        journals
+            .iter()
+            .map(|(id, workflow, journal)| (*id, workflow.as_str(), journal)),
+        &simulator.control.effects(),
+    )
+}
+
+/// Opens a store that answers errors instead of ending the process.
+pub(crate) async fn open(folder: &Path) -> Arc<dyn Store> {
+    let options = SqliteOptions {
+        on_failure: OnFailure::Poison,
+        ..SqliteOptions::default()
+    };
+    SqliteStore::open(folder, options).await.expect("the store opens")
+}
+
+/// A version of a workflow named `test` that may use the connection `bank`.
+pub(crate) fn version(sources: &[(&str, &str)]) -> Version {
+    let source = |(path, text): &(&str, &str)| Source {
+        path: (*path).to_owned(),
+        text: (*text).to_owned(),
+    };
+    Version::new(
+        "test".to_owned(),
+        String::new(),
+        vec!["bank".to_owned()],
+        sources.iter().map(source).collect(),
+    )
+}
+
+/// Short pauses, so that tests are quick.
+pub(crate) fn settings() -> EngineSettings {
+    EngineSettings {
+        runs_max: 8,
+        backoff: Backoff {
+            base: Duration::from_millis(5),
+            ceiling: Duration::from_millis(50),
+            attempts_max: 4,
+        },
+        poll_first: Duration::from_millis(100),
+        poll_ceiling: Duration::from_secs(1),
+        lease: Duration::from_secs(30),
+    }
+}
+
+/// Waits until a run has ended or needs a person.
+pub(crate) async fn settled(store: &dyn Store, id: RunId) -> Run {
+    until(store, id, |run| run.state.is_final() || run.state == RunState::Parked).await
+}
+
+/// Waits until a run is as wanted.
+pub(crate) async fn until(store: &dyn Store, id: RunId, wanted: impl Fn(&Run) -> bool) -> Run {
+    let waiting = std::time::Instant::now();
+    loop {
+        let run = store
+            .run(id)
+            .await
+            .expect("the store answers")
+            .expect("the run is there");
+        if wanted(&run) {
+            return run;
+        }
+        assert!(waiting.elapsed() < PATIENCE, "the run is still {}: {run:?}", run.state);
+        tokio::time::sleep(Duration::from_millis(5)).await;
+    }
+}

@@ -1,0 +1,180 @@
+//! The daemon: opens everything from the store upward, serves until it is told to stop, closes in the other
+//! order.
+//!
+//! SIGTERM and SIGINT drain: no run is taken any more, turns end at their next step, what is under way is
+//! recorded. A second signal ends the process at once; the journal makes that safe too.
+
+use std::net::SocketAddr;
+use std::path::PathBuf;
+use std::sync::Arc;
+
+use tokio::net::TcpListener;
+use tokio::signal::unix::{Signal, SignalKind, signal};
+
+use super::settings::Settings;
+use super::{AppError, context, control_path, folders, services, shared_connections};
+use crate::base::clock::{Clock, SystemClock};
+use crate::base::ids::WorkerId;
+use crate::base::shutdown::{Shutdown, Stopper};
+use crate::base::wake::Wake;
+use crate::catalog::watch::{Catalog, Pace, Watcher};
+use crate::engine::worker::Engine;
+use crate::server::control::{Control, bind_control};
+use crate::server::counters::DoorCounters;
+use crate::server::webhook::{DoorLimits, WebhookDoor};
+use crate::server::{control, webhook};
+use crate::store::Store;
+use crate::store::sqlite::{Durability, SqliteOptions, SqliteStore};
+use crate::trigger::cron::CronTrigger;
+use crate::trigger::versions::KnownVersions;
+use crate::trigger::webhook::WebhookTrigger;
+
+/// What the daemon listens on, once it does.
+#[derive(Debug, Clone)]
+pub struct Ready {
+    /// Where webhooks arrive.
+    pub webhooks: SocketAddr,
+    /// The control socket.
+    pub control: PathBuf,
+    /// Workflows loaded.
+    pub workflows: usize,
+    /// Files that could not be loaded.
+    pub problems: usize,
+    /// Runs that an earlier process left behind, taken up again.
+    pub recovered: u64,
+}
+
+/// Serves until a signal says to stop. The second signal ends the process with exit code 130.
+///
+/// # Errors
+/// [`AppError`] when it cannot start; nothing is left behind then.
+pub async fn serve(settings: Settings, ready: impl FnOnce(&Ready)) -> Result<(), AppError> {
+    let (stopper, shutdown) = Stopper::new();
+    let signals = signal(SignalKind::terminate()).and_then(|term| Ok((term, signal(SignalKind::interrupt())?)));
+    let (term, int) = signals.map_err(AppError::io("signals cannot be received"))?;
+    tokio::spawn(obey(term, int, stopper));
+    serve_until(settings, shutdown, ready).await
+}
+
+/// Turns signals into the word to stop, and the second one into an end.
+async fn obey(mut term: Signal, mut int: Signal, stopper: Stopper) {
+    for received in 1.. {
+        tokio::select! {
+            _ = term.recv() => {}
+            _ = int.recv() => {}
+        }
+        if received == 1 {
+            tracing::info!("stopping: turns end at their next step; a second signal ends the process at once");
+            stopper.stop();
+        } else {
+            tracing::warn!("stopped at once; what was under way is resumed at the next start");
+            #[expect(clippy::exit, reason = "a person asked for it twice; the journal makes it safe")]
+            std::process::exit(130);
+        }
+    }
+}
+
+/// Serves until it is told to stop.
+///
+/// # Errors
+/// As [`serve`].
+pub async fn serve_until(settings: Settings, shutdown: Shutdown, ready: impl FnOnce(&Ready)) -> Result<(), AppError> {
+    let durability = if settings.durable {
+        Durability::Full
+    } else {
+        Durability::Normal
+    };
+    let options = SqliteOptions {
+        durability,
+        ..SqliteOptions::default()
+    };
+    let store: Arc<dyn Store> = SqliteStore::open(&settings.state, options).await?;
+    let served = serve_store(&settings, store.clone(), shutdown, ready).await;
+    store.close().await?;
+    served
+}
+
+async fn serve_store(
+    settings: &Settings,
+    store: Arc<dyn Store>,
+    mut shutdown: Shutdown,
+    ready: impl FnOnce(&Ready),
+) -> Result<(), AppError> {
+    let clock: Arc<dyn Clock> = Arc::new(SystemClock::new());
+    let started_at = clock.now();
+    let listener = TcpListener::bind(settings.listen).await;
+    let listener = listener.map_err(AppError::io(format!(
+        "cannot listen on {} for webhooks",
+        settings.listen
+    )))?;
+    let webhooks = listener
+        .local_addr()
+        .map_err(AppError::io("the webhook door has no address"))?;
+    let control_socket = control_path(&settings.state);
+    let control_listener = bind_control(&control_socket).map_err(|error| AppError::Other(error.to_string()))?;
+
+    let wake = Wake::new();
+    let catalog = Catalog::open(folders(settings), context(settings));
+    let watcher = Watcher::start(catalog.clone(), clock.clone(), Pace::default());
+    let watcher = watcher.map_err(AppError::io("the folders of the workflows cannot be watched"))?;
+    let versions = Arc::new(KnownVersions::new());
+    let services = Arc::new(services(settings, store.clone(), clock.clone(), wake.clone()).await?);
+    // Whatever an earlier process was driving when it ended is driven again; the lock makes sure it has ended.
+    let recovered = store.reclaim_all(clock.now()).await?;
+    let engine = Engine::start(services, WorkerId::generate(clock.now()));
+    let engine = engine.map_err(AppError::io("the script threads cannot be started"))?;
+
+    let trigger = Arc::new(WebhookTrigger {
+        store: store.clone(),
+        catalog: catalog.clone(),
+        connections: shared_connections(settings),
+        clock: clock.clone(),
+        wake: wake.clone(),
+        versions: versions.clone(),
+    });
+    let counters = Arc::new(DoorCounters::new());
+    let door = Arc::new(WebhookDoor {
+        trigger,
+        counters: counters.clone(),
+        limits: DoorLimits::default(),
+    });
+    let control = Arc::new(Control {
+        store: store.clone(),
+        catalog: catalog.clone(),
+        clock: clock.clone(),
+        wake: wake.clone(),
+        versions: versions.clone(),
+        counters,
+        started_at,
+        listeners: [("webhooks".to_owned(), webhooks.to_string())].into(),
+    });
+    let door = tokio::spawn(webhook::serve(door, listener, shutdown.clone()));
+    let control = tokio::spawn(control::serve(control, control_listener, shutdown.clone()));
+    let cron = CronTrigger::run(store, catalog.clone(), clock, wake, versions, shutdown.clone());
+    let cron = tokio::spawn(cron);
+
+    let snapshot = catalog.current();
+    ready(&Ready {
+        webhooks,
+        control: control_socket.clone(),
+        workflows: snapshot.workflows.len(),
+        problems: snapshot.problems.len(),
+        recovered,
+    });
+    shutdown.requested().await;
+    // The doors first, so that nothing new comes in; then the engine, so that what is under way is recorded.
+    for (part, ended) in [("webhook door", door.await.err()), ("schedules", cron.await.err())] {
+        if let Some(error) = ended {
+            tracing::error!(%error, "the {part} ended badly");
+        }
+    }
+    engine.stop().await;
+    if let Err(error) = control.await {
+        tracing::error!(%error, "the control socket ended badly");
+    }
+    drop(watcher);
+    if let Err(error) = std::fs::remove_file(&control_socket) {
+        tracing::warn!(%error, "the control socket could not be removed");
+    }
+    Ok(())
+}

@@ -1,0 +1,143 @@
+//! What commands do when no daemon holds the store: read it, check the files, drive one run to its end.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use super::settings::Settings;
+use super::{AppError, context, folders, services};
+use crate::base::clock::{Clock, SystemClock};
+use crate::base::ids::{RunId, WorkerId};
+use crate::base::suggest::nearest;
+use crate::base::wake::Wake;
+use crate::catalog::load::{Loaded, load};
+use crate::catalog::snapshot::Snapshot;
+use crate::catalog::watch::Catalog;
+use crate::engine::worker::Engine;
+use crate::model::run::{Run, RunState};
+use crate::model::workflow::Workflow;
+use crate::store::sqlite::{SqliteOptions, SqliteStore};
+use crate::store::{Decision, Store};
+use crate::trigger::manual::{Request, start};
+use crate::trigger::versions::KnownVersions;
+
+/// How often a run that is driven here is looked at.
+const LOOK_EVERY: Duration = Duration::from_millis(20);
+
+/// Reads and checks every manifest and script.
+pub fn load_workflows(settings: &Settings) -> Loaded {
+    load(&folders(settings), &context(settings))
+}
+
+/// The store, for reading, beside a daemon or without one.
+///
+/// # Errors
+/// [`AppError`] when there is none yet.
+pub async fn read_store(settings: &Settings) -> Result<Arc<dyn Store>, AppError> {
+    let store: Arc<dyn Store> = SqliteStore::open_read_only(&settings.state).await?;
+    Ok(store)
+}
+
+/// Makes a run and drives it here until it has ended, needs a person, or waits for longer than `patience`.
+///
+/// # Errors
+/// [`AppError`]; `Store(Locked)` when a daemon holds the store.
+pub async fn run_here(
+    settings: &Settings,
+    workflow: &str,
+    request: Request,
+    patience: Duration,
+    started: impl FnOnce(RunId),
+) -> Result<Run, AppError> {
+    let catalog = Catalog::open(folders(settings), context(settings));
+    let workflow = find_workflow(&catalog.current(), workflow)?;
+    let store: Arc<dyn Store> = SqliteStore::open(&settings.state, SqliteOptions::default()).await?;
+    let ran = drive(settings, store.clone(), &workflow, request, patience, started).await;
+    store.close().await?;
+    ran
+}
+
+async fn drive(
+    settings: &Settings,
+    store: Arc<dyn Store>,
+    workflow: &Workflow,
+    request: Request,
+    patience: Duration,
+    started: impl FnOnce(RunId),
+) -> Result<Run, AppError> {
+    let clock: Arc<dyn Clock> = Arc::new(SystemClock::new());
+    let id = start(store.as_ref(), &KnownVersions::new(), workflow, request, clock.now()).await?;
+    started(id);
+    let services = Arc::new(services(settings, store.clone(), clock.clone(), Wake::new()).await?);
+    store.reclaim_all(clock.now()).await?;
+    let engine = Engine::start(services, WorkerId::generate(clock.now()));
+    let engine = engine.map_err(AppError::io("the script threads cannot be started"))?;
+    let run = until_settled(store.as_ref(), clock.as_ref(), id, patience).await;
+    engine.stop().await;
+    run
+}
+
+async fn until_settled(store: &dyn Store, clock: &dyn Clock, id: RunId, patience: Duration) -> Result<Run, AppError> {
+    let mut waiting_since = None;
+    loop {
+        let run = store
+            .run(id)
+            .await?
+            .ok_or_else(|| AppError::Other(format!("{id} has vanished from the store")))?;
+        match run.state {
+            RunState::Waiting => {
+                let since = *waiting_since.get_or_insert_with(|| clock.elapsed());
+                if clock.elapsed().saturating_sub(since) >= patience {
+                    return Ok(run);
+                }
+            }
+            RunState::Queued | RunState::Running => waiting_since = None,
+            RunState::Succeeded | RunState::Failed | RunState::Cancelled | RunState::Parked => return Ok(run),
+        }
+        clock.sleep(LOOK_EVERY).await;
+    }
+}
+
+/// The workflow of this name, or why there is none.
+///
+/// # Errors
+/// [`AppError::UnknownWorkflow`] or [`AppError::BrokenWorkflow`].
+pub fn find_workflow(snapshot: &Snapshot, name: &str) -> Result<Arc<Workflow>, AppError> {
+    if let Some(workflow) = snapshot.workflows.get(name) {
+        return Ok(workflow.clone());
+    }
+    let file = format!("{name}.toml");
+    if let Some((_, findings)) = snapshot.problems.iter().find(|(known, _)| known.ends_with(&file)) {
+        return Err(AppError::BrokenWorkflow {
+            name: name.to_owned(),
+            findings: findings.clone(),
+        });
+    }
+    let suggestion = nearest(name, snapshot.workflows.keys().map(String::as_str)).map(str::to_owned);
+    Err(AppError::UnknownWorkflow {
+        name: name.to_owned(),
+        suggestion,
+    })
+}
+
+/// Records a decision about a parked run, when no daemon holds the store.
+///
+/// # Errors
+/// [`AppError`].
+pub async fn decide_here(settings: &Settings, decision: Decision) -> Result<(), AppError> {
+    let store = SqliteStore::open(&settings.state, SqliteOptions::default()).await?;
+    let decided = store.resolve(decision).await;
+    store.close().await?;
+    Ok(decided?)
+}
+
+/// Ends a run, when no daemon holds the store.
+///
+/// # Errors
+/// [`AppError`].
+pub async fn cancel_here(settings: &Settings, run: RunId, actor: &str, reason: &str) -> Result<RunState, AppError> {
+    let store = SqliteStore::open(&settings.state, SqliteOptions::default()).await?;
+    let now = SystemClock::new().now();
+    let cancelled = store.cancel(run, actor, reason, now).await;
+    store.close().await?;
+    Ok(cancelled?)
+}

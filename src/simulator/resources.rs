@@ -1,0 +1,657 @@
+//! The resources as the provider shows them: every documented field always present, empty as `null`.
+//!
+//! Plain data and its JSON form; steps between states live in `lifecycle`.
+
+use std::collections::BTreeMap;
+
+use chrono::SecondsFormat;
+use rust_decimal::Decimal;
+use serde::{Deserialize, Serialize};
+use serde_json::{Value as Json, json};
+use uuid::Uuid;
+
+use crate::base::clock::Instant;
+use crate::base::money::{Currency, Money};
+
+/// A time as the API writes it.
+pub(super) fn stamp(at: Instant) -> String {
+    at.to_rfc3339_opts(SecondsFormat::Millis, true)
+}
+
+fn stamp_or_null(at: Option<Instant>) -> Json {
+    at.map_or(Json::Null, |at| Json::String(stamp(at)))
+}
+
+/// An address money can be sent to or come from.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(tag = "type", rename_all = "snake_case", deny_unknown_fields)]
+pub enum FinancialAddress {
+    /// A European bank account.
+    Iban {
+        /// The number.
+        iban: String,
+        /// In whose name.
+        account_holder_name: String,
+        /// The bank, if known.
+        #[serde(default)]
+        bic: Option<String>,
+    },
+    /// A British bank account.
+    SortCode {
+        /// Six digits.
+        sort_code: String,
+        /// Eight digits.
+        account_number: String,
+        /// In whose name.
+        account_holder_name: String,
+    },
+    /// An American bank account.
+    Aba {
+        /// Nine digits.
+        routing_number: String,
+        /// The number.
+        account_number: String,
+        /// In whose name.
+        account_holder_name: String,
+    },
+    /// A wallet.
+    CryptoWallet {
+        /// The address on the chain.
+        address: String,
+        /// The chain.
+        blockchain: String,
+    },
+}
+
+impl FinancialAddress {
+    /// Whether both name the same account; names and banks aside.
+    pub(super) fn same_account(&self, other: &Self) -> bool {
+        match (self, other) {
+            (Self::Iban { iban: left, .. }, Self::Iban { iban: right, .. }) => left == right,
+            (
+                Self::SortCode {
+                    sort_code: left_bank,
+                    account_number: left,
+                    ..
+                },
+                Self::SortCode {
+                    sort_code: right_bank,
+                    account_number: right,
+                    ..
+                },
+            )
+            | (
+                Self::Aba {
+                    routing_number: left_bank,
+                    account_number: left,
+                    ..
+                },
+                Self::Aba {
+                    routing_number: right_bank,
+                    account_number: right,
+                    ..
+                },
+            ) => left_bank == right_bank && left == right,
+            (
+                Self::CryptoWallet {
+                    address: left,
+                    blockchain: left_chain,
+                },
+                Self::CryptoWallet {
+                    address: right,
+                    blockchain: right_chain,
+                },
+            ) => left == right && left_chain == right_chain,
+            _ => false,
+        }
+    }
+
+    /// The number or address itself.
+    pub(super) fn number(&self) -> &str {
+        match self {
+            Self::Iban { iban, .. } => iban,
+            Self::SortCode { account_number, .. } | Self::Aba { account_number, .. } => account_number,
+            Self::CryptoWallet { address, .. } => address,
+        }
+    }
+
+    /// In whose name, where that is known.
+    pub(super) fn holder(&self) -> Option<&str> {
+        match self {
+            Self::Iban {
+                account_holder_name, ..
+            }
+            | Self::SortCode {
+                account_holder_name, ..
+            }
+            | Self::Aba {
+                account_holder_name, ..
+            } => Some(account_holder_name),
+            Self::CryptoWallet { .. } => None,
+        }
+    }
+
+    pub(super) fn to_json(&self) -> Json {
+        // Serialising strings and options of strings cannot fail.
+        serde_json::to_value(self).unwrap_or_default()
+    }
+}
+
+/// The states of accounts and programs.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum AccountStatus {
+    Pending,
+    Active,
+    Frozen,
+    Closed,
+}
+
+impl AccountStatus {
+    pub(super) fn name(self) -> &'static str {
+        match self {
+            Self::Pending => "pending",
+            Self::Active => "active",
+            Self::Frozen => "frozen",
+            Self::Closed => "closed",
+        }
+    }
+}
+
+#[derive(Debug)]
+pub(super) struct Program {
+    pub(super) id: Uuid,
+    pub(super) label: String,
+    pub(super) currency: Currency,
+    pub(super) account_program_type: String,
+    pub(super) created_at: Instant,
+}
+
+impl Program {
+    pub(super) fn to_json(&self) -> Json {
+        json!({
+            "id": self.id,
+            "type": "account_program",
+            "label": self.label,
+            "account_program_type": self.account_program_type,
+            "status": "active",
+            "created_at": stamp(self.created_at),
+            "updated_at": stamp(self.created_at),
+        })
+    }
+}
+
+#[derive(Debug)]
+pub(super) struct Account {
+    pub(super) id: Uuid,
+    pub(super) program: Option<Uuid>,
+    pub(super) currency: Currency,
+    pub(super) label: String,
+    pub(super) status: AccountStatus,
+    pub(super) financial_addresses: Vec<FinancialAddress>,
+    pub(super) created_at: Instant,
+    pub(super) updated_at: Instant,
+}
+
+impl Account {
+    pub(super) fn to_json(&self) -> Json {
+        json!({
+            "id": self.id,
+            "type": "account",
+            "account_type": if self.program.is_some() { "virtual_account" } else { "payment_account" },
+            "asset_type": if is_fiat(self.currency) { "fiat" } else { "crypto" },
+            "currency": self.currency,
+            "label": self.label,
+            "status": self.status.name(),
+            "financial_addresses": self.financial_addresses.iter().map(FinancialAddress::to_json).collect::<Vec<_>>(),
+            "created_at": stamp(self.created_at),
+            "updated_at": stamp(self.updated_at),
+        })
+    }
+}
+
+/// The currencies of the API.
+pub(super) const CURRENCIES: [&str; 8] = ["EUR", "GBP", "USD", "USDC", "BTC", "ETH", "SOL", "POL"];
+
+pub(super) fn is_fiat(currency: Currency) -> bool {
+    matches!(currency.code(), "EUR" | "GBP" | "USD")
+}
+
+/// Why a payout or return did not go through.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Failure {
+    /// One of the documented codes.
+    pub code: String,
+    /// For people.
+    pub message: String,
+    /// Whether a new attempt may work.
+    #[serde(default)]
+    pub retry: bool,
+}
+
+impl Failure {
+    /// A failure with this code.
+    pub fn new(code: &str, message: &str, retry: bool) -> Self {
+        Self {
+            code: code.to_owned(),
+            message: message.to_owned(),
+            retry,
+        }
+    }
+}
+
+/// The documented failure codes.
+pub(super) const FAILURE_CODES: [&str; 14] = [
+    "account_closed",
+    "account_blocked",
+    "insufficient_funds",
+    "invalid_account_format",
+    "invalid_instruction",
+    "invalid_amount",
+    "invalid_time",
+    "duplicate_transaction",
+    "payee_verification_failed",
+    "system_error",
+    "provider_system_error",
+    "rejected_by_correspondent_bank",
+    "blocked_by_review",
+    "unknown",
+];
+
+/// How a resource under way is to end, decided when it was made.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) enum Ending {
+    Good,
+    Bad(Failure),
+}
+
+/// The states of payouts and returns.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum TransferStatus {
+    Pending,
+    Paid,
+    Failed,
+    Returned,
+}
+
+impl TransferStatus {
+    pub(super) fn name(self) -> &'static str {
+        match self {
+            Self::Pending => "pending",
+            Self::Paid => "paid",
+            Self::Failed => "failed",
+            Self::Returned => "returned",
+        }
+    }
+}
+
+#[derive(Debug)]
+pub(super) struct Payout {
+    pub(super) id: Uuid,
+    pub(super) status: TransferStatus,
+    pub(super) source_account_id: Uuid,
+    pub(super) amount: Money,
+    pub(super) amount_text: String,
+    pub(super) destination: FinancialAddress,
+    pub(super) reference: String,
+    pub(super) failure: Option<Failure>,
+    pub(super) metadata: BTreeMap<String, String>,
+    pub(super) created_at: Instant,
+    pub(super) updated_at: Instant,
+    /// The merchant's own account at the destination.
+    pub(super) own_account: Option<Uuid>,
+    /// Whether money is set aside for it.
+    pub(super) reserved: bool,
+    pub(super) initiated: bool,
+    pub(super) ending: Ending,
+    pub(super) key: Option<String>,
+}
+
+impl Payout {
+    pub(super) fn to_json(&self) -> Json {
+        json!({
+            "id": self.id,
+            "type": "payout",
+            "status": self.status.name(),
+            "source_account_id": self.source_account_id,
+            "amount": self.amount_text,
+            "currency": self.amount.currency(),
+            "destination": self.destination.to_json(),
+            "reference": self.reference,
+            "failure": self.failure,
+            "metadata": self.metadata,
+            "created_at": stamp(self.created_at),
+            "updated_at": stamp(self.updated_at),
+        })
+    }
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum ConversionStatus {
+    Pending,
+    Completed,
+    Failed,
+}
+
+impl ConversionStatus {
+    pub(super) fn name(self) -> &'static str {
+        match self {
+            Self::Pending => "pending",
+            Self::Completed => "completed",
+            Self::Failed => "failed",
+        }
+    }
+}
+
+#[derive(Debug)]
+pub(super) struct Conversion {
+    pub(super) id: Uuid,
+    pub(super) status: ConversionStatus,
+    /// The quote as far as the API names it.
+    pub(super) quote_id: Option<Uuid>,
+    /// The quote it is made at.
+    pub(super) quote: Uuid,
+    pub(super) source_account_id: Uuid,
+    pub(super) target_account_id: Uuid,
+    pub(super) source: Money,
+    pub(super) source_text: String,
+    pub(super) target: Money,
+    pub(super) failure: Option<String>,
+    pub(super) metadata: BTreeMap<String, String>,
+    pub(super) created_at: Instant,
+    pub(super) updated_at: Instant,
+    pub(super) completed_at: Option<Instant>,
+    pub(super) reserved: bool,
+    pub(super) ending: Ending,
+    pub(super) key: Option<String>,
+}
+
+impl Conversion {
+    pub(super) fn to_json(&self) -> Json {
+        json!({
+            "id": self.id,
+            "type": "conversion",
+            "quote_id": self.quote_id,
+            "status": self.status.name(),
+            "source_amount": self.source_text,
+            "source_currency": self.source.currency(),
+            "target_currency": self.target.currency(),
+            "source_account_id": self.source_account_id,
+            "target_account_id": self.target_account_id,
+            "failure": self.failure.as_ref().map(|message| json!({ "message": message })),
+            "metadata": self.metadata,
+            "created_at": stamp(self.created_at),
+            "updated_at": stamp(self.updated_at),
+            "completed_at": stamp_or_null(self.completed_at),
+        })
+    }
+}
+
+#[derive(Debug)]
+pub(super) struct Quote {
+    pub(super) id: Uuid,
+    pub(super) status: &'static str,
+    pub(super) funding_status: &'static str,
+    pub(super) source: Money,
+    pub(super) target: Money,
+    pub(super) exchange_rate: Decimal,
+    pub(super) venue: String,
+    pub(super) expires_at: Instant,
+    pub(super) created_at: Instant,
+    pub(super) updated_at: Instant,
+}
+
+impl Quote {
+    pub(super) fn to_json(&self) -> Json {
+        json!({
+            "id": self.id,
+            "type": "quote",
+            "status": self.status,
+            "funding_status": self.funding_status,
+            "source_amount": self.source.amount().to_string(),
+            "source_currency": self.source.currency(),
+            "target_amount": self.target.amount().to_string(),
+            "target_currency": self.target.currency(),
+            "exchange_rate": self.exchange_rate.to_string(),
+            "venue": self.venue,
+            "expires_at": stamp(self.expires_at),
+            "created_at": stamp(self.created_at),
+            "updated_at": stamp(self.updated_at),
+        })
+    }
+}
+
+#[derive(Debug)]
+pub(super) struct Deposit {
+    pub(super) id: Uuid,
+    pub(super) status: &'static str,
+    pub(super) amount: Money,
+    pub(super) source: FinancialAddress,
+    pub(super) destination_account_id: Uuid,
+    pub(super) bank_statement_reference: Option<String>,
+    pub(super) rail: Option<String>,
+    pub(super) tx_hash: Option<String>,
+    pub(super) returns: Vec<Uuid>,
+    pub(super) created_at: Instant,
+    pub(super) updated_at: Instant,
+    /// The merchant's own account it came from.
+    pub(super) own_source: Option<Uuid>,
+}
+
+impl Deposit {
+    pub(super) fn to_json(&self) -> Json {
+        json!({
+            "id": self.id,
+            "type": "deposit",
+            "status": self.status,
+            "amount": self.amount.amount().to_string(),
+            "currency": self.amount.currency(),
+            "source": self.source.to_json(),
+            "destination_account_id": self.destination_account_id,
+            "bank_statement_reference": self.bank_statement_reference,
+            "rail": self.rail,
+            "tx_hash": self.tx_hash,
+            "returns": self.returns,
+            "created_at": stamp(self.created_at),
+            "updated_at": stamp(self.updated_at),
+        })
+    }
+}
+
+#[derive(Debug)]
+pub(super) struct Return {
+    pub(super) id: Uuid,
+    pub(super) status: TransferStatus,
+    pub(super) deposit_id: Uuid,
+    pub(super) account_id: Uuid,
+    pub(super) amount: Money,
+    pub(super) failure: Option<Failure>,
+    pub(super) created_at: Instant,
+    pub(super) updated_at: Instant,
+    pub(super) reserved: bool,
+    pub(super) ending: Ending,
+    pub(super) key: Option<String>,
+}
+
+impl Return {
+    pub(super) fn to_json(&self) -> Json {
+        json!({
+            "id": self.id,
+            "type": "return",
+            "status": self.status.name(),
+            "deposit_id": self.deposit_id,
+            "amount": self.amount.amount().to_string(),
+            "currency": self.amount.currency(),
+            "failure": self.failure,
+            "created_at": stamp(self.created_at),
+            "updated_at": stamp(self.updated_at),
+        })
+    }
+}
+
+#[derive(Debug)]
+pub(super) struct Event {
+    pub(super) id: Uuid,
+    pub(super) event_type: &'static str,
+    pub(super) api_version: String,
+    pub(super) data: Json,
+    pub(super) created_at: Instant,
+}
+
+impl Event {
+    pub(super) fn to_json(&self) -> Json {
+        json!({
+            "id": self.id,
+            "type": "event",
+            "event_type": self.event_type,
+            "api_version": self.api_version,
+            "created_at": stamp(self.created_at),
+            "data": self.data,
+        })
+    }
+
+    /// The form that is pushed: the same facts under other names.
+    pub(super) fn envelope(&self) -> Json {
+        json!({
+            "id": self.id,
+            "type": self.event_type,
+            "api_version": self.api_version,
+            "payload": self.data,
+            "date": stamp(self.created_at),
+        })
+    }
+}
+
+#[derive(Debug)]
+pub(super) struct Subscription {
+    pub(super) id: Uuid,
+    pub(super) url: String,
+    /// `None` is every event, later ones too.
+    pub(super) events: Option<Vec<String>>,
+    pub(super) secret: String,
+    pub(super) created_at: Instant,
+    pub(super) updated_at: Instant,
+    pub(super) deleted: bool,
+    pub(super) failures_in_a_row: u32,
+}
+
+impl Subscription {
+    pub(super) fn to_json(&self) -> Json {
+        let events = match &self.events {
+            Some(events) => events.clone(),
+            None => EVENT_TYPES
+                .iter()
+                .filter(|name| **name != PING)
+                .map(|name| (*name).to_owned())
+                .collect(),
+        };
+        json!({
+            "id": self.id,
+            "type": "webhook_subscription",
+            "url": self.url,
+            "events": events,
+            "created_at": stamp(self.created_at),
+            "updated_at": stamp(self.updated_at),
+        })
+    }
+
+    pub(super) fn wants(&self, event_type: &str) -> bool {
+        !self.deleted
+            && self
+                .events
+                .as_ref()
+                .is_none_or(|events| events.iter().any(|name| name == event_type))
+    }
+}
+
+/// The event that is only ever triggered by hand.
+pub(super) const PING: &str = "ping.test";
+
+/// The documented event types.
+pub(super) const EVENT_TYPES: [&str; 13] = [
+    "payout.created",
+    "payout.initiated",
+    "payout.paid",
+    "payout.failed",
+    "return.initiated",
+    "return.paid",
+    "return.failed",
+    "return.returned",
+    "deposit.received",
+    "conversion.created",
+    "conversion.completed",
+    "conversion.failed",
+    PING,
+];
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum DeliveryStatus {
+    Pending,
+    Processing,
+    Delivered,
+    Failed,
+    Ignored,
+}
+
+impl DeliveryStatus {
+    pub(super) const NAMES: [&str; 5] = ["pending", "processing", "delivered", "failed", "ignored"];
+
+    pub(super) fn name(self) -> &'static str {
+        match self {
+            Self::Pending => "pending",
+            Self::Processing => "processing",
+            Self::Delivered => "delivered",
+            Self::Failed => "failed",
+            Self::Ignored => "ignored",
+        }
+    }
+}
+
+#[derive(Debug)]
+pub(super) struct Attempt {
+    pub(super) attempted_at: Instant,
+    pub(super) delivered: bool,
+    /// 0 when no answer came: the field is documented as never null.
+    pub(super) status_code: u16,
+}
+
+#[derive(Debug)]
+pub(super) struct Delivery {
+    pub(super) id: Uuid,
+    pub(super) event_id: Uuid,
+    pub(super) subscription_id: Uuid,
+    pub(super) status: DeliveryStatus,
+    pub(super) attempts: Vec<Attempt>,
+    pub(super) created_at: Instant,
+    pub(super) updated_at: Instant,
+    /// Retries used up.
+    pub(super) retries: usize,
+    /// Held back until another delivery has gone first.
+    pub(super) held: bool,
+}
+
+impl Delivery {
+    pub(super) fn to_json(&self) -> Json {
+        let attempts: Vec<Json> = self
+            .attempts
+            .iter()
+            .map(|attempt| {
+                json!({
+                    "attempted_at": stamp(attempt.attempted_at),
+                    "status": if attempt.delivered { "delivered" } else { "failed" },
+                    "status_code": attempt.status_code,
+                })
+            })
+            .collect();
+        json!({
+            "id": self.id,
+            "type": "webhook_delivery",
+            "event_id": self.event_id,
+            "subscription_id": self.subscription_id,
+            "status": self.status.name(),
+            "attempts": attempts,
+            "created_at": stamp(self.created_at),
+            "updated_at": stamp(self.updated_at),
+        })
+    }
+}

@@ -1,0 +1,171 @@
+//! Payouts, and the rule all outgoing money shares: an account that may send, with enough on it.
+
+use serde_json::Value as Json;
+use uuid::Uuid;
+
+use super::Call;
+use crate::base::money::{Currency, Money};
+use crate::simulator::config::{AmountEcho, InsufficientFunds};
+use crate::simulator::error::ApiError;
+use crate::simulator::ledger::{LedgerError, Place};
+use crate::simulator::lifecycle::Step;
+use crate::simulator::page::page;
+use crate::simulator::resources::{
+    Account, AccountStatus, CURRENCIES, Ending, Failure, FinancialAddress, Payout, TransferStatus,
+};
+use crate::simulator::state::World;
+use crate::simulator::validate;
+
+pub(super) fn list(world: &mut World, call: &Call) -> Result<Json, ApiError> {
+    let status = call.query.one_of("status", &["pending", "paid", "failed"])?;
+    let currencies = call.query.many("currencies");
+    if currencies.iter().any(|code| !CURRENCIES.contains(code)) {
+        let message = format!("currencies are of {}", CURRENCIES.join(", "));
+        return Err(ApiError::parameter_invalid("currencies", message));
+    }
+    let keep = |payout: &Payout| {
+        status.is_none_or(|status| payout.status.name() == status)
+            && (currencies.is_empty() || currencies.contains(&payout.amount.currency().code()))
+    };
+    page(world, call, &world.payouts, keep, Payout::to_json)
+}
+
+pub(super) fn retrieve(world: &mut World, call: &Call) -> Result<Json, ApiError> {
+    let payout = world.payouts.get(call.id()?).map(Payout::to_json);
+    payout.ok_or_else(|| ApiError::not_found("the payout"))
+}
+
+pub(super) fn create(world: &mut World, call: &Call) -> Result<Json, ApiError> {
+    let unknown = world.config.unknown_parameters;
+    let mut fields = call.fields();
+    let source_account_id = fields.uuid("source_account_id")?;
+    let amount_text = fields.text("amount")?;
+    let currency = fields.currency("currency")?;
+    let amount = exact("amount", amount_text, currency)?;
+    let destination = fields.object("destination")?;
+    let destination = validate::destination(destination, currency, world.config.payouts.check_iban, unknown)?;
+    let reference = fields.bounded("reference", 0, 140)?.to_owned();
+    let rail = fields.optional_one_of("rail", &["sepa_instant", "sepa", "faster_payments"])?;
+    check_rail(rail, &destination, currency)?;
+    let metadata = fields.metadata()?;
+    fields.finish(unknown)?;
+
+    let source = sender(world, source_account_id, "source_account_id")?;
+    if source.currency != currency {
+        let message = format!("the source account holds {}, not {currency}", source.currency);
+        return Err(ApiError::parameter_invalid("currency", message));
+    }
+    let own_account = world.account_at(&destination, currency).map(|account| account.id);
+    if own_account == Some(source_account_id) {
+        let message = "the destination is the source account itself";
+        return Err(ApiError::parameter_invalid("destination", message));
+    }
+    let allowed = &world.config.payouts.beneficiary_allow_list;
+    let listed = allowed.is_empty() || allowed.iter().any(|number| number == destination.number());
+    if own_account.is_none() && !listed {
+        return Err(ApiError::permission_denied("the beneficiary is not on the allow list"));
+    }
+
+    let id = world.new_id();
+    let funds = reserve(world, id, source_account_id, amount, "payout.created")?;
+    let late_refusal = match &destination {
+        FinancialAddress::Iban { iban, .. } if !crate::simulator::iban::is_valid(iban) => {
+            Some(Failure::new("invalid_account_format", "the IBAN is not valid", false))
+        }
+        _ => None,
+    };
+    let payout = Payout {
+        id,
+        status: TransferStatus::Pending,
+        source_account_id,
+        amount,
+        amount_text: echo(world, amount, amount_text),
+        destination,
+        reference,
+        failure: None,
+        metadata,
+        created_at: world.now,
+        updated_at: world.now,
+        own_account,
+        reserved: funds.is_none(),
+        initiated: false,
+        ending: ending(call, funds.or(late_refusal)),
+        key: call.idempotency_key.clone(),
+    };
+    let shown = payout.to_json();
+    let listed_from = world.listed_from(call.unlisted_ms);
+    world.payouts.insert(id, world.now, listed_from, payout);
+    world.emit("payout.created", shown.clone());
+    world.plan_step(world.config.lifecycle.payout_initiated_ms, id, Step::PayoutInitiated);
+    Ok(shown)
+}
+
+fn check_rail(rail: Option<&str>, destination: &FinancialAddress, currency: Currency) -> Result<(), ApiError> {
+    let fits = match rail {
+        None => true,
+        Some("faster_payments") => currency.code() == "GBP",
+        Some(_) => currency.code() == "EUR" && matches!(destination, FinancialAddress::Iban { .. }),
+    };
+    if fits {
+        return Ok(());
+    }
+    let message = format!("this rail cannot carry {currency} to this destination");
+    Err(ApiError::parameter_invalid("rail", message))
+}
+
+/// An amount that has no more decimals than its currency.
+pub(super) fn exact(name: &str, text: &str, currency: Currency) -> Result<Money, ApiError> {
+    let amount = validate::amount(name, text)?;
+    Money::from_decimal(amount, currency).map_err(|error| ApiError::parameter_invalid(name, error.to_string()))
+}
+
+/// The amount as answers show it.
+pub(super) fn echo(world: &World, amount: Money, sent: &str) -> String {
+    match world.config.amount_echo {
+        AmountEcho::Canonical => amount.amount().to_string(),
+        AmountEcho::AsSent => sent.to_owned(),
+    }
+}
+
+/// The account money is to leave from.
+pub(super) fn sender<'a>(world: &'a World, id: Uuid, param: &str) -> Result<&'a Account, ApiError> {
+    let account = world
+        .accounts
+        .get(id)
+        .ok_or_else(|| ApiError::not_found(&format!("the account of {param}")))?;
+    match account.status {
+        AccountStatus::Active => Ok(account),
+        status => Err(ApiError::conflict(format!("the account is {}", status.name()))),
+    }
+}
+
+/// Sets money aside. Too little is refused now or, as the settings say, becomes a later failure.
+pub(super) fn reserve(
+    world: &mut World,
+    id: Uuid,
+    account: Uuid,
+    amount: Money,
+    step: &'static str,
+) -> Result<Option<Failure>, ApiError> {
+    let route = (Place::Account(account), Place::Reserved(id));
+    match world.ledger.post(world.now, route, amount, step, id) {
+        Ok(()) => Ok(None),
+        Err(LedgerError::Short { .. }) => match world.config.payouts.insufficient_funds {
+            InsufficientFunds::Refuse => Err(ApiError::conflict("the account has insufficient funds")),
+            InsufficientFunds::FailLater => Ok(Some(Failure::new(
+                "insufficient_funds",
+                "the account has insufficient funds",
+                true,
+            ))),
+        },
+        Err(LedgerError::NotPositive(_) | LedgerError::Money(_)) => Err(ApiError::internal()),
+    }
+}
+
+/// How what is created now is to end.
+pub(super) fn ending(call: &Call, failure: Option<Failure>) -> Ending {
+    match failure.or_else(|| call.fail_later.clone()) {
+        Some(failure) => Ending::Bad(failure),
+        None => Ending::Good,
+    }
+}
