@@ -3,11 +3,13 @@
 //! Rendering only; what is wrong was decided elsewhere.
 
 use std::fs;
+use std::path::PathBuf;
 
 use annotate_snippets::{Annotation, AnnotationKind, Element, Group, Level, Origin, Renderer, Snippet};
 use serde::Serialize;
 
 use super::text::clean;
+use crate::app::settings::Settings;
 use crate::model::diagnostic::{Diagnostic, Severity, Span};
 
 /// How findings look.
@@ -124,7 +126,27 @@ fn json(finding: &Diagnostic) -> String {
     serde_json::to_string(&tagged).expect("a finding is plain text and numbers")
 }
 
-/// The text of the file a finding names, read where the finding was made.
-pub fn source_of(file: &str) -> Option<String> {
-    fs::read_to_string(file).ok()
+/// Where the files stand that findings name by their last folder: `scripts/nightly_sweep.rhai`.
+#[derive(Debug, Clone, Default)]
+pub struct Sources {
+    folders: Vec<PathBuf>,
+}
+
+impl Sources {
+    /// The folders of these settings.
+    pub fn of(settings: &Settings) -> Self {
+        Self {
+            folders: vec![settings.workflows.clone(), settings.scripts.clone()],
+        }
+    }
+
+    /// The text of a file, if it can be had.
+    pub fn read(&self, file: &str) -> Option<String> {
+        let below = |folder: &PathBuf| {
+            let name = folder.file_name()?.to_str()?;
+            Some(folder.join(file.strip_prefix(name)?.strip_prefix('/')?))
+        };
+        let path = self.folders.iter().find_map(below).unwrap_or_else(|| PathBuf::from(file));
+        fs::read_to_string(path).ok()
+    }
 }

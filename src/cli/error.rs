@@ -7,9 +7,11 @@ use std::fmt::Write as _;
 use std::io;
 
 use super::text::clean;
+use crate::app::AppError;
 use crate::app::settings::SettingsError;
 use crate::model::diagnostic::Diagnostic;
 use crate::store::StoreError;
+use crate::trigger::manual::StartError;
 
 /// The exit code of the program.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
@@ -20,7 +22,7 @@ pub enum Exit {
     Failed,
     /// The command line, the settings, a manifest or a script is wrong.
     Usage,
-    /// Nothing more happens until a person decides.
+    /// Not finished: a person has to decide, or the run still waits.
     NeedsPerson,
     /// It does not exist.
     NotFound,
@@ -44,7 +46,7 @@ impl Exit {
             Self::Usage,
             "the command line, settings, a manifest or a script is wrong",
         ),
-        (3, Self::NeedsPerson, "a person has to decide: the run is parked"),
+        (3, Self::NeedsPerson, "not finished: the run is parked for a person, or still waits"),
         (4, Self::NotFound, "there is no such run, event, workflow or connection"),
         (5, Self::Refused, "it may not be done as things stand"),
         (6, Self::Store, "the store is missing, in use or damaged"),
@@ -198,6 +200,25 @@ impl From<StoreError> for CliError {
             }
             StoreError::Conflict(_) => told.hint("`bursar runs show` tells where the run stands"),
             StoreError::Newer { .. } | StoreError::LeaseLost { .. } | StoreError::CancelRequested { .. } => told,
+        }
+    }
+}
+
+impl From<AppError> for CliError {
+    fn from(error: AppError) -> Self {
+        let message = error.to_string();
+        match error {
+            AppError::Settings(error) => error.into(),
+            AppError::Store(error) | AppError::Start(StartError::Store(error)) => error.into(),
+            AppError::Start(StartError::UnknownParam { .. } | StartError::ParamKind { .. } | StartError::Value(_)) => {
+                Self::usage(message).hint("the params stand under [params] in the manifest")
+            }
+            AppError::UnknownWorkflow { .. } => Self::not_found(message).hint("`bursar workflows ls` lists them"),
+            AppError::BrokenWorkflow { findings, .. } => Self {
+                findings,
+                ..Self::usage(message).hint("correct what stands above; `bursar check` looks at everything")
+            },
+            AppError::Client(_) | AppError::Io { .. } | AppError::Other(_) => Self::new(Exit::Failed, message),
         }
     }
 }

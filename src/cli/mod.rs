@@ -3,13 +3,30 @@
 //! One file per command, each with its `Args` and its `run`; [`Command`] lists them and one match calls them.
 //! This room must hold no domain rule: it asks `app` and the store, and shows what they say.
 
-mod completions;
 pub mod diagnostics;
 pub mod error;
-mod init;
 pub mod output;
-mod primitives;
+pub mod steps;
 pub mod text;
+pub mod view;
+
+mod actor;
+mod daemon;
+mod follow;
+mod input;
+
+mod check;
+mod completions;
+mod connections;
+mod events;
+mod init;
+mod journal;
+mod primitives;
+mod run;
+mod runs;
+mod serve;
+mod sim;
+mod workflows;
 
 use std::ffi::OsString;
 use std::path::PathBuf;
@@ -17,6 +34,7 @@ use std::process::ExitCode;
 
 use clap::{CommandFactory as _, Parser, Subcommand};
 
+use self::diagnostics::Sources;
 use self::error::{CliError, Exit};
 use self::output::{ColorWhen, Output};
 use crate::app::settings::{self, Overrides, Settings};
@@ -78,7 +96,16 @@ struct Globals {
 #[derive(Debug, Subcommand)]
 enum Command {
     Init(init::Args),
+    Check(check::Args),
+    Serve(serve::Args),
+    Run(run::Args),
+    Runs(runs::Args),
+    Journal(journal::Args),
+    Events(events::Args),
+    Workflows(workflows::Args),
+    Connections(connections::Args),
     Primitives(primitives::Args),
+    Sim(sim::Args),
     Completions(completions::Args),
 }
 
@@ -103,6 +130,23 @@ impl Context {
         Ok(settings::load(&self.overrides)?)
     }
 
+    /// Whether remarks and log lines carry colour.
+    pub fn color_on_stderr(&self) -> bool {
+        anstream::AutoStream::choice(&std::io::stderr()) != anstream::ColorChoice::Never
+    }
+
+    /// Waits for work that is not done at once. What is still under way when it ends is left as it is: the
+    /// journal makes that safe.
+    ///
+    /// # Errors
+    /// What the work answers.
+    pub fn wait<T>(&self, work: impl Future<Output = Result<T, CliError>>) -> Result<T, CliError> {
+        let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build()?;
+        let done = runtime.block_on(work);
+        runtime.shutdown_background();
+        done
+    }
+
     /// The time.
     pub fn now(&self) -> Instant {
         self.clock.now()
@@ -111,10 +155,10 @@ impl Context {
 
 /// Does what the arguments of the process ask for.
 pub fn main() -> ExitCode {
-    ExitCode::from(run(std::env::args_os()).code())
+    ExitCode::from(answer(std::env::args_os()).code())
 }
 
-fn run(arguments: impl IntoIterator<Item = OsString>) -> Exit {
+fn answer(arguments: impl IntoIterator<Item = OsString>) -> Exit {
     let cli = match Cli::try_parse_from(arguments) {
         Ok(cli) => cli,
         Err(told) => return of_clap(&told),
@@ -150,6 +194,15 @@ fn run(arguments: impl IntoIterator<Item = OsString>) -> Exit {
 fn call(command: Command, context: &Context) -> Result<Exit, CliError> {
     match command {
         Command::Init(args) => init::run(&args, context),
+        Command::Check(args) => check::run(&args, context),
+        Command::Serve(args) => serve::run(&args, context),
+        Command::Run(args) => run::run(&args, context),
+        Command::Runs(args) => runs::run(args, context),
+        Command::Journal(args) => journal::run(&args, context),
+        Command::Events(args) => events::run(args, context),
+        Command::Workflows(args) => workflows::run(&args, context),
+        Command::Connections(args) => connections::run(&args, context),
+        Command::Sim(args) => sim::run(args, context),
         Command::Primitives(args) => primitives::run(&args, context),
         Command::Completions(args) => completions::run(&args, context, &mut Cli::command()),
     }
@@ -176,6 +229,7 @@ fn tell(context: &Context, error: &CliError) {
         context.output.complain(&body.to_string());
         return;
     }
-    let findings = diagnostics::render(&error.findings, diagnostics::Format::Full, &diagnostics::source_of);
+    let sources = context.settings().map_or_else(|_| Sources::default(), |settings| Sources::of(&settings));
+    let findings = diagnostics::render(&error.findings, diagnostics::Format::Full, &|file| sources.read(file));
     context.output.complain(&format!("{findings}{}", error.render()));
 }
