@@ -3,21 +3,21 @@
 //! Pure and deterministic: equal arguments give equal bytes, so that a replay can be compared and a repeat is
 //! the same request. It must not know credentials or keys; those are added when it is sent.
 
+mod amount;
 mod argument;
 mod encode;
 
-use rust_decimal::Decimal;
 use serde_json::{Map as JsonMap, Value as Json};
 
 use super::connection::Connection;
-use super::table::{AmountField, AmountPlace, Effect, Endpoint, Kind, Param, Place, Unit};
+use super::table::{AmountField, Effect, Endpoint, Kind, Param, Place};
 use crate::base::ids::Digest;
-use crate::base::money::{Currency, Money, parse_plain};
 use crate::base::suggest::nearest;
 use crate::model::journal::{Failure, StoredRequest};
 use crate::model::policy::Movement;
 use crate::model::value::{Map, Value};
 
+use amount::Amount;
 pub(super) use encode::with_query_param;
 
 /// A request with what has to be known about it before it may be sent.
@@ -88,7 +88,7 @@ pub fn prepare(
     if let Some(unknown) = args.keys().find(|name| endpoint.param(name).is_none()) {
         return Err(fail(unknown_argument(unknown, &endpoint.params)));
     }
-    let amount = take_amount(endpoint, &mut args).map_err(fail)?;
+    let amount = amount::take(endpoint, &mut args).map_err(fail)?;
     let pagination = connection.connector.pagination.as_ref().filter(|_| endpoint.is_paged());
     if let Some(pagination) = pagination {
         args.entry(pagination.limit_param.clone())
@@ -102,29 +102,7 @@ pub fn prepare(
         return Err(fail(format!("`{}` is missing: {}", param.name, param.doc)));
     }
 
-    let mut path = endpoint.path.clone();
-    let mut query = Vec::new();
-    let mut body = JsonMap::new();
-    for param in &endpoint.params {
-        let Some(value) = args.get(&param.name) else { continue };
-        let written = match (&amount, &endpoint.amount) {
-            (Some(amount), Some(AmountField::Field(place))) if place.field == param.name => {
-                amount.written(place.unit).map_err(fail)?
-            }
-            _ => argument::write(&connection.connector, param, value).map_err(fail)?,
-        };
-        match param.place {
-            Place::Path => {
-                let segment = encode::in_path(&written)
-                    .ok_or_else(|| fail(format!("`{}` cannot be `{value}`: it names nothing", param.name)))?;
-                path = path.replace(&format!("{{{}}}", param.name), &segment);
-            }
-            Place::Query => encode::push_query(&mut query, param.wire_name(), &written),
-            Place::Body => {
-                body.insert(param.wire_name().to_owned(), written);
-            }
-        }
-    }
+    let Written { path, query, mut body } = write(connection, endpoint, &args, amount.as_ref()).map_err(fail)?;
     if let (Some(reference), Some(field)) = (reference, &endpoint.our_reference) {
         write_reference(&mut body, field, reference).map_err(fail)?;
     }
@@ -147,6 +125,40 @@ pub fn prepare(
         request,
         movement,
     })
+}
+
+/// The three places of a request that arguments go to.
+struct Written {
+    path: String,
+    query: Vec<(String, String)>,
+    body: JsonMap<String, Json>,
+}
+
+fn write(connection: &Connection, endpoint: &Endpoint, args: &Map, amount: Option<&Amount>) -> Result<Written, String> {
+    let mut path = endpoint.path.clone();
+    let mut query = Vec::new();
+    let mut body = JsonMap::new();
+    for param in &endpoint.params {
+        let Some(value) = args.get(&param.name) else { continue };
+        let written = match (amount, &endpoint.amount) {
+            (Some(amount), Some(AmountField::Field(place))) if place.field == param.name => {
+                amount.written(place.unit)?
+            }
+            _ => argument::write(&connection.connector, param, value)?,
+        };
+        match param.place {
+            Place::Path => {
+                let segment = encode::in_path(&written)
+                    .ok_or_else(|| format!("`{}` cannot be `{value}`: it names nothing", param.name))?;
+                path = path.replace(&format!("{{{}}}", param.name), &segment);
+            }
+            Place::Query => encode::push_query(&mut query, param.wire_name(), &written),
+            Place::Body => {
+                body.insert(param.wire_name().to_owned(), written);
+            }
+        }
+    }
+    Ok(Written { path, query, body })
 }
 
 /// Something an answer showed, as an argument: without the members the parameter does not know, which a
@@ -211,92 +223,6 @@ fn unknown_argument(name: &str, params: &[Param]) -> String {
             format!("there is no argument `{name}`: it takes {}", known.join(", "))
         }
     }
-}
-
-/// An amount that was passed: as money where its currency is known, else as the plain number.
-struct Amount {
-    money: Option<Money>,
-    plain: Decimal,
-}
-
-impl Amount {
-    /// As the provider wants it written.
-    fn written(&self, unit: Unit) -> Result<Json, String> {
-        let text = match (unit, self.money) {
-            (Unit::MinorNumber, Some(money)) => money.minor().to_string(),
-            (_, Some(money)) => money.amount().to_string(),
-            (_, None) => self.plain.to_string(),
-        };
-        match unit {
-            Unit::DecimalText => Ok(Json::String(text)),
-            Unit::DecimalNumber | Unit::MinorNumber => {
-                serde_json::from_str(&text).map_err(|_| format!("the amount {text} cannot be written as a number"))
-            }
-        }
-    }
-}
-
-/// Reads the amount and leaves its currency among the arguments.
-fn take_amount(endpoint: &Endpoint, args: &mut Map) -> Result<Option<Amount>, String> {
-    let Some(AmountField::Field(place)) = &endpoint.amount else {
-        return Ok(None);
-    };
-    let Some(given) = args.get(&place.field).cloned() else {
-        return Ok(None);
-    };
-    let amount = match &given {
-        Value::Money(money) => {
-            if let Some(field) = &place.currency {
-                match args.insert(field.clone(), Value::text(money.currency().code())) {
-                    Some(other) if other != Value::text(money.currency().code()) => {
-                        return Err(format!("`{}` is {money}, but `{field}` says {other}", place.field));
-                    }
-                    _ => {}
-                }
-            }
-            Amount {
-                money: Some(*money),
-                plain: money.amount(),
-            }
-        }
-        number => plain_amount(endpoint, place, number, args)?,
-    };
-    if amount.plain.is_sign_negative() && !amount.plain.is_zero() {
-        return Err(format!("`{}` is negative: {}", place.field, amount.plain));
-    }
-    Ok(Some(amount))
-}
-
-/// A number as amount: in the provider's own unit, its currency beside it.
-fn plain_amount(endpoint: &Endpoint, place: &AmountPlace, given: &Value, args: &Map) -> Result<Amount, String> {
-    let field = &place.field;
-    let plain = match given {
-        Value::Text(text) => parse_plain(text).map_err(|error| format!("`{field}`: {error}"))?,
-        other => other
-            .as_decimal()
-            .ok_or_else(|| format!("`{field}` takes an amount such as EUR(100.50), not {}", given.kind()))?,
-    };
-    let currency = place.currency.as_ref().and_then(|field| args.get(field)?.as_text());
-    let Some(code) = currency else {
-        if endpoint.effect == Effect::MovesMoney {
-            return Err(format!(
-                "`{field}` needs its currency: write money(\"{plain}\", \"EUR\") rather than {plain}"
-            ));
-        }
-        return Ok(Amount { money: None, plain });
-    };
-    let currency = Currency::from_code(code).map_err(|error| error.to_string())?;
-    let money = match place.unit {
-        Unit::DecimalText | Unit::DecimalNumber => Money::from_decimal(plain, currency),
-        Unit::MinorNumber if plain.normalize().scale() == 0 => {
-            Money::from_minor(plain.normalize().mantissa(), currency)
-        }
-        Unit::MinorNumber => return Err(format!("`{field}` counts minor units: {plain} is not a whole number")),
-    };
-    Ok(Amount {
-        money: Some(money.map_err(|error| format!("`{field}`: {error}"))?),
-        plain,
-    })
 }
 
 /// Writes our reference to `field` or `map.member` of the body. What the script put there stays its own.

@@ -4,6 +4,7 @@
 //! dotted paths (`metadata.bursar`), places in an answer by JSON pointers (`/metadata/bursar`).
 
 mod check;
+mod map;
 mod parse;
 
 use std::collections::BTreeMap;
@@ -13,6 +14,8 @@ use serde::Deserialize;
 use super::lookup::Lookup;
 use super::signature::Scheme;
 use crate::model::diagnostic::Diagnostic;
+
+pub use map::{Achieved, Existing, OwnAccount, PrimitiveMap, QuoteMap, Resource, Stage};
 
 /// A described provider.
 #[derive(Debug, Clone)]
@@ -459,7 +462,10 @@ pub struct Shape {
 
 /// How much an endpoint moves or asks about.
 #[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
-#[serde(untagged)]
+#[serde(
+    untagged,
+    expecting = "expected \"whole\" or { field, currency, unit } with unit one of decimal_text, decimal_number, minor_number"
+)]
 pub enum AmountField {
     /// A request field says it.
     Field(AmountPlace),
@@ -582,131 +588,4 @@ pub struct Backfill {
     pub window_days: u32,
     /// Where an item of the list says what.
     pub envelope: Envelope,
-}
-
-/// How a treasury primitive is done: argument names to request fields, result names to pointers.
-#[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
-#[serde(deny_unknown_fields)]
-pub struct PrimitiveMap {
-    /// The endpoint that does it.
-    pub endpoint: String,
-    /// Generic argument to parameter.
-    #[serde(default)]
-    pub args: BTreeMap<String, String>,
-    /// Generic result to pointer into the answer, or into each item of a list.
-    #[serde(default)]
-    pub fields: BTreeMap<String, String>,
-    /// The kind of resource it makes.
-    pub resource: Option<String>,
-    /// How one of our own accounts becomes a destination.
-    pub own_account: Option<OwnAccount>,
-    /// How the price is asked before.
-    pub quote: Option<QuoteMap>,
-    /// The least amount the provider takes, in major units.
-    pub minimum: Option<String>,
-    /// Where it stands what came of it.
-    pub achieved: Option<Achieved>,
-    /// How it is seen that it was done before.
-    pub existing: Option<Existing>,
-}
-
-/// How one of our own accounts becomes a destination.
-#[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
-#[serde(deny_unknown_fields)]
-pub struct OwnAccount {
-    /// The endpoint that shows the account.
-    pub endpoint: String,
-    /// Its parameter that takes the id.
-    pub id: String,
-    /// Where the destination stands in its answer.
-    pub address: String,
-}
-
-/// How the price is asked before.
-#[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
-#[serde(deny_unknown_fields)]
-pub struct QuoteMap {
-    /// The endpoint that says it.
-    pub endpoint: String,
-    /// Generic argument (`source_currency`, `target_currency`, `source_amount`) to parameter.
-    pub args: BTreeMap<String, String>,
-    /// Where the rate stands, target units for one source unit.
-    pub rate: String,
-}
-
-/// Where it stands what came of a conversion.
-#[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
-#[serde(deny_unknown_fields)]
-pub struct Achieved {
-    /// The endpoint that shows it.
-    pub endpoint: String,
-    /// Where its id stands in the resource of the primitive.
-    pub id: String,
-    /// Where the amount sold stands.
-    pub sold: String,
-    /// Where the currency sold stands.
-    pub sold_currency: String,
-    /// Where the amount bought stands.
-    pub bought: String,
-    /// Where the currency bought stands.
-    pub bought_currency: String,
-    /// Where the rate stands.
-    pub rate: String,
-}
-
-/// How it is seen that something was done before.
-#[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
-#[serde(deny_unknown_fields)]
-pub struct Existing {
-    /// The endpoint that lists.
-    pub endpoint: String,
-    /// Generic argument to parameter.
-    pub args: BTreeMap<String, String>,
-}
-
-/// A resource that lives on after the call that made it.
-#[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
-#[serde(deny_unknown_fields)]
-pub struct Resource {
-    /// The endpoint that shows it; its only path parameter takes the id.
-    pub retrieve: String,
-    /// Where its id stands.
-    pub id: String,
-    /// Where its status stands.
-    pub status: String,
-    /// Statuses that will change.
-    pub pending: Vec<String>,
-    /// Statuses that are a good end.
-    pub succeeded: Vec<String>,
-    /// Statuses that are a bad end.
-    pub failed: Vec<String>,
-    /// Where the reason of a bad end stands.
-    pub failure: Option<String>,
-    /// Events that tell of an end.
-    pub events: Vec<String>,
-}
-
-/// Where a resource stands.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Stage {
-    /// It will change, or its status is a word we do not know yet.
-    Pending,
-    /// It ended well.
-    Succeeded,
-    /// It ended badly.
-    Failed,
-}
-
-impl Resource {
-    /// What a status says. A word the table does not know counts as pending: providers add words, and no
-    /// unknown one may be taken for an end.
-    pub fn stage(&self, status: &str) -> Stage {
-        if self.succeeded.iter().any(|known| known == status) {
-            Stage::Succeeded
-        } else if self.failed.iter().any(|known| known == status) {
-            Stage::Failed
-        } else {
-            Stage::Pending
-        }
-    }
 }

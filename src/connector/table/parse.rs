@@ -129,6 +129,21 @@ fn paging_params(pagination: &Pagination) -> [Param; 2] {
     ]
 }
 
+fn did_you_mean<'a>(word: &str, known: impl IntoIterator<Item = &'a str>) -> Option<String> {
+    nearest(word, known).map(|near| format!("did you mean `{near}`?"))
+}
+
+/// An entry of a table and the place to mark for it: the value, or of a whole section its heading.
+fn entry<'a, 'b>(table: &'b DeTable<'a>, key: &str) -> Option<(Range<usize>, &'b Spanned<DeValue<'a>>)> {
+    let (key, value) = table.get_key_value(key)?;
+    let place = if value.get_ref().is_table() {
+        key.span()
+    } else {
+        value.span()
+    };
+    Some((place, value))
+}
+
 /// The text of a table with what was found wrong in it.
 pub(super) struct Source<'a> {
     file: &'a str,
@@ -154,8 +169,7 @@ impl<'a> Source<'a> {
         name: &str,
         known: impl IntoIterator<Item = &'b str>,
     ) {
-        let suggestion = nearest(name, known).map(|near| format!("did you mean `{near}`?"));
-        self.wrong(path, format!("there is no {what} `{name}`")).help = suggestion;
+        self.wrong(path, format!("there is no {what} `{name}`")).help = did_you_mean(name, known);
     }
 
     fn error(&self, range: Option<Range<usize>>, message: impl Into<String>) -> Diagnostic {
@@ -172,44 +186,39 @@ impl<'a> Source<'a> {
         // serde writes: unknown field `x`, expected one of `a`, `b`
         let words: Vec<&str> = message.split('`').skip(1).step_by(2).collect();
         if let (true, [word, known @ ..]) = (message.starts_with("unknown "), words.as_slice()) {
-            finding.help = nearest(word, known.iter().copied()).map(|near| format!("did you mean `{near}`?"));
+            finding.help = did_you_mean(word, known.iter().copied());
         }
         finding
     }
 
     fn locate(&self, path: &[&str]) -> Option<Range<usize>> {
         let (first, rest) = path.split_first()?;
-        let (key, value) = self.root.get_key_value(*first)?;
-        // The key of a section is a better mark than all its lines.
-        let mut place = key.span();
-        let mut value = value;
+        let (mut place, mut value) = entry(&self.root, first)?;
         for step in rest {
-            let (range, next) = match value.get_ref() {
-                DeValue::Table(table) => match table.get_key_value(*step) {
-                    Some((key, next)) if next.get_ref().is_table() => (key.span(), next),
-                    Some((_, next)) => (next.span(), next),
-                    None => break,
-                },
-                DeValue::Array(items) => match step.parse::<usize>().ok().and_then(|index| items.get(index)) {
-                    Some(next) => (next.span(), next),
-                    None => break,
-                },
-                _ => break,
+            let next = match value.get_ref() {
+                DeValue::Table(table) => entry(table, step),
+                DeValue::Array(items) => {
+                    let item = step.parse::<usize>().ok().and_then(|index| items.get(index));
+                    item.map(|item| (item.span(), item))
+                }
+                _ => None,
             };
-            (place, value) = (range, next);
+            let Some(next) = next else { break };
+            (place, value) = next;
         }
         Some(place)
     }
 
     fn refuse_unknown_sections(&mut self) {
-        let unknown: Vec<String> = self
-            .root
-            .keys()
-            .map(|key| key.get_ref().to_string())
-            .filter(|key| !SECTIONS.contains(&key.as_str()))
+        let keys = self.root.keys();
+        let unknown: Vec<_> = keys
+            .map(|key| (key.span(), key.get_ref().to_string()))
+            .filter(|(_, key)| !SECTIONS.contains(&key.as_str()))
             .collect();
-        for key in unknown {
-            self.unknown(&[&key], "section", &key, SECTIONS.iter().copied());
+        for (place, key) in unknown {
+            let mut finding = self.error(Some(place), format!("there is no section `{key}`"));
+            finding.help = did_you_mean(&key, SECTIONS.iter().copied());
+            self.found.push(finding);
         }
     }
 

@@ -11,6 +11,9 @@ mod data;
 mod events;
 mod moves;
 mod positions;
+mod surface;
+
+pub use surface::surface;
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -32,6 +35,17 @@ pub enum Module {
     State,
     /// In the module of each connection that offers it.
     Connection,
+}
+
+impl Module {
+    /// The name of the module that every script sees, if it is one of those.
+    pub fn common_name(self) -> Option<&'static str> {
+        match self {
+            Self::Log => Some("log"),
+            Self::State => Some("state"),
+            Self::Plain | Self::Connection => None,
+        }
+    }
 }
 
 /// What calling it means for the journal.
@@ -123,15 +137,12 @@ pub fn all() -> impl Iterator<Item = &'static Primitive> {
 pub fn functions(connections: &BTreeMap<String, Arc<Connection>>) -> Vec<Function<Turn>> {
     let mut functions = Vec::new();
     for primitive in all() {
-        let module = match primitive.module {
-            Module::Plain => None,
-            Module::Log => Some("log"),
-            Module::State => Some("state"),
-            Module::Connection => continue,
-        };
+        if primitive.module == Module::Connection {
+            continue;
+        }
         let Body::Plain(body) = primitive.body else { continue };
         functions.push(Function {
-            module: module.map(str::to_owned),
+            module: primitive.module.common_name().map(str::to_owned),
             name: primitive.name.to_owned(),
             arity: primitive.arity(),
             body: Arc::new(move |turn: &Arc<Turn>, _, args| body(turn, args)),

@@ -1,6 +1,15 @@
 //! Connectors: the tables, the requests they build, what answers mean, signatures, and the network's edge.
 
-use std::sync::Arc;
+#![expect(clippy::unwrap_used, clippy::panic, reason = "a helper of a test fails by panicking")]
+
+mod client;
+mod events;
+mod golden;
+mod lookup;
+mod reply;
+mod request;
+mod signature;
+mod table;
 
 use bursar::base::clock::Instant;
 use bursar::base::money::Money;
@@ -27,8 +36,10 @@ fn bank() -> Connection {
 }
 
 fn endpoint<'a>(connection: &'a Connection, name: &str) -> &'a Endpoint {
-    let connector: &Arc<_> = &connection.connector;
-    connector.endpoint(name).unwrap_or_else(|| panic!("no endpoint {name}"))
+    connection
+        .connector
+        .endpoint(name)
+        .unwrap_or_else(|| panic!("no endpoint {name}"))
 }
 
 fn money(amount: &str, currency: &str) -> Value {
@@ -59,17 +70,4 @@ fn payout_args() -> Map {
         ("destination".to_owned(), destination("DE89370400440532013000")),
         ("reference".to_owned(), Value::text("INV-1001")),
     ])
-}
-#[test]
-fn quick() {
-    match bursar::connector::table::Connector::parse("augustus.toml", bursar::connector::registry::EMBEDDED[0].1) {
-        Ok(_) => {}
-        Err(e) => panic!("{e:#?}"),
-    }
-    let b = bank();
-    let e = endpoint(&b, "create_payout");
-    println!(
-        "{:#?}",
-        bursar::connector::request::prepare(&b, e, &payout_args(), Some("run/1"))
-    );
 }

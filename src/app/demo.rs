@@ -1,0 +1,474 @@
+//! The demo: the whole path on this machine, with the accidents that lose or double money elsewhere.
+//!
+//! A simulated bank with a ledger, the real daemon as a child process on a real store, the shipped workflows,
+//! signed webhooks over real sockets. A request is applied and its answer lost; a 429; a webhook comes twice; and
+//! the daemon is killed in the middle of a payment. Then the journal is held against the bank's ledger. Nothing
+//! leaves 127.0.0.1. This file must not print: it tells its caller what happens.
+
+use std::collections::BTreeMap;
+use std::fs;
+use std::net::SocketAddr;
+use std::os::unix::fs::PermissionsExt as _;
+use std::path::{Path, PathBuf};
+use std::process::Stdio;
+use std::sync::Arc;
+use std::time::Duration;
+
+use serde_json::{Map, Value as Json};
+use tokio::process::{Child, Command};
+
+use super::audit::{Audit, audit};
+use super::sample;
+use super::{AppError, control_path};
+use crate::base::clock::{Clock, SystemClock};
+use crate::base::ids::RunId;
+use crate::base::money::Money;
+use crate::model::journal::Journal;
+use crate::model::run::{Run, RunState};
+use crate::server::client::ControlClient;
+use crate::server::protocol::{RunReply, StartRun, Status};
+use crate::simulator::config::{SimulatorConfig, SubscriptionSeed};
+use crate::simulator::control::NewDeposit;
+use crate::simulator::faults::{FaultAction, FaultRule, WebhookFault, WebhookFaultRule, When};
+use crate::simulator::{Running, Simulator};
+use crate::store::sqlite::SqliteStore;
+use crate::store::{RunQuery, Store};
+
+/// How long one phase of the demo may take before it is called failed.
+const PATIENCE: Duration = Duration::from_secs(30);
+/// How long a payment hangs at the bank, so that the kill surely falls into it.
+const HANGING_MS: u64 = 1_500;
+const TICK: Duration = Duration::from_millis(10);
+
+/// Movements the demo sets out to make, by workflow. Known before anything runs: the journal must agree.
+const EXPECTED: &[(&str, usize)] = &[
+    ("convert-stablecoin-deposits", 1),
+    ("nightly-sweep", 2),
+    ("return-unmatched-deposits", 3),
+    ("split-settlement", 6),
+];
+
+/// What happens, as it happens.
+#[derive(Debug, Clone, PartialEq)]
+pub enum Progress {
+    /// The demo turns to this.
+    Step(String),
+    /// Something went wrong on purpose.
+    Accident(String),
+    /// What came of it.
+    Result(String),
+}
+
+/// One row of the closing table.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Row {
+    /// The workflow.
+    pub workflow: String,
+    /// Its runs.
+    pub runs: usize,
+    /// Movements intended.
+    pub intended: usize,
+    /// Movements in the bank's ledger.
+    pub paid: usize,
+    /// What they sum to, by currency.
+    pub moved: Vec<Money>,
+}
+
+/// How it ended.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Report {
+    /// By workflow.
+    pub rows: Vec<Row>,
+    /// Journal against ledger.
+    pub audit: Audit,
+    /// Whether all is as it was set out, to the last cent.
+    pub exact: bool,
+    /// How long it took.
+    pub took: Duration,
+    /// The folder with the store, if it was kept.
+    pub kept: Option<PathBuf>,
+}
+
+/// Plays the demo.
+///
+/// # Errors
+/// [`AppError`] when it could not be played; a wrong result is no error but a report that is not exact.
+pub async fn play(keep: bool, tell: &mut (dyn FnMut(Progress) + Send)) -> Result<Report, AppError> {
+    let clock: Arc<dyn Clock> = Arc::new(SystemClock::new());
+    let started = clock.elapsed();
+    let folder = std::env::temp_dir().join(format!("bursar-demo-{}", RunId::generate(clock.now())));
+    let played = Demo::set_up(folder.clone(), clock.clone(), tell).await;
+    let mut demo = played?;
+    let report = demo.run(tell).await;
+    demo.take_down().await;
+    if !keep && let Err(error) = fs::remove_dir_all(&folder) {
+        tracing::warn!(%error, "{} could not be removed", folder.display());
+    }
+    let mut report = report?;
+    report.took = clock.elapsed().saturating_sub(started);
+    report.kept = keep.then_some(folder);
+    Ok(report)
+}
+
+struct Demo {
+    folder: PathBuf,
+    clock: Arc<dyn Clock>,
+    bank: Running,
+    daemon: Child,
+}
+
+impl Demo {
+    async fn set_up(
+        folder: PathBuf,
+        clock: Arc<dyn Clock>,
+        tell: &mut (dyn FnMut(Progress) + Send),
+    ) -> Result<Self, AppError> {
+        let bank = Simulator::start(SimulatorConfig::demo(), clock.clone()).await;
+        let bank = bank.map_err(|error| AppError::Other(format!("the simulated bank cannot be started: {error}")))?;
+        tell(Progress::Step(format!(
+            "a simulated bank with a ledger listens on {}",
+            bank.address
+        )));
+        write_folder(&folder, &bank)?;
+        let daemon = start_daemon(&folder)?;
+        let mut demo = Self {
+            folder,
+            clock,
+            bank,
+            daemon,
+        };
+        let status = demo.ready().await?;
+        let door = status.listeners.get("webhooks").cloned().unwrap_or_default();
+        let url = format!("http://{door}/hooks/bank");
+        let subscription = SubscriptionSeed {
+            url,
+            events: vec!["*".to_owned()],
+            secret: None,
+        };
+        demo.bank.control.add_subscription(&subscription);
+        let (pid, workflows) = (status.pid, status.workflows);
+        tell(Progress::Step(format!(
+            "the daemon (process {pid}) has {workflows} workflows and takes webhooks on {door}"
+        )));
+        // The restarted daemon has to listen where the bank delivers.
+        fix_door(&demo.folder, &door)?;
+        Ok(demo)
+    }
+
+    async fn run(&mut self, tell: &mut (dyn FnMut(Progress) + Send)) -> Result<Report, AppError> {
+        let bank = self.bank.control.clone();
+        tell(Progress::Step(
+            "a person starts the nightly sweep; two customers pay; an invoice is paid; two payments nobody can place; dollars arrive as coins".to_owned(),
+        ));
+        bank.add_fault(FaultRule::on("create_payout", FaultAction::DropAfterEffect).nth(1));
+        tell(Progress::Accident(
+            "the first payment is applied and its answer is lost".to_owned(),
+        ));
+        let busy = FaultAction::Status {
+            status: 429,
+            when: When::Before,
+            retry_after_secs: Some(1),
+        };
+        bank.add_fault(FaultRule::on("create_payout", busy).nth(3));
+        tell(Progress::Accident(
+            "the third is refused: too many requests, come back in a second".to_owned(),
+        ));
+        bank.add_webhook_fault(WebhookFaultRule::on("deposit.received", WebhookFault::Duplicate { count: 2 }).times(2));
+        tell(Progress::Accident(
+            "two webhooks are delivered three times each".to_owned(),
+        ));
+        self.start("nightly-sweep").await?;
+        for (account, amount, reference) in [
+            ("Marketplace EUR", "1249.90", "SELLER-007 order 1001"),
+            ("Marketplace EUR", "199.99", "SELLER-042 order 1002"),
+            ("Collections EUR", "310.00", "no idea"),
+            ("Collections EUR", "75.20", "HELLO"),
+            ("Collections EUR", "980.00", "INV-20261"),
+            ("USDC wallet", "2500.00", ""),
+        ] {
+            self.deposit(account, amount, reference)?;
+        }
+        self.quiet(tell).await?;
+
+        tell(Progress::Step(
+            "one more customer pays, and one more stranger".to_owned(),
+        ));
+        let hang = FaultAction::Delay {
+            ms: HANGING_MS,
+            when: When::After,
+        };
+        bank.add_fault(FaultRule::on("create_payout", hang).times(1));
+        let payouts = || bank.effects().iter().filter(|effect| effect.kind == "payout").count();
+        let before = payouts();
+        self.deposit("Marketplace EUR", "840.00", "SELLER-108 order 1003")?;
+        self.deposit("Collections EUR", "42.00", "who are you")?;
+        self.until("the bank to take the payment", || payouts() > before)
+            .await?;
+        let pid = self.daemon.id().unwrap_or_default();
+        // SIGKILL: the process gets no chance to write anything.
+        self.daemon
+            .kill()
+            .await
+            .map_err(AppError::io("the daemon cannot be killed"))?;
+        tell(Progress::Accident(format!(
+            "the daemon (process {pid}) is killed while the bank has the payment and has not answered"
+        )));
+        self.daemon = start_daemon(&self.folder)?;
+        let status = self.ready().await?;
+        tell(Progress::Result(format!(
+            "started again as process {}; it asks the bank under the same key and goes on",
+            status.pid
+        )));
+        self.quiet(tell).await?;
+        self.report().await
+    }
+
+    async fn start(&self, workflow: &str) -> Result<(), AppError> {
+        let request = StartRun {
+            workflow: workflow.to_owned(),
+            payload: Json::Null,
+            params: Map::new(),
+            actor: "demo".to_owned(),
+        };
+        let started: Result<RunReply, _> = self.client().await?.post("/v1/runs", &request).await;
+        started
+            .map(drop)
+            .map_err(|error| AppError::Other(format!("the run cannot be started: {error}")))
+    }
+
+    fn deposit(&self, account: &str, amount: &str, reference: &str) -> Result<(), AppError> {
+        let made = self
+            .bank
+            .control
+            .create_deposit(&NewDeposit::new(account, amount, reference));
+        made.map(drop)
+            .map_err(|error| AppError::Other(format!("the bank takes no deposit: {error}")))
+    }
+
+    async fn client(&self) -> Result<ControlClient, AppError> {
+        let connected = ControlClient::connect(&control_path(&self.folder.join("state"))).await;
+        connected.map_err(|error| AppError::Other(error.to_string()))
+    }
+
+    async fn ready(&mut self) -> Result<Status, AppError> {
+        let started = self.clock.elapsed();
+        loop {
+            if let Ok(mut client) = self.client().await
+                && let Ok(status) = client.get::<Status>("/v1/status").await
+                && Some(status.pid) == self.daemon.id()
+            {
+                return Ok(status);
+            }
+            let ended = self
+                .daemon
+                .try_wait()
+                .map_err(AppError::io("the daemon cannot be watched"))?;
+            if ended.is_some() || self.clock.elapsed().saturating_sub(started) > PATIENCE {
+                return Err(AppError::Other(format!("the daemon does not come up:\n{}", self.log())));
+            }
+            self.clock.sleep(TICK).await;
+        }
+    }
+
+    fn log(&self) -> String {
+        fs::read_to_string(self.folder.join("daemon.log")).unwrap_or_default()
+    }
+
+    async fn until(&self, what: &str, done: impl Fn() -> bool) -> Result<(), AppError> {
+        let started = self.clock.elapsed();
+        while !done() {
+            if self.clock.elapsed().saturating_sub(started) > PATIENCE {
+                return Err(AppError::Other(format!(
+                    "waited too long for {what}; the daemon says:\n{}",
+                    self.log()
+                )));
+            }
+            self.clock.sleep(TICK).await;
+        }
+        Ok(())
+    }
+
+    /// Waits until every event has become runs and every run has ended.
+    async fn quiet(&self, tell: &mut (dyn FnMut(Progress) + Send)) -> Result<(), AppError> {
+        let store = SqliteStore::open_read_only(&self.folder.join("state")).await?;
+        let started = self.clock.elapsed();
+        loop {
+            let deposits = self
+                .bank
+                .control
+                .events()
+                .iter()
+                .filter(|event| event["event_type"] == "deposit.received")
+                .count();
+            let runs = store
+                .runs(RunQuery {
+                    limit: 1_000,
+                    ..RunQuery::default()
+                })
+                .await?;
+            let events = store
+                .events(crate::store::EventQuery {
+                    kind: Some("deposit.received".to_owned()),
+                    limit: 1_000,
+                    ..Default::default()
+                })
+                .await?;
+            if events.len() == deposits
+                && runs
+                    .iter()
+                    .all(|run| run.state.is_final() || run.state == RunState::Parked)
+            {
+                tell(Progress::Result(format!("{} runs have ended", runs.len())));
+                return Ok(());
+            }
+            if self.clock.elapsed().saturating_sub(started) > PATIENCE {
+                let open: Vec<String> = runs
+                    .iter()
+                    .filter(|run| !run.state.is_final())
+                    .map(|run| format!("{} {} {}", run.id, run.workflow, run.state))
+                    .collect();
+                return Err(AppError::Other(format!(
+                    "runs do not end: {}; the daemon says:\n{}",
+                    open.join(", "),
+                    self.log()
+                )));
+            }
+            self.clock.sleep(TICK).await;
+        }
+    }
+
+    async fn report(&self) -> Result<Report, AppError> {
+        let store = SqliteStore::open_read_only(&self.folder.join("state")).await?;
+        let runs = store
+            .runs(RunQuery {
+                limit: 1_000,
+                ..RunQuery::default()
+            })
+            .await?;
+        let mut journals = Vec::new();
+        for run in &runs {
+            let journal = Journal::from_records(store.journal(run.id).await?);
+            journals.push(journal.map_err(|illegal| AppError::Other(illegal.to_string()))?);
+        }
+        let pairs = runs
+            .iter()
+            .zip(&journals)
+            .map(|(run, journal)| (run.id, run.workflow.as_str(), journal));
+        let audit = audit(pairs, &self.bank.control.effects());
+        let rows = rows(&runs, &audit);
+        let as_set_out = rows
+            .iter()
+            .map(|row| (row.workflow.as_str(), row.intended))
+            .eq(EXPECTED.iter().copied());
+        let succeeded = runs.iter().all(|run| run.state == RunState::Succeeded);
+        let exact = audit.is_exact() && as_set_out && succeeded && self.bank.control.ledger().invariant_ok;
+        Ok(Report {
+            rows,
+            audit,
+            exact,
+            took: Duration::ZERO,
+            kept: None,
+        })
+    }
+
+    async fn take_down(mut self) {
+        if let Err(error) = self.daemon.kill().await {
+            tracing::warn!(%error, "the daemon could not be ended");
+        }
+        self.bank.stop().await;
+    }
+}
+
+fn rows(runs: &[Run], audit: &Audit) -> Vec<Row> {
+    let mut rows: BTreeMap<&str, Row> = BTreeMap::new();
+    for run in runs {
+        let row = rows.entry(&run.workflow).or_insert_with(|| Row {
+            workflow: run.workflow.clone(),
+            runs: 0,
+            intended: 0,
+            paid: 0,
+            moved: Vec::new(),
+        });
+        row.runs += 1;
+    }
+    for intended in &audit.intended {
+        let Some(row) = rows.get_mut(intended.workflow.as_str()) else {
+            continue;
+        };
+        row.intended += 1;
+        row.paid += intended.times;
+        let Some(amount) = intended.amount else { continue };
+        match row.moved.iter_mut().find(|sum| sum.currency() == amount.currency()) {
+            Some(sum) => *sum = sum.checked_add(amount).unwrap_or(*sum),
+            None => row.moved.push(amount),
+        }
+    }
+    rows.into_values().collect()
+}
+
+/// A folder as `bursar init` would leave it, set to the simulated bank.
+fn write_folder(folder: &Path, bank: &Running) -> Result<(), AppError> {
+    let write = |path: &str, text: &str| {
+        let path = folder.join(path);
+        let parent = path.parent().unwrap_or(folder);
+        fs::create_dir_all(parent)?;
+        fs::write(&path, text)?;
+        Ok(path)
+    };
+    let wrong = || AppError::io(format!("the demo's folder {} cannot be written", folder.display()));
+    for (path, text) in sample::FILES {
+        write(path, text).map_err(wrong())?;
+    }
+    let config = bank.control.config();
+    let key = config.api_keys.first().map(|key| key.key.clone()).unwrap_or_default();
+    for (path, secret) in [
+        ("secrets/bank.key", key),
+        ("secrets/bank.webhook", config.webhook_secret),
+    ] {
+        let path = write(path, &secret).map_err(wrong())?;
+        fs::set_permissions(path, fs::Permissions::from_mode(0o600)).map_err(wrong())?;
+    }
+    write("bursar.toml", &settings_text(&bank.url(), "127.0.0.1:0")).map_err(wrong())?;
+    Ok(())
+}
+
+fn settings_text(bank: &str, listen: &str) -> String {
+    format!(
+        "[daemon]\nlisten = \"{listen}\"\nretry_base_ms = 100\nretry_ceiling_secs = 2\npoll_first_secs = 2\n\n\
+         [connection.bank]\nconnector = \"augustus\"\nbase_url = \"{bank}\"\napi_key = {{ file = \"secrets/bank.key\" }}\n\
+         webhook_secrets = [{{ file = \"secrets/bank.webhook\" }}]\n"
+    )
+}
+
+fn fix_door(folder: &Path, door: &str) -> Result<(), AppError> {
+    let path = folder.join("bursar.toml");
+    let wrong = || AppError::io(format!("{} cannot be written", path.display()));
+    let text = fs::read_to_string(&path).map_err(wrong())?;
+    let _: SocketAddr = door
+        .parse()
+        .map_err(|_| AppError::Other(format!("the daemon listens on `{door}`, which is no address")))?;
+    fs::write(&path, text.replace("127.0.0.1:0", door)).map_err(wrong())
+}
+
+/// This very program, as the daemon of the folder, writing its log beside the store.
+fn start_daemon(folder: &Path) -> Result<Child, AppError> {
+    let program = std::env::current_exe().map_err(AppError::io("this program cannot find itself"))?;
+    let log = fs::OpenOptions::new()
+        .create(true)
+        .append(true)
+        .open(folder.join("daemon.log"));
+    let log = log.map_err(AppError::io("the daemon's log cannot be written"))?;
+    let errors = log
+        .try_clone()
+        .map_err(AppError::io("the daemon's log cannot be shared"))?;
+    Command::new(program)
+        .arg("--config")
+        .arg(folder.join("bursar.toml"))
+        .arg("serve")
+        .stdin(Stdio::null())
+        .stdout(log)
+        .stderr(errors)
+        .kill_on_drop(true)
+        .spawn()
+        .map_err(AppError::io("the daemon cannot be started"))
+}

@@ -1,0 +1,198 @@
+//! Looking up what nobody heard the outcome of: found, not there, or not to be known.
+
+use bursar::base::clock::Instant;
+use bursar::connector::lookup::{Progress, Search};
+use bursar::connector::page::{items, next_page};
+use bursar::connector::reply::{RawAnswer, Verdict, classify};
+use bursar::connector::request::prepare;
+use bursar::model::journal::{Intent, StoredRequest};
+use bursar::model::value::{Map, Value};
+use chrono::TimeDelta;
+use serde_json::{Value as Json, json};
+
+use super::{ACCOUNT, DEPOSIT, OTHER_ACCOUNT, bank, endpoint, money, payout_args, time};
+
+const SENT: &str = "2026-05-01T09:30:00Z";
+const REFERENCE: &str = "run_1/3";
+
+fn args_of(name: &str) -> Map {
+    match name {
+        "create_payout" => payout_args(),
+        "create_conversion" => Map::from([
+            ("source_account_id".to_owned(), Value::text(ACCOUNT)),
+            ("target_account_id".to_owned(), Value::text(OTHER_ACCOUNT)),
+            ("source_amount".to_owned(), money("250", "USDC")),
+        ]),
+        _ => Map::from([("deposit_id".to_owned(), Value::text(DEPOSIT))]),
+    }
+}
+
+fn search(name: &str) -> Search {
+    let bank = bank();
+    let effect = endpoint(&bank, name);
+    let prepared = prepare(&bank, effect, &args_of(name), Some(REFERENCE)).unwrap();
+    let intent = Intent {
+        connection: "bank".to_owned(),
+        endpoint: name.to_owned(),
+        epoch: 0,
+        key: Some("key".to_owned()),
+        key_safe_until: None,
+        reference: REFERENCE.to_owned(),
+        fingerprint: prepared.fingerprint,
+        request: prepared.request,
+        movement: prepared.movement,
+    };
+    let last_sent = time(SENT) + TimeDelta::minutes(10);
+    Search::begin(&bank, effect, &intent, time(SENT), last_sent).unwrap()
+}
+
+/// Long after the last attempt: everything that was taken shows.
+fn later() -> Instant {
+    time("2026-05-01T12:00:00Z")
+}
+
+fn page(items: &[Json], cursor: Option<&str>) -> Value {
+    let page = json!({"data": items, "has_more": cursor.is_some(), "next_cursor": cursor});
+    Value::from_plain(&page).unwrap()
+}
+
+fn made(created_at: &str, reference: &str) -> Json {
+    json!({
+        "id": "x", "created_at": created_at, "metadata": {"bursar": reference}, "amount": "100.5", "currency": "EUR",
+        "source_amount": "250", "source_currency": "USDC", "target_account_id": OTHER_ACCOUNT, "deposit_id": DEPOSIT,
+    })
+}
+
+fn next(progress: Progress) -> Search {
+    match progress {
+        Progress::Next(search) => *search,
+        other => panic!("expected to be sent to the next page: {other:?}"),
+    }
+}
+
+#[test]
+fn a_search_asks_for_what_was_made_since_the_first_attempt() {
+    let cases = [
+        (
+            "create_payout",
+            "/v1/payouts?created_at.gte=2026-05-01T09%3A25%3A00Z&limit=100".to_owned(),
+        ),
+        ("create_conversion", "/v1/conversions?limit=100".to_owned()),
+        ("create_return", format!("/v1/returns?deposit_id={DEPOSIT}&limit=100")),
+    ];
+    for (name, expected) in cases {
+        let search = search(name);
+        let (path, query) = search.request().path.split_once('?').unwrap();
+        let mut parts: Vec<&str> = query.split('&').collect();
+        parts.sort_unstable();
+        assert_eq!(format!("{path}?{}", parts.join("&")), expected, "{name}");
+        assert!(search.list().list);
+    }
+}
+
+#[test]
+fn what_bears_our_mark_is_found_on_a_later_page() {
+    for name in ["create_payout", "create_conversion"] {
+        let first = page(&[made("2026-05-01T09:40:00Z", "run_2/1")], Some("c 2"));
+        let second = next(search(name).take(&first, later()));
+        assert!(
+            second.request().path.ends_with("&cursor=c%202"),
+            "{}",
+            second.request().path
+        );
+        let third = next(second.take(&page(&[], Some("c3")), later()));
+        assert!(third.request().path.ends_with("&cursor=c3"), "{}", third.request().path);
+        let found = third.take(&page(&[made("2026-05-01T09:30:01Z", REFERENCE)], None), later());
+        assert!(matches!(found, Progress::Found(_)), "{name}: {found:?}");
+    }
+}
+
+#[test]
+fn a_return_is_known_by_its_deposit_if_it_was_made_since() {
+    let ours = search("create_return").take(&page(&[made("2026-05-01T09:29:00Z", "")], None), later());
+    assert!(matches!(ours, Progress::Found(_)), "{ours:?}");
+    let of_last_week = page(&[made("2026-04-24T09:30:00Z", "")], None);
+    let older = search("create_return").take(&of_last_week, later());
+    assert!(matches!(older, Progress::Absent), "{older:?}");
+}
+
+#[test]
+fn our_mark_on_another_amount_is_never_sent_again() {
+    let mut other = made("2026-05-01T09:30:01Z", REFERENCE);
+    other["amount"] = json!("100.51");
+    let shown = search("create_payout").take(&page(&[other], None), later());
+    assert!(matches!(shown, Progress::Contradiction(_)), "{shown:?}");
+}
+
+#[test]
+fn a_clean_miss_is_absence_only_after_the_lists_delay() {
+    let empty = page(&[], None);
+    let last_sent = time(SENT) + TimeDelta::minutes(10);
+    let visible_from = last_sent + TimeDelta::seconds(120);
+    let early = search("create_payout").take(&empty, visible_from - TimeDelta::seconds(1));
+    assert!(
+        matches!(early, Progress::Unproved { again_at: Some(at) } if at == visible_from),
+        "{early:?}"
+    );
+    let late = search("create_payout").take(&empty, visible_from);
+    assert!(matches!(late, Progress::Absent), "{late:?}");
+    // A first page read too early proves nothing, however late the last one is read.
+    let second = next(search("create_payout").take(&page(&[], Some("c2")), last_sent));
+    let both = second.take(&empty, later());
+    assert!(matches!(both, Progress::Unproved { again_at: Some(_) }), "{both:?}");
+}
+
+#[test]
+fn a_list_without_dates_is_walked_until_something_older() {
+    let before = made("2026-05-01T09:24:59Z", "run_0/1");
+    let ended = search("create_conversion").take(&page(&[before], Some("more")), later());
+    assert!(matches!(ended, Progress::Absent), "{ended:?}");
+}
+
+#[test]
+fn a_list_ends_when_it_says_so_or_would_go_in_circles() {
+    let bank = bank();
+    let list = endpoint(&bank, "list_payouts");
+    let request = prepare(&bank, list, &Map::new(), None).unwrap().request;
+    let after = |request: &StoredRequest, more: Json, cursor: Json| {
+        let answer = json!({"data": [1, 2], "has_more": more, "next_cursor": cursor});
+        let answer = Value::from_plain(&answer).unwrap();
+        assert_eq!(items(&bank.connector, &answer).len(), 2);
+        next_page(&bank.connector, list, request, &answer)
+    };
+    let second = after(&request, json!(true), json!("a b")).unwrap();
+    assert_eq!(second.path, "/v1/payouts?limit=100&cursor=a%20b");
+    let third = after(&second, json!(true), json!("c")).unwrap();
+    assert_eq!(third.path, "/v1/payouts?limit=100&cursor=c");
+    assert_eq!(after(&third, json!(true), json!("c")), None, "the same cursor again");
+    assert_eq!(
+        after(&request, json!(false), json!("c")),
+        None,
+        "it says there is no more"
+    );
+    assert_eq!(after(&request, json!(true), json!(null)), None, "it gives no cursor");
+    let scopes = endpoint(&bank, "list_scopes");
+    let answer = Value::from_plain(&json!({"data": [], "has_more": true, "next_cursor": "c"})).unwrap();
+    assert_eq!(
+        next_page(&bank.connector, scopes, &request, &answer),
+        None,
+        "it has one page"
+    );
+}
+
+#[test]
+fn an_answer_that_is_no_list_is_not_taken_for_an_empty_one() {
+    let bank = bank();
+    let list = endpoint(&bank, "list_payouts");
+    let prepared = prepare(&bank, list, &Map::new(), None).unwrap();
+    let answer = RawAnswer {
+        status: 200,
+        headers: Vec::new(),
+        body: r#"{"data": null}"#.into(),
+    };
+    let verdict = classify(&bank.connector, list, &prepared.request, None, &answer);
+    assert!(
+        matches!(verdict, Verdict::NotApplied { retry: Some(_), .. }),
+        "{verdict:?}"
+    );
+}
