@@ -45,13 +45,24 @@ pub(super) fn run(args: &Args, context: &Context) -> Result<Exit, CliError> {
 
 /// Connections whose calls the provider would refuse.
 fn without_credentials(settings: &Settings) -> Vec<Diagnostic> {
-    let file = settings.file.as_ref().map_or_else(|| "bursar.toml".to_owned(), |file| file.display().to_string());
-    let unarmed = settings.connections.values().filter(|connection| connection.credential.is_none());
+    let file = settings
+        .file
+        .as_ref()
+        .map_or_else(|| "bursar.toml".to_owned(), |file| file.display().to_string());
+    let unarmed = settings
+        .connections
+        .values()
+        .filter(|connection| connection.credential.is_none());
     unarmed
         .map(|connection| {
-            let message = format!("connection `{}` has no api_key: its calls will be refused", connection.name);
-            Diagnostic::warning("settings", &file, message)
-                .help(format!("api_key = {{ file = \"secrets/{}.key\" }}; see secrets/README", connection.name))
+            let message = format!(
+                "connection `{}` has no api_key: its calls will be refused",
+                connection.name
+            );
+            Diagnostic::warning("settings", &file, message).help(format!(
+                "api_key = {{ file = \"secrets/{}.key\" }}; see secrets/README",
+                connection.name
+            ))
         })
         .collect()
 }
@@ -86,7 +97,11 @@ fn report(
         }
     }
     let is_cron = |trigger: &&TriggerView| matches!(trigger, TriggerView::Cron { .. });
-    let schedules = workflows.iter().flat_map(|workflow| &workflow.triggers).filter(is_cron).count();
+    let schedules = workflows
+        .iter()
+        .flat_map(|workflow| &workflow.triggers)
+        .filter(is_cron)
+        .count();
     let (style, verdict) = if errors > 0 { (BAD, "wrong") } else { (GOOD, "right") };
     output.print(&format!(
         "{style}{verdict}{style:#}: {}, {}, {}, {}",

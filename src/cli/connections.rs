@@ -73,7 +73,11 @@ fn ls(settings: &Settings, context: &Context) -> Result<Exit, CliError> {
     }
     let mut table = Table::new(&["connection", "connector", "address", "api key", "webhook secrets"]).right(&[4]);
     for connection in listed {
-        let key = if connection.api_key { Cell::toned("set", Tone::Good) } else { Cell::toned("none", Tone::Attention) };
+        let key = if connection.api_key {
+            Cell::toned("set", Tone::Good)
+        } else {
+            Cell::toned("none", Tone::Attention)
+        };
         table.row([
             connection.name.into(),
             connection.connector.into(),
@@ -143,13 +147,23 @@ async fn check(connections: Vec<Arc<Connection>>, context: &Context) -> Result<E
             output.object("bursar.connection.check/1", &probe)?;
             continue;
         }
-        let yes_no = |yes: bool| if yes { Cell::toned("yes", Tone::Good) } else { Cell::toned("no", Tone::Bad) };
+        let yes_no = |yes: bool| {
+            if yes {
+                Cell::toned("yes", Tone::Good)
+            } else {
+                Cell::toned("no", Tone::Bad)
+            }
+        };
         let key = match probe.authorised {
             Some(true) => Cell::toned("good", Tone::Good),
             Some(false) => Cell::toned("refused", Tone::Bad),
             None => Cell::toned("not known", Tone::Attention),
         };
-        let may = if probe.scopes.is_empty() { probe.message.clone() } else { probe.scopes.join(", ") };
+        let may = if probe.scopes.is_empty() {
+            probe.message.clone()
+        } else {
+            probe.scopes.join(", ")
+        };
         table.row([
             probe.name.as_str().into(),
             yes_no(probe.reachable),

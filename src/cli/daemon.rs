@@ -24,7 +24,10 @@ impl From<ClientError> for CliError {
             }
             ClientError::Refused { status, .. } => {
                 let (exit, hint) = match status {
-                    404 => (Exit::NotFound, Some("`bursar workflows ls` and `bursar runs ls` show what there is")),
+                    404 => (
+                        Exit::NotFound,
+                        Some("`bursar workflows ls` and `bursar runs ls` show what there is"),
+                    ),
                     409 => (Exit::Refused, Some("`bursar runs show` tells where the run stands")),
                     400..=499 => (Exit::Usage, None),
                     503 => (Exit::Store, None),

@@ -146,7 +146,11 @@ impl Sources {
             let name = folder.file_name()?.to_str()?;
             Some(folder.join(file.strip_prefix(name)?.strip_prefix('/')?))
         };
-        let path = self.folders.iter().find_map(below).unwrap_or_else(|| PathBuf::from(file));
+        let path = self
+            .folders
+            .iter()
+            .find_map(below)
+            .unwrap_or_else(|| PathBuf::from(file));
         fs::read_to_string(path).ok()
     }
 }

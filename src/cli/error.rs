@@ -3,7 +3,6 @@
 //! The kind decides the exit code; scripts of operators rely on these numbers, so they are one enum, printed
 //! in `--help` and tested. This file must not print.
 
-use std::fmt::Write as _;
 use std::io;
 
 use super::text::clean;
@@ -46,7 +45,11 @@ impl Exit {
             Self::Usage,
             "the command line, settings, a manifest or a script is wrong",
         ),
-        (3, Self::NeedsPerson, "not finished: the run is parked for a person, or still waits"),
+        (
+            3,
+            Self::NeedsPerson,
+            "not finished: the run is parked for a person, or still waits",
+        ),
         (4, Self::NotFound, "there is no such run, event, workflow or connection"),
         (5, Self::Refused, "it may not be done as things stand"),
         (6, Self::Store, "the store is missing, in use or damaged"),
@@ -82,8 +85,7 @@ impl Exit {
         Self::ALL
             .iter()
             .fold(String::from("Exit codes:\n"), |mut text, (code, _, meaning)| {
-                // Writing to a string cannot fail.
-                writeln!(text, "  {code:<4} {meaning}").ok();
+                text.push_str(&format!("  {code:<4} {meaning}\n"));
                 text
             })
     }
@@ -138,8 +140,7 @@ impl CliError {
         let (bad, good) = (super::output::BAD, super::output::GOOD);
         let mut text = format!("{bad}error{bad:#}: {}\n", clean(&self.message));
         for hint in &self.hints {
-            // Writing to a string cannot fail.
-            writeln!(text, "  {good}help{good:#}: {}", clean(hint)).ok();
+            text.push_str(&format!("  {good}help{good:#}: {}\n", clean(hint)));
         }
         text
     }

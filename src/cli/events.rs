@@ -84,7 +84,10 @@ async fn ls(args: Ls, context: &Context) -> Result<Exit, CliError> {
         ]);
     }
     output.table(&table)?;
-    if let (Some(oldest), true) = (events.last(), events.len() == usize::try_from(args.limit).unwrap_or(usize::MAX)) {
+    if let (Some(oldest), true) = (
+        events.last(),
+        events.len() == usize::try_from(args.limit).unwrap_or(usize::MAX),
+    ) {
         output.note(&format!("older ones: --before {}", oldest.id));
     }
     Ok(Exit::Ok)
@@ -92,7 +95,10 @@ async fn ls(args: Ls, context: &Context) -> Result<Exit, CliError> {
 
 async fn show(id: EventId, context: &Context) -> Result<Exit, CliError> {
     let store = read_store(&context.settings()?).await?;
-    let event = store.event(id).await?.ok_or_else(|| StoreError::NotFound(id.to_string()))?;
+    let event = store
+        .event(id)
+        .await?
+        .ok_or_else(|| StoreError::NotFound(id.to_string()))?;
     let output = &context.output;
     if output.json {
         output.object("bursar.event/1", &event)?;

@@ -9,6 +9,7 @@ use serde_json::json;
 use super::Context;
 use super::error::{CliError, Exit};
 use super::text::count;
+use crate::app::sample;
 
 /// Make a folder with settings and the shipped workflows
 #[derive(Debug, clap::Args)]
@@ -18,78 +19,29 @@ pub(super) struct Args {
     folder: PathBuf,
 }
 
-/// What the folder holds afterwards. Secrets are for their owner alone; `true` marks them.
-const FILES: &[(&str, &str, bool)] = &[
-    ("bursar.toml", include_str!("init/bursar.toml"), false),
-    (".gitignore", include_str!("init/gitignore"), false),
-    ("secrets/README", include_str!("init/secrets-readme"), true),
-    (
-        "workflows/nightly-sweep.toml",
-        include_str!("../../workflows/nightly-sweep.toml"),
-        false,
-    ),
-    (
-        "workflows/convert-stablecoin-deposits.toml",
-        include_str!("../../workflows/convert-stablecoin-deposits.toml"),
-        false,
-    ),
-    (
-        "workflows/return-unmatched-deposits.toml",
-        include_str!("../../workflows/return-unmatched-deposits.toml"),
-        false,
-    ),
-    (
-        "workflows/split-settlement.toml",
-        include_str!("../../workflows/split-settlement.toml"),
-        false,
-    ),
-    (
-        "scripts/nightly_sweep.rhai",
-        include_str!("../../scripts/nightly_sweep.rhai"),
-        false,
-    ),
-    (
-        "scripts/convert_stablecoin_deposits.rhai",
-        include_str!("../../scripts/convert_stablecoin_deposits.rhai"),
-        false,
-    ),
-    (
-        "scripts/return_unmatched_deposits.rhai",
-        include_str!("../../scripts/return_unmatched_deposits.rhai"),
-        false,
-    ),
-    (
-        "scripts/split_settlement.rhai",
-        include_str!("../../scripts/split_settlement.rhai"),
-        false,
-    ),
-    (
-        "scripts/lib/invoices.rhai",
-        include_str!("../../scripts/lib/invoices.rhai"),
-        false,
-    ),
-    (
-        "scripts/lib/sellers.rhai",
-        include_str!("../../scripts/lib/sellers.rhai"),
-        false,
-    ),
+/// What the folder holds beside the shipped workflows. Secrets are for their owner alone.
+const OWN: &[(&str, &str)] = &[
+    ("bursar.toml", include_str!("init/bursar.toml")),
+    (".gitignore", include_str!("init/gitignore")),
+    ("secrets/README", include_str!("init/secrets-readme")),
 ];
 
-/// Folders whose content is nobody else's business.
+/// The folder whose content is nobody else's business.
 const PRIVATE: &str = "secrets";
 
 pub(super) fn run(args: &Args, context: &Context) -> Result<Exit, CliError> {
     let folder = &args.folder;
-    let taken: Vec<&str> = FILES
+    let files: Vec<(&str, &str)> = OWN.iter().chain(sample::FILES).copied().collect();
+    let taken: Vec<&str> = files
         .iter()
-        .map(|(name, _, _)| *name)
+        .map(|(name, _)| *name)
         .filter(|name| folder.join(name).exists())
         .collect();
     if let [first, rest @ ..] = taken.as_slice() {
         let more = if rest.is_empty() {
             String::new()
         } else {
-            format!(" and {} more", count(rest.len(), "file"))
+            format!(" and {} more", rest.len())
         };
         let message = format!(
             "{} is there already{more}: nothing was written",
@@ -97,8 +49,8 @@ pub(super) fn run(args: &Args, context: &Context) -> Result<Exit, CliError> {
         );
         return Err(CliError::new(Exit::Refused, message).hint("choose an empty folder: `bursar init treasury`"));
     }
-    for (name, text, private) in FILES {
-        write(&folder.join(name), text, *private).map_err(|error| {
+    for (name, text) in &files {
+        write(&folder.join(name), text).map_err(|error| {
             let hint = "make the folder writable, or choose another: `bursar init treasury`";
             CliError::new(
                 Exit::Failed,
@@ -109,11 +61,11 @@ pub(super) fn run(args: &Args, context: &Context) -> Result<Exit, CliError> {
     }
     let output = &context.output;
     if output.json {
-        let files: Vec<&str> = FILES.iter().map(|(name, _, _)| *name).collect();
+        let files: Vec<&str> = files.iter().map(|(name, _)| *name).collect();
         output.object("bursar.init/1", &json!({ "folder": folder, "files": files }))?;
         return Ok(Exit::Ok);
     }
-    output.print(&format!("made {} in {}", count(FILES.len(), "file"), folder.display()))?;
+    output.print(&format!("made {} in {}", count(files.len(), "file"), folder.display()))?;
     let enter = if folder == Path::new(".") {
         String::new()
     } else {
@@ -126,15 +78,13 @@ pub(super) fn run(args: &Args, context: &Context) -> Result<Exit, CliError> {
     Ok(Exit::Ok)
 }
 
-fn write(path: &Path, text: &str, private: bool) -> io::Result<()> {
+fn write(path: &Path, text: &str) -> io::Result<()> {
     use std::io::Write as _;
     use std::os::unix::fs::{DirBuilderExt as _, OpenOptionsExt as _};
-    if let Some(folder) = path.parent() {
-        let mode = if folder.file_name().is_some_and(|name| name == PRIVATE) {
-            0o700
-        } else {
-            0o755
-        };
+    let folder = path.parent();
+    let private = folder.is_some_and(|folder| folder.ends_with(PRIVATE));
+    if let Some(folder) = folder {
+        let mode = if private { 0o700 } else { 0o755 };
         fs::DirBuilder::new().recursive(true).mode(mode).create(folder)?;
     }
     let mode = if private { 0o600 } else { 0o644 };

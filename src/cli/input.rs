@@ -12,12 +12,16 @@ use super::error::CliError;
 pub(super) fn json(file: &Path) -> Result<Json, CliError> {
     let (text, name) = if file == Path::new("-") {
         let mut text = String::new();
-        (io::stdin().read_to_string(&mut text).map(|_| text), "standard input".to_owned())
+        (
+            io::stdin().read_to_string(&mut text).map(|_| text),
+            "standard input".to_owned(),
+        )
     } else {
         (fs::read_to_string(file), file.display().to_string())
     };
     let text = text.map_err(|error| {
-        CliError::usage(format!("{name} cannot be read: {error}")).hint("name a file that holds JSON, or `-` for standard input")
+        CliError::usage(format!("{name} cannot be read: {error}"))
+            .hint("name a file that holds JSON, or `-` for standard input")
     })?;
     serde_json::from_str(&text).map_err(|error| {
         CliError::usage(format!("{name} is not JSON: {error}")).hint("amounts are texts: {\"amount\": \"12.50\"}")
@@ -49,7 +53,8 @@ mod tests {
 
     #[test]
     fn a_param_takes_the_kind_of_the_manifests() {
-        let check = |known: Option<Json>, typed: &str, expected: Json| assert_eq!(like(known.as_ref(), typed), expected);
+        let check =
+            |known: Option<Json>, typed: &str, expected: Json| assert_eq!(like(known.as_ref(), typed), expected);
         check(Some(json!("1000.00")), "500.00", json!("500.00"));
         check(Some(json!(3)), "4", json!(4));
         check(Some(json!(true)), "false", json!(false));

@@ -51,7 +51,9 @@ async fn show(text: &str, context: &Context) -> Result<Exit, CliError> {
         output.note(&format!("{id} has recorded nothing yet"));
         return Ok(Exit::Ok);
     }
-    let mut table = Table::new(&["seq", "at", "step", "entry", "what"]).right(&[0]).whole(&[0, 1, 2, 3]);
+    let mut table = Table::new(&["seq", "at", "step", "entry", "what"])
+        .right(&[0])
+        .whole(&[0, 1, 2, 3]);
     for record in &records {
         table.row([
             record.seq.to_string().into(),
@@ -137,7 +139,10 @@ fn entry_json(record: &Record) -> Json {
             actor,
             reason,
             ..
-        } => ("resolution", json!({ "what": resolution, "actor": actor, "reason": reason })),
+        } => (
+            "resolution",
+            json!({ "what": resolution, "actor": actor, "reason": reason }),
+        ),
         Entry::Sending { .. } => return json,
     };
     json[name] = body;

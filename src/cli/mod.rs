@@ -18,6 +18,7 @@ mod input;
 mod check;
 mod completions;
 mod connections;
+mod demo;
 mod events;
 mod init;
 mod journal;
@@ -98,6 +99,7 @@ enum Command {
     Init(init::Args),
     Check(check::Args),
     Serve(serve::Args),
+    Demo(demo::Args),
     Run(run::Args),
     Runs(runs::Args),
     Journal(journal::Args),
@@ -196,6 +198,7 @@ fn call(command: Command, context: &Context) -> Result<Exit, CliError> {
         Command::Init(args) => init::run(&args, context),
         Command::Check(args) => check::run(&args, context),
         Command::Serve(args) => serve::run(&args, context),
+        Command::Demo(args) => demo::run(&args, context),
         Command::Run(args) => run::run(&args, context),
         Command::Runs(args) => runs::run(args, context),
         Command::Journal(args) => journal::run(&args, context),
@@ -229,7 +232,9 @@ fn tell(context: &Context, error: &CliError) {
         context.output.complain(&body.to_string());
         return;
     }
-    let sources = context.settings().map_or_else(|_| Sources::default(), |settings| Sources::of(&settings));
+    let sources = context
+        .settings()
+        .map_or_else(|_| Sources::default(), |settings| Sources::of(&settings));
     let findings = diagnostics::render(&error.findings, diagnostics::Format::Full, &|file| sources.read(file));
     context.output.complain(&format!("{findings}{}", error.render()));
 }

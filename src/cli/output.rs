@@ -133,7 +133,7 @@ impl Output {
     /// Something that has to be said.
     pub fn complain(&self, text: &str) {
         // Nobody can be told that standard error is gone.
-        writeln!(anstream::stderr(), "{}", text.trim_end()).ok();
+        drop(writeln!(anstream::stderr(), "{}", text.trim_end()));
     }
 }
 

@@ -1,7 +1,5 @@
 //! `bursar primitives`: the reference of what scripts can call, printed from the table the engine uses.
 
-use std::fmt::Write as _;
-
 use serde_json::{Value as Json, json};
 
 use super::Context;
@@ -114,26 +112,18 @@ fn wanted<'a>(items: Vec<Item<'a>>, name: Option<&str>) -> Result<Vec<Item<'a>>,
 
 fn reference(items: &[Item<'_>], connector: Option<&Connector>) -> String {
     let mut text = String::new();
-    let headings: [(&str, &dyn Fn(&Item<'_>) -> bool); 5] = [
-        ("Everywhere", &|item| item.is_in(Module::Plain)),
-        ("Log", &|item| item.is_in(Module::Log)),
-        ("Kept between runs", &|item| item.is_in(Module::State)),
-        ("On a connection", &|item| item.is_in(Module::Connection)),
-        ("Endpoints", &|item| matches!(item, Item::Endpoint(_))),
-    ];
     if let Some(connector) = connector {
-        // Writing to a string cannot fail, here and below.
-        writeln!(text, "{STRONG}{}{STRONG:#}: {}\n", connector.title, connector.doc).ok();
+        text.push_str(&format!("{STRONG}{}{STRONG:#}: {}\n\n", connector.title, connector.doc));
     }
-    for (heading, belongs) in headings {
-        let members: Vec<&Item<'_>> = items.iter().filter(|item| belongs(item)).collect();
+    for heading in ["Everywhere", "Log", "Kept between runs", "On a connection", "Endpoints"] {
+        let members: Vec<&Item<'_>> = items.iter().filter(|item| item.heading() == heading).collect();
         if members.is_empty() {
             continue;
         }
-        writeln!(text, "{STRONG}{heading}{STRONG:#}").ok();
+        text.push_str(&format!("{STRONG}{heading}{STRONG:#}\n"));
         for item in members {
-            writeln!(text, "  {GOOD}{}{GOOD:#}", item.usage()).ok();
-            writeln!(text, "      {}", item.doc()).ok();
+            text.push_str(&format!("  {GOOD}{}{GOOD:#}\n", item.usage()));
+            text.push_str(&format!("      {}\n", item.doc()));
         }
         text.push('\n');
     }
@@ -162,8 +152,16 @@ impl Item<'_> {
         }
     }
 
-    fn is_in(&self, module: Module) -> bool {
-        matches!(self, Self::Primitive(primitive) if primitive.module == module)
+    fn heading(&self) -> &'static str {
+        let Self::Primitive(primitive) = self else {
+            return "Endpoints";
+        };
+        match primitive.module {
+            Module::Plain => "Everywhere",
+            Module::Log => "Log",
+            Module::State => "Kept between runs",
+            Module::Connection => "On a connection",
+        }
     }
 
     fn usage(&self) -> String {
@@ -176,8 +174,7 @@ impl Item<'_> {
     fn long(&self) -> String {
         let mut text = format!("{GOOD}{}{GOOD:#}\n  {}\n", self.usage(), self.doc());
         let mut argument = |name: &str, doc: &str| {
-            // Writing to a string cannot fail.
-            writeln!(text, "    {name:<24} {doc}").ok();
+            text.push_str(&format!("    {name:<24} {doc}\n"));
         };
         match self {
             Self::Primitive(primitive) => {
@@ -186,8 +183,8 @@ impl Item<'_> {
                     argument(name.trim_matches(['#', '?']), &format!("{doc}{optional}"));
                 }
                 let waits = if primitive.kind == Kind::Wait { "; may wait" } else { "" };
-                writeln!(text, "  returns {}{waits}", primitive.result).ok();
-                writeln!(text, "  {FAINT}{}{FAINT:#}", primitive.example).ok();
+                text.push_str(&format!("  returns {}{waits}\n", primitive.result));
+                text.push_str(&format!("  {FAINT}{}{FAINT:#}\n", primitive.example));
             }
             Self::Endpoint(endpoint) => {
                 for param in &endpoint.params {
@@ -198,12 +195,10 @@ impl Item<'_> {
                     .as_deref()
                     .map_or_else(String::new, |scope| format!(", scope {scope}"));
                 let (method, path) = (endpoint.method.as_str(), &endpoint.path);
-                writeln!(
-                    text,
-                    "  {FAINT}{method} {path}, {}{scope}{FAINT:#}",
+                text.push_str(&format!(
+                    "  {FAINT}{method} {path}, {}{scope}{FAINT:#}\n",
                     endpoint.effect.as_str().replace('_', " ")
-                )
-                .ok();
+                ));
             }
         }
         text

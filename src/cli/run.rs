@@ -56,7 +56,12 @@ pub(super) struct Args {
 pub(super) fn run(args: &Args, context: &Context) -> Result<Exit, CliError> {
     let settings = context.settings()?;
     let request = Request {
-        payload: args.payload.as_deref().map(input::json).transpose()?.unwrap_or(Json::Null),
+        payload: args
+            .payload
+            .as_deref()
+            .map(input::json)
+            .transpose()?
+            .unwrap_or(Json::Null),
         params: params(args, &settings),
         actor: actor(),
     };
@@ -69,9 +74,14 @@ fn params(args: &Args, settings: &Settings) -> Map<String, Json> {
         return Map::new();
     }
     let loaded = load_workflows(settings);
-    let known = loaded.workflows.get(&args.workflow).map_or(&Json::Null, |workflow| &workflow.params);
+    let known = loaded
+        .workflows
+        .get(&args.workflow)
+        .map_or(&Json::Null, |workflow| &workflow.params);
     let typed = args.param.iter();
-    typed.map(|(name, value)| (name.clone(), input::like(known.get(name), value))).collect()
+    typed
+        .map(|(name, value)| (name.clone(), input::like(known.get(name), value)))
+        .collect()
 }
 
 async fn start(args: &Args, settings: Settings, request: Request, context: &Context) -> Result<Exit, CliError> {
@@ -89,8 +99,11 @@ async fn start(args: &Args, settings: Settings, request: Request, context: &Cont
             }
         }
         None if args.detach => {
-            return Err(CliError::new(Exit::Unreachable, "no daemon is running here, so nothing could go on with the run")
-                .hint("start it: `bursar serve`, or leave out --detach"));
+            return Err(CliError::new(
+                Exit::Unreachable,
+                "no daemon is running here, so nothing could go on with the run",
+            )
+            .hint("start it: `bursar serve`, or leave out --detach"));
         }
         None => {
             let left = "what was under way is resumed by the next `bursar serve`";
@@ -121,8 +134,9 @@ async fn here(
     telemetry::start(filter, LogFormat::Human, context.color_on_stderr()).map_err(CliError::usage)?;
     let (started, running) = oneshot::channel();
     let tell = move |id| {
-        // Nobody listens any more only if the command has ended.
-        started.send(id).ok();
+        if started.send(id).is_err() {
+            tracing::debug!(%id, "nobody follows the run any more");
+        }
     };
     let driven = run_here(settings, &args.workflow, request, patience, tell);
     let mut shown = Shown::default();
@@ -184,7 +198,10 @@ fn conclude(context: &Context, run: &Run, detached: bool) -> Result<Exit, CliErr
         }
     }
     match (run.state, run.wake_at) {
-        (RunState::Parked, _) => output.note(&format!("a person has to decide: `bursar runs show {}` says what", run.id)),
+        (RunState::Parked, _) => output.note(&format!(
+            "a person has to decide: `bursar runs show {}` says what",
+            run.id
+        )),
         (RunState::Waiting, Some(wake)) => {
             output.note(&format!("waits until {}: `bursar serve` goes on with it", time(wake)));
         }

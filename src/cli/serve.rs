@@ -46,7 +46,10 @@ fn banner(ready: &Ready) -> String {
     };
     let recovered = match ready.recovered {
         0 => String::new(),
-        number => format!("\n  resumed    {} an earlier process left behind", count(usize::try_from(number).unwrap_or(usize::MAX), "run")),
+        number => format!(
+            "\n  resumed    {} an earlier process left behind",
+            count(usize::try_from(number).unwrap_or(usize::MAX), "run")
+        ),
     };
     format!(
         "bursar {} is ready\n  webhooks   http://{}/hooks/NAME-OF-CONNECTION\n  control    {}\n  workflows  {}{problems}{recovered}",

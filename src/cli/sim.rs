@@ -50,8 +50,9 @@ pub(super) fn run(args: Args, context: &Context) -> Result<Exit, CliError> {
 fn config(args: &Serve) -> Result<SimulatorConfig, CliError> {
     let mut config = match &args.setup {
         None => SimulatorConfig::demo(),
-        Some(file) => serde_json::from_value(input::json(file)?)
-            .map_err(|error| CliError::usage(format!("{}: {error}", file.display())).hint("leave --setup out for the demo company"))?,
+        Some(file) => serde_json::from_value(input::json(file)?).map_err(|error| {
+            CliError::usage(format!("{}: {error}", file.display())).hint("leave --setup out for the demo company")
+        })?,
     };
     config.listen = args.listen;
     if let Some(seed) = args.seed {
@@ -61,14 +62,19 @@ fn config(args: &Serve) -> Result<SimulatorConfig, CliError> {
 }
 
 async fn serve(config: SimulatorConfig, context: &Context) -> Result<Exit, CliError> {
-    let (key, secret) = (config.api_keys.first().map(|key| key.key.clone()), config.webhook_secret.clone());
-    let running = Simulator::start(config, Arc::new(SystemClock::new())).await.map_err(|error| {
-        let hint = match &error {
-            SimulatorError::Listen { .. } => "choose another: --listen 127.0.0.1:0 takes a free port",
-            SimulatorError::Config(_) => "correct the file that --setup names",
-        };
-        CliError::new(Exit::Usage, error.to_string()).hint(hint)
-    })?;
+    let (key, secret) = (
+        config.api_keys.first().map(|key| key.key.clone()),
+        config.webhook_secret.clone(),
+    );
+    let running = Simulator::start(config, Arc::new(SystemClock::new()))
+        .await
+        .map_err(|error| {
+            let hint = match &error {
+                SimulatorError::Listen { .. } => "choose another: --listen 127.0.0.1:0 takes a free port",
+                SimulatorError::Config(_) => "correct the file that --setup names",
+            };
+            CliError::new(Exit::Usage, error.to_string()).hint(hint)
+        })?;
     introduce(&running, &key.unwrap_or_default(), &secret, context)?;
     tokio::signal::ctrl_c().await?;
     running.stop().await;
@@ -95,10 +101,17 @@ fn introduce(running: &Running, key: &str, secret: &str, context: &Context) -> R
         table.row([label(account).into(), balance.into(), text("id").into()]);
     }
     output.table(&table)?;
-    output.note(&format!("{FAINT}faults, deposits and the ledger: {}/_sim/; Ctrl-C ends it{FAINT:#}", running.url()));
+    output.note(&format!(
+        "{FAINT}faults, deposits and the ledger: {}/_sim/; Ctrl-C ends it{FAINT:#}",
+        running.url()
+    ));
     Ok(())
 }
 
 fn label(account: &Json) -> String {
-    ["label", "account_label", "name"].iter().find_map(|name| account[*name].as_str()).unwrap_or("").to_owned()
+    ["label", "account_label", "name"]
+        .iter()
+        .find_map(|name| account[*name].as_str())
+        .unwrap_or("")
+        .to_owned()
 }

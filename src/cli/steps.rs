@@ -70,7 +70,10 @@ fn outcome(record: &StepRecord, summary: &str, now: Instant) -> (String, Tone) {
     match &record.phase {
         Phase::Done(Outcome::Value(value)) => (cut(&of_value(value, summary), OUTCOME_LENGTH_MAX), Tone::Plain),
         Phase::Done(Outcome::Failure(failure)) => (of_failure(failure), Tone::Bad),
-        Phase::Trying { attempts, next_at } => (format!("{attempts} failed, again {}", relative(*next_at, now)), Tone::Attention),
+        Phase::Trying { attempts, next_at } => (
+            format!("{attempts} failed, again {}", relative(*next_at, now)),
+            Tone::Attention,
+        ),
         Phase::Sent { next_at: None, .. } => ("sent, no answer yet".to_owned(), Tone::Attention),
         Phase::Sent {
             next_at: Some(next_at),
@@ -79,11 +82,20 @@ fn outcome(record: &StepRecord, summary: &str, now: Instant) -> (String, Tone) {
             ..
         } => {
             let what = if *unknown { "outcome not known" } else { "not done" };
-            (format!("{what} after {attempts}, again {}", relative(*next_at, now)), Tone::Attention)
+            (
+                format!("{what} after {attempts}, again {}", relative(*next_at, now)),
+                Tone::Attention,
+            )
         }
         Phase::Waiting(wait) => (format!("waits until {}", time(wait.deadline)), Tone::Faint),
-        Phase::Doubt { doubt, .. } => (format!("{}: {}", doubt.code.replace('_', " "), one_line(&doubt.message)), Tone::Attention),
-        Phase::Cleared { .. } => ("proved not done, sent again under a new key".to_owned(), Tone::Attention),
+        Phase::Doubt { doubt, .. } => (
+            format!("{}: {}", doubt.code.replace('_', " "), one_line(&doubt.message)),
+            Tone::Attention,
+        ),
+        Phase::Cleared { .. } => (
+            "proved not done, sent again under a new key".to_owned(),
+            Tone::Attention,
+        ),
     }
 }
 
@@ -110,8 +122,13 @@ fn of_value(value: &Value, summary: &str) -> String {
 
 /// All steps of a run as a table.
 pub fn table(journal: &Journal, now: Instant) -> Table {
-    let lines: Vec<StepLine> = journal.steps().map(|(path, record)| StepLine::new(path, record, now)).collect();
-    let mut table = Table::new(&["step", "what", "outcome", "took", "key"]).right(&[3]).whole(&[0, 3, 4]);
+    let lines: Vec<StepLine> = journal
+        .steps()
+        .map(|(path, record)| StepLine::new(path, record, now))
+        .collect();
+    let mut table = Table::new(&["step", "what", "outcome", "took", "key"])
+        .right(&[3])
+        .whole(&[0, 3, 4]);
     for line in lines {
         table.row([
             line.path.into(),

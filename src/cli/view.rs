@@ -22,7 +22,11 @@ pub fn tone(state: RunState) -> Tone {
 pub fn cause(cause: &Cause) -> String {
     match cause {
         Cause::Webhook { event } => format!("webhook {event}"),
-        Cause::Cron { schedule, timezone, slot } => format!("cron {} ({schedule}, {timezone})", time(*slot)),
+        Cause::Cron {
+            schedule,
+            timezone,
+            slot,
+        } => format!("cron {} ({schedule}, {timezone})", time(*slot)),
         Cause::Manual { actor } => format!("asked for by {actor}"),
     }
 }
@@ -52,7 +56,8 @@ pub fn run_json(run: &Run) -> Json {
     let mut json = serde_json::to_value(run).unwrap_or_else(|_| json!({ "id": run.id }));
     // The store keeps the result in the form that remembers types; programs want the plain one.
     if let (Some(result), Json::Object(members)) = (&run.result, &mut json) {
-        let plain = crate::model::value::Value::from_typed(result).map_or_else(|_| result.clone(), |value| value.to_plain());
+        let plain =
+            crate::model::value::Value::from_typed(result).map_or_else(|_| result.clone(), |value| value.to_plain());
         members.insert("result".to_owned(), plain);
     }
     json

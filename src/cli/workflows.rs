@@ -5,20 +5,16 @@ use serde_json::{Value as Json, json};
 
 use super::Context;
 use super::daemon;
-use super::diagnostics::concise;
 use super::error::{CliError, Exit};
 use super::output::{ATTENTION, BAD, FAINT, Output, STRONG};
 use super::text::{clean, one_line, relative, time};
 use crate::app::offline::load_workflows;
 use crate::app::settings::Settings;
 use crate::base::clock::Instant;
+use crate::catalog::snapshot::Snapshot;
 use crate::model::diagnostic::Diagnostic;
-use crate::model::workflow::{Trigger, Workflow};
+use crate::server::control::view;
 use crate::server::protocol::{TriggerView, WorkflowView, Workflows};
-use crate::trigger::cron::upcoming;
-
-/// How many next slots of a schedule are shown.
-pub(super) const NEXT_SLOTS: usize = 5;
 
 /// List workflows and what starts them
 #[derive(Debug, clap::Args)]
@@ -83,40 +79,26 @@ async fn ls(context: &Context) -> Result<Exit, CliError> {
 
 /// What stands in the files.
 pub(super) fn from_files(settings: &Settings, now: Instant) -> (Vec<WorkflowView>, Vec<Diagnostic>) {
-    let loaded = load_workflows(settings);
-    let views = loaded.workflows.values().map(|workflow| view(workflow, now)).collect();
-    (views, loaded.diagnostics)
-}
-
-fn view(workflow: &Workflow, now: Instant) -> WorkflowView {
-    let webhooks = workflow.triggers.iter().filter_map(|trigger| match trigger {
-        Trigger::Webhook { connection, events, .. } => Some(TriggerView::Webhook {
-            connection: connection.clone(),
-            events: events.clone(),
-        }),
-        Trigger::Cron { .. } => None,
-    });
-    let schedules = upcoming(workflow, now, NEXT_SLOTS).into_iter().map(|upcoming| TriggerView::Cron {
-        problem: upcoming.slots.as_ref().err().map(ToString::to_string),
-        next: upcoming.slots.unwrap_or_default(),
-        schedule: upcoming.schedule,
-        timezone: upcoming.timezone,
-    });
-    WorkflowView {
-        name: workflow.name.clone(),
-        summary: workflow.summary.clone(),
-        version: workflow.version.digest,
-        uses: workflow.uses.clone(),
-        triggers: webhooks.chain(schedules).collect(),
-    }
+    let snapshot = Snapshot::next(&Snapshot::default(), load_workflows(settings));
+    let views = snapshot
+        .workflows
+        .values()
+        .map(|workflow| view(&snapshot, workflow, now))
+        .collect();
+    (views, snapshot.diagnostics().cloned().collect())
 }
 
 /// A workflow with what starts it.
 pub(super) fn page(workflow: &WorkflowView, now: Instant, output: &Output) -> String {
     let mut text = format!(
-        "{STRONG}{}{STRONG:#} @ {}\n  {}\n",
+        "{STRONG}{}{STRONG:#} @ {}{}\n  {}\n",
         workflow.name,
         workflow.version.short(),
+        if workflow.outdated {
+            format!("  {ATTENTION}its files are broken now: the last good version goes on{ATTENTION:#}")
+        } else {
+            String::new()
+        },
         one_line(&workflow.summary)
     );
     for trigger in &workflow.triggers {
@@ -130,7 +112,9 @@ pub(super) fn page(workflow: &WorkflowView, now: Instant, output: &Output) -> St
 
 fn of_trigger(trigger: &TriggerView, now: Instant, output: &Output) -> String {
     match trigger {
-        TriggerView::Webhook { connection, events } => format!("  webhook   {connection}: {}\n", clean(&events.join(", "))),
+        TriggerView::Webhook { connection, events } => {
+            format!("  webhook   {connection}: {}\n", clean(&events.join(", ")))
+        }
         TriggerView::Cron {
             schedule,
             timezone,
@@ -142,7 +126,11 @@ fn of_trigger(trigger: &TriggerView, now: Instant, output: &Output) -> String {
                 text.push_str(&format!("            {BAD}{}{BAD:#}\n", one_line(problem)));
             }
             for slot in next {
-                let away = if output.look.terminal { format!("  {FAINT}{}{FAINT:#}", relative(*slot, now)) } else { String::new() };
+                let away = if output.look.terminal {
+                    format!("  {FAINT}{}{FAINT:#}", relative(*slot, now))
+                } else {
+                    String::new()
+                };
                 text.push_str(&format!("            {}{away}\n", time(*slot)));
             }
             text
@@ -153,11 +141,13 @@ fn of_trigger(trigger: &TriggerView, now: Instant, output: &Output) -> String {
 /// A finding that came over the socket.
 fn of_problem(problem: &Json) -> String {
     let text = |key: &str| one_line(problem[key].as_str().unwrap_or(""));
-    let place = problem["span"]["line"].as_u64().map_or_else(String::new, |line| format!(":{line}"));
-    format!("{ATTENTION}{}{ATTENTION:#}: {}{place}: {}", text("severity"), text("file"), text("message"))
-}
-
-/// Findings of files on one line each, for remarks.
-pub(super) fn lines(problems: &[Diagnostic]) -> String {
-    problems.iter().map(|finding| format!("{}\n", concise(finding))).collect()
+    let place = problem["span"]["line"]
+        .as_u64()
+        .map_or_else(String::new, |line| format!(":{line}"));
+    format!(
+        "{ATTENTION}{}{ATTENTION:#}: {}{place}: {}",
+        text("severity"),
+        text("file"),
+        text("message")
+    )
 }

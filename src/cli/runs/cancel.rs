@@ -30,7 +30,10 @@ pub(super) async fn run(args: Args, context: &Context) -> Result<Exit, CliError>
                 actor: actor(),
                 reason: args.reason,
             };
-            client.post::<Cancelled>(&format!("/v1/runs/{id}/cancel"), &asked).await?.state
+            client
+                .post::<Cancelled>(&format!("/v1/runs/{id}/cancel"), &asked)
+                .await?
+                .state
         }
         None => cancel_here(&settings, id, &actor(), &args.reason).await?,
     };

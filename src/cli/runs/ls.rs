@@ -51,7 +51,9 @@ pub(super) async fn run(args: Args, context: &Context) -> Result<Exit, CliError>
         return Ok(Exit::Ok);
     }
     let now = context.now();
-    let mut table = Table::new(&["run", "workflow", "state", "took", "created", "cause"]).right(&[3]).whole(&[0, 2, 3]);
+    let mut table = Table::new(&["run", "workflow", "state", "took", "created", "cause"])
+        .right(&[3])
+        .whole(&[0, 2, 3]);
     for run in &runs {
         let took = match (run.started_at, run.finished_at) {
             (Some(started), Some(finished)) => duration(finished - started),
@@ -67,7 +69,10 @@ pub(super) async fn run(args: Args, context: &Context) -> Result<Exit, CliError>
         ]);
     }
     output.table(&table)?;
-    if let (Some(oldest), true) = (runs.last(), runs.len() == usize::try_from(args.limit).unwrap_or(usize::MAX)) {
+    if let (Some(oldest), true) = (
+        runs.last(),
+        runs.len() == usize::try_from(args.limit).unwrap_or(usize::MAX),
+    ) {
         output.note(&format!("older ones: --before {}", oldest.id));
     }
     Ok(Exit::Ok)

@@ -44,7 +44,12 @@ pub(super) async fn named(store: &Arc<dyn Store>, text: &str) -> Result<RunId, C
         return Ok(id);
     }
     if text == "last" {
-        let newest = store.runs(RunQuery { limit: 1, ..RunQuery::default() }).await?;
+        let newest = store
+            .runs(RunQuery {
+                limit: 1,
+                ..RunQuery::default()
+            })
+            .await?;
         let nothing = || CliError::not_found("there are no runs yet").hint("start one: `bursar run WORKFLOW`");
         return newest.first().map(|run| run.id).ok_or_else(nothing);
     }
@@ -58,7 +63,10 @@ pub(super) async fn named(store: &Arc<dyn Store>, text: &str) -> Result<RunId, C
         ..RunQuery::default()
     };
     let found = store.runs(query).await?;
-    let mut matching = found.iter().map(|run| run.id).filter(|id| id.to_string().starts_with(&prefix));
+    let mut matching = found
+        .iter()
+        .map(|run| run.id)
+        .filter(|id| id.to_string().starts_with(&prefix));
     match (matching.next(), matching.next()) {
         (Some(only), None) => Ok(only),
         (Some(_), Some(_)) => {
@@ -74,7 +82,11 @@ pub(super) async fn named(store: &Arc<dyn Store>, text: &str) -> Result<RunId, C
 
 /// The beginning of an id as ids are written, and the greatest id that begins so.
 fn prefix(text: &str) -> Option<(String, RunId)> {
-    let digits = text.strip_prefix("run_").unwrap_or(text).trim_end_matches('…').to_ascii_uppercase();
+    let digits = text
+        .strip_prefix("run_")
+        .unwrap_or(text)
+        .trim_end_matches('…')
+        .to_ascii_uppercase();
     if digits.is_empty() || digits.len() > 26 {
         return None;
     }

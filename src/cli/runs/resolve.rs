@@ -52,14 +52,24 @@ struct Choice {
 
 pub(super) async fn run(args: Args, context: &Context) -> Result<Exit, CliError> {
     if args.reason.trim().is_empty() {
-        return Err(CliError::usage("the reason is empty").hint("say how you know: --reason \"found as po_123 in the provider's console\""));
+        return Err(CliError::usage("the reason is empty")
+            .hint("say how you know: --reason \"found as po_123 in the provider's console\""));
     }
     let (resolution, decision, resource) = match &args.choice {
         Choice { adopt: Some(file), .. } => {
             let resource = input::json(file)?;
-            (Resolution::Adopt { resource: resource.clone() }, "adopt", Some(resource))
+            (
+                Resolution::Adopt {
+                    resource: resource.clone(),
+                },
+                "adopt",
+                Some(resource),
+            )
         }
-        Choice { absent_and_resend: true, .. } => (Resolution::Resend, "resend", None),
+        Choice {
+            absent_and_resend: true,
+            ..
+        } => (Resolution::Resend, "resend", None),
         Choice { fail: true, .. } => (Resolution::Fail, "fail", None),
         Choice { .. } => (Resolution::Retry, "retry", None),
     };
@@ -69,9 +79,12 @@ pub(super) async fn run(args: Args, context: &Context) -> Result<Exit, CliError>
     let run = find(&store, id).await?;
     if run.state != RunState::Parked {
         let message = format!("{id} is {}: only a parked run can be decided", run.state);
-        return Err(CliError::new(Exit::Refused, message).hint("`bursar runs ls --in-state parked` shows the runs that wait for a person"));
+        return Err(CliError::new(Exit::Refused, message)
+            .hint("`bursar runs ls --in-state parked` shows the runs that wait for a person"));
     }
-    let step = args.step.or(journal(&store, id).await?.doubtful().map(|(path, _)| path.clone()));
+    let step = args
+        .step
+        .or(journal(&store, id).await?.doubtful().map(|(path, _)| path.clone()));
     let driven = match daemon::connect(&settings).await? {
         Some(mut client) => {
             let asked = ResolveRun {
@@ -81,7 +94,9 @@ pub(super) async fn run(args: Args, context: &Context) -> Result<Exit, CliError>
                 actor: actor(),
                 reason: args.reason,
             };
-            client.post::<RunReply>(&format!("/v1/runs/{id}/resolve"), &asked).await?;
+            client
+                .post::<RunReply>(&format!("/v1/runs/{id}/resolve"), &asked)
+                .await?;
             true
         }
         None => {
@@ -100,7 +115,10 @@ pub(super) async fn run(args: Args, context: &Context) -> Result<Exit, CliError>
     let state = find(&store, id).await?.state;
     let output = &context.output;
     if output.json {
-        output.object("bursar.decision/1", &json!({ "run": id, "step": step, "decision": decision, "state": state }))?;
+        output.object(
+            "bursar.decision/1",
+            &json!({ "run": id, "step": step, "decision": decision, "state": state }),
+        )?;
         return Ok(Exit::Ok);
     }
     output.print(&format!("{id} is {state}"))?;

@@ -1,7 +1,5 @@
 //! `bursar runs show`: one run with its steps, and what a person can do about it.
 
-use std::fmt::Write as _;
-
 use serde_json::json;
 
 use crate::app::offline::read_store;
@@ -36,7 +34,9 @@ pub(super) async fn run(args: &Args, context: &Context) -> Result<Exit, CliError
         let body = json!({ "run": run_json(&run), "steps": steps });
         context.output.object("bursar.run.detail/1", &body)?;
     } else {
-        context.output.print(&page(&run, &journal, context.now(), context.output.look))?;
+        context
+            .output
+            .print(&page(&run, &journal, context.now(), context.output.look))?;
     }
     Ok(Exit::Ok)
 }
@@ -52,9 +52,12 @@ pub(super) fn page(run: &Run, journal: &Journal, now: Instant, look: Look) -> St
         standing(run, now),
         clean(&cause(&run.cause)),
     );
-    // Writing to a string cannot fail, here and below.
     if look.terminal {
-        writeln!(page, "{FAINT}created {}, {}{FAINT:#}", time(run.created_at), relative(run.created_at, now)).ok();
+        page.push_str(&format!(
+            "{FAINT}created {}, {}{FAINT:#}\n",
+            time(run.created_at),
+            relative(run.created_at, now)
+        ));
     }
     if journal.is_empty() {
         page.push_str("  no steps yet\n");
@@ -64,22 +67,30 @@ pub(super) fn page(run: &Run, journal: &Journal, now: Instant, look: Look) -> St
             ..look
         };
         for line in table(journal, now).render(narrower).lines() {
-            writeln!(page, "  {line}").ok();
+            page.push_str(&format!("  {line}\n"));
         }
     }
     if let Some(error) = &run.error {
         let style = if run.state == RunState::Parked { ATTENTION } else { BAD };
-        writeln!(page, "\n{style}{}{style:#}: {}", error.code, one_line(&error.message)).ok();
+        page.push_str(&format!(
+            "\n{style}{}{style:#}: {}\n",
+            error.code,
+            one_line(&error.message)
+        ));
         for place in &error.trace {
-            writeln!(page, "  at {}", one_line(place)).ok();
+            page.push_str(&format!("  at {}\n", one_line(place)));
         }
     }
     if let (RunState::Waiting, Some(wake)) = (run.state, run.wake_at) {
         let event = run.waits_for.as_ref().map_or_else(String::new, |filter| {
-            let types = if filter.types.is_empty() { "an event".to_owned() } else { filter.types.join(" or ") };
+            let types = if filter.types.is_empty() {
+                "an event".to_owned()
+            } else {
+                filter.types.join(" or ")
+            };
             format!(" or for {types} on {}", filter.connection)
         });
-        writeln!(page, "\nwaits until {}{event}", time(wake)).ok();
+        page.push_str(&format!("\nwaits until {}{event}\n", time(wake)));
     }
     if run.state == RunState::Parked {
         page.push_str(&decisions(run, journal, now));
@@ -94,17 +105,26 @@ fn decisions(run: &Run, journal: &Journal, now: Instant) -> String {
     let Some((path, record)) = journal.doubtful() else {
         return format!("\nOnly its end can be asked for:\n  {command} --fail --reason TEXT\n");
     };
-    let Phase::Doubt { intent, .. } = &record.phase else { return text };
+    let Phase::Doubt { intent, .. } = &record.phase else {
+        return text;
+    };
     if let Some(intent) = intent {
         text.push_str(&evidence(intent, now));
     }
     let mut choice = |option: &str, meaning: &str| {
-        // Writing to a string cannot fail.
-        writeln!(text, "  {command} --step {path} {option} --reason TEXT\n      {FAINT}{meaning}{FAINT:#}").ok();
+        text.push_str(&format!(
+            "  {command} --step {path} {option} --reason TEXT\n      {FAINT}{meaning}{FAINT:#}\n"
+        ));
     };
     if intent.is_some() {
-        choice("--adopt FILE", "it happened: FILE holds the provider's resource as JSON");
-        choice("--absent-and-resend", "it is proved that it did not happen: sent again under a new key");
+        choice(
+            "--adopt FILE",
+            "it happened: FILE holds the provider's resource as JSON",
+        );
+        choice(
+            "--absent-and-resend",
+            "it is proved that it did not happen: sent again under a new key",
+        );
     }
     choice("--retry", "try again as it was, under the same key");
     choice("--fail", "the script sees a failure");
@@ -114,21 +134,38 @@ fn decisions(run: &Run, journal: &Journal, now: Instant) -> String {
 fn evidence(intent: &Intent, now: Instant) -> String {
     let mut text = String::from("\nLook at the provider for:\n");
     let mut fact = |name: &str, value: &str| {
-        // Writing to a string cannot fail.
-        writeln!(text, "  {name:<15} {}", one_line(value)).ok();
+        text.push_str(&format!("  {name:<15} {}\n", one_line(value)));
     };
     if let Some(movement) = &intent.movement {
-        let amount = movement.amount.map_or_else(|| "the whole of it".to_owned(), |amount| amount.to_string());
+        let amount = movement
+            .amount
+            .map_or_else(|| "the whole of it".to_owned(), |amount| amount.to_string());
         let end = |end: &Option<String>| end.clone().unwrap_or_else(|| "…".to_owned());
-        fact("moves", &format!("{amount} from {} to {}", end(&movement.source), end(&movement.beneficiary)));
+        fact(
+            "moves",
+            &format!(
+                "{amount} from {} to {}",
+                end(&movement.source),
+                end(&movement.beneficiary)
+            ),
+        );
     }
-    fact("call", &format!("{} {} on {}", intent.request.method, intent.request.path, intent.connection));
+    fact(
+        "call",
+        &format!(
+            "{} {} on {}",
+            intent.request.method, intent.request.path, intent.connection
+        ),
+    );
     fact("our reference", &intent.reference);
     if let Some(key) = &intent.key {
         fact("key", key);
     }
     if let Some(until) = intent.key_safe_until {
-        fact("key protects", &format!("until {}, {}", time(until), relative(until, now)));
+        fact(
+            "key protects",
+            &format!("until {}, {}", time(until), relative(until, now)),
+        );
     }
     text.push_str("Then say what is true:\n");
     text
