@@ -31,7 +31,7 @@ use crate::simulator::control::NewDeposit;
 use crate::simulator::faults::{FaultAction, FaultRule, WebhookFault, WebhookFaultRule, When};
 use crate::simulator::{Running, Simulator};
 use crate::store::sqlite::SqliteStore;
-use crate::store::{RunQuery, Store};
+use crate::store::{EventQuery, RunQuery, Store as _};
 
 /// How long one phase of the demo may take before it is called failed.
 const PATIENCE: Duration = Duration::from_secs(30);
@@ -307,7 +307,7 @@ impl Demo {
                 })
                 .await?;
             let events = store
-                .events(crate::store::EventQuery {
+                .events(EventQuery {
                     kind: Some("deposit.received".to_owned()),
                     limit: 1_000,
                     ..Default::default()

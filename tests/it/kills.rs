@@ -10,13 +10,19 @@ use bursar::simulator::faults::{FaultAction, FaultRule, When};
 
 use crate::support::audit_store;
 use crate::support::daemon::Site;
+use crate::support::real_time::pause;
 
 fn number(name: &str, default: u64) -> u64 {
-    std::env::var(name).ok().map_or(default, |text| {
+    environment(name).map_or(default, |text| {
         let hex = text.strip_prefix("0x").map(|digits| u64::from_str_radix(digits, 16));
         hex.unwrap_or_else(|| text.parse())
             .unwrap_or_else(|_| panic!("{name}={text} is not a number"))
     })
+}
+
+#[expect(clippy::disallowed_methods, reason = "the size of a random test is set from outside")]
+fn environment(name: &str) -> Option<String> {
+    std::env::var(name).ok()
 }
 
 /// The demo's bank, quicker, and with patience for a receiver that is gone every other moment.
@@ -65,7 +71,7 @@ async fn kill(kills: u64, seed: u64) {
                 .expect("the deposit arrives");
             deposits += 1;
         }
-        tokio::time::sleep(Duration::from_millis(random.u64(..120))).await;
+        pause(Duration::from_millis(random.u64(..120))).await;
         site.kill();
     }
     site.start().await;

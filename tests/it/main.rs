@@ -1,5 +1,11 @@
 //! The one integration binary. Each module tests one boundary of the product.
 
+#![allow(
+    clippy::print_stdout,
+    clippy::panic,
+    reason = "tests report what they did, and stop where they fail"
+)]
+
 mod catalog;
 mod cli;
 mod connectors;

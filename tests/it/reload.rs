@@ -2,13 +2,14 @@
 //! edit changes nothing but what `workflows ls` says.
 
 use std::fs;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use bursar::model::run::{Run, RunState};
 use bursar::server::protocol::Workflows;
 use bursar::simulator::config::SimulatorConfig;
 
 use crate::support::daemon::Site;
+use crate::support::real_time::{Patience, pause};
 use crate::support::{settled, until};
 
 const MANIFEST: &str = "name = \"probe\"\nsummary = \"Says which text it is.\"\nscript = \"probe.rhai\"\nuses = []\n";
@@ -23,14 +24,14 @@ async fn workflows(site: &Site) -> Workflows {
 
 /// Waits until the daemon has taken notice of an edit.
 async fn noticed(site: &Site, what: &str, wanted: impl Fn(&Workflows) -> bool) {
-    let started = Instant::now();
+    let patience = Patience::new(Duration::from_secs(20));
     loop {
         let now = workflows(site).await;
         if wanted(&now) {
             return;
         }
-        assert!(started.elapsed() < Duration::from_secs(20), "{what}: {now:?}");
-        tokio::time::sleep(Duration::from_millis(20)).await;
+        assert!(!patience.is_over(), "{what}: {now:?}");
+        pause(Duration::from_millis(20)).await;
     }
 }
 

@@ -57,13 +57,19 @@ pub enum Kind {
     Wait,
 }
 
+/// A primitive that needs no connection: the turn, the arguments.
+pub type PlainBody = fn(&Turn, &[Value]) -> Result<Value, Thrown>;
+
+/// A primitive that acts on the connection it is called through.
+pub type ConnectionBody = fn(&Turn, &Arc<Connection>, &[Value]) -> Result<Value, Thrown>;
+
 /// The function of a primitive.
 #[derive(Clone, Copy)]
 pub enum Body {
     /// Needs no connection.
-    Plain(fn(&Turn, &[Value]) -> Result<Value, Thrown>),
-    /// Acts on the connection it is called through.
-    Connection(fn(&Turn, &Arc<Connection>, &[Value]) -> Result<Value, Thrown>),
+    Plain(PlainBody),
+    /// Acts on a connection.
+    Connection(ConnectionBody),
 }
 
 /// One function offered to scripts.

@@ -4,6 +4,7 @@
 //! to show exactly what a run without a crash leaves there.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use bursar::model::run::RunState;
 use bursar::model::workflow::{Source, Version};
@@ -11,6 +12,7 @@ use bursar::simulator::control::NewDeposit;
 use bursar::store::faulty::{Fault, Faulty};
 use serde_json::{Value as Json, json};
 
+use crate::support::real_time::{Patience, pause};
 use crate::support::{World, audit_store, open, settled};
 
 /// The texts of a shipped workflow and what happened before it runs.
@@ -129,14 +131,10 @@ async fn run_with(shipped: &Shipped, fault: Fault) -> (u64, String) {
     if fault == Fault::Never {
         settled(store.as_ref(), id).await;
     } else {
-        let waiting = std::time::Instant::now();
+        let patience = Patience::new(Duration::from_secs(20));
         while !faulty.is_dead() {
-            assert!(
-                waiting.elapsed().as_secs() < 20,
-                "{}: write {fault:?} is never made",
-                shipped.name
-            );
-            tokio::time::sleep(std::time::Duration::from_millis(2)).await;
+            assert!(!patience.is_over(), "{}: write {fault:?} is never made", shipped.name);
+            pause(Duration::from_millis(2)).await;
         }
     }
     engine.stop().await;

@@ -4,7 +4,7 @@ use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, ExitStatus, Stdio};
 use std::sync::Arc;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use bursar::app::control_path;
 use bursar::app::sample::{LocalBank, write_folder};
@@ -17,6 +17,8 @@ use bursar::store::sqlite::SqliteStore;
 use bursar::store::{EventQuery, RunQuery, Store};
 use serde_json::{Map, Value as Json};
 use tempfile::TempDir;
+
+use super::real_time::{Patience, pause};
 
 const PATIENCE: Duration = Duration::from_secs(60);
 
@@ -94,7 +96,7 @@ impl Site {
             .expect("the daemon starts");
         let pid = child.id();
         self.child = Some(child);
-        let started = Instant::now();
+        let patience = Patience::new(PATIENCE);
         loop {
             if let Ok(mut client) = ControlClient::connect(&self.control()).await
                 && let Ok(status) = client.get::<Status>("/v1/status").await
@@ -107,11 +109,11 @@ impl Site {
                 .as_mut()
                 .and_then(|child| child.try_wait().expect("the child can be watched"));
             assert!(
-                ended.is_none() && started.elapsed() < PATIENCE,
+                ended.is_none() && !patience.is_over(),
                 "the daemon does not come up:\n{}",
                 self.log()
             );
-            tokio::time::sleep(Duration::from_millis(2)).await;
+            pause(Duration::from_millis(2)).await;
         }
     }
 
@@ -170,7 +172,7 @@ impl Site {
     /// Waits until every deposit has become an event and every run has ended.
     pub(crate) async fn quiet(&self, deposits: usize) {
         let store = self.store().await;
-        let started = Instant::now();
+        let patience = Patience::new(PATIENCE);
         loop {
             let query = EventQuery {
                 kind: Some("deposit.received".to_owned()),
@@ -190,11 +192,11 @@ impl Site {
                 return;
             }
             assert!(
-                started.elapsed() < PATIENCE,
+                !patience.is_over(),
                 "{events} of {deposits} deposits have arrived, {open} runs are open; the daemon says:\n{}",
                 self.log().lines().rev().take(40).collect::<Vec<_>>().join("\n")
             );
-            tokio::time::sleep(Duration::from_millis(20)).await;
+            pause(Duration::from_millis(20)).await;
         }
     }
 }

@@ -28,6 +28,38 @@ use bursar::store::{RunQuery, Store};
 use serde_json::{Value as Json, json};
 use tempfile::TempDir;
 
+use real_time::{Patience, pause};
+
+/// What a test may do that the product may not: read the machine's clock and wait by it.
+pub(crate) mod real_time {
+    use std::time::{Duration, Instant};
+
+    /// Measures and limits waiting.
+    pub(crate) struct Patience {
+        since: Instant,
+        limit: Duration,
+    }
+
+    impl Patience {
+        #[expect(clippy::disallowed_methods, reason = "tests of real processes wait in real time")]
+        pub(crate) fn new(limit: Duration) -> Self {
+            Self {
+                since: Instant::now(),
+                limit,
+            }
+        }
+
+        pub(crate) fn is_over(&self) -> bool {
+            self.since.elapsed() >= self.limit
+        }
+    }
+
+    #[expect(clippy::disallowed_methods, reason = "tests of real processes wait in real time")]
+    pub(crate) async fn pause(duration: Duration) {
+        tokio::time::sleep(duration).await;
+    }
+}
+
 /// How long a test waits for something that takes milliseconds.
 const PATIENCE: Duration = Duration::from_secs(20);
 
@@ -210,7 +242,7 @@ pub(crate) async fn settled(store: &dyn Store, id: RunId) -> Run {
 
 /// Waits until a run is as wanted.
 pub(crate) async fn until(store: &dyn Store, id: RunId, wanted: impl Fn(&Run) -> bool) -> Run {
-    let waiting = std::time::Instant::now();
+    let patience = Patience::new(PATIENCE);
     loop {
         let run = store
             .run(id)
@@ -220,7 +252,7 @@ pub(crate) async fn until(store: &dyn Store, id: RunId, wanted: impl Fn(&Run) ->
         if wanted(&run) {
             return run;
         }
-        assert!(waiting.elapsed() < PATIENCE, "the run is still {}: {run:?}", run.state);
-        tokio::time::sleep(Duration::from_millis(5)).await;
+        assert!(!patience.is_over(), "the run is still {}: {run:?}", run.state);
+        pause(Duration::from_millis(5)).await;
     }
 }
