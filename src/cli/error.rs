@@ -190,9 +190,9 @@ impl From<StoreError> for CliError {
         let told = Self::new(exit, error.to_string());
         match error {
             StoreError::NotFound(_) => told.hint("`bursar runs ls` and `bursar events ls` show what there is"),
-            StoreError::Locked { .. } => told.hint(
-                "commands go through the running daemon by themselves; is --state the folder it was started with?",
-            ),
+            StoreError::Locked { .. } => {
+                told.hint("one process per store: stop that one, or name another folder with --state")
+            }
             StoreError::Corrupt(_) => {
                 told.hint("stop the daemon, keep a copy of the folder, and restore the last backup")
             }

@@ -7,7 +7,6 @@ use super::error::{CliError, Exit};
 use super::output::{FAINT, Table};
 use super::text::clean;
 use super::view::when;
-use crate::app::offline::read_store;
 use crate::base::ids::EventId;
 use crate::store::{EventQuery, StoreError};
 
@@ -53,7 +52,7 @@ pub(super) fn run(args: Args, context: &Context) -> Result<Exit, CliError> {
 }
 
 async fn ls(args: Ls, context: &Context) -> Result<Exit, CliError> {
-    let store = read_store(&context.settings()?).await?;
+    let store = context.store(&context.settings()?).await?;
     let query = EventQuery {
         connection: args.connection,
         kind: args.kind,
@@ -94,7 +93,7 @@ async fn ls(args: Ls, context: &Context) -> Result<Exit, CliError> {
 }
 
 async fn show(id: EventId, context: &Context) -> Result<Exit, CliError> {
-    let store = read_store(&context.settings()?).await?;
+    let store = context.store(&context.settings()?).await?;
     let event = store
         .event(id)
         .await?

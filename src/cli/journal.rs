@@ -10,7 +10,6 @@ use super::output::{Cell, Table, Tone};
 use super::runs::named;
 use super::steps::of_failure;
 use super::text::{one_line, time};
-use crate::app::offline::read_store;
 use crate::model::journal::{Entry, Outcome, Phase, Record, StepPath, StepRecord};
 use crate::model::value::time_text;
 
@@ -36,7 +35,7 @@ pub(super) fn run(args: &Args, context: &Context) -> Result<Exit, CliError> {
 }
 
 async fn show(text: &str, context: &Context) -> Result<Exit, CliError> {
-    let store = read_store(&context.settings()?).await?;
+    let store = context.store(&context.settings()?).await?;
     let id = named(&store, text).await?;
     find(&store, id).await?;
     let records = store.journal(id).await?;

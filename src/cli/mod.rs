@@ -32,14 +32,17 @@ mod workflows;
 use std::ffi::OsString;
 use std::path::PathBuf;
 use std::process::ExitCode;
+use std::sync::Arc;
 
 use clap::{CommandFactory as _, Parser, Subcommand};
 
 use self::diagnostics::Sources;
 use self::error::{CliError, Exit};
 use self::output::{ColorWhen, Output};
+use crate::app::offline::read_store;
 use crate::app::settings::{self, Overrides, Settings};
 use crate::base::clock::{Clock as _, Instant, SystemClock};
+use crate::store::Store;
 
 /// Moves money by script, exactly once.
 ///
@@ -130,6 +133,22 @@ impl Context {
     /// What is wrong with them.
     pub fn settings(&self) -> Result<Settings, CliError> {
         Ok(settings::load(&self.overrides)?)
+    }
+
+    /// The store, for reading, beside the daemon or without one.
+    ///
+    /// # Errors
+    /// When there is none yet, or it cannot be read.
+    pub async fn store(&self, settings: &Settings) -> Result<Arc<dyn Store>, CliError> {
+        if !settings.state.exists() {
+            let message = format!(
+                "there is no store yet: the folder {} does not exist",
+                settings.state.display()
+            );
+            return Err(CliError::new(Exit::Store, message)
+                .hint("`bursar serve` or `bursar run WORKFLOW` makes it; --state and --config name another one"));
+        }
+        Ok(read_store(settings).await?)
     }
 
     /// Whether remarks and log lines carry colour.

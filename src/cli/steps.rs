@@ -5,11 +5,14 @@ use std::collections::BTreeMap;
 use super::output::{Cell, Table, Tone};
 use super::text::{cut, duration, one_line, relative, time};
 use crate::base::clock::Instant;
+use crate::base::money::{Currency, Money};
 use crate::model::journal::{Failure, Journal, Outcome, Phase, StepPath, StepRecord};
-use crate::model::value::Value;
+use crate::model::value::{Map, Value};
 
 /// Longer outcomes are cut: `journal show` has them whole.
 const OUTCOME_LENGTH_MAX: usize = 60;
+/// So much of an id is enough to tell it from its neighbours.
+const ID_LENGTH_MAX: usize = 14;
 
 /// One step on one line.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -109,15 +112,27 @@ fn of_value(value: &Value, summary: &str) -> String {
     let text = match value {
         Value::Null => return String::new(),
         Value::List(items) => return super::text::count(items.len(), "item"),
-        Value::Map(map) => {
-            let word = |key: &str| map.get(key).filter(|value| !value.is_null()).map(Value::to_string);
-            let words = [word("status"), word("id").map(|id| cut(&id, 14))];
-            words.into_iter().flatten().collect::<Vec<_>>().join("  ")
-        }
+        Value::Map(map) => of_map(map),
         other => other.to_string(),
     };
     let text = one_line(&text);
     if summary.contains(&text) { String::new() } else { text }
+}
+
+/// What a resource of a provider says in a few words: how many, how much, or where it stands and its id.
+fn of_map(map: &Map) -> String {
+    let word = |key: &str| map.get(key).filter(|value| !value.is_null()).map(Value::to_string);
+    if let Some(items) = map.get("data").and_then(Value::as_list) {
+        return super::text::count(items.len(), "item");
+    }
+    let money = || Money::parse(&word("amount")?, Currency::from_code(&word("currency")?).ok()?).ok();
+    match (word("status"), money()) {
+        (None, Some(money)) => money.to_string(),
+        (status, _) => {
+            let words = [status, word("id").map(|id| cut(&id, ID_LENGTH_MAX))];
+            words.into_iter().flatten().collect::<Vec<_>>().join(" ")
+        }
+    }
 }
 
 /// All steps of a run as a table.

@@ -2,7 +2,7 @@
 
 use serde_json::json;
 
-use crate::app::offline::{cancel_here, read_store};
+use crate::app::offline::cancel_here;
 use crate::cli::Context;
 use crate::cli::actor::actor;
 use crate::cli::daemon;
@@ -22,7 +22,7 @@ pub(super) struct Args {
 
 pub(super) async fn run(args: Args, context: &Context) -> Result<Exit, CliError> {
     let settings = context.settings()?;
-    let store = read_store(&settings).await?;
+    let store = context.store(&settings).await?;
     let id = super::named(&store, &args.run).await?;
     let state = match daemon::connect(&settings).await? {
         Some(mut client) => {

@@ -1,6 +1,5 @@
 //! `bursar runs ls`: runs, newest first.
 
-use crate::app::offline::read_store;
 use crate::cli::Context;
 use crate::cli::error::{CliError, Exit};
 use crate::cli::output::{Cell, Table};
@@ -27,7 +26,7 @@ pub(super) struct Args {
 }
 
 pub(super) async fn run(args: Args, context: &Context) -> Result<Exit, CliError> {
-    let store = read_store(&context.settings()?).await?;
+    let store = context.store(&context.settings()?).await?;
     let before = match &args.before {
         Some(text) => Some(super::named(&store, text).await?),
         None => None,

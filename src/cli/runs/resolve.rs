@@ -4,7 +4,7 @@ use std::path::PathBuf;
 
 use serde_json::json;
 
-use crate::app::offline::{decide_here, read_store};
+use crate::app::offline::decide_here;
 use crate::cli::Context;
 use crate::cli::actor::actor;
 use crate::cli::error::{CliError, Exit};
@@ -74,7 +74,7 @@ pub(super) async fn run(args: Args, context: &Context) -> Result<Exit, CliError>
         Choice { .. } => (Resolution::Retry, "retry", None),
     };
     let settings = context.settings()?;
-    let store = read_store(&settings).await?;
+    let store = context.store(&settings).await?;
     let id = super::named(&store, &args.run).await?;
     let run = find(&store, id).await?;
     if run.state != RunState::Parked {

@@ -2,7 +2,6 @@
 
 use serde_json::json;
 
-use crate::app::offline::read_store;
 use crate::base::clock::Instant;
 use crate::cli::Context;
 use crate::cli::error::{CliError, Exit};
@@ -22,7 +21,7 @@ pub(super) struct Args {
 }
 
 pub(super) async fn run(args: &Args, context: &Context) -> Result<Exit, CliError> {
-    let store = read_store(&context.settings()?).await?;
+    let store = context.store(&context.settings()?).await?;
     let id = super::named(&store, &args.run).await?;
     let run = find(&store, id).await?;
     let journal = journal(&store, id).await?;
