@@ -1,6 +1,6 @@
 //! The face: what a person types, and what they see.
 //!
-//! One file per command, each with its `Args` and its `run`; [`Command`] lists them and one match calls them.
+//! One file per command, each with its `Args` and its `run`; `Command` lists them and one match calls them.
 //! This room must hold no domain rule: it asks `app` and the store, and shows what they say.
 
 pub mod diagnostics;

@@ -1,7 +1,7 @@
 //! The store in one SQLite file: for one process on one machine.
 //!
-//! Writes go to one task in the order of the calls and share commits ([`writer`]); reads go to a pool that
-//! cannot write ([`reader`]). SQL is static everywhere: nothing is ever put into a statement as text.
+//! Writes go to one task in the order of the calls and share commits (`writer`); reads go to a pool that
+//! cannot write (`reader`). SQL is static everywhere: nothing is ever put into a statement as text.
 
 mod admit;
 mod append;
