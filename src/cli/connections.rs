@@ -29,7 +29,9 @@ pub(super) struct Args {
 enum Command {
     /// List what is configured; secrets are never shown
     Ls,
-    /// Make one harmless read through each connection: is it reachable, is the key good, what may it do
+    /// Try each connection by one harmless read
+    ///
+    /// Is it reachable, is the key good, what may the key do? Exit code 7 if one cannot be reached, 5 if a key is refused.
     Check {
         /// Only this one
         name: Option<String>,

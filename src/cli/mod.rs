@@ -78,7 +78,7 @@ struct Globals {
     /// Results as JSON: one object, or one a line; each names its schema.
     #[arg(long, global = true)]
     json: bool,
-    /// When to use colour; NO_COLOR is honoured.
+    /// When to use colour: auto, always or never; NO_COLOR is honoured.
     #[arg(
         long,
         global = true,

@@ -57,6 +57,9 @@ pub(super) async fn named(store: &Arc<dyn Store>, text: &str) -> Result<RunId, C
         let message = format!("`{text}` is not a run id: expected `run_` and letters or digits, or `last`");
         return Err(CliError::usage(message).hint("`bursar runs ls` shows the ids"));
     };
+    if let Ok(whole) = prefix.parse() {
+        return Ok(whole);
+    }
     let query = RunQuery {
         before: Some(above),
         limit: 2,

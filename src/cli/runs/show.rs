@@ -161,10 +161,13 @@ fn evidence(intent: &Intent, now: Instant) -> String {
         fact("key", key);
     }
     if let Some(until) = intent.key_safe_until {
-        fact(
-            "key protects",
-            &format!("until {}, {}", time(until), relative(until, now)),
-        );
+        let (still, ended) = (relative(until, now), time(until));
+        let told = if until > now {
+            format!("until {ended}, {still}")
+        } else {
+            format!("no longer, since {ended}, {still}")
+        };
+        fact("key protects", &told);
     }
     text.push_str("Then say what is true:\n");
     text

@@ -17,14 +17,8 @@ const WIDE: Look = Look {
     width: Some(120),
 };
 
-fn plain(text: &str) -> String {
-    let mut stripped = anstyle_free(text);
-    stripped.push('\n');
-    stripped
-}
-
 /// The text without its styles: what a stream without colour shows.
-fn anstyle_free(text: &str) -> String {
+fn unstyled(text: &str) -> String {
     let mut out = String::new();
     let mut letters = text.chars();
     while let Some(letter) = letters.next() {
@@ -69,10 +63,10 @@ fn a_table_on_a_terminal_has_colour_and_fits_its_width() {
     };
     let drawn = accounts().render(narrow);
     assert!(drawn.contains("\u{1b}["), "styled: {drawn:?}");
-    for line in anstyle_free(&drawn).lines() {
+    for line in unstyled(&drawn).lines() {
         assert!(line.chars().count() <= 44, "{line}");
     }
-    let wide = anstyle_free(&accounts().render(WIDE));
+    let wide = unstyled(&accounts().render(WIDE));
     let wide: Vec<&str> = wide.lines().map(str::trim_end).collect();
     let piped = accounts().render(Look::PIPED);
     assert_eq!(
@@ -108,7 +102,7 @@ fn a_finding_looks_as_compilers_show_it() {
             length: 4,
         })
         .label("did you mean `total`?");
-    insta::assert_snapshot!(plain(&full(&finding, Some(source))), @r"
+    insta::assert_snapshot!(unstyled(&full(&finding, Some(source))), @r"
     error[unknown-variable]: no variable `totl`
      --> scripts/nightly_sweep.rhai:2:24
       |
@@ -122,7 +116,7 @@ fn a_finding_looks_as_compilers_show_it() {
 fn a_finding_is_shown_whatever_its_place_is_worth() {
     let finding =
         Diagnostic::warning("orphan-script", "scripts/old.rhai", "no workflow uses this script").help("remove it");
-    insta::assert_snapshot!(plain(&full(&finding, None)), @r"
+    insta::assert_snapshot!(unstyled(&full(&finding, None)), @r"
     warning[orphan-script]: no workflow uses this script
     --> scripts/old.rhai
      = help: remove it
@@ -130,7 +124,7 @@ fn a_finding_is_shown_whatever_its_place_is_worth() {
     // The file changed since: the place is not there any more, or is in the middle of nothing.
     for (line, column, length) in [(9, 1, 1), (1, 99, 4), (1, 4, 0), (1, 5, 3), (0, 0, 0)] {
         let lost = finding.clone().at(Span { line, column, length }).label("here");
-        let shown = plain(&full(&lost, Some("let x = 1;\n")));
+        let shown = unstyled(&full(&lost, Some("let x = 1;\n")));
         assert!(
             shown.contains("no workflow uses this script"),
             "{line}:{column}: {shown}"
@@ -141,7 +135,7 @@ fn a_finding_is_shown_whatever_its_place_is_worth() {
         column: 5,
         length: 1,
     });
-    assert!(plain(&full(&mark_at_the_end, Some("größ"))).contains('^'));
+    assert!(unstyled(&full(&mark_at_the_end, Some("größ"))).contains('^'));
 }
 
 #[test]
@@ -245,7 +239,17 @@ fn journal() -> Journal {
 fn the_steps_of_a_run_are_told_in_few_words() {
     let journal = journal();
     let now = DateTime::from_timestamp(1_767_225_700, 0).expect("a valid instant");
-    insta::assert_snapshot!(table(&journal, now).render(Look::PIPED), @"");
+    insta::assert_snapshot!(table(&journal, now).render(Look::PIPED), @r"
+    step  what                                     outcome                               took  key
+    1.1   bank.list_accounts status=active         3 items
+    2     bank.sweep EUR 0.00 moved: not worth it
+    2.1   bank.retrieve_account_balance …052a      EUR 48,200.13
+    3     said by the script\u{1b}[2J
+    4     log.warn said louder
+    5     today 2026-11-20
+    6     bank.create_payout EUR 5.00 to …7f10     insufficient_funds: not enough money
+    7     bank.retrieve_payout …1d                 pending po_6b1
+    ");
 }
 
 #[test]

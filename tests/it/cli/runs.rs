@@ -308,7 +308,12 @@ async fn a_run_is_ended_once() {
         .bursar(&["runs", "cancel", "last", "--reason", "paid by hand"])
         .expect(0);
     assert!(ended.stdout.contains("is cancelled"), "{}", ended.stdout);
+    // Asking again changes nothing; what has succeeded cannot be ended any more.
     fixture
         .bursar(&["runs", "cancel", "last", "--reason", "again"])
+        .expect(0);
+    let done = fixture.done.to_string();
+    fixture
+        .bursar(&["runs", "cancel", &done, "--reason", "too late"])
         .expect(5);
 }
