@@ -10,6 +10,7 @@ mod catalog;
 mod cli;
 mod connectors;
 mod crash;
+mod doubt;
 mod engine;
 mod kills;
 mod model;

@@ -8,7 +8,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use bursar::app::audit::{Audit, audit};
-use bursar::base::clock::{Clock, SystemClock};
+use bursar::base::clock::{Clock, ManualClock, SystemClock};
 use bursar::base::ids::{RunId, WorkerId};
 use bursar::base::secret::Secret;
 use bursar::base::wake::Wake;
@@ -80,7 +80,29 @@ pub(crate) struct World {
 impl World {
     /// A world with these settings of the simulator.
     pub(crate) async fn new(config: SimulatorConfig) -> Self {
-        let clock: Arc<dyn Clock> = Arc::new(SystemClock::new());
+        Self::with_clock(config, Arc::new(SystemClock::new())).await
+    }
+
+    /// A world in which minutes pass in moments, for as long as the test lasts.
+    pub(crate) async fn in_haste(config: SimulatorConfig) -> Self {
+        let clock = ManualClock::new(SystemClock::new().now());
+        let hand = clock.clone();
+        tokio::spawn(async move {
+            loop {
+                pause(Duration::from_millis(2)).await;
+                hand.advance(Duration::from_millis(250));
+            }
+        });
+        Self::with_clock(config, Arc::new(clock)).await
+    }
+
+    /// Changes the connection `bank`.
+    pub(crate) fn reconnect(&mut self, change: impl FnOnce(&mut Connection)) {
+        let bank = self.connections.get_mut("bank").expect("the connection");
+        change(Arc::make_mut(bank));
+    }
+
+    async fn with_clock(config: SimulatorConfig, clock: Arc<dyn Clock>) -> Self {
         let simulator = Simulator::start(config, clock.clone())
             .await
             .expect("the simulator starts");
