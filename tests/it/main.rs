@@ -14,6 +14,7 @@ mod engine;
 mod kills;
 mod model;
 mod reload;
+mod replay;
 mod rhai_contract;
 mod schedules;
 mod scripts;

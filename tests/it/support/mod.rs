@@ -133,9 +133,15 @@ impl World {
 
     /// Makes a run of a version.
     pub(crate) async fn start_version(&self, store: &dyn Store, version: Version, event: Json, params: Json) -> RunId {
-        let now = self.clock.now();
+        let id = RunId::generate(self.clock.now());
+        self.start_run(store, id, version, event, params).await;
+        id
+    }
+
+    /// Makes the run of this id.
+    pub(crate) async fn start_run(&self, store: &dyn Store, id: RunId, version: Version, event: Json, params: Json) {
         let run = NewRun {
-            id: RunId::generate(now),
+            id,
             workflow: version.workflow.clone(),
             version: version.digest,
             cause: Cause::Manual {
@@ -143,13 +149,11 @@ impl World {
             },
             event,
             params,
-            created_at: now,
+            created_at: self.clock.now(),
         };
-        let id = run.id;
         store.save_version(version).await.expect("the version is kept");
         store.create_run(run).await.expect("the run is made");
         self.wake.nudge();
-        id
     }
 
     /// Runs a script on a fresh engine until it has settled.
