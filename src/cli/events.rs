@@ -72,7 +72,7 @@ async fn ls(args: Ls, context: &Context) -> Result<Exit, CliError> {
         return Ok(Exit::Ok);
     }
     let now = context.now();
-    let mut table = Table::new(&["event", "connection", "type", "about", "received"]).whole(&[0]);
+    let mut table = Table::new(&["event", "connection", "type", "about", "received"]).whole(&[0, 4]);
     for event in &events {
         table.row([
             event.id.to_string().into(),

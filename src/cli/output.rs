@@ -6,7 +6,7 @@
 use std::io::{self, IsTerminal as _, Write as _};
 
 use anstyle::{AnsiColor, Style};
-use comfy_table::{Attribute, CellAlignment, Color, ContentArrangement, presets};
+use comfy_table::{Attribute, CellAlignment, Color, ColumnConstraint, ContentArrangement, presets};
 use serde::Serialize;
 
 use super::error::CliError;
@@ -271,8 +271,15 @@ impl Table {
             if self.right.contains(&index) {
                 column.set_cell_alignment(CellAlignment::Right);
             }
-            if self.whole.contains(&index) {
-                column.set_constraint(comfy_table::ColumnConstraint::ContentWidth);
+            if look.terminal
+                && self
+                    .rows
+                    .iter()
+                    .all(|row| row.get(index).is_none_or(|cell| cell.text.is_empty()))
+            {
+                column.set_constraint(ColumnConstraint::Hidden);
+            } else if self.whole.contains(&index) {
+                column.set_constraint(ColumnConstraint::ContentWidth);
             }
         }
         table.trim_fmt()

@@ -49,7 +49,7 @@ pub fn time(at: Instant) -> String {
     at.format("%Y-%m-%d %H:%M:%SZ").to_string()
 }
 
-/// How long from `now` to `at`: `3 minutes ago`, `in 2 hours`.
+/// How long from `now` to `at`: `3 min ago`, `in 2 h`.
 pub fn relative(at: Instant, now: Instant) -> String {
     let distance = at - now;
     let length = rough(distance.abs());
@@ -62,14 +62,14 @@ pub fn relative(at: Instant, now: Instant) -> String {
 
 fn rough(length: TimeDelta) -> String {
     let units = [
-        (length.num_days() / 365, "year"),
-        (length.num_days(), "day"),
-        (length.num_hours(), "hour"),
-        (length.num_minutes(), "minute"),
-        (length.num_seconds(), "second"),
+        (length.num_days() / 365, "y"),
+        (length.num_days(), "d"),
+        (length.num_hours(), "h"),
+        (length.num_minutes(), "min"),
+        (length.num_seconds(), "s"),
     ];
-    let (count, unit) = units.into_iter().find(|(count, _)| *count > 0).unwrap_or((0, "second"));
-    format!("{count} {unit}{}", if count == 1 { "" } else { "s" })
+    let (count, unit) = units.into_iter().find(|(count, _)| *count > 0).unwrap_or((0, "s"));
+    format!("{count} {unit}")
 }
 
 /// How long something took: `203 ms`, `1.84 s`, `4 min 10 s`, `2 h 5 min`, `3 d 4 h`.

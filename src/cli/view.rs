@@ -31,10 +31,19 @@ pub fn cause(cause: &Cause) -> String {
     }
 }
 
+/// Why a run exists, in a word or two: for lists on a terminal, where the ids of events leave no room.
+pub fn cause_in_short(cause: &Cause) -> String {
+    match cause {
+        Cause::Webhook { .. } => "webhook".to_owned(),
+        Cause::Cron { timezone, .. } => format!("cron, {timezone}"),
+        Cause::Manual { actor } => format!("by {actor}"),
+    }
+}
+
 /// A time; a person also reads how far away it is.
 pub fn when(at: Instant, now: Instant, look: Look) -> String {
     if look.terminal {
-        format!("{}  {}", time(at), relative(at, now))
+        format!("{}, {}", time(at), relative(at, now))
     } else {
         time(at)
     }

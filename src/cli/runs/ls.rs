@@ -4,7 +4,7 @@ use crate::cli::Context;
 use crate::cli::error::{CliError, Exit};
 use crate::cli::output::{Cell, Table};
 use crate::cli::text::duration;
-use crate::cli::view::{cause, run_json, tone, when};
+use crate::cli::view::{cause, cause_in_short, run_json, tone, when};
 use crate::model::run::RunState;
 use crate::store::RunQuery;
 
@@ -52,7 +52,7 @@ pub(super) async fn run(args: Args, context: &Context) -> Result<Exit, CliError>
     let now = context.now();
     let mut table = Table::new(&["run", "workflow", "state", "took", "created", "cause"])
         .right(&[3])
-        .whole(&[0, 2, 3]);
+        .whole(&[0, 2, 3, 4]);
     for run in &runs {
         let took = match (run.started_at, run.finished_at) {
             (Some(started), Some(finished)) => duration(finished - started),
@@ -64,7 +64,12 @@ pub(super) async fn run(args: Args, context: &Context) -> Result<Exit, CliError>
             Cell::toned(run.state.name(), tone(run.state)),
             took.into(),
             when(run.created_at, now, output.look).into(),
-            cause(&run.cause).into(),
+            if output.look.terminal {
+                cause_in_short(&run.cause)
+            } else {
+                cause(&run.cause)
+            }
+            .into(),
         ]);
     }
     output.table(&table)?;
