@@ -19,7 +19,7 @@ use tokio::process::{Child, Command};
 use super::audit::{Audit, audit};
 use super::sample::{self, LocalBank};
 use super::{AppError, control_path};
-use crate::base::clock::{Clock, SystemClock};
+use crate::base::clock::{BoxFuture, Clock, SystemClock};
 use crate::base::ids::RunId;
 use crate::base::money::Money;
 use crate::model::journal::Journal;
@@ -88,25 +88,45 @@ pub struct Report {
     pub kept: Option<PathBuf>,
 }
 
+/// How the demo is played.
+pub struct Audience<'a> {
+    /// Keep the folder with the store.
+    pub keep: bool,
+    /// Hears what happens.
+    pub tell: &'a mut (dyn FnMut(Progress) + Send),
+    /// Hears the verdict, with the settings file of the daemon that is still there to be asked.
+    pub verdict: &'a mut (dyn FnMut(&Report, &Path) + Send),
+    /// How long bank and daemon stay after the verdict.
+    pub stay: BoxFuture<'a, ()>,
+}
+
 /// Plays the demo.
 ///
 /// # Errors
 /// [`AppError`] when it could not be played; a wrong result is no error but a report that is not exact.
-pub async fn play(keep: bool, tell: &mut (dyn FnMut(Progress) + Send)) -> Result<Report, AppError> {
+pub async fn play(audience: Audience<'_>) -> Result<Report, AppError> {
+    let Audience {
+        keep,
+        tell,
+        verdict,
+        stay,
+    } = audience;
     let clock: Arc<dyn Clock> = Arc::new(SystemClock::new());
     let started = clock.elapsed();
     let folder = std::env::temp_dir().join(format!("bursar-demo-{}", RunId::generate(clock.now())));
-    let played = Demo::set_up(folder.clone(), clock.clone(), tell).await;
-    let mut demo = played?;
-    let report = demo.run(tell).await;
+    let mut demo = Demo::set_up(folder.clone(), clock.clone(), tell).await?;
+    let mut report = demo.run(tell).await;
+    if let Ok(report) = &mut report {
+        report.took = clock.elapsed().saturating_sub(started);
+        report.kept = keep.then(|| folder.clone());
+        verdict(report, &folder.join("bursar.toml"));
+        stay.await;
+    }
     demo.take_down().await;
     if !keep && let Err(error) = fs::remove_dir_all(&folder) {
         tracing::warn!(%error, "{} could not be removed", folder.display());
     }
-    let mut report = report?;
-    report.took = clock.elapsed().saturating_sub(started);
-    report.kept = keep.then_some(folder);
-    Ok(report)
+    report
 }
 
 struct Demo {
@@ -158,7 +178,7 @@ impl Demo {
     async fn run(&mut self, tell: &mut (dyn FnMut(Progress) + Send)) -> Result<Report, AppError> {
         let bank = self.bank.control.clone();
         tell(Progress::Step(
-            "a person starts the nightly sweep; two customers pay; an invoice is paid; two payments nobody can place; dollars arrive as coins".to_owned(),
+            "a person starts the nightly sweep; two customers pay; an invoice is paid; two payments nobody can place; stablecoins arrive".to_owned(),
         ));
         bank.add_fault(FaultRule::on("create_payout", FaultAction::DropAfterEffect).nth(1));
         tell(Progress::Accident(

@@ -1,12 +1,15 @@
 //! `bursar demo`: the whole path on this machine, accidents included, and the ledger's verdict.
 
+use std::io::IsTerminal as _;
+use std::path::Path;
+
 use serde_json::json;
 
 use super::Context;
 use super::error::{CliError, Exit};
 use super::output::{ATTENTION, BAD, Cell, GOOD, Output, Table, Tone};
 use super::text::one_line;
-use crate::app::demo::{Progress, Report, Row, play};
+use crate::app::demo::{Audience, Progress, Report, Row, play};
 
 /// See it work: a simulated bank, real accidents, and the ledger's verdict
 ///
@@ -15,6 +18,9 @@ use crate::app::demo::{Progress, Report, Row, play};
 /// and no network. Exit code 1 if one cent is not where it should be.
 #[derive(Debug, clap::Args)]
 pub(super) struct Args {
+    /// End with the verdict, also on a terminal
+    #[arg(long)]
+    once: bool,
     /// Keep the folder with the store, to look around in
     #[arg(long)]
     keep: bool,
@@ -22,16 +28,45 @@ pub(super) struct Args {
 
 pub(super) fn run(args: &Args, context: &Context) -> Result<Exit, CliError> {
     let output = context.output;
+    // On a terminal somebody may want to look around; a script wants the verdict and the exit code.
+    let stays = !args.once && !output.json && std::io::stdout().is_terminal();
     let report = context.wait(async {
-        let mut tell = |progress| output.note(&line(&progress));
-        Ok(play(args.keep, &mut tell).await?)
+        let mut shown = Ok(());
+        let audience = Audience {
+            keep: args.keep,
+            tell: &mut |progress| output.note(&line(&progress)),
+            verdict: &mut |report, settings| {
+                shown = show_verdict(report, &output);
+                if stays {
+                    output.note(&around(settings));
+                }
+            },
+            stay: Box::pin(async move {
+                if stays && let Err(error) = tokio::signal::ctrl_c().await {
+                    tracing::warn!(%error, "Ctrl-C cannot be received");
+                }
+            }),
+        };
+        let report = play(audience).await?;
+        shown?;
+        Ok(report)
     })?;
-    if output.json {
-        output.object("bursar.demo/1", &summary(&report))?;
-    } else {
-        show(&report, &output)?;
+    if let Some(folder) = &report.kept {
+        output.note(&format!("kept in {}", folder.display()));
     }
     Ok(if report.exact { Exit::Ok } else { Exit::Failed })
+}
+
+fn show_verdict(report: &Report, output: &Output) -> Result<(), CliError> {
+    if output.json {
+        return output.object("bursar.demo/1", &summary(report));
+    }
+    show(report, output)
+}
+
+fn around(settings: &Path) -> String {
+    let settings = settings.display();
+    format!("\nbank and daemon are still there: bursar --config {settings} runs ls\nCtrl-C ends them")
 }
 
 fn line(progress: &Progress) -> String {
@@ -70,12 +105,6 @@ fn show(report: &Report, output: &Output) -> Result<(), CliError> {
         report.audit,
         report.took.as_secs_f32(),
     ))?;
-    if let Some(folder) = &report.kept {
-        let folder = folder.display();
-        output.note(&format!(
-            "kept in {folder}; look around: bursar --config {folder}/bursar.toml runs ls"
-        ));
-    }
     Ok(())
 }
 
