@@ -23,6 +23,7 @@ use crate::connector::registry::Registry;
 use crate::engine::backoff::Backoff;
 use crate::engine::services::EngineSettings;
 use crate::model::diagnostic::{Diagnostic, Span};
+use crate::simulator::config::{DEMO_API_KEY, DEMO_WEBHOOK_SECRET};
 
 /// Every variable that is read, with what it overrides.
 pub const VARIABLES: &[(&str, &str)] = &[
@@ -403,6 +404,18 @@ impl<'a> Reader<'a> {
         let mut webhook_secrets = Vec::new();
         for reference in &raw.webhook_secrets {
             webhook_secrets.push(self.secret(name, "webhook_secrets", span, reference, under, env)?);
+        }
+        // The simulator never speaks https, so this is a provider: whoever read our source could sign its webhooks.
+        let known = |secret: &Secret| [DEMO_API_KEY, DEMO_WEBHOOK_SECRET].contains(&secret.expose());
+        if base_url.starts_with("https://") && credential.iter().chain(&webhook_secrets).any(known) {
+            self.error(
+                span,
+                format!(
+                    "connection `{name}` leads to {base_url} with a secret of the simulator, which everybody knows"
+                ),
+                Some("put your own secrets into the files named by `api_key` and `webhook_secrets`".to_owned()),
+            );
+            return None;
         }
         Some(Connection {
             name: name.to_owned(),

@@ -74,7 +74,7 @@ fn outcome(record: &StepRecord, summary: &str, now: Instant) -> (String, Tone) {
         Phase::Done(Outcome::Value(value)) => (cut(&of_value(value, summary), OUTCOME_LENGTH_MAX), Tone::Plain),
         Phase::Done(Outcome::Failure(failure)) => (of_failure(failure), Tone::Bad),
         Phase::Trying { attempts, next_at } => (
-            format!("{attempts} failed, again {}", relative(*next_at, now)),
+            format!("attempt {attempts} failed, again {}", relative(*next_at, now)),
             Tone::Attention,
         ),
         Phase::Sent { next_at: None, .. } => ("sent, no answer yet".to_owned(), Tone::Attention),
@@ -85,8 +85,9 @@ fn outcome(record: &StepRecord, summary: &str, now: Instant) -> (String, Tone) {
             ..
         } => {
             let what = if *unknown { "outcome not known" } else { "not done" };
+            let tried = super::text::count(usize::try_from(*attempts).unwrap_or(usize::MAX), "attempt");
             (
-                format!("{what} after {attempts}, again {}", relative(*next_at, now)),
+                format!("{what} after {tried}, again {}", relative(*next_at, now)),
                 Tone::Attention,
             )
         }

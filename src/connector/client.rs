@@ -41,6 +41,9 @@ pub enum SendError {
     /// No byte of the request left this machine.
     #[error("not sent: {0}")]
     NotSent(String),
+    /// Neither did any, and none will: there is nothing to authorise it with.
+    #[error("connection `{0}` has no api_key")]
+    NoCredential(String),
     /// It may have arrived.
     #[error("sent, but no answer: {0}")]
     Unknown(String),
@@ -184,7 +187,7 @@ impl Client {
             let credential = connection
                 .credential
                 .as_ref()
-                .ok_or_else(|| not_sent(format!("connection `{}` has no credential", connection.name)))?;
+                .ok_or_else(|| SendError::NoCredential(connection.name.clone()))?;
             let (name, value) = auth::header(&connection.connector.auth, credential);
             let bad = |what: &str| {
                 not_sent(format!(

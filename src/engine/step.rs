@@ -92,7 +92,7 @@ impl Turn {
             Verdict::Applied { value, .. } => self.conclude_read(begun, Outcome::Value(value)),
             Verdict::NotApplied {
                 failure, refused: true, ..
-            } => Err(self.refused(&begun, connection, &failure.message)),
+            } => Err(self.doubt_at(&begun, "refused", &self.refusal(connection, &failure.message))),
             Verdict::NotApplied {
                 failure,
                 retry: Some(hint),
@@ -351,7 +351,7 @@ impl Turn {
             Verdict::NotApplied {
                 failure, refused: true, ..
             } => {
-                let message = refusal(open.connection, &failure.message);
+                let message = self.refusal(open.connection, &failure.message);
                 Err(self.doubt(&open, "refused", &message))
             }
             Verdict::NotApplied {
@@ -469,8 +469,19 @@ impl Turn {
         self.doubt_at(open.begun, code, message)
     }
 
-    fn refused(&self, begun: &Begun, connection: &Connection, message: &str) -> Thrown {
-        self.doubt_at(begun, "refused", &refusal(connection, message))
+    /// What a person has to do before this connection can be used.
+    fn refusal(&self, connection: &Connection, message: &str) -> String {
+        let then = format!(
+            "restart the daemon, then `bursar runs resolve {} --retry --reason TEXT`",
+            self.run.id
+        );
+        if connection.credential.is_none() {
+            return format!("{message}, so nothing was sent. Name the key in bursar.toml, {then}");
+        }
+        format!(
+            "{} refused the key of connection `{}`: {message}. Correct the key or its scopes, {then}",
+            connection.connector.title, connection.name
+        )
     }
 
     fn doubt_at(&self, begun: &Begun, code: &str, message: &str) -> Thrown {
@@ -590,12 +601,4 @@ fn verdict(
         Ok(answer) => classify(&connection.connector, endpoint, request, movement, &answer),
         Err(error) => classify_error(endpoint, &error),
     }
-}
-
-fn refusal(connection: &Connection, message: &str) -> String {
-    format!(
-        "{} refused the credentials of connection `{}`: {message}. Correct the key or its scopes, then \
-         `bursar runs resolve RUN --retry`",
-        connection.connector.title, connection.name
-    )
 }
