@@ -195,6 +195,7 @@ pub fn load_from(overrides: &Overrides, env: &dyn Fn(&str) -> Option<String>) ->
         file: path.display().to_string(),
         text: &text,
         found: Vec::new(),
+        warnings: Vec::new(),
     };
     let settings = reader.settings(&base, file, overrides, env);
     match settings {
@@ -207,6 +208,7 @@ struct Reader<'a> {
     file: String,
     text: &'a str,
     found: Vec<Diagnostic>,
+    warnings: Vec<Diagnostic>,
 }
 
 impl<'a> Reader<'a> {
@@ -248,6 +250,7 @@ impl<'a> Reader<'a> {
         };
         let connectors = under(daemon.connectors.as_deref().unwrap_or(Path::new("connectors")));
         let (registry, warnings) = Registry::with_local(&connectors);
+        self.warnings.extend(warnings);
         let connections = self.connections(&root, &registry, &under, env);
         let listen = overrides
             .listen
@@ -298,7 +301,7 @@ impl<'a> Reader<'a> {
             engine: engine(&daemon),
             durable: daemon.durability != Some(Durability::Normal),
             connections,
-            warnings,
+            warnings: std::mem::take(&mut self.warnings),
         })
     }
 
@@ -399,7 +402,17 @@ impl<'a> Reader<'a> {
         }
         let credential = match raw.api_key {
             Some(reference) => Some(self.secret(name, "api_key", span, &reference, under, env)?),
-            None => None,
+            None => {
+                let message = format!("connection `{name}` has no api_key: a run that calls it is parked");
+                self.warnings.push(
+                    Diagnostic::warning("settings", &self.file, message)
+                        .at(Span::of_bytes(self.text, span))
+                        .help(format!(
+                            "api_key = {{ file = \"secrets/{name}.key\" }}, and the key in that file"
+                        )),
+                );
+                None
+            }
         };
         let mut webhook_secrets = Vec::new();
         for reference in &raw.webhook_secrets {

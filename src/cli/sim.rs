@@ -128,7 +128,7 @@ fn introduce(running: &Running, facts: &Facts, context: &Context) -> Result<(), 
         return output.object("bursar.simulator/1", &body);
     }
     output.print(&format!(
-        "{STRONG}a simulated bank{STRONG:#}, real in everything but the money; Ctrl-C ends it, and it keeps nothing\n"
+        "{STRONG}a simulated bank{STRONG:#}, real in everything but the money; Ctrl-C ends it, and it keeps nothing\n\n"
     ))?;
     let mut table = Table::new(&["account", "balance", "id"]).right(&[1]).whole(&[2]);
     for account in &accounts {

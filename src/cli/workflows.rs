@@ -127,11 +127,15 @@ fn of_trigger(trigger: &TriggerView, now: Instant, output: &Output) -> String {
             }
             for slot in next {
                 let away = if output.look.terminal {
-                    format!("  {FAINT}{}{FAINT:#}", relative(*slot, now))
+                    format!("  {FAINT}{}{FAINT:#}", relative(slot.to_utc(), now))
                 } else {
                     String::new()
                 };
-                text.push_str(&format!("            {}{away}\n", time(*slot)));
+                text.push_str(&format!(
+                    "            {}  {FAINT}{}{FAINT:#}{away}\n",
+                    slot.format("%a %Y-%m-%d %H:%M:%S %:z"),
+                    time(slot.to_utc())
+                ));
             }
             text
         }

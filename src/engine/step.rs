@@ -85,11 +85,12 @@ impl Turn {
         };
         let prepared = match prepare(connection, endpoint, args, None) {
             Ok(prepared) => prepared,
-            Err(failure) => return self.conclude_read(begun, Outcome::Failure(failure)),
+            Err(failure) => return self.conclude_read(begun, self.now(), Outcome::Failure(failure)),
         };
         begun.step.summary.clone_from(&prepared.summary);
+        let began = begun.started_at.unwrap_or_else(|| self.now());
         match self.ask(connection, endpoint, &prepared.request) {
-            Verdict::Applied { value, .. } => self.conclude_read(begun, Outcome::Value(value)),
+            Verdict::Applied { value, .. } => self.conclude_read(begun, began, Outcome::Value(value)),
             Verdict::NotApplied {
                 failure, refused: true, ..
             } => Err(self.doubt_at(&begun, "refused", &self.refusal(connection, &failure.message))),
@@ -97,19 +98,22 @@ impl Turn {
                 failure,
                 retry: Some(hint),
                 ..
-            } => self.try_again(begun, attempts, hint.after, failure),
+            } => self.try_again(begun, began, attempts, hint.after, failure),
             Verdict::NotApplied {
                 failure, retry: None, ..
-            } => self.conclude_read(begun, Outcome::Failure(failure)),
+            } => self.conclude_read(begun, began, Outcome::Failure(failure)),
             Verdict::Unknown { reason, retry_after } => self.try_again(
                 begun,
+                began,
                 attempts,
                 retry_after,
                 Failure::new("provider_unavailable", reason),
             ),
-            Verdict::Contradiction { reason } => {
-                self.conclude_read(begun, Outcome::Failure(Failure::new("unreadable_answer", reason)))
-            }
+            Verdict::Contradiction { reason } => self.conclude_read(
+                begun,
+                began,
+                Outcome::Failure(Failure::new("unreadable_answer", reason)),
+            ),
         }
     }
 
@@ -119,11 +123,12 @@ impl Turn {
         verdict(connection, endpoint, request, None, answer)
     }
 
-    fn conclude_read(&self, begun: Begun, outcome: Outcome) -> Result<Value, Thrown> {
+    fn conclude_read(&self, begun: Begun, began: Instant, outcome: Outcome) -> Result<Value, Thrown> {
         self.ride(Entry::Done {
             path: begun.path,
             step: begun.step,
             outcome: outcome.clone(),
+            began: Some(began),
         })?;
         recorded(outcome)
     }
@@ -131,12 +136,13 @@ impl Turn {
     fn try_again(
         &self,
         begun: Begun,
+        began: Instant,
         attempts: u32,
         after: Option<Duration>,
         failure: Failure,
     ) -> Result<Value, Thrown> {
         if attempts + 1 >= self.services.settings.backoff.attempts_max {
-            return self.conclude_read(begun, Outcome::Failure(failure));
+            return self.conclude_read(begun, began, Outcome::Failure(failure));
         }
         let at = self.next_attempt_at(attempts + 1, after);
         let retry = Retry {
@@ -216,6 +222,7 @@ impl Turn {
                 path: begun.path.clone(),
                 step: begun.step.clone(),
                 outcome: outcome.clone(),
+                began: None,
             })?;
             recorded(outcome)
         };

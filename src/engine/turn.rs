@@ -256,6 +256,7 @@ impl Turn {
             path,
             step,
             outcome: outcome.clone(),
+            began: None,
         })?;
         recorded(outcome)
     }

@@ -7,7 +7,10 @@
 
 use std::str::FromStr as _;
 
-use chrono::{Datelike as _, LocalResult, NaiveDateTime, Offset as _, SubsecRound as _, TimeDelta, TimeZone as _, Utc};
+use chrono::{
+    DateTime, Datelike as _, FixedOffset, LocalResult, NaiveDateTime, Offset as _, SubsecRound as _, TimeDelta,
+    TimeZone as _, Utc,
+};
 use chrono_tz::{GapInfo, Tz};
 
 use super::expression::Expression;
@@ -128,6 +131,11 @@ impl Schedule {
             Some(found) if found < change => Some(found),
             _ => self.first_from(wall_after - TimeDelta::seconds(1), change - TimeDelta::seconds(1)),
         }
+    }
+
+    /// The instant as the clocks on the wall of its zone show it.
+    pub fn local(&self, instant: Instant) -> DateTime<FixedOffset> {
+        instant.with_timezone(&self.zone).fixed_offset()
     }
 
     /// The name of the zone.

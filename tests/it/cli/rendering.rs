@@ -201,6 +201,7 @@ fn journal() -> Journal {
         path: path.parse().expect("a path"),
         step: step(name, summary),
         outcome,
+        began: None,
     };
     let value = |json: serde_json::Value| Outcome::Value(Value::from_plain(&json).expect("a value"));
     let entries = [
@@ -279,6 +280,7 @@ fn a_step_is_printed_once_and_a_compound_one_after_its_parts() {
             path,
             step: step("now", ""),
             outcome: Outcome::Value(Value::Null),
+            began: None,
         },
     };
     let longer = journal.next(record).expect("it follows");

@@ -105,6 +105,7 @@ fn entry(path: StepPath, made: Move) -> Entry {
             path,
             step,
             outcome: Outcome::Value(Value::Int(1)),
+            began: None,
         },
         Move::Intent(epoch) => Entry::Intent {
             path,
