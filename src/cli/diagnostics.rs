@@ -151,6 +151,37 @@ impl Sources {
             .iter()
             .find_map(below)
             .unwrap_or_else(|| PathBuf::from(file));
-        fs::read_to_string(path).ok()
+        let text = fs::read_to_string(path).ok()?;
+        // A secret that somebody wrote into the settings by mistake is not to reach a log of the build, too.
+        Some(if file.ends_with(".toml") { masked(&text) } else { text })
     }
+}
+
+/// The same text, with stars for whatever stands in a line that may hold a secret.
+fn masked(text: &str) -> String {
+    let may_hold_secret = |line: &str| {
+        let line = line.to_ascii_lowercase();
+        let name = line.split('=').next().unwrap_or("");
+        line.contains("whsec_")
+            || ["key", "secret", "token", "password"]
+                .iter()
+                .any(|word| name.contains(word))
+    };
+    let mask = |line: &str| {
+        if !may_hold_secret(line) {
+            return line.to_owned();
+        }
+        let mut hidden = false;
+        let letter = |letter: char| match letter {
+            '"' | '\'' => {
+                hidden = !hidden;
+                letter
+            }
+            '\r' => letter,
+            _ if hidden => '*',
+            _ => letter,
+        };
+        line.chars().map(letter).collect()
+    };
+    text.split('\n').map(mask).collect::<Vec<String>>().join("\n")
 }

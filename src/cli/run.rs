@@ -202,10 +202,18 @@ fn conclude(context: &Context, run: &Run, detached: bool) -> Result<Exit, CliErr
             "a person has to decide: `bursar runs show {}` says what",
             run.id
         )),
+        (RunState::Failed, _) if run.error.as_ref().is_some_and(|error| is_far(&error.code)) => {
+            output.note("`bursar connections check` says whether the provider can be reached");
+        }
         (RunState::Waiting, Some(wake)) => {
             output.note(&format!("waits until {}: `bursar serve` goes on with it", time(wake)));
         }
         _ => {}
     }
     Ok(exit)
+}
+
+/// Whether a run failed because nobody answered.
+fn is_far(code: &str) -> bool {
+    matches!(code, "not_sent" | "no_answer" | "provider_unavailable")
 }

@@ -73,8 +73,14 @@ fn outcome(record: &StepRecord, summary: &str, now: Instant) -> (String, Tone) {
     match &record.phase {
         Phase::Done(Outcome::Value(value)) => (cut(&of_value(value, summary), OUTCOME_LENGTH_MAX), Tone::Plain),
         Phase::Done(Outcome::Failure(failure)) => (of_failure(failure), Tone::Bad),
+        // A person said so.
+        Phase::Trying { attempts: 0, .. } => ("to be tried again".to_owned(), Tone::Attention),
         Phase::Trying { attempts, next_at } => (
-            format!("attempt {attempts} failed, again {}", relative(*next_at, now)),
+            format!(
+                "attempt {attempts} failed, again {}{}",
+                relative(*next_at, now),
+                trouble(record)
+            ),
             Tone::Attention,
         ),
         Phase::Sent { next_at: None, .. } => ("sent, no answer yet".to_owned(), Tone::Attention),
@@ -87,13 +93,21 @@ fn outcome(record: &StepRecord, summary: &str, now: Instant) -> (String, Tone) {
             let what = if *unknown { "outcome not known" } else { "not done" };
             let tried = super::text::count(usize::try_from(*attempts).unwrap_or(usize::MAX), "attempt");
             (
-                format!("{what} after {tried}, again {}", relative(*next_at, now)),
+                format!(
+                    "{what} after {tried}, again {}{}",
+                    relative(*next_at, now),
+                    trouble(record)
+                ),
                 Tone::Attention,
             )
         }
         Phase::Waiting(wait) => (format!("waits until {}", time(wait.deadline)), Tone::Faint),
         Phase::Doubt { doubt, .. } => (
-            format!("{}: {}", doubt.code.replace('_', " "), one_line(&doubt.message)),
+            // The run says the whole of it.
+            cut(
+                &format!("{}: {}", doubt.code.replace('_', " "), one_line(&doubt.message)),
+                OUTCOME_LENGTH_MAX,
+            ),
             Tone::Attention,
         ),
         Phase::Cleared { .. } => (
@@ -101,6 +115,13 @@ fn outcome(record: &StepRecord, summary: &str, now: Instant) -> (String, Tone) {
             Tone::Attention,
         ),
     }
+}
+
+fn trouble(record: &StepRecord) -> String {
+    record
+        .trouble
+        .as_ref()
+        .map_or_else(String::new, |reason| format!(": {}", one_line(reason)))
 }
 
 /// A failure on one line.

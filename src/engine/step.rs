@@ -93,7 +93,7 @@ impl Turn {
             Verdict::Applied { value, .. } => self.conclude_read(begun, began, Outcome::Value(value)),
             Verdict::NotApplied {
                 failure, refused: true, ..
-            } => Err(self.doubt_at(&begun, "refused", &self.refusal(connection, &failure.message))),
+            } => Err(self.doubt_at(&begun, "refused", &Self::refusal(connection, &failure.message))),
             Verdict::NotApplied {
                 failure,
                 retry: Some(hint),
@@ -358,7 +358,7 @@ impl Turn {
             Verdict::NotApplied {
                 failure, refused: true, ..
             } => {
-                let message = self.refusal(open.connection, &failure.message);
+                let message = Self::refusal(open.connection, &failure.message);
                 Err(self.doubt(&open, "refused", &message))
             }
             Verdict::NotApplied {
@@ -477,17 +477,14 @@ impl Turn {
     }
 
     /// What a person has to do before this connection can be used.
-    fn refusal(&self, connection: &Connection, message: &str) -> String {
-        let then = format!(
-            "restart the daemon, then `bursar runs resolve {} --retry --reason TEXT`",
-            self.run.id
-        );
+    fn refusal(connection: &Connection, message: &str) -> String {
+        let then = "restart the daemon if one runs, and have the step tried again";
         if connection.credential.is_none() {
             return format!("{message}, so nothing was sent. Name the key in bursar.toml, {then}");
         }
         format!(
-            "{} refused the key of connection `{}`: {message}. Correct the key or its scopes, {then}",
-            connection.connector.title, connection.name
+            "the key of connection `{}` was refused: {message}. Correct the key or its scopes, {then}",
+            connection.name
         )
     }
 

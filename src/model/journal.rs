@@ -409,6 +409,8 @@ pub struct StepRecord {
     pub phase: Phase,
     /// The newest intent, if the step is an effect; kept when it has ended.
     pub effect: Option<Box<Intent>>,
+    /// What went wrong at its last attempt, until it ends.
+    pub trouble: Option<String>,
     /// When it began, as far as the journal knows: at the latest when its first entry was made.
     pub started_at: Instant,
     /// When its last entry was made.
@@ -480,6 +482,11 @@ impl Journal {
             Entry::Intent { intent, .. } => Some(intent.clone()),
             _ => known.as_ref().and_then(|known| known.effect.clone()),
         };
+        let trouble = match &entry {
+            Entry::Retry { retry, .. } => Some(retry.reason.clone()),
+            Entry::Sending { .. } => known.as_ref().and_then(|known| known.trouble.clone()),
+            _ => None,
+        };
         let started_at = match (&known, &entry) {
             (Some(known), _) => known.started_at,
             (None, Entry::Done { began, .. }) => began.or_else(|| self.first_below(&path)).unwrap_or(at),
@@ -499,6 +506,7 @@ impl Journal {
                 step,
                 phase,
                 effect,
+                trouble,
                 started_at,
                 updated_at: at,
             },
