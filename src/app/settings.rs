@@ -541,14 +541,26 @@ impl<'a> Reader<'a> {
 
     fn of_toml(&self, error: &toml::de::Error) -> Diagnostic {
         let message = error.message();
-        let plain = message.replace("expected a string", "expected a text in quotes");
-        let mut finding = Diagnostic::error("settings", &self.file, plain);
-        finding.span = error.span().map(|range| Span::of_bytes(self.text, &range));
         // serde writes: unknown field `x`, expected one of `a`, `b`
         let words: Vec<&str> = message.split('`').skip(1).step_by(2).collect();
-        if let (true, [word, known @ ..]) = (message.starts_with("unknown "), words.as_slice()) {
-            finding.help = nearest(word, known.iter().copied()).map(|near| format!("did you mean `{near}`?"));
-        }
+        let (message, help) = match (message.starts_with("unknown "), words.as_slice()) {
+            (true, [word, known @ ..]) => {
+                let what = if message.starts_with("unknown field") {
+                    "unknown key"
+                } else {
+                    "unknown value"
+                };
+                let help = nearest(word, known.iter().copied()).map_or_else(
+                    || format!("one of: {}", known.join(", ")),
+                    |near| format!("did you mean `{near}`?"),
+                );
+                (format!("{what} `{word}`"), Some(help))
+            }
+            _ => (message.replace("expected a string", "expected a text in quotes"), None),
+        };
+        let mut finding = Diagnostic::error("settings", &self.file, message);
+        finding.span = error.span().map(|range| Span::of_bytes(self.text, &range));
+        finding.help = help;
         finding
     }
 

@@ -97,7 +97,7 @@ fn tell(snapshot: &Snapshot) {
         workflows = snapshot.workflows.len(),
         outdated = snapshot.outdated.len(),
         errors,
-        "Workflows loaded."
+        "workflows loaded"
     );
 }
 

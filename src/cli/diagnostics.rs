@@ -3,7 +3,7 @@
 //! Rendering only; what is wrong was decided elsewhere.
 
 use std::fs;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use annotate_snippets::{Annotation, AnnotationKind, Element, Group, Level, Origin, Renderer, Snippet};
 use serde::Serialize;
@@ -146,29 +146,38 @@ impl Sources {
             let name = folder.file_name()?.to_str()?;
             Some(folder.join(file.strip_prefix(name)?.strip_prefix('/')?))
         };
-        let path = self
-            .folders
-            .iter()
-            .find_map(below)
-            .unwrap_or_else(|| PathBuf::from(file));
-        let text = fs::read_to_string(path).ok()?;
-        // A secret that somebody wrote into the settings by mistake is not to reach a log of the build, too.
-        Some(if file.ends_with(".toml") { masked(&text) } else { text })
+        if let Some(path) = self.folders.iter().find_map(below) {
+            return fs::read_to_string(path).ok();
+        }
+        let text = fs::read_to_string(file).ok()?;
+        let is_table = Path::new(file)
+            .parent()
+            .is_some_and(|folder| folder.ends_with("connectors"));
+        Some(if is_table { text } else { masked(&text) })
     }
 }
 
-/// The same text, with stars for whatever stands in a line that may hold a secret.
+/// Keys of the settings whose values may be shown.
+const HARMLESS: &[&str] = &[
+    "state",
+    "workflows",
+    "scripts",
+    "connectors",
+    "listen",
+    "log",
+    "log_format",
+    "durability",
+    "connector",
+    "environment",
+    "base_url",
+];
+
+/// The settings with stars for every text that may be a secret: what somebody wrote there by mistake must not reach
+/// the log of a build as well.
 fn masked(text: &str) -> String {
-    let may_hold_secret = |line: &str| {
-        let line = line.to_ascii_lowercase();
-        let name = line.split('=').next().unwrap_or("");
-        line.contains("whsec_")
-            || ["key", "secret", "token", "password"]
-                .iter()
-                .any(|word| name.contains(word))
-    };
     let mask = |line: &str| {
-        if !may_hold_secret(line) {
+        let name = line.split('=').next().unwrap_or("").trim();
+        if HARMLESS.contains(&name) || name.starts_with(['[', '#']) {
             return line.to_owned();
         }
         let mut hidden = false;

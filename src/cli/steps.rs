@@ -44,7 +44,7 @@ impl StepLine {
         };
         let (outcome, tone) = outcome(record, &summary, now);
         let took = record.updated_at - record.started_at;
-        let ended = matches!(record.phase, Phase::Done(_)) && took > chrono::TimeDelta::zero();
+        let ended = matches!(record.phase, Phase::Done(_)) && took >= chrono::TimeDelta::milliseconds(1);
         let key = record.effect.as_ref().and_then(|intent| intent.key.clone());
         Self {
             path: path.to_string(),
