@@ -29,7 +29,7 @@ pub(super) struct Args {
 pub(super) fn run(args: &Args, context: &Context) -> Result<Exit, CliError> {
     let format = if context.output.json { Format::Json } else { args.format };
     let settings = match crate::app::settings::load(&context.overrides) {
-        Ok(settings) => settings,
+        Ok(settings) => super::at_work(settings)?,
         Err(SettingsError::Wrong(findings)) => {
             report(context, &findings, &[], format, &Sources::default())?;
             return Ok(Exit::Usage);

@@ -23,6 +23,7 @@ pub(super) fn run(args: &Args, context: &Context) -> Result<Exit, CliError> {
         listen: args.listen.clone(),
         ..context.overrides.clone()
     })?;
+    let settings = super::at_work(settings)?;
     let filter = match context.verbose {
         0 => settings.log.clone(),
         1 => "info,bursar=debug".to_owned(),

@@ -212,4 +212,16 @@ mod tests {
         check("0 9 31 4,6,9,11 *", "UTC", "names no time");
         assert!(Schedule::parse("0 9 29 2 *", "UTC").is_ok());
     }
+
+    #[test]
+    fn an_instant_is_shown_as_the_zone_has_it_on_that_day() {
+        let check = |utc: &str, expected: &str| {
+            let schedule = Schedule::parse("0 18 * * *", "Europe/Berlin").expect("a schedule");
+            let instant = utc.parse().expect("an instant");
+            assert_eq!(schedule.local(instant).to_rfc3339(), expected);
+        };
+        check("2026-07-01T16:00:00Z", "2026-07-01T18:00:00+02:00");
+        check("2026-12-01T17:00:00Z", "2026-12-01T18:00:00+01:00");
+        check("2026-12-31T23:30:00Z", "2027-01-01T00:30:00+01:00");
+    }
 }

@@ -103,6 +103,37 @@ fn settings_that_are_wrong_are_told_with_their_place() {
 }
 
 #[test]
+fn a_folder_that_has_nothing_of_ours_is_the_wrong_folder() {
+    let folder = tempdir().expect("a folder");
+    for args in [
+        &["serve"][..],
+        &["run", "nightly-sweep"],
+        &["check"],
+        &["workflows", "ls"],
+        &["connections", "ls"],
+        &["connections", "check"],
+    ] {
+        told(
+            folder.path(),
+            args,
+            2,
+            &["there is no bursar.toml here", "bursar init", "--config"],
+        );
+    }
+    told(
+        folder.path(),
+        &["--config", "absent.toml", "serve"],
+        2,
+        &["there is no settings file absent.toml"],
+    );
+    assert_eq!(
+        fs::read_dir(folder.path()).expect("the folder").count(),
+        0,
+        "nothing was made"
+    );
+}
+
+#[test]
 fn a_secret_in_the_wrong_place_is_named_and_not_repeated() {
     let folder = initialised();
     let file = |name: &str, text: &str, mode: u32| {
