@@ -61,6 +61,7 @@ impl StepLine {
         let style = self.tone.style();
         let outcome = match (self.outcome.as_str(), self.took.as_str()) {
             ("", "") => String::new(),
+            ("", took) => format!("  {took}"),
             (outcome, "") => format!("  {style}{outcome}{style:#}"),
             (outcome, took) => format!("  {style}{outcome}{style:#}  {took}"),
         };
