@@ -130,7 +130,7 @@ async fn here(
     patience: Duration,
     context: &Context,
 ) -> Result<Run, CliError> {
-    let filter = ["warn,script=off", "info,script=off", "debug"][usize::from(context.verbose)];
+    let filter = ["warn,script=off,bursar::catalog=error", "info,script=off", "debug"][usize::from(context.verbose)];
     telemetry::start(filter, LogFormat::Human, context.color_on_stderr()).map_err(CliError::usage)?;
     let (started, running) = oneshot::channel();
     let tell = move |id| {
