@@ -21,7 +21,7 @@ use crate::model::run::{RunError, Settlement};
 use crate::model::value::Value;
 use crate::model::workflow::Version;
 use crate::script::{Budget, Function, Globals, Interpreter, Ran, ScriptError, spawn_script_thread};
-use crate::store::{Claim, StoreError};
+use crate::store::{Append, Claim, Lease, StoreError};
 
 /// How often the dispatcher looks by itself, in case a nudge was lost or another process made a run.
 const LOOK_EVERY: Duration = Duration::from_secs(1);
@@ -214,13 +214,36 @@ impl Driver {
     }
 
     fn drive(&mut self, claim: Claim) {
-        let run = claim.run.id;
+        let lease = claim.lease.clone();
         let workflow = claim.run.workflow.clone();
+        let run = lease.run;
         match catch_unwind(AssertUnwindSafe(|| self.turn(claim))) {
             Ok(Ok(())) => {}
-            Ok(Err(error)) => tracing::error!(%run, workflow, %error, "a turn could not be settled"),
-            // The lease runs out and the run is taken again; nothing of the turn was lost that was durable.
-            Err(_) => tracing::error!(%run, workflow, "a turn panicked; this is a bug"),
+            Ok(Err(error)) => {
+                tracing::error!(%run, workflow, %error, "a turn could not be settled");
+                self.abandon(&lease, &error.to_string());
+            }
+            Err(_) => {
+                tracing::error!(%run, workflow, "a turn panicked; this is a bug");
+                self.abandon(
+                    &lease,
+                    "the program itself failed while it drove this run; its log has more",
+                );
+            }
+        }
+    }
+
+    /// Parks a run whose turn could not be settled. Left alone it would stay under a lease that this process
+    /// renews. What was durable of the turn stays; nothing else is written.
+    fn abandon(&self, lease: &Lease, why: &str) {
+        let settlement = Some(parked("internal", why.to_owned()));
+        let append = Append {
+            settlement,
+            ..Append::default()
+        };
+        let written = self.services.store.append(lease, append, self.services.clock.now());
+        if let Err(error) = self.services.runtime.block_on(written) {
+            tracing::error!(run = %lease.run, %error, "the run could not be parked either");
         }
     }
 
