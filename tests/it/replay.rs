@@ -12,7 +12,7 @@ use chrono::TimeDelta;
 use serde_json::{Value as Json, json};
 use tempfile::TempDir;
 
-use crate::support::{World, open, settled, version};
+use crate::support::{World, open, report, settled, version};
 
 const SCRIPT: &str = r#"
     let accounts = bank::accounts(#{ label: "Operating DE" });
@@ -94,7 +94,7 @@ async fn a_whole_journal_answers_every_step_without_the_provider() {
         );
     }
     assert_eq!(requests(&world), asked, "a replay asks the provider nothing");
-    println!("{} records replayed 3 times with 0 requests", records.len());
+    report(&format!("{} records replayed 3 times with 0 requests", records.len()));
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -13,7 +13,7 @@ use bursar::store::faulty::{Fault, Faulty};
 use serde_json::{Value as Json, json};
 
 use crate::support::real_time::{Patience, pause};
-use crate::support::{World, audit_store, open, settled};
+use crate::support::{World, audit_store, open, report, settled};
 
 /// The texts of a shipped workflow and what happened before it runs.
 struct Shipped {
@@ -180,7 +180,9 @@ async fn survives_a_crash_at_every_write(name: &str) {
             points += 1;
         }
     }
-    println!("{name}: {points} crash points over {writes} writes, each leaves: {clean}");
+    report(&format!(
+        "{name}: {points} crash points over {writes} writes, each leaves: {clean}"
+    ));
 }
 
 #[tokio::test(flavor = "multi_thread")]

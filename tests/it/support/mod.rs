@@ -60,6 +60,12 @@ pub(crate) mod real_time {
     }
 }
 
+/// Says what a test did, past the capture of its output: a figure nobody sees shows nothing.
+pub(crate) fn report(line: &str) {
+    use std::io::Write as _;
+    writeln!(std::io::stderr(), "{line}").expect("standard error takes a line");
+}
+
 /// How long a test waits for something that takes milliseconds.
 const PATIENCE: Duration = Duration::from_secs(20);
 
