@@ -1,6 +1,7 @@
 //! A small world for tests: the simulator on a real socket, a real store, the engine, in one process.
 
 pub(crate) mod daemon;
+pub(crate) mod shipped;
 
 use std::collections::BTreeMap;
 use std::path::Path;
