@@ -16,6 +16,7 @@ mod kills;
 mod model;
 mod reload;
 mod replay;
+mod review;
 mod rhai_contract;
 mod schedules;
 mod scripts;
