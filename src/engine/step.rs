@@ -17,9 +17,9 @@ use crate::base::key::derived_uuid;
 use crate::connector::client::SendError;
 use crate::connector::connection::Connection;
 use crate::connector::lookup::{Progress, Search};
-use crate::connector::reply::{RawAnswer, Verdict, classify, classify_error};
+use crate::connector::reply::{RawAnswer, Verdict, classify, classify_error, provider_time};
 use crate::connector::request::{Prepared, prepare};
-use crate::connector::table::{Effect, Endpoint};
+use crate::connector::table::{Effect, Endpoint, InDoubt};
 use crate::model::journal::{
     Doubt, Entry, Failure, Intent, Outcome, Phase, Resolution, Retry, StepPath, StoredRequest,
 };
@@ -30,6 +30,9 @@ use crate::script::Thrown;
 
 /// The least time by which the trust in a key ends before the provider's window does.
 const KEY_MARGIN_MIN: Duration = Duration::from_secs(600);
+
+/// How far two clocks may be apart before a look-up by time proves nothing; half of what look-ups allow for.
+const CLOCKS_APART_MAX: TimeDelta = TimeDelta::hours(12);
 
 /// An effect that has an intent and no outcome yet.
 struct Open<'a> {
@@ -54,8 +57,8 @@ struct SentBefore {
     attempts: u32,
     unknown: bool,
     sent_at: Instant,
-    /// Whether its last attempt was heard of.
-    paused: bool,
+    /// Whether the next thing is a look-up.
+    look_up: bool,
 }
 
 impl Turn {
@@ -144,6 +147,7 @@ impl Turn {
             unknown: false,
             reason: failure.message,
             at,
+            look_up: false,
         };
         self.ride(Entry::Retry {
             path: begun.path,
@@ -168,15 +172,16 @@ impl Turn {
                 next_at,
                 unknown,
                 sent_at,
+                look_up,
             }) => {
                 // On its way when the process ended: it may have arrived.
-                let paused = next_at.is_some();
+                let unknown = unknown || next_at.is_none();
                 let sent = SentBefore {
                     intent,
                     attempts,
-                    unknown: unknown || !paused,
+                    unknown,
                     sent_at,
-                    paused,
+                    look_up,
                 };
                 return self.resume(&begun, connection, endpoint, args, sent);
             }
@@ -236,7 +241,7 @@ impl Turn {
             epoch,
             key_safe_until: connection
                 .key_window(endpoint)
-                .map(|window| key_safe_until(now, window)),
+                .map(|window| now + TimeDelta::from_std(trusted(window)).unwrap_or_default()),
             key,
             reference,
             fingerprint: prepared.fingerprint,
@@ -276,7 +281,7 @@ impl Turn {
             attempts,
             unknown,
             sent_at,
-            paused,
+            look_up,
         } = sent;
         let same = self.prepare_effect(&begun.path, connection, endpoint, args);
         let prepared = match same {
@@ -309,17 +314,15 @@ impl Turn {
         if self.run.cancel_requested && !open.unknown {
             return Err(self.interrupt(Interrupt::Cancelled));
         }
-        if open.unknown && (self.run.cancel_requested || !self.key_holds(&open.intent)) {
+        if open.unknown && (look_up || self.run.cancel_requested || !self.may_repeat(&open)) {
             return self.look_up(&open);
         }
-        if paused {
-            // Durable first: if the process ends now, the next turn knows that the request may have gone out.
-            self.ride(Entry::Sending {
-                path: begun.path.clone(),
-            })?;
-            self.commit(true)?;
-            open.last_sent = self.now();
-        }
+        // Durable first: if the process ends now, the next turn knows when the request may have gone out.
+        self.ride(Entry::Sending {
+            path: begun.path.clone(),
+        })?;
+        self.commit(true)?;
+        open.last_sent = self.now();
         self.send(open)
     }
 
@@ -327,6 +330,9 @@ impl Turn {
     fn send(&self, mut open: Open<'_>) -> Result<Value, Thrown> {
         let (client, intent) = (&self.services.client, &open.intent);
         let key = intent.key.as_deref();
+        if let Some(key) = key {
+            self.services.note_sent(key);
+        }
         let answer = match &open.clearance {
             Some(clearance) => self.block_on(client.send_money(
                 open.connection,
@@ -364,7 +370,7 @@ impl Turn {
             Verdict::NotApplied { failure, .. } => self.conclude(&open, Outcome::Failure(failure)),
             Verdict::Unknown { reason, retry_after } => {
                 open.unknown = true;
-                if last || !self.key_holds(&open.intent) {
+                if last || !self.may_repeat(&open) {
                     return self.look_up(&open);
                 }
                 Err(self.send_later(&open, retry_after, reason))
@@ -374,6 +380,13 @@ impl Turn {
 
     /// Looks for what an effect of unknown outcome may have left at the provider.
     fn look_up(&self, open: &Open<'_>) -> Result<Value, Thrown> {
+        if open.endpoint.in_doubt == InDoubt::Park {
+            let message = format!(
+                "`{}` may have been applied, and its table says to ask a person",
+                open.begun.step.name
+            );
+            return Err(self.doubt(open, "in_doubt", &message));
+        }
         let begun = Search::begin(
             open.connection,
             open.endpoint,
@@ -390,7 +403,18 @@ impl Turn {
         };
         loop {
             let asked_at = self.now();
-            let page = match self.ask(open.connection, search.list(), search.request()) {
+            let request = search.request();
+            let answer = self.block_on(self.services.client.send(open.connection, search.list(), request, None));
+            if let Some(apart) = answer.as_ref().ok().and_then(|answer| clocks_apart(answer, self.now())) {
+                let message = format!(
+                    "`{}` may have been applied, and our clock and the provider's are {} hours apart, so that its \
+                     list proves nothing",
+                    open.begun.step.name,
+                    apart.num_hours()
+                );
+                return Err(self.doubt(open, "in_doubt", &message));
+            }
+            let page = match verdict(open.connection, search.list(), request, None, answer) {
                 Verdict::Applied { value, .. } => value,
                 Verdict::NotApplied { failure, .. } => return self.look_again(open, &failure.message),
                 Verdict::Unknown { reason, .. } | Verdict::Contradiction { reason } => {
@@ -403,7 +427,8 @@ impl Turn {
                 Progress::Contradiction(reason) => return Err(self.doubt(open, "contradiction", &reason)),
                 Progress::Absent => return self.send_anew(open),
                 Progress::Unproved { again_at: Some(at) } if open.attempts < self.look_ups_max() => {
-                    return Err(self.retry_at(open, at, "the provider's list may not show it yet".to_owned()));
+                    let reason = "the provider's list may not show it yet".to_owned();
+                    return Err(self.retry_at(open, at, reason, true));
                 }
                 Progress::Unproved { .. } => {
                     let message = format!(
@@ -430,7 +455,8 @@ impl Turn {
             );
             return Err(self.doubt(open, "in_doubt", &message));
         }
-        Err(self.send_later(open, None, format!("the look-up failed: {reason}")))
+        let at = self.next_attempt_at(open.attempts + 1, None);
+        Err(self.retry_at(open, at, format!("the look-up failed: {reason}"), true))
     }
 
     /// Absence was proved: the decision is recorded, and a new intent goes out under a new key.
@@ -457,6 +483,9 @@ impl Turn {
     }
 
     fn conclude(&self, open: &Open<'_>, outcome: Outcome) -> Result<Value, Thrown> {
+        if let Some(key) = &open.intent.key {
+            self.services.forget_sent(key);
+        }
         self.ride(Entry::Outcome {
             path: open.begun.path.clone(),
             outcome: outcome.clone(),
@@ -491,15 +520,16 @@ impl Turn {
 
     fn send_later(&self, open: &Open<'_>, after: Option<Duration>, reason: String) -> Thrown {
         let at = self.next_attempt_at(open.attempts + 1, after);
-        self.retry_at(open, at, reason)
+        self.retry_at(open, at, reason, false)
     }
 
-    fn retry_at(&self, open: &Open<'_>, at: Instant, reason: String) -> Thrown {
+    fn retry_at(&self, open: &Open<'_>, at: Instant, reason: String, look_up: bool) -> Thrown {
         let retry = Retry {
             attempt: open.attempts + 1,
             unknown: open.unknown,
             reason,
             at,
+            look_up,
         };
         let entry = Entry::Retry {
             path: open.begun.path.clone(),
@@ -567,16 +597,33 @@ impl Turn {
         .to_string()
     }
 
-    /// Whether the provider is still trusted to answer a repetition with the first answer.
-    fn key_holds(&self, intent: &Intent) -> bool {
-        intent.key.is_some() && intent.key_safe_until.is_some_and(|until| self.now() < until)
+    /// Whether the same bytes may go out again under the same key although the first may have arrived: the table
+    /// has to say that the endpoint repeats, and the key has to be young by the wall clock and by the clock that
+    /// never goes back. A wall clock that stands before the first attempt has been set back, and says nothing.
+    fn may_repeat(&self, open: &Open<'_>) -> bool {
+        let (Some(key), Some(until)) = (&open.intent.key, open.intent.key_safe_until) else {
+            return false;
+        };
+        let young = match (self.services.sent_for(key), open.connection.key_window(open.endpoint)) {
+            (Some(elapsed), Some(window)) => elapsed < trusted(window),
+            // Sent by an earlier process: only the wall clock knows.
+            _ => true,
+        };
+        let now = self.now();
+        open.endpoint.in_doubt == InDoubt::Repeat && young && open.first_sent <= now && now < until
     }
 }
 
-/// The end of the time in which a key is trusted: the provider's window less a margin for clocks and queues.
-fn key_safe_until(sent_at: Instant, window: Duration) -> Instant {
-    let margin = (window / 10).max(KEY_MARGIN_MIN);
-    sent_at + TimeDelta::from_std(window.saturating_sub(margin)).unwrap_or_default()
+/// For how long a key is trusted: the provider's window less a margin for clocks and queues.
+fn trusted(window: Duration) -> Duration {
+    window.saturating_sub((window / 10).max(KEY_MARGIN_MIN))
+}
+
+/// How far the provider's clock is from ours, if that is too far for a list to prove anything.
+fn clocks_apart(answer: &RawAnswer, now: Instant) -> Option<TimeDelta> {
+    let theirs = provider_time(answer)?;
+    let apart = (theirs - now).abs();
+    (apart > CLOCKS_APART_MAX).then_some(apart)
 }
 
 fn verdict(
