@@ -3,10 +3,9 @@
 //! One dispatcher (asynchronous) and a fixed pool of script threads. The dispatcher never runs a script, a
 //! script thread never takes a run by itself. A turn that panics parks its run and harms no other.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::panic::{AssertUnwindSafe, catch_unwind};
-use std::sync::atomic::{AtomicUsize, Ordering};
-use std::sync::{Arc, Mutex, PoisonError, mpsc};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError, mpsc};
 use std::time::Duration;
 
 use chrono::TimeDelta;
@@ -14,14 +13,14 @@ use chrono::TimeDelta;
 use super::services::Services;
 use super::turn::{Interrupt, Turn};
 use crate::base::clock::Instant;
-use crate::base::ids::{Digest, WorkerId};
+use crate::base::ids::{Digest, RunId, WorkerId};
 use crate::base::wake::Wake;
 use crate::model::journal::Journal;
 use crate::model::run::{RunError, Settlement};
 use crate::model::value::Value;
 use crate::model::workflow::Version;
 use crate::script::{Budget, Function, Globals, Interpreter, Ran, ScriptError, spawn_script_thread};
-use crate::store::{Claim, StoreError};
+use crate::store::{Append, Claim, Lease, StoreError};
 
 /// How often the dispatcher looks by itself, in case a nudge was lost or another process made a run.
 const LOOK_EVERY: Duration = Duration::from_secs(1);
@@ -46,20 +45,21 @@ impl Engine {
     pub fn start(services: Arc<Services>, worker: WorkerId) -> std::io::Result<Self> {
         let (claims, inbox) = mpsc::channel::<Claim>();
         let inbox = Arc::new(Mutex::new(inbox));
-        let busy = Arc::new(AtomicUsize::new(0));
+        let live = Live::default();
         let freed = Wake::new();
         let versions = Arc::new(Versions::default());
         let mut threads = Vec::with_capacity(services.settings.runs_max);
         for number in 0..services.settings.runs_max {
-            let (services, inbox, busy) = (services.clone(), inbox.clone(), busy.clone());
+            let (services, inbox, live) = (services.clone(), inbox.clone(), live.clone());
             let (freed, versions) = (freed.clone(), versions.clone());
             threads.push(spawn_script_thread(&format!("script-{number}"), move || {
                 let mut driver = Driver::new(services, versions);
                 loop {
                     let claim = inbox.lock().unwrap_or_else(PoisonError::into_inner).recv();
                     let Ok(claim) = claim else { return };
+                    let run = claim.lease.run;
                     driver.drive(claim);
-                    busy.fetch_sub(1, Ordering::Relaxed);
+                    live.remove(run);
                     freed.nudge();
                 }
             })?);
@@ -68,7 +68,7 @@ impl Engine {
             services: services.clone(),
             worker,
             claims,
-            busy,
+            live,
             freed,
         };
         let dispatcher = tokio::spawn(dispatcher.run());
@@ -95,11 +95,37 @@ impl Engine {
     }
 }
 
+/// The runs that a thread of this process drives: no others keep their lease.
+#[derive(Debug, Clone, Default)]
+struct Live(Arc<Mutex<BTreeSet<RunId>>>);
+
+impl Live {
+    fn add(&self, run: RunId) {
+        self.runs().insert(run);
+    }
+
+    fn remove(&self, run: RunId) {
+        self.runs().remove(&run);
+    }
+
+    fn all(&self) -> Vec<RunId> {
+        self.runs().iter().copied().collect()
+    }
+
+    fn count(&self) -> usize {
+        self.runs().len()
+    }
+
+    fn runs(&self) -> MutexGuard<'_, BTreeSet<RunId>> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
 struct Dispatcher {
     services: Arc<Services>,
     worker: WorkerId,
     claims: mpsc::Sender<Claim>,
-    busy: Arc<AtomicUsize>,
+    live: Live,
     freed: Wake,
 }
 
@@ -108,7 +134,6 @@ impl Dispatcher {
         let clock = self.services.clock.clone();
         let mut next_due = Some(clock.now());
         let mut looked_at = clock.elapsed();
-        let mut renewed_at = clock.elapsed();
         while !self.services.stopping() {
             let now = clock.now();
             let look = clock.elapsed().saturating_sub(looked_at) >= LOOK_EVERY;
@@ -116,15 +141,7 @@ impl Dispatcher {
                 looked_at = clock.elapsed();
                 next_due = self.wake_due(now).await;
             }
-            if clock.elapsed().saturating_sub(renewed_at) >= self.services.settings.lease / 3 {
-                renewed_at = clock.elapsed();
-                self.renew(now).await;
-            }
-            let free = self
-                .services
-                .settings
-                .runs_max
-                .saturating_sub(self.busy.load(Ordering::Relaxed));
+            let free = self.services.settings.runs_max.saturating_sub(self.live.count());
             let took = if free > 0 { self.claim(now, free).await } else { 0 };
             // As many as could be: there may be more.
             if took > 0 && took == free {
@@ -150,19 +167,26 @@ impl Dispatcher {
         }
     }
 
+    /// First the leases of the runs that are driven here, so that no jump of the clock makes them lapse; then
+    /// whatever is due, and whatever nobody drives any more.
     async fn wake_due(&self, now: Instant) -> Option<Instant> {
+        let driven = self.live.all();
+        if !driven.is_empty()
+            && let Err(error) = self
+                .services
+                .store
+                .renew(self.worker, driven, self.lease_until(now))
+                .await
+        {
+            tracing::error!(%error, "leases could not be renewed");
+            return None;
+        }
         match self.services.store.wake_due(now).await {
             Ok((_, next)) => next,
             Err(error) => {
                 tracing::error!(%error, "waiting runs could not be looked at");
                 None
             }
-        }
-    }
-
-    async fn renew(&self, now: Instant) {
-        if let Err(error) = self.services.store.renew(self.worker, self.lease_until(now)).await {
-            tracing::error!(%error, "leases could not be renewed");
         }
     }
 
@@ -181,8 +205,8 @@ impl Dispatcher {
             }
         };
         let took = claims.len();
-        self.busy.fetch_add(took, Ordering::Relaxed);
         for claim in claims {
+            self.live.add(claim.lease.run);
             if self.claims.send(claim).is_err() {
                 tracing::error!("no script thread is left to take a run");
             }
@@ -214,13 +238,36 @@ impl Driver {
     }
 
     fn drive(&mut self, claim: Claim) {
-        let run = claim.run.id;
+        let lease = claim.lease.clone();
         let workflow = claim.run.workflow.clone();
+        let run = lease.run;
         match catch_unwind(AssertUnwindSafe(|| self.turn(claim))) {
             Ok(Ok(())) => {}
-            Ok(Err(error)) => tracing::error!(%run, workflow, %error, "a turn could not be settled"),
-            // The lease runs out and the run is taken again; nothing of the turn was lost that was durable.
-            Err(_) => tracing::error!(%run, workflow, "a turn panicked; this is a bug"),
+            Ok(Err(error)) => {
+                tracing::error!(%run, workflow, %error, "a turn could not be settled");
+                self.abandon(&lease, &error.to_string());
+            }
+            Err(_) => {
+                tracing::error!(%run, workflow, "a turn panicked; this is a bug");
+                self.abandon(
+                    &lease,
+                    "the program itself failed while it drove this run; its log has more",
+                );
+            }
+        }
+    }
+
+    /// Parks a run whose turn could not be settled. Left alone it would stay under a lease that this process
+    /// renews. What was durable of the turn stays; nothing else is written.
+    fn abandon(&self, lease: &Lease, why: &str) {
+        let settlement = Some(parked("internal", why.to_owned()));
+        let append = Append {
+            settlement,
+            ..Append::default()
+        };
+        let written = self.services.store.append(lease, append, self.services.clock.now());
+        if let Err(error) = self.services.runtime.block_on(written) {
+            tracing::error!(run = %lease.run, %error, "the run could not be parked either");
         }
     }
 
@@ -228,6 +275,11 @@ impl Driver {
         let Claim { lease, run, records } = claim;
         let version = self.version(run.version)?;
         let missing = version.sources.is_empty();
+        let gone = version
+            .uses
+            .iter()
+            .find(|name| !self.services.connections.contains_key(*name))
+            .cloned();
         let globals = globals(&run);
         let id = run.id;
         let (journal, damage) = match Journal::from_records(records) {
@@ -239,6 +291,14 @@ impl Driver {
             _ if missing => parked(
                 "damaged",
                 "its version is not in the store: was a backup restored in part?".to_owned(),
+            ),
+            // A script that caught the failure of one bank could pay by another.
+            _ if gone.is_some() => parked(
+                "missing_connection",
+                format!(
+                    "connection `{}` is not configured any more: put it back, then resolve the run",
+                    gone.unwrap_or_default()
+                ),
             ),
             (Some(message), _) => parked(
                 "diverged",
@@ -308,6 +368,10 @@ fn settlement(ran: Ran) -> Settlement {
         }) => Settlement::Failed {
             error: RunError { code, message, trace },
         },
+        Ran::Panicked => parked(
+            "internal",
+            "the program itself failed while it ran the script; its log has more".to_owned(),
+        ),
         Ran::Exhausted(limit) => failed("script_exhausted", limit.describe().to_owned()),
         // The turn knows why, and says so when it is settled.
         Ran::Interrupted => Settlement::Queued,

@@ -8,9 +8,9 @@ use bursar::simulator::config::SimulatorConfig;
 use bursar::simulator::control::NewDeposit;
 use bursar::simulator::faults::{FaultAction, FaultRule, When};
 
-use crate::support::audit_store;
 use crate::support::daemon::Site;
 use crate::support::real_time::pause;
+use crate::support::{audit_store, report};
 
 fn number(name: &str, default: u64) -> u64 {
     environment(name).map_or(default, |text| {
@@ -80,7 +80,9 @@ async fn kill(kills: u64, seed: u64) {
     let store = site.store().await;
     let audit = audit_store(store.as_ref(), &site.bank).await;
     let (twice, missing, effects) = (audit.twice(), audit.missing(), bank.effects().len());
-    println!("{kills} kills: {twice} twice, {missing} missing (seed {seed:#x}); {effects} effects; {audit}");
+    report(&format!(
+        "{kills} kills: {twice} twice, {missing} missing (seed {seed:#x}); {effects} effects; {audit}"
+    ));
     assert!(audit.is_exact(), "seed {seed:#x}: {audit}");
     // Fewer would mean that the daemon died before it did anything, and nothing was tested.
     assert!(effects as u64 >= kills, "seed {seed:#x}: only {effects} effects");

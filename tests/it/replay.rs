@@ -12,7 +12,7 @@ use chrono::TimeDelta;
 use serde_json::{Value as Json, json};
 use tempfile::TempDir;
 
-use crate::support::{World, open, settled, version};
+use crate::support::{World, open, report, settled, version};
 
 const SCRIPT: &str = r#"
     let accounts = bank::accounts(#{ label: "Operating DE" });
@@ -94,7 +94,7 @@ async fn a_whole_journal_answers_every_step_without_the_provider() {
         );
     }
     assert_eq!(requests(&world), asked, "a replay asks the provider nothing");
-    println!("{} records replayed 3 times with 0 requests", records.len());
+    report(&format!("{} records replayed 3 times with 0 requests", records.len()));
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -161,4 +161,35 @@ async fn what_a_journal_says_outranks_what_the_provider_would_say_now() {
     let run = settled(store.as_ref(), id).await;
     assert_eq!(run.result, Some(Json::from("EUR 48,250.00")));
     engine.stop().await;
+}
+
+/// A step made of others keeps the place of what is below it: nothing else may begin there, and none may be left out.
+#[tokio::test(flavor = "multi_thread")]
+async fn what_stands_below_a_step_is_not_passed_over() {
+    let world = World::demo().await;
+    let (records, recorded_run) = recorded(&world).await;
+    // The sweep is step 6: its children were recorded, its own end was not.
+    let end = records
+        .iter()
+        .position(|record| record.entry.path().to_string() == "6")
+        .expect("its end");
+    for (from, to) in [
+        (
+            "let swept = bank::sweep(",
+            "let swept = #{ moved: uuid(), reason: \"\" }; let unused = (#{ it: ",
+        ),
+        ("keep: EUR(1_000)", "keep: EUR(1_000_000)"),
+    ] {
+        let edited = SCRIPT.replace(from, to);
+        let edited = if to.starts_with("let swept") {
+            edited.replace("Berlin\")}` });", "Berlin\")}` } });")
+        } else {
+            edited
+        };
+        let effects = world.simulator.control.effects().len();
+        let run = replayed(&world, recorded_run.id, &edited, records[..end].to_vec()).await;
+        assert_eq!(run.state, RunState::Parked, "{to}: {:?}", run.error);
+        assert_eq!(run.error.map(|error| error.code).as_deref(), Some("diverged"), "{to}");
+        assert_eq!(world.simulator.control.effects().len(), effects);
+    }
 }

@@ -1,6 +1,7 @@
 //! A small world for tests: the simulator on a real socket, a real store, the engine, in one process.
 
 pub(crate) mod daemon;
+pub(crate) mod shipped;
 
 use std::collections::BTreeMap;
 use std::path::Path;
@@ -60,6 +61,12 @@ pub(crate) mod real_time {
     }
 }
 
+/// Says what a test did, past the capture of its output: a figure nobody sees shows nothing.
+pub(crate) fn report(line: &str) {
+    use std::io::Write as _;
+    writeln!(std::io::stderr(), "{line}").expect("standard error takes a line");
+}
+
 /// How long a test waits for something that takes milliseconds.
 const PATIENCE: Duration = Duration::from_secs(20);
 
@@ -102,7 +109,7 @@ impl World {
         change(Arc::make_mut(bank));
     }
 
-    async fn with_clock(config: SimulatorConfig, clock: Arc<dyn Clock>) -> Self {
+    pub(crate) async fn with_clock(config: SimulatorConfig, clock: Arc<dyn Clock>) -> Self {
         let simulator = Simulator::start(config, clock.clone())
             .await
             .expect("the simulator starts");
