@@ -63,8 +63,10 @@ pub(crate) fn measure(_options: &Options) -> Vec<Figure> {
         let journal = Journal::from_records(claim.records).expect("a legal journal");
         let rebuilt = services.clock.elapsed();
         let turn = Turn::new(services.clone(), claim.run, version.clone(), claim.lease, journal);
-        let ran = run(&mut interpreter, &version, Arc::new(turn));
+        let (ran, turn) = run(&mut interpreter, &version, Arc::new(turn));
         let ended = services.clock.elapsed();
+        let settled = runtime.block_on(turn.settle(Settlement::Queued));
+        assert_eq!(settled, Ok(true), "the turn is settled");
         if ran != Ran::Interrupted {
             fail(&format!("the script should be waiting: {ran:?}"));
         }
@@ -136,7 +138,7 @@ async fn claim(store: &dyn Store, round: usize) -> Claim {
         .unwrap_or_else(|| fail("the run cannot be taken"))
 }
 
-fn run(interpreter: &mut Interpreter<Turn>, version: &Version, turn: Arc<Turn>) -> Ran {
+fn run(interpreter: &mut Interpreter<Turn>, version: &Version, turn: Arc<Turn>) -> (Ran, Arc<Turn>) {
     let nothing = || Value::Map(BTreeMap::new());
     let globals = Globals {
         event: nothing(),
@@ -144,6 +146,5 @@ fn run(interpreter: &mut Interpreter<Turn>, version: &Version, turn: Arc<Turn>) 
         run: nothing(),
     };
     let ran = interpreter.run(version, turn.clone(), globals, Budget::default());
-    turn.settle(Settlement::Queued).expect("the store answers");
-    ran
+    (ran, turn)
 }

@@ -6,6 +6,7 @@
 //! to be, and names no type of the interpreter, the database or the HTTP client.
 
 pub mod backoff;
+mod inbox;
 pub mod primitives;
 pub mod services;
 mod step;

@@ -4,13 +4,16 @@
 //! script thread never takes a run by itself. A turn that panics parks its run and harms no other.
 
 use std::collections::BTreeMap;
+use std::convert::Infallible;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::atomic::{AtomicUsize, Ordering};
-use std::sync::{Arc, Mutex, PoisonError, mpsc};
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use chrono::TimeDelta;
+use tokio::sync::mpsc;
 
+use super::inbox::Inbox;
 use super::services::Services;
 use super::turn::{Interrupt, Turn};
 use crate::base::clock::Instant;
@@ -35,6 +38,8 @@ pub struct Engine {
     services: Arc<Services>,
     dispatcher: tokio::task::JoinHandle<()>,
     threads: Vec<std::thread::JoinHandle<()>>,
+    /// Ends when no end of a turn is on its way to the store any more.
+    settled: mpsc::Receiver<Infallible>,
 }
 
 impl Engine {
@@ -44,20 +49,18 @@ impl Engine {
     /// # Errors
     /// What the operating system says when it gives no thread.
     pub fn start(services: Arc<Services>, worker: WorkerId) -> std::io::Result<Self> {
-        let (claims, inbox) = mpsc::channel::<Claim>();
-        let inbox = Arc::new(Mutex::new(inbox));
+        let inbox = Arc::new(Inbox::default());
+        let (settling, settled) = mpsc::channel(1);
         let busy = Arc::new(AtomicUsize::new(0));
         let freed = Wake::new();
         let versions = Arc::new(Versions::default());
         let mut threads = Vec::with_capacity(services.settings.runs_max);
         for number in 0..services.settings.runs_max {
             let (services, inbox, busy) = (services.clone(), inbox.clone(), busy.clone());
-            let (freed, versions) = (freed.clone(), versions.clone());
+            let (freed, versions, settling) = (freed.clone(), versions.clone(), settling.clone());
             threads.push(spawn_script_thread(&format!("script-{number}"), move || {
-                let mut driver = Driver::new(services, versions);
-                loop {
-                    let claim = inbox.lock().unwrap_or_else(PoisonError::into_inner).recv();
-                    let Ok(claim) = claim else { return };
+                let mut driver = Driver::new(services, versions, settling);
+                while let Some(claim) = inbox.take() {
                     driver.drive(claim);
                     busy.fetch_sub(1, Ordering::Relaxed);
                     freed.nudge();
@@ -67,7 +70,7 @@ impl Engine {
         let dispatcher = Dispatcher {
             services: services.clone(),
             worker,
-            claims,
+            inbox,
             busy,
             freed,
         };
@@ -76,29 +79,33 @@ impl Engine {
             services,
             dispatcher,
             threads,
+            settled,
         })
     }
 
     /// Ends in good order: no run is taken any more, each turn ends at its next step, what is under way is
-    /// recorded. Returns when the last turn has ended.
-    pub async fn stop(self) {
+    /// recorded. Returns when the last turn has ended and its end is durable.
+    pub async fn stop(mut self) {
         self.services.stop();
         if let Err(error) = self.dispatcher.await {
             tracing::error!(%error, "the dispatcher ended badly");
         }
-        // The dispatcher held the only sender: every thread ends after its present run.
+        // The dispatcher has closed the inbox: every thread ends after its present run.
         let threads = self.threads;
         let joined = tokio::task::spawn_blocking(move || threads.into_iter().all(|thread| thread.join().is_ok())).await;
         if !matches!(joined, Ok(true)) {
             tracing::error!("a script thread ended badly");
         }
+        // Nothing is ever sent: it answers when the last sender is gone.
+        let none: Option<Infallible> = self.settled.recv().await;
+        debug_assert!(none.is_none(), "nothing can be sent");
     }
 }
 
 struct Dispatcher {
     services: Arc<Services>,
     worker: WorkerId,
-    claims: mpsc::Sender<Claim>,
+    inbox: Arc<Inbox>,
     busy: Arc<AtomicUsize>,
     freed: Wake,
 }
@@ -139,6 +146,7 @@ impl Dispatcher {
                 () = clock.sleep(pause) => {}
             }
         }
+        self.inbox.close();
     }
 
     /// A run that went to wait may be due before everything the store told us of last.
@@ -183,9 +191,7 @@ impl Dispatcher {
         let took = claims.len();
         self.busy.fetch_add(took, Ordering::Relaxed);
         for claim in claims {
-            if self.claims.send(claim).is_err() {
-                tracing::error!("no script thread is left to take a run");
-            }
+            self.inbox.put(claim);
         }
         took
     }
@@ -200,16 +206,18 @@ struct Driver {
     services: Arc<Services>,
     versions: Arc<Versions>,
     interpreter: Interpreter<Turn>,
+    settling: mpsc::Sender<Infallible>,
 }
 
 impl Driver {
-    fn new(services: Arc<Services>, versions: Arc<Versions>) -> Self {
+    fn new(services: Arc<Services>, versions: Arc<Versions>, settling: mpsc::Sender<Infallible>) -> Self {
         let functions: Vec<Function<Turn>> = super::primitives::functions(&services.connections);
         let interpreter = Interpreter::new(&functions, services.clock.clone()).with_common_modules(&["log", "state"]);
         Self {
             services,
             versions,
             interpreter,
+            settling,
         }
     }
 
@@ -218,7 +226,7 @@ impl Driver {
         let workflow = claim.run.workflow.clone();
         match catch_unwind(AssertUnwindSafe(|| self.turn(claim))) {
             Ok(Ok(())) => {}
-            Ok(Err(error)) => tracing::error!(%run, workflow, %error, "a turn could not be settled"),
+            Ok(Err(error)) => tracing::error!(%run, workflow, %error, "a turn could not begin"),
             // The lease runs out and the run is taken again; nothing of the turn was lost that was durable.
             Err(_) => tracing::error!(%run, workflow, "a turn panicked; this is a bug"),
         }
@@ -242,10 +250,16 @@ impl Driver {
             (None, Err(message)) => failed("unreadable_event", message),
             (None, Ok(globals)) => settlement(self.interpreter.run(&version, turn.clone(), globals, Budget::default())),
         };
-        let settled = turn.settle(end)?;
-        if !settled {
-            tracing::warn!(run = %id, "the run was taken by somebody else; this turn changed nothing");
-        }
+        // Handed over in order, so this thread need not wait for it: whoever takes the run next stands behind it.
+        let (settled, settling) = (turn.settle(end), self.settling.clone());
+        self.services.runtime.spawn(async move {
+            match settled.await {
+                Ok(true) => {}
+                Ok(false) => tracing::warn!(run = %id, "the run was taken by somebody else; this turn changed nothing"),
+                Err(error) => tracing::error!(run = %id, %error, "a turn could not be settled"),
+            }
+            drop(settling);
+        });
         self.after(&turn);
         Ok(())
     }

@@ -6,6 +6,7 @@
 use std::collections::{HashMap, HashSet};
 
 use sqlx::Row as _;
+use sqlx::sqlite::SqliteRow;
 
 use super::writer::{Answers, Reply, Writer};
 use crate::base::ids::{EventId, RunId};
@@ -108,24 +109,108 @@ fn list<'a>(items: impl Iterator<Item = &'a str>) -> String {
 }
 
 /// A run that waits for an event.
-struct Waiting {
+pub(super) struct Waiting {
     run: String,
     filter: Option<EventFilter>,
 }
 
+impl Waiting {
+    /// From `id, wait_filter`. A filter that cannot be read is none: looking once too often is harmless.
+    pub(super) fn read(row: &SqliteRow) -> Result<Self, sqlx::Error> {
+        let filter: Option<String> = row.try_get(1)?;
+        Ok(Self {
+            run: row.try_get(0)?,
+            filter: filter.and_then(|text| serde_json::from_str(&text).ok()),
+        })
+    }
+}
+
+/// What is written of some admissions before anything is known of them.
+pub(super) struct Asked {
+    /// The events as rows.
+    pub(super) events: String,
+    /// Connection and subject of each, once.
+    pub(super) keys: String,
+}
+
+/// The questions of some admissions.
+pub(super) fn asked(intakes: &[Intake]) -> Asked {
+    let arrivals = || intakes.iter().filter_map(|intake| intake.event.as_ref());
+    let keys: HashSet<(&str, Option<&str>)> = arrivals()
+        .map(|arrival| (arrival.event.connection.as_str(), arrival.event.subject.as_deref()))
+        .collect();
+    Asked {
+        events: list(arrivals().map(|arrival| arrival.row.as_str())),
+        keys: text_of(&keys.into_iter().collect::<Vec<_>>()),
+    }
+}
+
+/// Admissions with what the database said of their events.
+pub(super) struct Sorted {
+    intakes: Vec<Intake>,
+    new_events: HashSet<String>,
+    woken: HashMap<EventId, u64>,
+    /// The new runs as rows.
+    pub(super) runs: String,
+    /// Their documents as rows.
+    pub(super) inputs: String,
+    /// The runs to be queued.
+    pub(super) queued: String,
+}
+
+/// Tells new events from known ones: only new ones make runs, and wake those that wait for them.
+pub(super) fn sort(intakes: Vec<Intake>, new_events: HashSet<String>, waiting: Vec<Waiting>) -> Sorted {
+    let new: Vec<&Intake> = intakes.iter().filter(|intake| is_new(intake, &new_events)).collect();
+    let runs = || new.iter().flat_map(|intake| &intake.runs);
+    let (runs, inputs) = (
+        list(runs().map(|run| run.row.as_str())),
+        list(runs().map(|run| run.input.as_str())),
+    );
+    let mut woken = HashMap::new();
+    let mut queued = Vec::new();
+    let events: Vec<&Event> = new
+        .iter()
+        .filter_map(|intake| intake.event.as_ref())
+        .map(|arrival| &arrival.event)
+        .collect();
+    for Waiting { run, filter } in waiting {
+        let accepts = |event: &&&Event| filter.as_ref().is_none_or(|filter| filter.accepts(event));
+        if let Some(event) = events.iter().find(accepts) {
+            *woken.entry(event.id).or_insert(0) += 1;
+            queued.push(run);
+        }
+    }
+    Sorted {
+        runs,
+        inputs,
+        queued: text_of(&queued),
+        intakes,
+        new_events,
+        woken,
+    }
+}
+
+fn is_new(intake: &Intake, new_events: &HashSet<String>) -> bool {
+    let event = intake.event.as_ref();
+    event.is_none_or(|arrival| new_events.contains(&arrival.event.id.to_string()))
+}
+
 impl Writer {
-    /// Writes what came in order: of two equal events or causes the first one counts.
-    pub(super) async fn take_in(&mut self, intakes: Vec<Intake>, answers: &mut Answers) -> Result<(), sqlx::Error> {
-        let new_events = self.insert_events(&intakes).await?;
-        let is_new = |intake: &Intake| {
-            let event = intake.event.as_ref();
-            event.is_none_or(|arrival| new_events.contains(&arrival.event.id.to_string()))
-        };
-        let made = self.insert_runs(intakes.iter().filter(|intake| is_new(intake))).await?;
-        let new = intakes.iter().filter(|intake| is_new(intake));
-        let woken = self.wake(new.filter_map(|intake| intake.event.as_ref())).await?;
+    /// Answers admissions once it is known which runs were made.
+    pub(super) async fn taken_in(
+        &mut self,
+        sorted: Sorted,
+        made: &HashSet<String>,
+        answers: &mut Answers,
+    ) -> Result<(), sqlx::Error> {
+        let Sorted {
+            intakes,
+            new_events,
+            woken,
+            ..
+        } = sorted;
         let known = self
-            .known_events(intakes.iter().filter(|intake| !is_new(intake)))
+            .known_events(intakes.iter().filter(|intake| !is_new(intake, &new_events)))
             .await?;
         for intake in intakes {
             let runs: Vec<RunId> = intake
@@ -149,112 +234,6 @@ impl Writer {
                 }
             }
         }
-        Ok(())
-    }
-
-    /// The ids of the events that were not there.
-    async fn insert_events(&mut self, intakes: &[Intake]) -> Result<HashSet<String>, sqlx::Error> {
-        let arrivals: Vec<&Arrival> = intakes.iter().filter_map(|intake| intake.event.as_ref()).collect();
-        if arrivals.is_empty() {
-            return Ok(HashSet::new());
-        }
-        let rows = sqlx::query(
-            "INSERT INTO event (id, connection, provider_id, kind, subject, occurred_at, received_at, payload) \
-             SELECT value ->> 0, value ->> 1, value ->> 2, value ->> 3, value ->> 4, value ->> 5, value ->> 6, \
-                    value ->> 7 \
-             FROM json_each($1) WHERE true ON CONFLICT DO NOTHING RETURNING id, mark",
-        )
-        .bind(list(arrivals.iter().map(|arrival| arrival.row.as_str())))
-        .fetch_all(&mut self.connection)
-        .await?;
-        let mut ids = HashSet::with_capacity(rows.len());
-        for row in rows {
-            ids.insert(row.try_get(0)?);
-            self.last_mark = self.last_mark.max(row.try_get(1)?);
-        }
-        Ok(ids)
-    }
-
-    /// The ids of the runs that were not there.
-    async fn insert_runs(&mut self, intakes: impl Iterator<Item = &Intake>) -> Result<HashSet<String>, sqlx::Error> {
-        let runs: Vec<&MadeRun> = intakes.flat_map(|intake| &intake.runs).collect();
-        if runs.is_empty() {
-            return Ok(HashSet::new());
-        }
-        let made: Vec<String> = sqlx::query_scalar(
-            "INSERT INTO run (id, workflow, version, cause, cause_key, state, created_at, last_success_at) \
-             SELECT value ->> 0, value ->> 1, value ->> 2, value ->> 3, value ->> 4, 'queued', value ->> 5, \
-                    (SELECT last_success_at FROM workflow_success WHERE workflow = value ->> 1) \
-             FROM json_each($1) WHERE true ON CONFLICT DO NOTHING RETURNING id",
-        )
-        .bind(list(runs.iter().map(|run| run.row.as_str())))
-        .fetch_all(&mut self.connection)
-        .await?;
-        let made: HashSet<String> = made.into_iter().collect();
-        let inputs = runs.iter().filter(|run| made.contains(&run.id.to_string()));
-        sqlx::query(
-            "INSERT INTO run_input (run, event, params) \
-             SELECT value ->> 0, value ->> 1, value ->> 2 FROM json_each($1) WHERE true ON CONFLICT DO NOTHING",
-        )
-        .bind(list(inputs.map(|run| run.input.as_str())))
-        .execute(&mut self.connection)
-        .await?;
-        Ok(made)
-    }
-
-    /// Queues the waiting runs whose filter accepts one of these events; says how many each one woke.
-    async fn wake(&mut self, arrivals: impl Iterator<Item = &Arrival>) -> Result<HashMap<EventId, u64>, sqlx::Error> {
-        let events: Vec<&Event> = arrivals.map(|arrival| &arrival.event).collect();
-        if events.is_empty() {
-            return Ok(HashMap::new());
-        }
-        let keys: HashSet<(&str, Option<&str>)> = events
-            .iter()
-            .map(|event| (event.connection.as_str(), event.subject.as_deref()))
-            .collect();
-        let keys: Vec<_> = keys.into_iter().collect();
-        // Two look-ups rather than one with OR: each is one seek in the index.
-        let rows = sqlx::query(
-            "SELECT run.id, run.wait_filter FROM json_each($1) AS arrived CROSS JOIN run \
-             WHERE run.wait_connection = arrived.value ->> 0 AND run.wait_subject IS NULL \
-             UNION \
-             SELECT run.id, run.wait_filter FROM json_each($1) AS arrived CROSS JOIN run \
-             WHERE run.wait_connection = arrived.value ->> 0 AND run.wait_subject = arrived.value ->> 1",
-        )
-        .bind(text_of(&keys))
-        .fetch_all(&mut self.connection)
-        .await?;
-        let mut woken = HashMap::new();
-        let mut ids = Vec::new();
-        for row in rows {
-            let filter: Option<String> = row.try_get(1)?;
-            let waiting = Waiting {
-                run: row.try_get(0)?,
-                filter: filter.and_then(|text| serde_json::from_str(&text).ok()),
-            };
-            // A filter that cannot be read wakes its run: looking once too often is harmless.
-            let accepts = |event: &&&Event| waiting.filter.as_ref().is_none_or(|filter| filter.accepts(event));
-            if let Some(event) = events.iter().find(accepts) {
-                *woken.entry(event.id).or_insert(0) += 1;
-                ids.push(waiting.run);
-            }
-        }
-        if !ids.is_empty() {
-            self.queue(&ids).await?;
-        }
-        Ok(woken)
-    }
-
-    /// Queues these waiting runs.
-    async fn queue(&mut self, runs: &[String]) -> Result<(), sqlx::Error> {
-        sqlx::query(
-            "UPDATE run SET state = 'queued', wake_at = NULL, wait_connection = NULL, wait_subject = NULL, \
-                    wait_filter = NULL \
-             WHERE id IN (SELECT value FROM json_each($1)) AND state = 'waiting'",
-        )
-        .bind(text_of(&runs))
-        .execute(&mut self.connection)
-        .await?;
         Ok(())
     }
 

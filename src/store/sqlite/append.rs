@@ -5,6 +5,8 @@
 
 use std::collections::HashMap;
 
+use sqlx::sqlite::SqliteRow;
+
 use super::rows::{Columns, corrupt};
 use super::writer::{Answers, Halt, Reply, Writer};
 use crate::base::clock::Instant;
@@ -122,7 +124,7 @@ impl PendingAppend {
 }
 
 /// What the writer has to know of a run to append to it.
-struct View {
+pub(super) struct View {
     state: RunState,
     fence: i64,
     worker: Option<String>,
@@ -133,7 +135,7 @@ struct View {
 }
 
 /// What stands of the runs a batch is about; one that cannot be read hinders only its own appends.
-type Views = HashMap<RunId, Result<View, StoreError>>;
+pub(super) type Views = HashMap<RunId, Result<View, StoreError>>;
 
 /// What a settlement leaves in the run's row.
 struct Settled {
@@ -183,6 +185,21 @@ impl Settled {
     }
 }
 
+/// The lines of journals of some appends, as rows.
+fn records(appends: &[PendingAppend]) -> String {
+    let bytes: usize = appends.iter().map(|append| append.rows.len() + 1).sum();
+    let mut rows = String::with_capacity(bytes + 2);
+    rows.push('[');
+    for append in appends.iter().filter(|append| append.span.is_some()) {
+        if rows.len() > 1 {
+            rows.push(',');
+        }
+        rows.push_str(&append.rows);
+    }
+    rows.push(']');
+    rows
+}
+
 /// A view from the columns after the id.
 fn view_of(mut columns: Columns<'_>) -> Result<View, StoreError> {
     Ok(View {
@@ -196,14 +213,40 @@ fn view_of(mut columns: Columns<'_>) -> Result<View, StoreError> {
     })
 }
 
+/// The runs some appends are about, as a list.
+pub(super) fn runs_of(appends: &[(PendingAppend, Reply<()>)]) -> String {
+    let runs: Vec<RunId> = appends.iter().map(|(append, _)| append.lease.run).collect();
+    text_of(&runs)
+}
+
+/// Adds what a row of `id, state, fence, worker, cancel_note, workflow, created_at, last_seq` says.
+pub(super) fn read_view(views: &mut Views, row: &SqliteRow) -> Result<(), sqlx::Error> {
+    let mut columns = Columns::named(row, "run").map_err(|error| sqlx::Error::Decode(error.into()))?;
+    if let Ok(run) = columns.parse() {
+        views.insert(run, view_of(columns));
+    }
+    Ok(())
+}
+
+/// What accepted appends write.
+pub(super) struct Accepted {
+    appends: Vec<PendingAppend>,
+    /// Lines of journals as rows.
+    pub(super) records: String,
+    /// Ends of turns as rows.
+    pub(super) settled: String,
+    /// Workflows with the time of their newest success.
+    pub(super) succeeded: String,
+}
+
 impl Writer {
-    /// Writes appends in order; each is checked against what the ones before it left.
-    pub(super) async fn append_all(
+    /// Checks appends in order, each against what the ones before it left, and answers for them.
+    pub(super) async fn accept(
         &mut self,
         appends: Vec<(PendingAppend, Reply<()>)>,
+        views: &mut Views,
         answers: &mut Answers,
-    ) -> Result<(), sqlx::Error> {
-        let mut views = self.views_of(&appends).await?;
+    ) -> Result<Accepted, sqlx::Error> {
         let mut accepted = Vec::with_capacity(appends.len());
         for (append, reply) in appends {
             let view = views.get_mut(&append.lease.run);
@@ -218,58 +261,32 @@ impl Writer {
             accepted.push(append);
             answers.later(reply, Ok(()));
         }
-        self.insert_records(&accepted).await?;
-        self.put_state(&views, &accepted).await?;
-        self.settle_all(&views, &accepted).await
-    }
-
-    async fn views_of(&mut self, appends: &[(PendingAppend, Reply<()>)]) -> Result<Views, sqlx::Error> {
-        let runs: Vec<RunId> = appends.iter().map(|(append, _)| append.lease.run).collect();
-        let rows = sqlx::query(
-            "SELECT run.id, run.state, run.fence, run.worker, run.cancel_note, run.workflow, run.created_at, \
-                    coalesce((SELECT max(seq) FROM journal WHERE journal.run = run.id), 0) \
-             FROM run WHERE run.id IN (SELECT value FROM json_each($1))",
-        )
-        .bind(text_of(&runs))
-        .fetch_all(&mut self.connection)
-        .await?;
-        let mut views = HashMap::with_capacity(rows.len());
-        for row in &rows {
-            let mut columns = match Columns::named(row, "run") {
-                Ok(columns) => columns,
-                Err(error) => return Err(sqlx::Error::Decode(error.into())),
+        let mut succeeded: Vec<(&str, i64)> = Vec::new();
+        let mut settled = Vec::new();
+        for append in &accepted {
+            let (Some(settlement), Some(Ok(view))) = (&append.settlement, views.get(&append.lease.run)) else {
+                continue;
             };
-            let Ok(run) = columns.parse() else { continue };
-            views.insert(run, view_of(columns));
+            if matches!(settlement, Settlement::Succeeded { .. }) {
+                succeeded.push((&view.workflow, view.created_at));
+            }
+            settled.push(self.settled(append, settlement, view).await?);
         }
-        Ok(views)
+        let settled: Vec<_> = settled.iter().map(Settled::columns).collect();
+        let (settled, succeeded) = (text_of(&settled), text_of(&succeeded));
+        Ok(Accepted {
+            records: records(&accepted),
+            settled,
+            succeeded,
+            appends: accepted,
+        })
     }
 
-    async fn insert_records(&mut self, appends: &[PendingAppend]) -> Result<(), sqlx::Error> {
-        let bytes: usize = appends.iter().map(|append| append.rows.len() + 1).sum();
-        let mut rows = String::with_capacity(bytes + 2);
-        for append in appends.iter().filter(|append| append.span.is_some()) {
-            rows.push(if rows.is_empty() { '[' } else { ',' });
-            rows.push_str(&append.rows);
-        }
-        if rows.is_empty() {
-            return Ok(());
-        }
-        rows.push(']');
-        sqlx::query(
-            "INSERT INTO journal (run, seq, at, entry) \
-             SELECT value ->> 0, value ->> 1, value ->> 2, value ->> 3 FROM json_each($1)",
-        )
-        .bind(rows)
-        .execute(&mut self.connection)
-        .await?;
-        Ok(())
-    }
-
-    async fn put_state(&mut self, views: &Views, appends: &[PendingAppend]) -> Result<(), sqlx::Error> {
+    /// Keeps the values that scripts keep between runs.
+    pub(super) async fn put_state(&mut self, views: &Views, accepted: &Accepted) -> Result<(), sqlx::Error> {
         // The last word on a key counts.
         let mut last: HashMap<(&str, &str), Option<&str>> = HashMap::new();
-        for append in appends {
+        for append in &accepted.appends {
             let Some(Ok(view)) = views.get(&append.lease.run) else {
                 continue;
             };
@@ -298,47 +315,6 @@ impl Writer {
              ON CONFLICT (workflow, key) DO UPDATE SET value = excluded.value",
         )
         .bind(rows.as_str())
-        .execute(&mut self.connection)
-        .await?;
-        Ok(())
-    }
-
-    async fn settle_all(&mut self, views: &Views, appends: &[PendingAppend]) -> Result<(), sqlx::Error> {
-        let mut settled = Vec::new();
-        let mut succeeded: Vec<(&str, i64)> = Vec::new();
-        for append in appends {
-            let (Some(settlement), Some(Ok(view))) = (&append.settlement, views.get(&append.lease.run)) else {
-                continue;
-            };
-            if matches!(settlement, Settlement::Succeeded { .. }) {
-                succeeded.push((&view.workflow, view.created_at));
-            }
-            settled.push(self.settled(append, settlement, view).await?);
-        }
-        if settled.is_empty() {
-            return Ok(());
-        }
-        let rows: Vec<_> = settled.iter().map(Settled::columns).collect();
-        sqlx::query(
-            "UPDATE run SET state = new.value ->> 1, finished_at = new.value ->> 2, wake_at = new.value ->> 3, \
-                    wait_connection = new.value ->> 4, wait_subject = new.value ->> 5, \
-                    wait_filter = new.value ->> 6, result = new.value ->> 7, error = new.value ->> 8, \
-                    worker = NULL, lease_until = NULL \
-             FROM json_each($1) AS new WHERE run.id = new.value ->> 0",
-        )
-        .bind(text_of(&rows))
-        .execute(&mut self.connection)
-        .await?;
-        if succeeded.is_empty() {
-            return Ok(());
-        }
-        sqlx::query(
-            "INSERT INTO workflow_success (workflow, last_success_at) \
-             SELECT value ->> 0, max(value ->> 1) FROM json_each($1) GROUP BY 1 \
-             ON CONFLICT (workflow) DO UPDATE \
-             SET last_success_at = max(last_success_at, excluded.last_success_at)",
-        )
-        .bind(text_of(&succeeded))
         .execute(&mut self.connection)
         .await?;
         Ok(())
