@@ -8,7 +8,6 @@
 use std::collections::BTreeMap;
 use std::fs;
 use std::net::SocketAddr;
-use std::os::unix::fs::PermissionsExt as _;
 use std::path::{Path, PathBuf};
 use std::process::Stdio;
 use std::sync::Arc;
@@ -18,9 +17,9 @@ use serde_json::{Map, Value as Json};
 use tokio::process::{Child, Command};
 
 use super::audit::{Audit, audit};
-use super::sample;
+use super::sample::{self, LocalBank};
 use super::{AppError, control_path};
-use crate::base::clock::{Clock, SystemClock};
+use crate::base::clock::{BoxFuture, Clock, SystemClock};
 use crate::base::ids::RunId;
 use crate::base::money::Money;
 use crate::model::journal::Journal;
@@ -32,7 +31,7 @@ use crate::simulator::control::NewDeposit;
 use crate::simulator::faults::{FaultAction, FaultRule, WebhookFault, WebhookFaultRule, When};
 use crate::simulator::{Running, Simulator};
 use crate::store::sqlite::SqliteStore;
-use crate::store::{RunQuery, Store};
+use crate::store::{EventQuery, RunQuery, Store as _};
 
 /// How long one phase of the demo may take before it is called failed.
 const PATIENCE: Duration = Duration::from_secs(30);
@@ -89,25 +88,45 @@ pub struct Report {
     pub kept: Option<PathBuf>,
 }
 
+/// How the demo is played.
+pub struct Audience<'a> {
+    /// Keep the folder with the store.
+    pub keep: bool,
+    /// Hears what happens.
+    pub tell: &'a mut (dyn FnMut(Progress) + Send),
+    /// Hears the verdict, with the settings file of the daemon that is still there to be asked.
+    pub verdict: &'a mut (dyn FnMut(&Report, &Path) + Send),
+    /// How long bank and daemon stay after the verdict.
+    pub stay: BoxFuture<'a, ()>,
+}
+
 /// Plays the demo.
 ///
 /// # Errors
 /// [`AppError`] when it could not be played; a wrong result is no error but a report that is not exact.
-pub async fn play(keep: bool, tell: &mut (dyn FnMut(Progress) + Send)) -> Result<Report, AppError> {
+pub async fn play(audience: Audience<'_>) -> Result<Report, AppError> {
+    let Audience {
+        keep,
+        tell,
+        verdict,
+        stay,
+    } = audience;
     let clock: Arc<dyn Clock> = Arc::new(SystemClock::new());
     let started = clock.elapsed();
     let folder = std::env::temp_dir().join(format!("bursar-demo-{}", RunId::generate(clock.now())));
-    let played = Demo::set_up(folder.clone(), clock.clone(), tell).await;
-    let mut demo = played?;
-    let report = demo.run(tell).await;
+    let mut demo = Demo::set_up(folder.clone(), clock.clone(), tell).await?;
+    let mut report = demo.run(tell).await;
+    if let Ok(report) = &mut report {
+        report.took = clock.elapsed().saturating_sub(started);
+        report.kept = keep.then(|| folder.clone());
+        verdict(report, &folder.join("bursar.toml"));
+        stay.await;
+    }
     demo.take_down().await;
     if !keep && let Err(error) = fs::remove_dir_all(&folder) {
         tracing::warn!(%error, "{} could not be removed", folder.display());
     }
-    let mut report = report?;
-    report.took = clock.elapsed().saturating_sub(started);
-    report.kept = keep.then_some(folder);
-    Ok(report)
+    report
 }
 
 struct Demo {
@@ -145,7 +164,8 @@ impl Demo {
             events: vec!["*".to_owned()],
             secret: None,
         };
-        demo.bank.control.add_subscription(&subscription);
+        let subscribed = demo.bank.control.add_subscription(&subscription);
+        subscribed.map_err(|error| AppError::Other(format!("the bank takes no subscription: {error}")))?;
         let (pid, workflows) = (status.pid, status.workflows);
         tell(Progress::Step(format!(
             "the daemon (process {pid}) has {workflows} workflows and takes webhooks on {door}"
@@ -158,7 +178,7 @@ impl Demo {
     async fn run(&mut self, tell: &mut (dyn FnMut(Progress) + Send)) -> Result<Report, AppError> {
         let bank = self.bank.control.clone();
         tell(Progress::Step(
-            "a person starts the nightly sweep; two customers pay; an invoice is paid; two payments nobody can place; dollars arrive as coins".to_owned(),
+            "a person starts the nightly sweep; two customers pay; an invoice is paid; two payments nobody can place; stablecoins arrive".to_owned(),
         ));
         bank.add_fault(FaultRule::on("create_payout", FaultAction::DropAfterEffect).nth(1));
         tell(Progress::Accident(
@@ -307,7 +327,7 @@ impl Demo {
                 })
                 .await?;
             let events = store
-                .events(crate::store::EventQuery {
+                .events(EventQuery {
                     kind: Some("deposit.received".to_owned()),
                     limit: 1_000,
                     ..Default::default()
@@ -406,38 +426,21 @@ fn rows(runs: &[Run], audit: &Audit) -> Vec<Row> {
     rows.into_values().collect()
 }
 
-/// A folder as `bursar init` would leave it, set to the simulated bank.
-fn write_folder(folder: &Path, bank: &Running) -> Result<(), AppError> {
-    let write = |path: &str, text: &str| {
-        let path = folder.join(path);
-        let parent = path.parent().unwrap_or(folder);
-        fs::create_dir_all(parent)?;
-        fs::write(&path, text)?;
-        Ok(path)
-    };
-    let wrong = || AppError::io(format!("the demo's folder {} cannot be written", folder.display()));
-    for (path, text) in sample::FILES {
-        write(path, text).map_err(wrong())?;
-    }
-    let config = bank.control.config();
-    let key = config.api_keys.first().map(|key| key.key.clone()).unwrap_or_default();
-    for (path, secret) in [
-        ("secrets/bank.key", key),
-        ("secrets/bank.webhook", config.webhook_secret),
-    ] {
-        let path = write(path, &secret).map_err(wrong())?;
-        fs::set_permissions(path, fs::Permissions::from_mode(0o600)).map_err(wrong())?;
-    }
-    write("bursar.toml", &settings_text(&bank.url(), "127.0.0.1:0")).map_err(wrong())?;
-    Ok(())
-}
+/// How the demo's daemon is set: it repeats quickly, because nobody wants to watch a pause.
+const DAEMON: &str = "listen = \"127.0.0.1:0\"\nretry_base_ms = 100\nretry_ceiling_secs = 2\npoll_first_secs = 2\n";
 
-fn settings_text(bank: &str, listen: &str) -> String {
-    format!(
-        "[daemon]\nlisten = \"{listen}\"\nretry_base_ms = 100\nretry_ceiling_secs = 2\npoll_first_secs = 2\n\n\
-         [connection.bank]\nconnector = \"augustus\"\nbase_url = \"{bank}\"\napi_key = {{ file = \"secrets/bank.key\" }}\n\
-         webhook_secrets = [{{ file = \"secrets/bank.webhook\" }}]\n"
-    )
+fn write_folder(folder: &Path, bank: &Running) -> Result<(), AppError> {
+    let config = bank.control.config();
+    let bank = LocalBank {
+        url: bank.url(),
+        api_key: config.api_keys.first().map(|key| key.key.clone()).unwrap_or_default(),
+        webhook_secret: config.webhook_secret,
+    };
+    let written = sample::write_folder(folder, &bank, DAEMON);
+    written.map_err(AppError::io(format!(
+        "the demo's folder {} cannot be written",
+        folder.display()
+    )))
 }
 
 fn fix_door(folder: &Path, door: &str) -> Result<(), AppError> {

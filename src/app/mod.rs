@@ -21,6 +21,7 @@ use crate::catalog::load::Context;
 use crate::catalog::manifest::ConnectionFacts;
 use crate::connector::client::{Client, ClientError};
 use crate::connector::connection::Connection;
+use crate::engine::primitives;
 use crate::engine::services::{Parts, Services};
 use crate::model::diagnostic::Diagnostic;
 use crate::store::{Store, StoreError};
@@ -109,7 +110,7 @@ pub fn context(settings: &Settings) -> Context {
             .iter()
             .map(|(name, connection)| (name.clone(), facts(connection)))
             .collect(),
-        surface_of: Box::new(|_uses| crate::catalog::seam::Surface),
+        surface_of: Box::new(move |uses| primitives::surface(&connections, uses)),
         check_schedule: Box::new(|schedule, timezone| {
             Schedule::parse(schedule, timezone)
                 .map(drop)

@@ -17,7 +17,7 @@ use toml::de::{DeTable, DeValue, ValueDeserializer};
 
 use crate::base::limits::LEASE_DURATION;
 use crate::base::secret::Secret;
-use crate::base::suggest::nearest;
+use crate::base::suggest::{nearest, nearest_in_complaint};
 use crate::connector::connection::{Connection, check_base_url};
 use crate::connector::registry::Registry;
 use crate::engine::backoff::Backoff;
@@ -464,11 +464,7 @@ impl<'a> Reader<'a> {
         let message = error.message();
         let mut finding = Diagnostic::error("settings", &self.file, message);
         finding.span = error.span().map(|range| Span::of_bytes(self.text, &range));
-        // serde writes: unknown field `x`, expected one of `a`, `b`
-        let words: Vec<&str> = message.split('`').skip(1).step_by(2).collect();
-        if let (true, [word, known @ ..]) = (message.starts_with("unknown "), words.as_slice()) {
-            finding.help = nearest(word, known.iter().copied()).map(|near| format!("did you mean `{near}`?"));
-        }
+        finding.help = nearest_in_complaint(message).map(|near| format!("did you mean `{near}`?"));
         finding
     }
 

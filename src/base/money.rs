@@ -283,10 +283,7 @@ impl Money {
     /// # Errors
     /// [`MoneyError::Overflow`].
     pub fn rounded(amount: Decimal, currency: Currency, rounding: Rounding) -> Result<Self, MoneyError> {
-        Self::from_decimal(
-            amount.round_dp_with_strategy(currency.exponent(), rounding.strategy()),
-            currency,
-        )
+        Self::from_decimal(rounding.round(amount, currency.exponent()), currency)
     }
 
     /// An amount written as providers write it: digits, an optional point and digits, an optional minus.

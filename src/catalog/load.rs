@@ -8,12 +8,12 @@ use std::sync::Arc;
 use super::fields::did_you_mean;
 use super::files::{Files, Folders};
 use super::manifest::{CheckSchedule, ConnectionFacts, Facts, Manifest, declared_name, read_manifest};
-use super::seam::{Surface, check, snapshot};
 use crate::base::limits::SCRIPT_STACK_BYTES;
 use crate::model::diagnostic::Diagnostic;
 use crate::model::workflow::{Source, Version, Workflow};
+use crate::script::{Surface, check, snapshot};
 
-/// What a script may call and name, given the connections its manifest uses.
+/// What a script may call, given the connections its manifest uses. The names of its parameters are added here.
 pub type SurfaceOf = dyn Fn(&[String]) -> Surface + Send + Sync;
 
 /// What files are checked against: settled when the program starts.
@@ -176,36 +176,44 @@ impl Loading<'_> {
             path: manifest.script.clone(),
             text,
         };
-        let mut unreadable = Vec::new();
+        let mut refused = Refused::default();
         let (files, used) = (self.files, &mut self.used);
         let imports = snapshot(main, &mut |path| {
             // Only what was listed can be imported: no path leads out of the folder.
-            let (path, file) = files
-                .scripts
-                .get_key_value(path)
-                .or_else(|| files.scripts.get_key_value(format!("{path}.rhai").as_str()))?;
-            used.insert(path.clone());
-            match &file.text {
-                Ok(text) => Some(text.clone()),
-                Err(problem) => {
-                    unreadable.push((**problem).clone());
+            match files.scripts.get(path).map(|file| &file.text) {
+                Some(Ok(text)) => {
+                    used.insert(path.to_owned());
+                    Some(text.clone())
+                }
+                Some(Err(problem)) => {
+                    refused.unreadable.push((path.to_owned(), (**problem).clone()));
+                    None
+                }
+                None => {
+                    refused.missing.push(path.to_owned());
                     None
                 }
             }
         });
-        self.loaded.diagnostics.extend(unreadable);
         let (sources, found) = match imports {
             Ok(sources) => {
-                let found = check(&sources, &(self.context.surface_of)(&manifest.uses));
+                let mut surface = (self.context.surface_of)(&manifest.uses);
+                surface.params = manifest
+                    .params
+                    .as_object()
+                    .map(|params| params.keys().cloned().collect());
+                let found = check(&sources, &surface);
                 (Some(sources), found)
             }
-            Err(found) => (None, found),
+            Err(found) => (None, refused.explain(found, files)),
         };
         let sound = !found.iter().any(Diagnostic::is_error);
         for mut finding in found {
             finding.file = self.folders.shown_script(&finding.file);
             self.loaded.diagnostics.push(finding);
         }
+        let unreadable = refused.unreadable.into_iter().map(|(_, problem)| problem);
+        self.loaded.diagnostics.extend(unreadable);
         sources.filter(|_| sound)
     }
 
@@ -239,5 +247,32 @@ impl Loading<'_> {
                     .push(finding.help("name it in a manifest or import it, or remove it"));
             }
         }
+    }
+}
+
+/// Imports for which there is no text.
+#[derive(Default)]
+struct Refused {
+    missing: Vec<String>,
+    unreadable: Vec<(String, Diagnostic)>,
+}
+
+impl Refused {
+    /// Names the script that was probably meant, and leaves to the file itself what is wrong with it.
+    fn explain(&self, found: Vec<Diagnostic>, files: &Files) -> Vec<Diagnostic> {
+        let names = |finding: &Diagnostic, path: &str| finding.message.contains(&format!("`{path}`"));
+        found
+            .into_iter()
+            .filter(|finding| !self.unreadable.iter().any(|(path, _)| names(finding, path)))
+            .map(|mut finding| {
+                if let Some(path) = self.missing.iter().find(|path| names(&finding, path)) {
+                    // As an import writes it.
+                    let bare = |path: &str| path.trim_end_matches(".rhai").to_owned();
+                    let known = files.scripts.keys().map(|known| bare(known));
+                    finding.help = finding.help.or_else(|| did_you_mean(&bare(path), known));
+                }
+                finding
+            })
+            .collect()
     }
 }

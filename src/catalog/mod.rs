@@ -9,6 +9,5 @@ pub mod files;
 pub mod load;
 pub mod manifest;
 mod params;
-pub mod seam;
 pub mod snapshot;
 pub mod watch;

@@ -1,8 +1,8 @@
 //! Watching: an edit becomes a new snapshot a moment after the last byte of it was written.
 //!
-//! A thread owns the watcher of the file system, waits for a quiet moment, adds the folders again (editors
-//! and mounts replace them) and loads. Watchers lose events and die silently, so the files are also read
-//! every few seconds; if that finds a change nobody told of, the watcher is made anew.
+//! A thread owns the watcher of the file system, waits for a quiet moment, makes the watcher anew (editors and
+//! mounts replace what was watched) and loads. Watchers lose events and die silently, so the files are also
+//! read every few seconds, whatever was told.
 
 use std::sync::mpsc::{Receiver, RecvTimeoutError, Sender, channel};
 use std::sync::{Arc, Mutex, PoisonError};
@@ -64,8 +64,7 @@ impl Catalog {
         self.current()
     }
 
-    /// Whether the files had changed since the last load.
-    fn reload(&self) -> bool {
+    fn reload(&self) {
         let Shared {
             folders,
             context,
@@ -76,7 +75,7 @@ impl Catalog {
         let files = folders.read();
         let digest = files.digest();
         if *seen == Some(digest) {
-            return false;
+            return;
         }
         let next = Snapshot::next(&current.borrow(), judge(&files, folders, context));
         *seen = Some(digest);
@@ -88,7 +87,6 @@ impl Catalog {
             }
             differs
         });
-        true
     }
 }
 
@@ -183,35 +181,27 @@ struct Watching {
     pace: Pace,
     signals: Sender<Signal>,
     received: Receiver<Signal>,
+    /// Held for what it does: events end when it is dropped.
     system: Option<notify::RecommendedWatcher>,
 }
 
 impl Watching {
     fn run(mut self) {
-        self.rebuild();
-        // What changed before the watcher stood.
-        self.catalog.reload();
         loop {
+            // In this order, so that no change falls in between. Made anew each time: a folder that was
+            // replaced is another one to the system, and says nothing when it goes.
+            self.rebuild();
+            self.catalog.reload();
             match self.received.recv_timeout(self.pace.poll) {
                 Ok(Signal::Stop) | Err(RecvTimeoutError::Disconnected) => return,
-                Ok(Signal::Changed) => {
-                    if !self.wait_for_quiet() {
-                        return;
-                    }
-                    self.renew();
-                    self.catalog.reload();
-                }
+                Err(RecvTimeoutError::Timeout) => continue,
+                Ok(Signal::Changed) => {}
                 Ok(Signal::Broken(problem)) => {
                     tracing::warn!(error = problem, "The watcher of the workflows broke and is made anew.");
-                    self.rebuild();
-                    self.catalog.reload();
                 }
-                Err(RecvTimeoutError::Timeout) => {
-                    let missed = self.catalog.reload();
-                    if missed || self.system.is_none() {
-                        self.rebuild();
-                    }
-                }
+            }
+            if !self.wait_for_quiet() {
+                return;
             }
         }
     }
@@ -222,28 +212,13 @@ impl Watching {
         loop {
             match self.received.recv_timeout(self.pace.quiet) {
                 Ok(Signal::Stop) | Err(RecvTimeoutError::Disconnected) => return false,
-                Ok(Signal::Broken(problem)) => {
-                    // Sent again, to be met when this change is dealt with; the receiver is ours, so it arrives.
-                    return self.signals.send(Signal::Broken(problem)).is_ok();
+                Err(RecvTimeoutError::Timeout) => return true,
+                Ok(Signal::Changed | Signal::Broken(_)) => {
+                    if self.clock.elapsed().saturating_sub(began) >= self.pace.patience {
+                        return true;
+                    }
                 }
-                Ok(Signal::Changed) if self.clock.elapsed().saturating_sub(began) < self.pace.patience => {}
-                Ok(Signal::Changed) | Err(RecvTimeoutError::Timeout) => return true,
             }
-        }
-    }
-
-    /// Adds the folders again: a folder that was replaced is another one to the system.
-    fn renew(&mut self) {
-        let Some(mut system) = self.system.take() else {
-            return self.rebuild();
-        };
-        let folders = &self.catalog.shared.folders;
-        for (folder, _) in both(folders) {
-            // Not watched any more when the folder was removed.
-            drop(system.unwatch(folder));
-        }
-        if watch_all(&mut system, folders) {
-            self.system = Some(system);
         }
     }
 
@@ -259,36 +234,31 @@ impl Watching {
             // Fails only when the thread has gone, and then nobody wants to know.
             drop(signals.send(signal));
         });
-        match made {
+        self.system = match made {
             Ok(mut system) => {
-                if watch_all(&mut system, &self.catalog.shared.folders) {
-                    self.system = Some(system);
-                }
+                watch_both(&mut system, &self.catalog.shared.folders);
+                Some(system)
             }
             Err(problem) => {
                 tracing::warn!(error = %problem, "The workflows cannot be watched; they are read every few seconds.");
+                None
             }
-        }
+        };
     }
 }
 
-/// Both folders: manifests stand directly in theirs, scripts also below.
-fn both(folders: &Folders) -> [(&std::path::Path, RecursiveMode); 2] {
-    [
+/// Manifests stand directly in their folder, scripts also below theirs. A folder that is missing is tried
+/// again with the next reading.
+fn watch_both(system: &mut notify::RecommendedWatcher, folders: &Folders) {
+    let both = [
         (&folders.workflows, RecursiveMode::NonRecursive),
         (&folders.scripts, RecursiveMode::Recursive),
-    ]
-}
-
-/// Whether both folders are watched now. One that is missing is tried again with the next reading.
-fn watch_all(system: &mut notify::RecommendedWatcher, folders: &Folders) -> bool {
-    both(folders).into_iter().all(|(folder, mode)| {
-        let watched = system.watch(folder, mode);
-        if let Err(problem) = &watched {
+    ];
+    for (folder, mode) in both {
+        if let Err(problem) = system.watch(folder, mode) {
             tracing::debug!(error = %problem, "A folder of the workflows cannot be watched.");
         }
-        watched.is_ok()
-    })
+    }
 }
 
 /// Whether an event can mean another text. Our own reading opens and closes files, and must not wake us.

@@ -1,6 +1,6 @@
 //! The table of a provider: its types, as they stand in the TOML file, and the questions asked of it.
 //!
-//! Plain data. Reading a text is [`parse`], what the types cannot say is [`check`]. Request fields are named by
+//! Plain data. Reading a text is `parse`, what the types cannot say is `check`. Request fields are named by
 //! dotted paths (`metadata.bursar`), places in an answer by JSON pointers (`/metadata/bursar`).
 
 mod check;

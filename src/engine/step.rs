@@ -92,7 +92,7 @@ impl Turn {
             Verdict::Applied { value, .. } => self.conclude_read(begun, Outcome::Value(value)),
             Verdict::NotApplied {
                 failure, refused: true, ..
-            } => Err(self.refused(begun, connection, &failure.message)),
+            } => Err(self.refused(&begun, connection, &failure.message)),
             Verdict::NotApplied {
                 failure,
                 retry: Some(hint),
@@ -305,8 +305,12 @@ impl Turn {
             first_sent,
             last_sent: sent_at,
         };
-        if open.unknown && !self.key_holds(&open.intent) {
-            return self.look_up(open);
+        // A run that is to end sends nothing again; what it may have sent has to be known before it ends.
+        if self.run.cancel_requested && !open.unknown {
+            return Err(self.interrupt(Interrupt::Cancelled));
+        }
+        if open.unknown && (self.run.cancel_requested || !self.key_holds(&open.intent)) {
+            return self.look_up(&open);
         }
         if paused {
             // Durable first: if the process ends now, the next turn knows that the request may have gone out.
@@ -343,12 +347,12 @@ impl Turn {
             answer,
         ) {
             Verdict::Applied { value, .. } => self.conclude(&open, Outcome::Value(value)),
-            Verdict::Contradiction { reason } => Err(self.doubt(&open, "contradiction", reason)),
+            Verdict::Contradiction { reason } => Err(self.doubt(&open, "contradiction", &reason)),
             Verdict::NotApplied {
                 failure, refused: true, ..
             } => {
                 let message = refusal(open.connection, &failure.message);
-                Err(self.doubt(&open, "refused", message))
+                Err(self.doubt(&open, "refused", &message))
             }
             Verdict::NotApplied {
                 failure,
@@ -356,12 +360,12 @@ impl Turn {
                 ..
             } if !last => Err(self.send_later(&open, hint.after, failure.message)),
             // The provider says no, but an earlier attempt may have got through: look before believing it.
-            Verdict::NotApplied { .. } if open.unknown => self.look_up(open),
+            Verdict::NotApplied { .. } if open.unknown => self.look_up(&open),
             Verdict::NotApplied { failure, .. } => self.conclude(&open, Outcome::Failure(failure)),
             Verdict::Unknown { reason, retry_after } => {
                 open.unknown = true;
                 if last || !self.key_holds(&open.intent) {
-                    return self.look_up(open);
+                    return self.look_up(&open);
                 }
                 Err(self.send_later(&open, retry_after, reason))
             }
@@ -369,7 +373,7 @@ impl Turn {
     }
 
     /// Looks for what an effect of unknown outcome may have left at the provider.
-    fn look_up(&self, open: Open<'_>) -> Result<Value, Thrown> {
+    fn look_up(&self, open: &Open<'_>) -> Result<Value, Thrown> {
         let begun = Search::begin(
             open.connection,
             open.endpoint,
@@ -381,32 +385,32 @@ impl Turn {
             Ok(search) => search,
             Err(failure) => {
                 let message = format!("`{}` may have been applied: {}", open.begun.step.name, failure.message);
-                return Err(self.doubt(&open, "in_doubt", message));
+                return Err(self.doubt(open, "in_doubt", &message));
             }
         };
         loop {
             let asked_at = self.now();
             let page = match self.ask(open.connection, search.list(), search.request()) {
                 Verdict::Applied { value, .. } => value,
-                Verdict::NotApplied { failure, .. } => return self.look_again(&open, failure.message),
+                Verdict::NotApplied { failure, .. } => return self.look_again(open, &failure.message),
                 Verdict::Unknown { reason, .. } | Verdict::Contradiction { reason } => {
-                    return self.look_again(&open, reason);
+                    return self.look_again(open, &reason);
                 }
             };
             match search.take(&page, asked_at) {
                 Progress::Next(further) => search = *further,
-                Progress::Found(resource) => return self.conclude(&open, Outcome::Value(resource)),
-                Progress::Contradiction(reason) => return Err(self.doubt(&open, "contradiction", reason)),
-                Progress::Absent => return self.send_anew(&open),
+                Progress::Found(resource) => return self.conclude(open, Outcome::Value(resource)),
+                Progress::Contradiction(reason) => return Err(self.doubt(open, "contradiction", &reason)),
+                Progress::Absent => return self.send_anew(open),
                 Progress::Unproved { again_at: Some(at) } if open.attempts < self.look_ups_max() => {
-                    return Err(self.retry_at(&open, at, "the provider's list may not show it yet".to_owned()));
+                    return Err(self.retry_at(open, at, "the provider's list may not show it yet".to_owned()));
                 }
                 Progress::Unproved { .. } => {
                     let message = format!(
                         "`{}` may have been applied: {} does not show it, which proves nothing",
                         open.begun.step.name, open.connection.connector.title
                     );
-                    return Err(self.doubt(&open, "in_doubt", message));
+                    return Err(self.doubt(open, "in_doubt", &message));
                 }
             }
         }
@@ -417,14 +421,14 @@ impl Turn {
         self.services.settings.backoff.attempts_max * 2
     }
 
-    fn look_again(&self, open: &Open<'_>, reason: String) -> Result<Value, Thrown> {
+    fn look_again(&self, open: &Open<'_>, reason: &str) -> Result<Value, Thrown> {
         // A look-up that cannot be made proves nothing.
         if open.attempts + 1 >= self.look_ups_max() {
             let message = format!(
                 "`{}` may have been applied, and the look-up failed: {reason}",
                 open.begun.step.name
             );
-            return Err(self.doubt(open, "in_doubt", message));
+            return Err(self.doubt(open, "in_doubt", &message));
         }
         Err(self.send_later(open, None, format!("the look-up failed: {reason}")))
     }
@@ -461,18 +465,18 @@ impl Turn {
         recorded(outcome)
     }
 
-    fn doubt(&self, open: &Open<'_>, code: &str, message: String) -> Thrown {
+    fn doubt(&self, open: &Open<'_>, code: &str, message: &str) -> Thrown {
         self.doubt_at(open.begun, code, message)
     }
 
-    fn refused(&self, begun: Begun, connection: &Connection, message: &str) -> Thrown {
-        self.doubt_at(&begun, "refused", refusal(connection, message))
+    fn refused(&self, begun: &Begun, connection: &Connection, message: &str) -> Thrown {
+        self.doubt_at(begun, "refused", &refusal(connection, message))
     }
 
-    fn doubt_at(&self, begun: &Begun, code: &str, message: String) -> Thrown {
+    fn doubt_at(&self, begun: &Begun, code: &str, message: &str) -> Thrown {
         let doubt = Doubt {
             code: code.to_owned(),
-            message: message.clone(),
+            message: message.to_owned(),
         };
         let entry = Entry::InDoubt {
             path: begun.path.clone(),

@@ -163,6 +163,9 @@ impl Turn {
             if self.services.stopping() {
                 return Err(self.interrupt(Interrupt::Stopping));
             }
+            if self.run.cancel_requested {
+                return Err(self.interrupt(Interrupt::Cancelled));
+            }
             return Ok(Begun {
                 path,
                 step,

@@ -24,7 +24,7 @@ use crate::model::run::{RunError, Settlement};
 use crate::model::value::Value;
 use crate::model::workflow::Version;
 use crate::script::{Budget, Function, Globals, Interpreter, Ran, ScriptError, spawn_script_thread};
-use crate::store::{Claim, StoreError};
+use crate::store::{Append, Claim, Lease, StoreError};
 
 /// How often the dispatcher looks by itself, in case a nudge was lost or another process made a run.
 const LOOK_EVERY: Duration = Duration::from_secs(1);
@@ -222,27 +222,45 @@ impl Driver {
     }
 
     fn drive(&mut self, claim: Claim) {
-        let run = claim.run.id;
+        let lease = claim.lease.clone();
         let workflow = claim.run.workflow.clone();
+        let run = lease.run;
         match catch_unwind(AssertUnwindSafe(|| self.turn(claim))) {
             Ok(Ok(())) => {}
-            Ok(Err(error)) => tracing::error!(%run, workflow, %error, "a turn could not begin"),
-            // The lease runs out and the run is taken again; nothing of the turn was lost that was durable.
-            Err(_) => tracing::error!(%run, workflow, "a turn panicked; this is a bug"),
+            Ok(Err(error)) => {
+                tracing::error!(%run, workflow, %error, "a turn could not begin");
+                self.abandon(&lease, &error.to_string());
+            }
+            Err(_) => {
+                tracing::error!(%run, workflow, "a turn panicked; this is a bug");
+                self.abandon(
+                    &lease,
+                    "the program itself failed while it drove this run; its log has more",
+                );
+            }
         }
+    }
+
+    fn abandon(&self, lease: &Lease, why: &str) {
+        self.services.runtime.block_on(abandon(&self.services, lease, why));
     }
 
     fn turn(&mut self, claim: Claim) -> Result<(), StoreError> {
         let Claim { lease, run, records } = claim;
         let version = self.version(run.version)?;
+        let missing = version.sources.is_empty();
         let globals = globals(&run);
-        let id = run.id;
         let (journal, damage) = match Journal::from_records(records) {
             Ok(journal) => (journal, None),
             Err(illegal) => (Journal::default(), Some(illegal.to_string())),
         };
-        let turn = Arc::new(Turn::new(self.services.clone(), run, version.clone(), lease, journal));
+        let turn = Turn::new(self.services.clone(), run, version.clone(), lease.clone(), journal);
+        let turn = Arc::new(turn);
         let end = match (damage, globals) {
+            _ if missing => parked(
+                "damaged",
+                "its version is not in the store: was a backup restored in part?".to_owned(),
+            ),
             (Some(message), _) => parked(
                 "diverged",
                 format!("the journal does not follow its own rules: {message}"),
@@ -251,12 +269,18 @@ impl Driver {
             (None, Ok(globals)) => settlement(self.interpreter.run(&version, turn.clone(), globals, Budget::default())),
         };
         // Handed over in order, so this thread need not wait for it: whoever takes the run next stands behind it.
-        let (settled, settling) = (turn.settle(end), self.settling.clone());
+        let settled = turn.settle(end);
+        let (services, settling) = (self.services.clone(), self.settling.clone());
         self.services.runtime.spawn(async move {
             match settled.await {
                 Ok(true) => {}
-                Ok(false) => tracing::warn!(run = %id, "the run was taken by somebody else; this turn changed nothing"),
-                Err(error) => tracing::error!(run = %id, %error, "a turn could not be settled"),
+                Ok(false) => {
+                    tracing::warn!(run = %lease.run, "the run was taken by somebody else; this turn changed nothing");
+                }
+                Err(error) => {
+                    tracing::error!(run = %lease.run, %error, "a turn could not be settled");
+                    abandon(&services, &lease, &error.to_string()).await;
+                }
             }
             drop(settling);
         });
@@ -276,12 +300,32 @@ impl Driver {
             return Ok(version.clone());
         }
         let version = self.services.runtime.block_on(self.services.store.version(digest))?;
-        let version = Arc::new(version.ok_or_else(|| StoreError::NotFound(format!("version {digest}")))?);
+        // Without its texts a run cannot go on; the turn parks it, so that nothing else is held up.
+        let Some(version) = version else {
+            return Ok(Arc::new(Version {
+                digest,
+                ..Version::new(String::new(), String::new(), Vec::new(), Vec::new())
+            }));
+        };
+        let version = Arc::new(version);
         if versions.len() >= VERSIONS_KEPT {
             versions.pop_first();
         }
         versions.insert(digest, version.clone());
         Ok(version)
+    }
+}
+
+/// Parks a run whose turn could not be settled. Left alone it would stay under a lease that this process
+/// renews. What was durable of the turn stays; nothing else is written.
+async fn abandon(services: &Services, lease: &Lease, why: &str) {
+    let settlement = Some(parked("internal", why.to_owned()));
+    let append = Append {
+        settlement,
+        ..Append::default()
+    };
+    if let Err(error) = services.store.append(lease, append, services.clock.now()).await {
+        tracing::error!(run = %lease.run, %error, "the run could not be parked either");
     }
 }
 

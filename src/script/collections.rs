@@ -6,7 +6,7 @@
 use rhai::{Array, Dynamic, FnPtr, Map as RhaiMap, Module, NativeCallContext};
 
 use super::callback::{Callback, index};
-use super::fault::Native;
+use super::fault::{Native, fault};
 use super::register::{changes, reads};
 
 /// Adds the functions that call closures to the standard functions.
@@ -16,6 +16,7 @@ pub(super) fn register(module: &mut Module) {
     folding(module);
     removing(module);
     maps(module);
+    by_name(module);
 }
 
 fn mapping(module: &mut Module) {
@@ -257,4 +258,50 @@ fn maps(module: &mut Module) {
             take_out_of_map(&Callback::new(&context, &f, "filter"), &mut map.clone(), true)
         },
     );
+}
+
+/// The standard functions also take the name of a function as text, by old ways that swallow errors.
+/// Those are refused, but for `index_of`, where a text is what is looked for.
+fn by_name(module: &mut Module) {
+    let refuse = |caller: &str, name: &str| {
+        fault(
+            "type",
+            format!("give `{caller}` a function, not text: write Fn(\"{name}\") or a closure"),
+        )
+    };
+    for caller in [
+        "map",
+        "filter",
+        "some",
+        "all",
+        "dedup",
+        "reduce",
+        "reduce_rev",
+        "sort",
+        "drain",
+        "retain",
+    ] {
+        reads(module, caller, move |_: &mut Array, name: &str| -> Native<()> {
+            Err(refuse(caller, name))
+        });
+    }
+    for caller in ["reduce", "reduce_rev"] {
+        reads(
+            module,
+            caller,
+            move |_: &mut Array, name: &str, _: Dynamic| -> Native<()> { Err(refuse(caller, name)) },
+        );
+    }
+    let index_of = |list: &Array, text: &str, start: i64| {
+        let start = from_end(start, list.len());
+        let is_it = |item: &Dynamic| item.as_immutable_string_ref().is_ok_and(|item| item.as_str() == text);
+        let found = list.iter().enumerate().skip(start).find(|(_, item)| is_it(item));
+        found.and_then(|(at, _)| i64::try_from(at).ok()).unwrap_or(-1)
+    };
+    reads(module, "index_of", move |list: &mut Array, text: &str| {
+        index_of(list, text, 0)
+    });
+    reads(module, "index_of", move |list: &mut Array, text: &str, start: i64| {
+        index_of(list, text, start)
+    });
 }

@@ -191,3 +191,50 @@ impl Meter {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::base::clock::{Instant, ManualClock};
+
+    fn meter(budget: Budget) -> (Meter, ManualClock) {
+        let clock = ManualClock::new(Instant::UNIX_EPOCH);
+        (Meter::start(Arc::new(clock.clone()), budget), clock)
+    }
+
+    #[test]
+    fn a_meter_that_was_stopped_stays_stopped() {
+        for stop in [
+            |meter: &Meter| meter.interrupt(),
+            |meter: &Meter| assert!(!meter.tick(true)),
+        ] {
+            let (meter, _) = meter(Budget::default());
+            assert!(meter.tick(false));
+            stop(&meter);
+            assert!(!meter.tick(false));
+            assert_eq!(meter.stopped(), Some(Stop::Interrupted));
+        }
+        let (meter, _) = meter(Budget {
+            operations: 2,
+            ..Budget::default()
+        });
+        assert_eq!([(); 4].map(|()| meter.tick(false)), [true, true, false, false]);
+        assert_eq!(meter.stopped(), Some(Stop::Exhausted(Limit::Operations)));
+    }
+
+    #[test]
+    fn only_the_scripts_own_time_counts() {
+        let (meter, clock) = meter(Budget {
+            compute: Duration::from_secs(1),
+            ..Budget::default()
+        });
+        let tick_for_the_clock = || (0..CLOCK_EVERY_OPERATIONS).all(|_| meter.tick(false));
+        let outside = meter.leave();
+        clock.advance(Duration::from_secs(3_600));
+        meter.come_back(&outside, 0);
+        assert!(tick_for_the_clock());
+        clock.advance(Duration::from_millis(1_001));
+        assert!(!tick_for_the_clock());
+        assert_eq!(meter.stopped(), Some(Stop::Exhausted(Limit::Compute)));
+    }
+}

@@ -3,8 +3,13 @@
 //! This room turns script texts into runs of a turn. It is generic over its host: it knows that functions
 //! exist and how to call them with plain values, never what they do. It must not do I/O, read a clock or
 //! know a connection, a journal or a run. No Rhai type leaves it.
+//!
+//! [`snapshot`] collects a script and its imports, [`check`](check()) tells what is wrong with them, and an
+//! [`Interpreter`], one on each script thread, runs them turn by turn under a [`Budget`]. What scripts can do at
+//! all is decided in `sandbox`; their money, numbers, time, JSON, text and collections each have a file.
 
 mod callback;
+pub mod check;
 mod collections;
 mod convert;
 mod fault;
@@ -17,6 +22,7 @@ mod program;
 mod register;
 mod run;
 mod sandbox;
+mod snapshot;
 mod sorting;
 mod text;
 mod thread;
@@ -28,9 +34,11 @@ use std::sync::Arc;
 use crate::model::journal::Failure;
 use crate::model::value::Value;
 
+pub use check::{ModuleSurface, Signature, Surface, check};
 pub use fault::ScriptError;
 pub use meter::{Budget, Limit};
 pub use run::{Globals, Interpreter, Ran};
+pub use snapshot::{literal_imports, snapshot};
 pub use thread::spawn_script_thread;
 
 /// A module as engines share it, its index built.

@@ -3,7 +3,7 @@
 //! The interpreter divides whole numbers by cutting, so that the meaning of `amount / 3` would hang on
 //! whether a provider wrote `100` or `100.00`. Here `/` always gives the decimal quotient.
 
-use rhai::{Dynamic, EvalAltResult, Module, Position};
+use rhai::{Dynamic, Module};
 use rust_decimal::Decimal;
 
 use super::convert::{kind, number};
@@ -33,8 +33,8 @@ fn divide_in_place(left: &mut Dynamic, right: &Dynamic) -> Native<()> {
         match (number(left), number(right)) {
             (Some(left), Some(right)) => quotient(left, right)?,
             _ => {
-                let signature = format!("/= ({}, {})", kind(left), kind(right));
-                return Err(EvalAltResult::ErrorFunctionNotFound(signature, Position::NONE).into());
+                let message = format!("cannot divide {} by {}", kind(left), kind(right));
+                return Err(fault("type", message));
             }
         }
     };

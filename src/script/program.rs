@@ -26,7 +26,7 @@ pub(super) struct Program {
 
 impl Program {
     /// Compiles every script of a version.
-    pub(super) fn compile(version: &Version) -> Result<Self, ScriptError> {
+    pub(super) fn compile(version: &Version) -> Result<Self, Box<ScriptError>> {
         let engine = sandbox::parser();
         let main = version
             .main()
@@ -37,9 +37,11 @@ impl Program {
             closures: HashMap::new(),
         };
         for source in &version.sources {
-            let mut ast = engine.compile(&source.text).map_err(|error| ScriptError {
-                trace: vec![place(&source.path, error.1)],
-                ..ScriptError::plain("syntax", syntax_message(&error.0))
+            let mut ast = engine.compile(&source.text).map_err(|error| {
+                Box::new(ScriptError {
+                    trace: vec![place(&source.path, error.1)],
+                    ..ScriptError::plain("syntax", syntax_message(&error.0))
+                })
             })?;
             ast.set_source(source.path.as_str());
             let closures = closures_of(&ast).map(|closure| (closure, source.path.clone()));

@@ -1,12 +1,13 @@
-//! Text in scripts: the one standard function that could allocate without bound.
+//! Text in scripts: the one standard function that could allocate without bound, and the text of closures.
 //!
 //! `replace` computes its result in one native step, which nothing can interrupt, so its size is
-//! computed before it is made.
+//! computed before it is made. A closure's own name is a hash that changes with every build of this
+//! program; it must not get into a text that a run records and compares on replay.
 
-use rhai::{ImmutableString, Module};
+use rhai::{FnPtr, ImmutableString, Module};
 
 use super::fault::{Native, fault};
-use super::register::changes;
+use super::register::{changes, reads};
 use crate::base::limits::SCRIPT_TEXT_BYTES_MAX;
 
 fn replace(text: &mut ImmutableString, from: &str, to: &str) -> Native<()> {
@@ -38,4 +39,7 @@ pub(super) fn register(module: &mut Module) {
     changes(module, "replace", |text: &mut ImmutableString, from: char, to: char| {
         replace(text, &from.to_string(), &to.to_string())
     });
+    for name in ["to_string", "to_debug", "print", "debug"] {
+        reads(module, name, |_: &mut FnPtr| "closure");
+    }
 }

@@ -147,8 +147,11 @@ fn comparisons(module: &mut Module) {
     }
 }
 
+/// One part of a time: its year, its hour.
+type Part = fn(&Instant) -> i64;
+
 fn getters(module: &mut Module) {
-    let parts: [(&str, fn(&Instant) -> i64); 6] = [
+    let parts: [(&str, Part); 6] = [
         ("year", |time| time.year().into()),
         ("month", |time| time.month().into()),
         ("day", |time| time.day().into()),

@@ -268,7 +268,8 @@ fn view_all(snapshot: &Snapshot, now: Instant) -> Result<Response, Problem> {
     ))
 }
 
-fn view(snapshot: &Snapshot, workflow: &Workflow, now: Instant) -> WorkflowView {
+/// A workflow as people see it.
+pub fn view(snapshot: &Snapshot, workflow: &Workflow, now: Instant) -> WorkflowView {
     let webhooks = workflow.triggers.iter().filter_map(|trigger| match trigger {
         Trigger::Webhook { connection, events, .. } => Some(TriggerView::Webhook {
             connection: connection.clone(),

@@ -3,6 +3,7 @@
 //! Cheap to clone; every method holds the world for a moment only.
 
 use std::collections::BTreeMap;
+use std::fmt;
 use std::sync::Arc;
 
 use serde::{Deserialize, Serialize};
@@ -14,8 +15,9 @@ use super::config::{AccountSeed, SimulatorConfig, SubscriptionSeed};
 use super::faults::{FaultRule, Faults, WebhookFaultRule};
 use super::ledger::{Movement, Place};
 use super::lifecycle::{self, Arrival, StepError};
+use super::notices::Event;
 use super::resources::{
-    Account, Conversion, Deposit, Event, FAILURE_CODES, Failure, FinancialAddress, Payout, Return, is_fiat,
+    Account, Conversion, Deposit, FAILURE_CODES, Failure, FinancialAddress, Payout, Return, is_fiat,
 };
 use super::state::{RequestCount, World};
 use crate::base::clock::Instant;
@@ -139,6 +141,12 @@ pub struct LedgerSummary {
 #[derive(Clone)]
 pub struct Control {
     shared: Arc<Shared>,
+}
+
+impl fmt::Debug for Control {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Control").finish_non_exhaustive()
+    }
 }
 
 impl Control {
@@ -280,9 +288,13 @@ impl Control {
         self.shared.with(|world| world.faults = Faults::default());
     }
 
-    /// Adds a webhook subscription with a secret of its own.
-    pub fn add_subscription(&self, subscription: &SubscriptionSeed) -> Uuid {
-        self.shared.with(|world| world.subscribe(subscription))
+    /// Adds a webhook subscription, with a secret of its own where one is given.
+    ///
+    /// # Errors
+    /// When nothing can be signed with the secret.
+    pub fn add_subscription(&self, subscription: &SubscriptionSeed) -> Result<Uuid, ControlError> {
+        self.shared
+            .with(|world| world.subscribe(subscription).map_err(ControlError::Invalid))
     }
 
     /// The settings in force.

@@ -143,7 +143,7 @@ fn add_faults(control: &Control, body: &[u8]) -> Result<Json, ControlError> {
 }
 
 fn add_subscription(control: &Control, body: &[u8]) -> Result<Json, ControlError> {
-    let id = control.add_subscription(&parse::<SubscriptionSeed>(body)?);
+    let id = control.add_subscription(&parse::<SubscriptionSeed>(body)?)?;
     Ok(json!({ "id": id }))
 }
 

@@ -217,10 +217,11 @@ struct Counter {
 }
 
 impl Counter {
-    fn fires(&mut self, nth: Option<u64>, times: Option<u64>) -> bool {
+    /// Counts a matching call; fires on it unless another rule already did.
+    fn fires(&mut self, taken: bool, nth: Option<u64>, times: Option<u64>) -> bool {
         self.seen += 1;
         let limit = times.or(nth.map(|_| 1)).unwrap_or(u64::MAX);
-        let fires = self.seen >= nth.unwrap_or(1) && self.fired < limit;
+        let fires = !taken && self.seen >= nth.unwrap_or(1) && self.fired < limit;
         self.fired += u64::from(fires);
         fires
     }
@@ -249,11 +250,11 @@ impl Faults {
         self.webhooks.push((rule, Counter::default()));
     }
 
-    /// The fault for this request. Every rule that matches counts it, also one that comes too late.
+    /// The fault for this request. Every rule that matches counts it, also one that comes too late to fire.
     pub(super) fn for_request(&mut self, endpoint: &str, method: &str, body: &Json) -> Option<FaultAction> {
         let mut chosen = None;
         for (rule, counter) in &mut self.requests {
-            if chosen.is_none() && rule.matches(endpoint, method, body) && counter.fires(rule.nth, rule.times) {
+            if rule.matches(endpoint, method, body) && counter.fires(chosen.is_some(), rule.nth, rule.times) {
                 chosen = Some(rule.action.clone());
             }
         }
@@ -265,7 +266,7 @@ impl Faults {
         let mut chosen = None;
         for (rule, counter) in &mut self.webhooks {
             let matches = rule.event.as_deref().is_none_or(|name| name == event_type);
-            if chosen.is_none() && matches && counter.fires(rule.nth, rule.times) {
+            if matches && counter.fires(chosen.is_some(), rule.nth, rule.times) {
                 chosen = Some(rule.action.clone());
             }
         }

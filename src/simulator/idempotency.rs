@@ -120,7 +120,7 @@ mod tests {
             ..Idempotency::default()
         };
         let mut keys = Keys::default();
-        let mut begin = |keys: &mut Keys, body: &[u8], at| {
+        let begin = |keys: &mut Keys, body: &[u8], at| {
             keys.begin(&settings, "k", "POST /v1/payouts", body, Duration::from_millis(at))
         };
         assert_eq!(begin(&mut keys, b"{}", 0), Begin::Run("k".to_owned()));

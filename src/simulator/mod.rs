@@ -19,6 +19,7 @@ mod iban;
 mod idempotency;
 pub mod ledger;
 mod lifecycle;
+mod notices;
 mod page;
 pub mod resources;
 mod routes;
@@ -72,6 +73,7 @@ impl Shared {
 pub struct Simulator;
 
 /// A simulator that is being served.
+#[derive(Debug)]
 pub struct Running {
     /// Where it listens.
     pub address: SocketAddr,
@@ -189,7 +191,7 @@ async fn drive(shared: Arc<Shared>) {
             let shared = Arc::clone(&shared);
             sending.spawn(async move {
                 let status = tokio::select! {
-                    status = webhook::post(&outgoing) => status,
+                    status = webhook::post(&outgoing, shared.clock.now()) => status,
                     () = shared.clock.sleep(webhook::timeout(timeout_ms)) => None,
                 };
                 shared.with(|world| world.attempted(&outgoing, status));

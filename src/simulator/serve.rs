@@ -14,6 +14,7 @@ use axum::http::{HeaderMap, StatusCode, header};
 use axum::response::Response;
 use axum::routing::{MethodFilter, on};
 use bytes::Bytes;
+use futures_util::StreamExt as _;
 use serde_json::{Map, Value as Json};
 use uuid::Uuid;
 
@@ -137,8 +138,8 @@ async fn answer(shared: Arc<Shared>, operation: &'static Operation, inbound: Inb
     let answer = match before_effect(&shared, &admitted, fault.as_ref(), &correlation_id).await {
         Some(answer) => answer,
         None => {
-            let answer = shared.with(|world| execute(world, &admitted, &correlation_id));
-            after_effect(&shared, &admitted, fault.as_ref(), answer, &correlation_id).await
+            let answer = act(&shared, &admitted, fault.as_ref(), &correlation_id).await;
+            after_effect(&shared, &admitted, fault.as_ref(), answer, &correlation_id)
         }
     };
     answer.into_response(&shared, version, &correlation_id)
@@ -320,25 +321,43 @@ async fn before_effect(
     }
 }
 
-/// Runs the handler, or repeats what it once answered. Effect and key are kept together.
-fn execute(world: &mut World, admitted: &Admitted, correlation_id: &str) -> Answer {
+/// Runs the handler, or repeats what it once answered. Effect and key are kept together, unless the answer is
+/// slow by script: until then the key is in use.
+async fn act(shared: &Shared, admitted: &Admitted, fault: Option<&FaultAction>, correlation_id: &str) -> Answer {
     if let Some(stored) = &admitted.replay {
         return Answer::replay(stored);
     }
-    let call = &admitted.call;
-    let answer = match (call.operation.run)(world, call) {
-        Ok(body) => Answer::ok(&body),
-        Err(error) => Answer::refused(&error, correlation_id),
+    let slow_ms = match fault {
+        Some(FaultAction::Delay { ms, when: When::After }) => Some(*ms),
+        _ => None,
     };
-    if let Some(slot) = &admitted.slot {
-        let keep = answer.status < 400 || world.config.idempotency.keep_client_errors;
-        world.idempotency.finish(slot, keep.then(|| answer.stored()));
+    let answer = shared.with(|world| {
+        let call = &admitted.call;
+        let answer = match (call.operation.run)(world, call) {
+            Ok(body) => Answer::ok(&body),
+            Err(error) => Answer::refused(&error, correlation_id),
+        };
+        if slow_ms.is_none() {
+            keep(world, admitted, &answer);
+        }
+        answer
+    });
+    if let Some(ms) = slow_ms {
+        shared.clock.sleep(Duration::from_millis(ms)).await;
+        shared.with(|world| keep(world, admitted, &answer));
     }
     answer
 }
 
+fn keep(world: &mut World, admitted: &Admitted, answer: &Answer) {
+    if let Some(slot) = &admitted.slot {
+        let keep = answer.status < 400 || world.config.idempotency.keep_client_errors;
+        world.idempotency.finish(slot, keep.then(|| answer.stored()));
+    }
+}
+
 /// Faults that come when everything has happened.
-async fn after_effect(
+fn after_effect(
     shared: &Shared,
     admitted: &Admitted,
     fault: Option<&FaultAction>,
@@ -349,7 +368,6 @@ async fn after_effect(
     let success = answer.status < 300;
     match fault {
         FaultAction::DropAfterEffect => answer.manner = Manner::Hangup,
-        FaultAction::Delay { ms, when: When::After } => shared.clock.sleep(Duration::from_millis(*ms)).await,
         FaultAction::Status {
             status,
             when: When::After,
@@ -504,9 +522,13 @@ fn hangup() -> Response {
 /// Half a body, then the connection breaks.
 fn cut(mut body: Vec<u8>) -> HttpBody {
     body.truncate(body.len() / 2);
-    let broken = std::io::Error::from(std::io::ErrorKind::ConnectionReset);
-    let parts = [Ok(Bytes::from(body)), Err(broken)];
-    HttpBody::from_stream(futures_util::stream::iter(parts))
+    let half = futures_util::stream::iter([Ok(Bytes::from(body))]);
+    let broken = futures_util::stream::once(async {
+        // What was written so far goes out while the body is waited for.
+        tokio::task::yield_now().await;
+        Err(std::io::Error::from(std::io::ErrorKind::ConnectionReset))
+    });
+    HttpBody::from_stream(half.chain(broken))
 }
 
 /// A few bytes at a time.

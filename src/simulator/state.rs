@@ -12,35 +12,33 @@ use serde::Serialize;
 use serde_json::Value as Json;
 use uuid::Uuid;
 
-use super::auth::{Key, LATEST_VERSION, Rates};
+use super::auth::{Key, LATEST_VERSION, Rates, VERSIONS};
 use super::config::{AccountSeed, Advance, SimulatorConfig, SimulatorError, SubscriptionSeed, WebhookSuccess};
 use super::faults::{Faults, WebhookFault};
 use super::iban;
 use super::idempotency::Keys;
 use super::ledger::{Ledger, Place};
 use super::lifecycle::{self, Step};
+use super::notices::{Attempt, Delivery, DeliveryStatus, Event, PING, Subscription};
 use super::resources::{
-    Account, AccountStatus, Attempt, Conversion, Delivery, DeliveryStatus, Deposit, Event, FinancialAddress, PING,
-    Payout, Program, Quote, Return, Subscription, is_fiat,
+    Account, AccountStatus, Conversion, Deposit, FinancialAddress, Payout, Program, Quote, Return, is_fiat,
 };
 use super::table::Table;
-use super::webhook::Outgoing;
+use super::webhook::{self, Outgoing};
 use crate::base::clock::Instant;
 use crate::base::ids::Digest;
 use crate::base::money::{Currency, Money};
+use crate::base::secret::Secret;
 
 /// Something that is to happen at a time.
 #[derive(Debug)]
 pub(super) enum Due {
     /// A resource goes on.
     Step(Uuid, Step),
-    /// A delivery is tried; copies change nothing but the list of attempts.
-    Deliver {
-        /// Which.
-        delivery: Uuid,
-        /// Whether it is a further copy.
-        copy: bool,
-    },
+    /// A delivery is tried.
+    Deliver(Uuid),
+    /// A delivery is sent once more; that changes nothing but its list of attempts.
+    Copy(Uuid),
     /// A delivery still held back is tried, though no other went first.
     Release(Uuid),
 }
@@ -82,6 +80,8 @@ pub(super) struct World {
     pub(super) deliveries: Table<Delivery>,
     pub(super) requests: BTreeMap<&'static str, RequestCount>,
     pub(super) outbox: Vec<Outgoing>,
+    /// Deliveries held back until another has gone first, with their subscriptions.
+    held: Vec<(Uuid, Uuid)>,
     timeline: BTreeMap<(Duration, u64), Due>,
     planned: u64,
     ids: fastrand::Rng,
@@ -114,6 +114,7 @@ impl World {
             deliveries: Table::default(),
             requests: BTreeMap::new(),
             outbox: Vec::new(),
+            held: Vec::new(),
             timeline: BTreeMap::new(),
             planned: 0,
             ids: fastrand::Rng::with_seed(seed),
@@ -121,7 +122,13 @@ impl World {
             config,
         };
         let config = Arc::clone(&world.config);
+        webhook::check_secret(&config.webhook_secret)
+            .map_err(|error| SimulatorError::Config(format!("webhook_secret: {error}")))?;
         for settings in &config.api_keys {
+            if !VERSIONS.contains(&settings.api_version.as_str()) {
+                let message = format!("there is no API version `{}`", settings.api_version);
+                return Err(SimulatorError::Config(message));
+            }
             world.keys.push(Key {
                 id: named_id(seed, "api_key", &settings.key),
                 settings: settings.clone(),
@@ -145,26 +152,32 @@ impl World {
             world.open_account(account).map_err(SimulatorError::Config)?;
         }
         for subscription in &config.subscriptions {
-            world.subscribe(subscription);
+            world.subscribe(subscription).map_err(SimulatorError::Config)?;
         }
         Ok(world)
     }
 
-    /// Lets the world see the present time and catch up with it.
+    /// Lets the world catch up with the present. What is due happens at its own time, not at this one, so that
+    /// a clock that leaps makes the same history as one that walks.
     pub(super) fn tick(&mut self, now: Instant, elapsed: Duration) {
-        self.now = now.trunc_subsecs(3);
-        self.elapsed = elapsed;
         while let Some(entry) = self.timeline.first_entry() {
-            if entry.key().0 > elapsed {
-                return;
+            let due = entry.key().0;
+            if due > elapsed {
+                break;
             }
+            let late = TimeDelta::from_std(elapsed - due).unwrap_or_default();
+            self.now = (now - late).trunc_subsecs(3);
+            self.elapsed = due;
             match entry.remove() {
                 // A step that no longer fits was overtaken by the control API.
                 Due::Step(id, step) => drop(lifecycle::step(self, id, step)),
-                Due::Deliver { delivery, copy } => self.send(delivery, copy),
+                Due::Deliver(delivery) => self.send(delivery, false),
+                Due::Copy(delivery) => self.send(delivery, true),
                 Due::Release(delivery) => self.release(delivery),
             }
         }
+        self.now = now.trunc_subsecs(3);
+        self.elapsed = elapsed;
     }
 
     /// When the next thing happens, by elapsed time.
@@ -310,23 +323,22 @@ impl World {
     }
 
     /// Adds a subscription.
-    pub(super) fn subscribe(&mut self, seed: &SubscriptionSeed) -> Uuid {
+    pub(super) fn subscribe(&mut self, seed: &SubscriptionSeed) -> Result<Uuid, String> {
+        let secret = seed.secret.as_ref().unwrap_or(&self.config.webhook_secret).clone();
+        webhook::check_secret(&secret).map_err(|error| format!("subscription `{}`: {error}", seed.url))?;
         let id = self.new_id();
         let subscription = Subscription {
             id,
             url: seed.url.clone(),
             events: (!seed.events.iter().any(|name| name == "*")).then(|| seed.events.clone()),
-            secret: seed
-                .secret
-                .clone()
-                .unwrap_or_else(|| self.config.webhook_secret.clone()),
+            secret: Secret::new(secret),
             created_at: self.now,
             updated_at: self.now,
             deleted: false,
             failures_in_a_row: 0,
         };
         self.subscriptions.insert(id, self.now, self.elapsed, subscription);
-        id
+        Ok(id)
     }
 
     /// Records an event and plans its deliveries.
@@ -361,7 +373,8 @@ impl World {
 
     /// Plans the delivery of an event to one subscription, with whatever is scripted to go wrong.
     fn deliver(&mut self, event_id: Uuid, event_type: &str, subscription_id: Uuid) {
-        let settings = self.config.webhooks.clone();
+        let config = Arc::clone(&self.config);
+        let settings = &config.webhooks;
         let fault = self.faults.for_event(event_type);
         if fault == Some(WebhookFault::Drop) {
             return;
@@ -389,59 +402,34 @@ impl World {
             Some(WebhookFault::Duplicate { count }) => copies += count,
             Some(WebhookFault::Delay { ms }) => delay_ms += ms,
             Some(WebhookFault::Reorder) => {
-                if let Some(delivery) = self.deliveries.get_mut(id) {
-                    delivery.held = true;
-                }
+                self.held.push((id, subscription_id));
                 self.plan(HOLD_MS_MAX, Due::Release(id));
                 return;
             }
             Some(WebhookFault::Drop) | None => {}
         }
-        self.plan(
-            delay_ms,
-            Due::Deliver {
-                delivery: id,
-                copy: false,
-            },
-        );
+        self.plan(delay_ms, Due::Deliver(id));
         for _ in 0..copies {
-            self.plan(
-                delay_ms,
-                Due::Deliver {
-                    delivery: id,
-                    copy: true,
-                },
-            );
+            self.plan(delay_ms, Due::Copy(id));
         }
         self.release_held(subscription_id, delay_ms);
     }
 
     /// Lets what was held back follow the delivery just planned.
     fn release_held(&mut self, subscription_id: Uuid, delay_ms: u64) {
-        let held: Vec<Uuid> = self
-            .deliveries
-            .iter()
-            .filter(|delivery| delivery.held && delivery.subscription_id == subscription_id)
-            .map(|delivery| delivery.id)
-            .collect();
-        for id in held {
-            if let Some(delivery) = self.deliveries.get_mut(id) {
-                delivery.held = false;
-            }
+        let (held, others) = std::mem::take(&mut self.held)
+            .into_iter()
+            .partition::<Vec<_>, _>(|(_, subscription)| *subscription == subscription_id);
+        self.held = others;
+        for (id, _) in held {
             // Far enough behind that the two do not race on the network.
-            self.plan(
-                delay_ms + 100,
-                Due::Deliver {
-                    delivery: id,
-                    copy: false,
-                },
-            );
+            self.plan(delay_ms + 100, Due::Deliver(id));
         }
     }
 
     fn release(&mut self, id: Uuid) {
-        if let Some(delivery) = self.deliveries.get_mut(id).filter(|delivery| delivery.held) {
-            delivery.held = false;
+        if let Some(place) = self.held.iter().position(|(held, _)| *held == id) {
+            self.held.remove(place);
             self.send(id, false);
         }
     }
@@ -458,7 +446,6 @@ impl World {
             created_at: self.now,
             updated_at: self.now,
             retries: 0,
-            held: false,
         };
         self.deliveries.insert(id, self.now, self.elapsed, delivery);
         id
@@ -488,7 +475,6 @@ impl World {
             url: subscription.url.clone(),
             secret: subscription.secret.clone(),
             event_id: event.id,
-            timestamp: now.timestamp(),
             body: event.envelope().to_string(),
         });
     }
@@ -533,13 +519,7 @@ impl World {
             }
         }
         if let Some(delay_ms) = retry {
-            self.plan(
-                delay_ms,
-                Due::Deliver {
-                    delivery: id,
-                    copy: false,
-                },
-            );
+            self.plan(delay_ms, Due::Deliver(id));
         }
     }
 }

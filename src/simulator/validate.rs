@@ -399,6 +399,6 @@ mod tests {
         for bad in ["", "0", "0.00", "-1", "+1", "1e3", "1,000", " 1", "1.", ".5", "NaN"] {
             assert!(amount("amount", bad).is_err(), "{bad}");
         }
-        assert_eq!(amount("amount", "100.50").unwrap(), Decimal::new(100_50, 2));
+        assert_eq!(amount("amount", "100.50").unwrap(), Decimal::new(10_050, 2));
     }
 }

@@ -168,7 +168,8 @@ pub type Written = BoxFuture<'static, Result<(), StoreError>>;
 /// The answer of a store method.
 pub type Answer<'a, T> = BoxFuture<'a, Result<T, StoreError>>;
 
-/// Where everything durable lives. Every method is one transaction.
+/// Where everything durable lives. Every method is one transaction. A write is queued when the method is
+/// called, in the order of the calls; the answer only waits for it, and dropping it undoes nothing.
 pub trait Store: Send + Sync + 'static {
     // --- what triggers write -----------------------------------------------------------------
 
@@ -188,13 +189,15 @@ pub trait Store: Send + Sync + 'static {
     // --- what the engine writes --------------------------------------------------------------
 
     /// Takes up to `limit` queued runs, oldest first, under a lease until `lease_until`. Increments `turns`.
+    /// A run whose row or journal cannot be read is parked as `damaged` and does not stop the others.
     fn claim(&self, worker: WorkerId, now: Instant, lease_until: Instant, limit: u32) -> Answer<'_, Vec<Claim>>;
 
     /// Extends the lease of every run this worker drives.
     fn renew(&self, worker: WorkerId, lease_until: Instant) -> Answer<'_, ()>;
 
     /// Writes what a turn did, under its lease. The write is queued by the call itself, behind all that was
-    /// queued before; the answer only waits until it is durable.
+    /// queued before; the answer only waits until it is durable. A run whose end was asked for does not wait and
+    /// is not queued again: it is cancelled, unless an effect was sent whose outcome is not known.
     fn append(&self, lease: &Lease, append: Append, now: Instant) -> Written;
 
     /// Queues waiting runs whose time has come and running ones whose lease is over. Says how many, and
@@ -209,7 +212,8 @@ pub trait Store: Send + Sync + 'static {
     /// Records a decision on a parked run and queues it (or ends it, when no step is named).
     fn resolve(&self, decision: Decision) -> Answer<'_, ()>;
 
-    /// Ends a run, or asks a running one to end after its present step. Says the state it left it in.
+    /// Ends a run, or asks a running one to end after its present step. Says the state it left it in. A queued
+    /// or waiting run with an effect whose outcome is not known is asked, too: the outcome comes first.
     fn cancel<'a>(&'a self, run: RunId, actor: &'a str, reason: &'a str, now: Instant) -> Answer<'a, RunState>;
 
     // --- what everybody reads ----------------------------------------------------------------

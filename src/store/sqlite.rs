@@ -1,13 +1,12 @@
 //! The store in one SQLite file: for one process on one machine.
 //!
-//! Writes go to one thread in the order of the calls and share commits ([`writer`]); reads go to a pool that
-//! cannot write ([`reader`]). SQL is static everywhere: nothing is ever put into a statement as text.
+//! Writes go to one thread in the order of the calls and share commits (`writer`); reads go to a pool that
+//! cannot write (`reader`). SQL is static everywhere: nothing is ever put into a statement as text.
 
 mod admit;
 mod append;
 mod connect;
 mod decide;
-mod group;
 mod lease;
 mod lock;
 mod reader;
@@ -15,6 +14,7 @@ mod rows;
 mod version;
 mod writer;
 
+use std::collections::HashMap;
 use std::path::Path;
 use std::sync::{Arc, OnceLock};
 
@@ -94,6 +94,7 @@ impl SqliteStore {
         let poisoned = Arc::new(OnceLock::new());
         let writer = Writer {
             connection,
+            driven: HashMap::new(),
             last_mark: reader.last_mark().await?,
             readers: reader.pool().clone(),
             lock,

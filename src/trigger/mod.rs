@@ -2,6 +2,14 @@
 //!
 //! A trigger writes to the store and nudges; it never runs a script and never meets the engine. One cause
 //! makes one run, because the cause is unique in the store.
+//!
+//! | file | from | to |
+//! |---|---|---|
+//! | [`webhook`] | a delivery | a verified event and the runs it starts |
+//! | [`schedule`] | an expression and a zone | the next instant it names |
+//! | [`cron`] | schedules and the time | runs for the slots that are due |
+//! | [`manual`] | a request of a person | a run |
+//! | [`versions`] | a workflow about to run | its version, kept once |
 
 pub mod cron;
 pub mod manual;

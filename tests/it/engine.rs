@@ -1,5 +1,6 @@
 //! The engine against the simulator: primitives, retries, waits, divergence, doubt.
 
+use bursar::base::secret::Secret;
 use bursar::model::run::RunState;
 use bursar::model::value::Value;
 use bursar::simulator::faults::{FaultAction, FaultRule, When};
@@ -82,10 +83,7 @@ async fn an_answer_about_another_amount_is_parked_not_believed() {
 #[tokio::test(flavor = "multi_thread")]
 async fn a_wrong_key_parks_the_run_with_a_plain_sentence() {
     let mut world = World::demo().await;
-    let bank = world.connections.get_mut("bank").expect("the connection");
-    let mut wrong = bank.as_ref().clone();
-    wrong.credential = Some(bursar::base::secret::Secret::new("sandbox.wrong".to_owned()));
-    *bank = std::sync::Arc::new(wrong);
+    world.reconnect(|bank| bank.credential = Some(Secret::new("sandbox.wrong".to_owned())));
     let run = world.run("bank::balance(bank::accounts()[0].id)").await;
     assert_eq!(run.state, RunState::Parked);
     let error = run.error.expect("a reason");

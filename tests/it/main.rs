@@ -1,11 +1,21 @@
 //! The one integration binary. Each module tests one boundary of the product.
 
+#![allow(
+    clippy::print_stdout,
+    clippy::panic,
+    reason = "tests report what they did, and stop where they fail"
+)]
+
 mod catalog;
 mod cli;
 mod connectors;
 mod crash;
+mod doubt;
 mod engine;
+mod kills;
 mod model;
+mod reload;
+mod replay;
 mod rhai_contract;
 mod schedules;
 mod scripts;

@@ -11,7 +11,7 @@ use toml::de::{DeTable, DeValue, ValueDeserializer};
 
 use super::check;
 use super::{Connector, Effect, Endpoint, Errors, Kind, Pagination, Param, Place};
-use crate::base::suggest::nearest;
+use crate::base::suggest::{nearest, nearest_in_complaint};
 use crate::model::diagnostic::{Diagnostic, Span};
 
 /// The keys of a table, outermost level.
@@ -183,11 +183,7 @@ impl<'a> Source<'a> {
     fn of_toml(&self, error: &toml::de::Error) -> Diagnostic {
         let message = error.message();
         let mut finding = self.error(error.span(), message);
-        // serde writes: unknown field `x`, expected one of `a`, `b`
-        let words: Vec<&str> = message.split('`').skip(1).step_by(2).collect();
-        if let (true, [word, known @ ..]) = (message.starts_with("unknown "), words.as_slice()) {
-            finding.help = did_you_mean(word, known.iter().copied());
-        }
+        finding.help = nearest_in_complaint(message).map(|near| format!("did you mean `{near}`?"));
         finding
     }
 

@@ -87,9 +87,6 @@ pub(super) const ALL: &[Primitive] = &[
         needs: &[],
         body: Body::Plain(state_set),
     },
-    log("debug", "log::debug(`checked ${1 + 1} accounts`);", |turn, args| {
-        write(turn, "log.debug", args)
-    }),
     log("info", "log::info(\"nothing to do today\");", |turn, args| {
         write(turn, "log.info", args)
     }),
@@ -163,7 +160,6 @@ fn write(turn: &Turn, name: &'static str, args: &[Value]) -> Result<Value, Throw
     turn.local(name, &serde_json::json!(message), || {
         let (run, workflow) = (turn.run.id, turn.run.workflow.as_str());
         match name {
-            "log.debug" => tracing::debug!(target: "script", %run, workflow, "{message}"),
             "log.info" => tracing::info!(target: "script", %run, workflow, "{message}"),
             "log.warn" => tracing::warn!(target: "script", %run, workflow, "{message}"),
             _ => tracing::error!(target: "script", %run, workflow, "{message}"),

@@ -54,7 +54,7 @@ pub(super) const ALL: &[Primitive] = &[
         ],
         result: "the event: `id`, `type`, `payload`",
         doc: "Waits for an event of the connection. One that arrived since the run began is found, also if it came before the wait.",
-        example: "let event = bank::wait_event(#{ type: \"payout.paid\", subject: \"po_1\", timeout: \"2h\" });",
+        example: "let told = bank::wait_event(#{ type: \"payout.paid\", subject: \"po_1\", timeout: \"2h\" });",
         needs: &["webhook"],
         body: Body::Connection(wait_event),
     },

@@ -11,6 +11,9 @@ mod data;
 mod events;
 mod moves;
 mod positions;
+mod surface;
+
+pub use surface::surface;
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -34,6 +37,17 @@ pub enum Module {
     Connection,
 }
 
+impl Module {
+    /// The name of the module that every script sees, if it is one of those.
+    pub fn common_name(self) -> Option<&'static str> {
+        match self {
+            Self::Log => Some("log"),
+            Self::State => Some("state"),
+            Self::Plain | Self::Connection => None,
+        }
+    }
+}
+
 /// What calling it means for the journal.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Kind {
@@ -43,13 +57,19 @@ pub enum Kind {
     Wait,
 }
 
+/// A primitive that needs no connection: the turn, the arguments.
+pub type PlainBody = fn(&Turn, &[Value]) -> Result<Value, Thrown>;
+
+/// A primitive that acts on the connection it is called through.
+pub type ConnectionBody = fn(&Turn, &Arc<Connection>, &[Value]) -> Result<Value, Thrown>;
+
 /// The function of a primitive.
 #[derive(Clone, Copy)]
 pub enum Body {
     /// Needs no connection.
-    Plain(fn(&Turn, &[Value]) -> Result<Value, Thrown>),
-    /// Acts on the connection it is called through.
-    Connection(fn(&Turn, &Arc<Connection>, &[Value]) -> Result<Value, Thrown>),
+    Plain(PlainBody),
+    /// Acts on a connection.
+    Connection(ConnectionBody),
 }
 
 /// One function offered to scripts.
@@ -123,15 +143,12 @@ pub fn all() -> impl Iterator<Item = &'static Primitive> {
 pub fn functions(connections: &BTreeMap<String, Arc<Connection>>) -> Vec<Function<Turn>> {
     let mut functions = Vec::new();
     for primitive in all() {
-        let module = match primitive.module {
-            Module::Plain => None,
-            Module::Log => Some("log"),
-            Module::State => Some("state"),
-            Module::Connection => continue,
-        };
+        if primitive.module == Module::Connection {
+            continue;
+        }
         let Body::Plain(body) = primitive.body else { continue };
         functions.push(Function {
-            module: module.map(str::to_owned),
+            module: primitive.module.common_name().map(str::to_owned),
             name: primitive.name.to_owned(),
             arity: primitive.arity(),
             body: Arc::new(move |turn: &Arc<Turn>, _, args| body(turn, args)),

@@ -7,7 +7,7 @@ use std::fmt;
 use rust_decimal::Decimal;
 
 use super::{RuleError, below, check_amount, digits, least};
-use crate::base::money::Money;
+use crate::base::money::{Money, Rounding};
 
 /// What to sell.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -162,9 +162,7 @@ impl fmt::Display for RateRefused {
 /// A fraction in hundredths, with the digits a person reads; rounded up, so that what exceeds a limit never
 /// reads as equal to it.
 fn percent(fraction: Decimal) -> Decimal {
-    (fraction * Decimal::ONE_HUNDRED)
-        .round_dp_with_strategy(4, rust_decimal::RoundingStrategy::AwayFromZero)
-        .normalize()
+    Rounding::Up.round(fraction * Decimal::ONE_HUNDRED, 4).normalize()
 }
 
 /// Whether an offered or achieved rate is near enough to the indicative one.

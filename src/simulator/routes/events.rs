@@ -4,8 +4,8 @@ use serde_json::Value as Json;
 
 use super::Call;
 use crate::simulator::error::ApiError;
+use crate::simulator::notices::{Delivery, DeliveryStatus, EVENT_TYPES, Event};
 use crate::simulator::page::page;
-use crate::simulator::resources::{Delivery, DeliveryStatus, EVENT_TYPES, Event};
 use crate::simulator::state::{Due, World};
 
 pub(super) fn list(world: &mut World, call: &Call) -> Result<Json, ApiError> {
@@ -66,13 +66,7 @@ pub(super) fn redeliver(world: &mut World, call: &Call) -> Result<Json, ApiError
         return Err(ApiError::conflict("the subscription was deleted"));
     }
     let id = world.new_delivery(event, subscription, DeliveryStatus::Pending);
-    world.plan(
-        0,
-        Due::Deliver {
-            delivery: id,
-            copy: false,
-        },
-    );
+    world.plan(0, Due::Deliver(id));
     let delivery = world.deliveries.get(id).map(Delivery::to_json);
     delivery.ok_or_else(ApiError::internal)
 }

@@ -6,8 +6,9 @@ use uuid::Uuid;
 use super::Call;
 use crate::simulator::config::SubscriptionSeed;
 use crate::simulator::error::ApiError;
+use crate::simulator::notices::{DeliveryStatus, EVENT_TYPES, Event, PING, Subscription};
 use crate::simulator::page::page;
-use crate::simulator::resources::{DeliveryStatus, EVENT_TYPES, Event, PING, Subscription, stamp};
+use crate::simulator::resources::stamp;
 use crate::simulator::state::{Due, World};
 
 fn find(world: &World, call: &Call) -> Result<Uuid, ApiError> {
@@ -44,7 +45,7 @@ pub(super) fn create(world: &mut World, call: &Call) -> Result<Json, ApiError> {
         events,
         secret: None,
     };
-    let id = world.subscribe(&seed);
+    let id = world.subscribe(&seed).map_err(|_| ApiError::internal())?;
     shown(world, id)
 }
 
@@ -94,7 +95,7 @@ pub(super) fn send_test_event(world: &mut World, call: &Call) -> Result<Json, Ap
     });
     let event = world.record_event(PING, data);
     let delivery = world.new_delivery(event, subscription, DeliveryStatus::Pending);
-    world.plan(0, Due::Deliver { delivery, copy: false });
+    world.plan(0, Due::Deliver(delivery));
     world
         .events
         .get(event)

@@ -1,17 +1,17 @@
 //! Appends: what turns did, checked against the lease and written many at a time.
 //!
 //! What may follow what in a journal is the engine's to check, by `model::journal`, before it asks; here
-//! only the position, the fence and the state are.
+//! only the position, the fence and the state are. They are checked against what the writer holds in memory:
+//! it alone writes, so nothing else can change them, and a group of appends needs one statement, not four.
 
 use std::collections::HashMap;
 
-use sqlx::sqlite::SqliteRow;
-
-use super::rows::{Columns, corrupt};
-use super::writer::{Answers, Halt, Reply, Writer};
+use super::rows::corrupt;
+use super::writer::{Answers, Bounds, Halt, Reply, Writer};
 use crate::base::clock::Instant;
-use crate::base::ids::RunId;
-use crate::model::journal::{Journal, Phase};
+use crate::base::ids::{RunId, WorkerId};
+use crate::model::event::EventFilter;
+use crate::model::journal::{Journal, Phase, Record};
 use crate::model::run::{EventMark, RunError, RunState, Settlement};
 use crate::store::codec::{entry_text, nanos, text_of, value_text};
 use crate::store::{Append, Lease, StoreError};
@@ -23,8 +23,10 @@ const APPEND_BYTES_MAX: usize = 256 * 1024 * 1024;
 /// An append on its way, already in the form in which it is written.
 pub(super) struct PendingAppend {
     lease: Lease,
-    /// `[run, seq, at, entry]` in JSON, each but the last followed by a comma.
+    /// Run, position, time and entry of each record as one JSON text, with commas between.
     rows: String,
+    /// The records themselves, to be looked at if the end of the run was asked for.
+    records: Vec<Record>,
     /// The first and the last position, if there are records.
     span: Option<(u32, u32)>,
     /// Keys with the text of their value, or nothing to remove them.
@@ -52,8 +54,8 @@ impl PendingAppend {
             if !rows.is_empty() {
                 rows.push(',');
             }
-            rows.push_str(&text_of(&(
-                &run,
+            rows.push_str(&text_of(&format!(
+                "{run}{:010}{:020}{}",
                 record.seq,
                 nanos(record.at),
                 entry_text(&record.entry),
@@ -74,6 +76,7 @@ impl PendingAppend {
         Ok(Self {
             lease: lease.clone(),
             rows,
+            records: append.records,
             span,
             state,
             settlement: append.settlement,
@@ -87,55 +90,55 @@ impl PendingAppend {
         self.rows.len()
     }
 
+    /// The run.
+    pub(super) fn run(&self) -> RunId {
+        self.lease.run
+    }
+
     /// Whether it may be written to a run that stands so.
-    fn check(&self, view: Option<&Result<View, StoreError>>) -> Result<(), StoreError> {
+    fn check(&self, driven: &Driven) -> Result<(), StoreError> {
         let run = self.lease.run;
-        let view = match view {
-            None => return Err(StoreError::NotFound(run.to_string())),
-            Some(Err(error)) => return Err(error.clone()),
-            Some(Ok(view)) => view,
-        };
-        let holds = view.state == RunState::Running
-            && view.fence == self.lease.fence
-            && view.worker.as_deref() == Some(self.lease.worker.to_string().as_str());
-        if !holds {
+        if driven.fence != self.lease.fence || driven.worker != self.lease.worker {
             return Err(StoreError::LeaseLost { run });
         }
-        if self.begins_effect && view.cancel_note.is_some() {
+        if self.begins_effect && driven.cancel_note.is_some() {
             return Err(StoreError::CancelRequested { run });
         }
         if let Some((first, _)) = self.span
-            && first != view.last_seq + 1
+            && first != driven.last_seq + 1
         {
             return Err(StoreError::Conflict(format!(
                 "the journal of {run} ends at entry {}, so entry {first} cannot follow",
-                view.last_seq
+                driven.last_seq
             )));
         }
         match &self.settlement {
-            Some(settlement) if !view.state.may_become(settlement.state()) => Err(StoreError::Conflict(format!(
-                "{run} is {} and cannot become {}",
-                view.state,
-                settlement.state()
-            ))),
+            Some(settlement) if !RunState::Running.may_become(settlement.state()) => Err(StoreError::Conflict(
+                format!("a running run cannot become {}", settlement.state()),
+            )),
             _ => Ok(()),
         }
     }
 }
 
-/// What the writer has to know of a run to append to it.
-pub(super) struct View {
-    state: RunState,
-    fence: i64,
-    worker: Option<String>,
-    cancel_note: Option<String>,
-    workflow: String,
-    created_at: i64,
-    last_seq: u32,
+/// What the writer knows of a run in state `running`, from its claim to its settlement.
+pub(super) struct Driven {
+    pub(super) worker: WorkerId,
+    pub(super) fence: i64,
+    pub(super) workflow: String,
+    pub(super) created_at: Instant,
+    pub(super) last_seq: u32,
+    /// Who asked for its end, and why.
+    pub(super) cancel_note: Option<String>,
 }
 
-/// What stands of the runs a batch is about; one that cannot be read hinders only its own appends.
-pub(super) type Views = HashMap<RunId, Result<View, StoreError>>;
+/// An append that was found good, with what it settles.
+struct Accepted {
+    append: PendingAppend,
+    workflow: String,
+    /// How the run stood, if the append ends the turn.
+    ended: Option<Driven>,
+}
 
 /// What a settlement leaves in the run's row.
 struct Settled {
@@ -185,147 +188,122 @@ impl Settled {
     }
 }
 
-/// The lines of journals of some appends, as rows.
-fn records(appends: &[PendingAppend]) -> String {
-    let bytes: usize = appends.iter().map(|append| append.rows.len() + 1).sum();
-    let mut rows = String::with_capacity(bytes + 2);
-    rows.push('[');
-    for append in appends.iter().filter(|append| append.span.is_some()) {
-        if rows.len() > 1 {
-            rows.push(',');
-        }
-        rows.push_str(&append.rows);
-    }
-    rows.push(']');
-    rows
-}
-
-/// A view from the columns after the id.
-fn view_of(mut columns: Columns<'_>) -> Result<View, StoreError> {
-    Ok(View {
-        state: columns.parse()?,
-        fence: columns.get()?,
-        worker: columns.get()?,
-        cancel_note: columns.get()?,
-        workflow: columns.get()?,
-        created_at: columns.get()?,
-        last_seq: columns.get()?,
-    })
-}
-
-/// The runs some appends are about, as a list.
-pub(super) fn runs_of(appends: &[(PendingAppend, Reply<()>)]) -> String {
-    let runs: Vec<RunId> = appends.iter().map(|(append, _)| append.lease.run).collect();
-    text_of(&runs)
-}
-
-/// Adds what a row of `id, state, fence, worker, cancel_note, workflow, created_at, last_seq` says.
-pub(super) fn read_view(views: &mut Views, row: &SqliteRow) -> Result<(), sqlx::Error> {
-    let mut columns = Columns::named(row, "run").map_err(|error| sqlx::Error::Decode(error.into()))?;
-    if let Ok(run) = columns.parse() {
-        views.insert(run, view_of(columns));
-    }
-    Ok(())
-}
-
-/// What accepted appends write.
-pub(super) struct Accepted {
-    appends: Vec<PendingAppend>,
-    /// Lines of journals as rows.
-    pub(super) records: String,
-    /// Ends of turns as rows.
-    pub(super) settled: String,
-    /// Workflows with the time of their newest success.
-    pub(super) succeeded: String,
+/// Writes a batch. Each statement takes a JSON list, and an empty list is no work: one text serves all batches.
+macro_rules! write_appends {
+    () => {
+        // A row is one text with fields of fixed width, which is cheaper to take apart than a list in a list.
+        "INSERT INTO journal (run, seq, at, entry) \
+         SELECT substr(value, 1, 30), CAST(substr(value, 31, 10) AS INTEGER), \
+                CAST(substr(value, 41, 20) AS INTEGER), substr(value, 61) \
+         FROM json_each($1); \
+         DELETE FROM workflow_state WHERE (workflow, key) IN \
+         (SELECT value ->> 0, value ->> 1 FROM json_each($2) WHERE value ->> 2 IS NULL); \
+         INSERT INTO workflow_state (workflow, key, value) \
+         SELECT value ->> 0, value ->> 1, value ->> 2 FROM json_each($2) WHERE value ->> 2 IS NOT NULL \
+         ON CONFLICT (workflow, key) DO UPDATE SET value = excluded.value; \
+         UPDATE run SET state = new.value ->> 1, finished_at = new.value ->> 2, wake_at = new.value ->> 3, \
+                wait_connection = new.value ->> 4, wait_subject = new.value ->> 5, \
+                wait_filter = new.value ->> 6, result = new.value ->> 7, error = new.value ->> 8, \
+                worker = NULL, lease_until = NULL \
+         FROM json_each($3) AS new WHERE run.id = new.value ->> 0; \
+         INSERT INTO workflow_success (workflow, last_success_at) \
+         SELECT value ->> 0, max(value ->> 1) FROM json_each($4) GROUP BY 1 \
+         ON CONFLICT (workflow) DO UPDATE SET last_success_at = max(last_success_at, excluded.last_success_at); "
+    };
 }
 
 impl Writer {
-    /// Checks appends in order, each against what the ones before it left, and answers for them.
-    pub(super) async fn accept(
+    /// Writes appends in order; each is checked against what the ones before it left. Begins the transaction or
+    /// commits it in the same go where its bounds say so.
+    pub(super) async fn append_all(
         &mut self,
         appends: Vec<(PendingAppend, Reply<()>)>,
-        views: &mut Views,
+        bounds: Bounds,
         answers: &mut Answers,
-    ) -> Result<Accepted, sqlx::Error> {
+    ) -> Result<(), sqlx::Error> {
         let mut accepted = Vec::with_capacity(appends.len());
         for (append, reply) in appends {
-            let view = views.get_mut(&append.lease.run);
-            if let Err(error) = append.check(view.as_deref()) {
-                answers.later(reply, Err(error));
-                continue;
+            match self.accept(append).await? {
+                Ok(good) => {
+                    accepted.push(good);
+                    answers.later(reply, Ok(()));
+                }
+                Err(error) => answers.later(reply, Err(error)),
             }
-            if let Some(Ok(view)) = view {
-                view.last_seq = append.span.map_or(view.last_seq, |(_, last)| last);
-                view.state = append.settlement.as_ref().map_or(view.state, Settlement::state);
-            }
-            accepted.push(append);
-            answers.later(reply, Ok(()));
         }
-        let mut succeeded: Vec<(&str, i64)> = Vec::new();
-        let mut settled = Vec::new();
-        for append in &accepted {
-            let (Some(settlement), Some(Ok(view))) = (&append.settlement, views.get(&append.lease.run)) else {
-                continue;
-            };
-            if matches!(settlement, Settlement::Succeeded { .. }) {
-                succeeded.push((&view.workflow, view.created_at));
-            }
-            settled.push(self.settled(append, settlement, view).await?);
+        if accepted.is_empty() {
+            return self.pass(bounds).await;
         }
-        let settled: Vec<_> = settled.iter().map(Settled::columns).collect();
-        let (settled, succeeded) = (text_of(&settled), text_of(&succeeded));
-        Ok(Accepted {
-            records: records(&accepted),
-            settled,
-            succeeded,
-            appends: accepted,
+        let settled = self.settle_all(&accepted).await?;
+        let rows: Vec<_> = settled.iter().map(Settled::columns).collect();
+        sqlx::query(match (bounds.begins, bounds.commits) {
+            (true, true) => concat!("BEGIN IMMEDIATE; ", write_appends!(), "COMMIT"),
+            (true, false) => concat!("BEGIN IMMEDIATE; ", write_appends!()),
+            (false, true) => concat!(write_appends!(), "COMMIT"),
+            (false, false) => write_appends!(),
         })
-    }
-
-    /// Keeps the values that scripts keep between runs.
-    pub(super) async fn put_state(&mut self, views: &Views, accepted: &Accepted) -> Result<(), sqlx::Error> {
-        // The last word on a key counts.
-        let mut last: HashMap<(&str, &str), Option<&str>> = HashMap::new();
-        for append in &accepted.appends {
-            let Some(Ok(view)) = views.get(&append.lease.run) else {
-                continue;
-            };
-            for (key, value) in &append.state {
-                last.insert((&view.workflow, key), value.as_deref());
-            }
-        }
-        if last.is_empty() {
-            return Ok(());
-        }
-        let rows: Vec<(&str, &str, Option<&str>)> = last
-            .into_iter()
-            .map(|((workflow, key), value)| (workflow, key, value))
-            .collect();
-        let rows = text_of(&rows);
-        sqlx::query(
-            "DELETE FROM workflow_state WHERE (workflow, key) IN \
-             (SELECT value ->> 0, value ->> 1 FROM json_each($1) WHERE value ->> 2 IS NULL)",
-        )
-        .bind(rows.as_str())
-        .execute(&mut self.connection)
-        .await?;
-        sqlx::query(
-            "INSERT INTO workflow_state (workflow, key, value) \
-             SELECT value ->> 0, value ->> 1, value ->> 2 FROM json_each($1) WHERE value ->> 2 IS NOT NULL \
-             ON CONFLICT (workflow, key) DO UPDATE SET value = excluded.value",
-        )
-        .bind(rows.as_str())
+        .bind(record_rows(&accepted))
+        .bind(state_rows(&accepted))
+        .bind(text_of(&rows))
+        .bind(success_rows(&accepted))
         .execute(&mut self.connection)
         .await?;
         Ok(())
     }
 
+    /// Begins or commits without anything to write.
+    async fn pass(&mut self, bounds: Bounds) -> Result<(), sqlx::Error> {
+        let statement = match (bounds.begins, bounds.commits) {
+            (true, true) | (false, false) => return Ok(()),
+            (true, false) => "BEGIN IMMEDIATE",
+            (false, true) => "COMMIT",
+        };
+        sqlx::query(statement).execute(&mut self.connection).await.map(drop)
+    }
+
+    /// Checks one append and takes note of what it changes.
+    async fn accept(&mut self, append: PendingAppend) -> Result<Result<Accepted, StoreError>, sqlx::Error> {
+        let run = append.run();
+        let Some(driven) = self.driven.get_mut(&run) else {
+            let known: Option<i64> = sqlx::query_scalar("SELECT 1 FROM run WHERE id = $1")
+                .bind(run.to_string())
+                .fetch_optional(&mut self.connection)
+                .await?;
+            return Ok(Err(match known {
+                Some(_) => StoreError::LeaseLost { run },
+                None => StoreError::NotFound(run.to_string()),
+            }));
+        };
+        if let Err(error) = append.check(driven) {
+            return Ok(Err(error));
+        }
+        driven.last_seq = append.span.map_or(driven.last_seq, |(_, last)| last);
+        let workflow = driven.workflow.clone();
+        let ended = append.settlement.as_ref().and_then(|_| self.driven.remove(&run));
+        Ok(Ok(Accepted {
+            append,
+            workflow,
+            ended,
+        }))
+    }
+
+    async fn settle_all(&mut self, accepted: &[Accepted]) -> Result<Vec<Settled>, sqlx::Error> {
+        let mut settled = Vec::new();
+        for good in accepted {
+            if let (Some(settlement), Some(driven)) = (&good.append.settlement, &good.ended) {
+                settled.push(self.settled(accepted, &good.append, settlement, driven).await?);
+            }
+        }
+        Ok(settled)
+    }
+
     /// Where a settlement really leaves its run: a wait may be over, or its end asked for, already.
     async fn settled(
         &mut self,
+        accepted: &[Accepted],
         append: &PendingAppend,
         settlement: &Settlement,
-        view: &View,
+        driven: &Driven,
     ) -> Result<Settled, sqlx::Error> {
         let mut settled = Settled {
             run: append.lease.run,
@@ -338,10 +316,12 @@ impl Writer {
         match settlement {
             Settlement::Succeeded { result } => settled.result = Some(text_of(result)),
             Settlement::Failed { error } | Settlement::Parked { error } => settled.error = Some(text_of(error)),
-            Settlement::Cancelled => settled.error = Some(cancelled(view.cancel_note.as_deref())),
-            Settlement::Waiting { .. } | Settlement::Queued if self.ends_now(append.lease.run, view).await? => {
+            Settlement::Cancelled => settled.error = Some(cancelled(driven.cancel_note.as_deref())),
+            Settlement::Waiting { .. } | Settlement::Queued
+                if driven.cancel_note.is_some() && self.ends_now(append.run(), accepted).await? =>
+            {
                 settled.state = RunState::Cancelled;
-                settled.error = Some(cancelled(view.cancel_note.as_deref()));
+                settled.error = Some(cancelled(driven.cancel_note.as_deref()));
             }
             Settlement::Queued => {}
             Settlement::Waiting {
@@ -366,37 +346,28 @@ impl Writer {
         Ok(settled)
     }
 
-    /// Whether a run whose end was asked for can end at once.
-    async fn ends_now(&mut self, run: RunId, view: &View) -> Result<bool, sqlx::Error> {
-        if view.cancel_note.is_none() {
-            return Ok(false);
-        }
-        match self.has_open_effect(run).await {
-            Ok(open) => Ok(!open),
+    /// Whether a run whose end was asked for can end at once, with what is about to be written.
+    async fn ends_now(&mut self, run: RunId, accepted: &[Accepted]) -> Result<bool, sqlx::Error> {
+        let mut records = match self.records_of(run).await {
+            Ok(records) => records,
             // It is met again when the run is claimed, and parked then.
-            Err(Halt::Refused(_)) => Ok(false),
-            Err(Halt::Failed(error)) => Err(error),
-        }
+            Err(Halt::Refused(_)) => return Ok(false),
+            Err(Halt::Failed(error)) => return Err(error),
+        };
+        let same = accepted.iter().filter(|good| good.append.run() == run);
+        records.extend(same.flat_map(|good| good.append.records.iter().cloned()));
+        Ok(open_effect(run, records).is_ok_and(|open| !open))
     }
 
     /// Whether an effect was sent whose outcome is not known. Such a run is not ended from outside: the
     /// outcome is found out first, then the run ends.
     pub(super) async fn has_open_effect(&mut self, run: RunId) -> Result<bool, Halt> {
         let records = self.records_of(run).await?;
-        let journal =
-            Journal::from_records(records).map_err(|error| corrupt(format_args!("the journal of {run}"), error))?;
-        let open = journal
-            .steps()
-            .any(|(_, record)| matches!(record.phase, Phase::Sent { .. }));
-        Ok(open)
+        Ok(open_effect(run, records)?)
     }
 
     /// Whether an event came after `seen` that the filter accepts.
-    async fn event_since(
-        &mut self,
-        filter: &crate::model::event::EventFilter,
-        seen: EventMark,
-    ) -> Result<bool, sqlx::Error> {
+    async fn event_since(&mut self, filter: &EventFilter, seen: EventMark) -> Result<bool, sqlx::Error> {
         if self.last_mark <= seen.0 {
             return Ok(false);
         }
@@ -417,13 +388,58 @@ impl Writer {
     }
 
     /// The journal of a run.
-    pub(super) async fn records_of(&mut self, run: RunId) -> Result<Vec<crate::model::journal::Record>, Halt> {
+    pub(super) async fn records_of(&mut self, run: RunId) -> Result<Vec<Record>, Halt> {
         let rows = sqlx::query("SELECT seq, at, entry FROM journal WHERE run = $1 ORDER BY seq")
             .bind(run.to_string())
             .fetch_all(&mut self.connection)
             .await?;
         Ok(super::rows::records_of(run, &rows)?)
     }
+}
+
+fn open_effect(run: RunId, records: Vec<Record>) -> Result<bool, StoreError> {
+    let journal =
+        Journal::from_records(records).map_err(|error| corrupt(format_args!("the journal of {run}"), error))?;
+    let mut steps = journal.steps();
+    Ok(steps.any(|(_, record)| matches!(record.phase, Phase::Sent { .. })))
+}
+
+/// The new lines of the journals, as a JSON list.
+fn record_rows(accepted: &[Accepted]) -> String {
+    let bytes: usize = accepted.iter().map(|good| good.append.rows.len() + 1).sum();
+    let mut rows = String::with_capacity(bytes + 2);
+    for good in accepted.iter().filter(|good| good.append.span.is_some()) {
+        rows.push(if rows.is_empty() { '[' } else { ',' });
+        rows.push_str(&good.append.rows);
+    }
+    rows.push_str(if rows.is_empty() { "[]" } else { "]" });
+    rows
+}
+
+/// `[workflow, key, value]` for each value kept; the last word on a key counts.
+fn state_rows(accepted: &[Accepted]) -> String {
+    let mut last: HashMap<(&str, &str), Option<&str>> = HashMap::new();
+    for good in accepted {
+        for (key, value) in &good.append.state {
+            last.insert((&good.workflow, key), value.as_deref());
+        }
+    }
+    let rows: Vec<(&str, &str, Option<&str>)> = last
+        .into_iter()
+        .map(|((workflow, key), value)| (workflow, key, value))
+        .collect();
+    text_of(&rows)
+}
+
+/// `[workflow, created_at]` of the runs that succeeded.
+fn success_rows(accepted: &[Accepted]) -> String {
+    let rows: Vec<(&str, i64)> = accepted
+        .iter()
+        .filter(|good| matches!(good.append.settlement, Some(Settlement::Succeeded { .. })))
+        .filter_map(|good| good.ended.as_ref())
+        .map(|driven| (driven.workflow.as_str(), nanos(driven.created_at)))
+        .collect();
+    text_of(&rows)
 }
 
 /// The error of a run that a person ended.

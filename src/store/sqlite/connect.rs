@@ -24,9 +24,9 @@ const MIGRATIONS: &[(i64, &str, &str)] = &[(1, "initial", include_str!("../migra
 /// Waiting for somebody else's write: a backup, or a person with a shell.
 const BUSY_TIMEOUT: Duration = Duration::from_secs(10);
 /// What stays of the write-ahead log once its content is in the main file.
-const WAL_BYTES_KEPT: u32 = 16 * 1024 * 1024;
+const WAL_BYTES_KEPT: u32 = 32 * 1024 * 1024;
 /// Pages in the write-ahead log after which they are moved into the main file.
-const CHECKPOINT_PAGES: u32 = 4_000;
+const CHECKPOINT_PAGES: u32 = 8_000;
 /// Memory for pages, in KiB (a negative number means KiB to SQLite).
 const CACHE_KIB: i32 = -16_384;
 /// Compiled statements kept by a connection: all there are.
@@ -219,4 +219,40 @@ pub(super) async fn ensure_secret(connection: &mut SqliteConnection) -> Result<(
 /// Connects one connection.
 pub(super) async fn connect(options: &SqliteConnectOptions) -> Result<SqliteConnection, StoreError> {
     SqliteConnection::connect_with(options).await.map_err(unavailable)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// What is found wrong after the statement, with a store opened so.
+    async fn found(durability: Durability, statement: &'static str) -> String {
+        let folder = tempfile::tempdir().expect("a folder");
+        let opened = SqliteOptions {
+            durability,
+            ..SqliteOptions::default()
+        };
+        drop(private_file(&file_in(folder.path())).expect("made"));
+        let mut connection = connect(&writing(folder.path(), opened)).await.expect("connected");
+        sqlx::query(statement).execute(&mut connection).await.expect("taken");
+        let proof = prove_settings(&mut connection, SqliteOptions::default()).await;
+        connection.close().await.expect("closed");
+        proof.map_or_else(|error| error.to_string(), |()| "nothing".to_owned())
+    }
+
+    #[tokio::test]
+    async fn a_setting_that_was_not_taken_is_found_out() {
+        let (full, normal) = (Durability::Full, Durability::Normal);
+        for (durability, statement, expected) in [
+            (full, "SELECT 1", "nothing"),
+            (normal, "SELECT 1", "synchronous is 1, not 2"),
+            // What SQLite makes of a word it does not know.
+            (full, "PRAGMA synchronous = FULLL", "synchronous is 1, not 2"),
+            (full, "PRAGMA foreign_keys = off", "foreign_keys is 0, not 1"),
+            (full, "PRAGMA journal_mode = delete", "journal_mode is delete, not wal"),
+        ] {
+            let found = found(durability, statement).await;
+            assert!(found.contains(expected), "{statement}: {found}");
+        }
+    }
 }

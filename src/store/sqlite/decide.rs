@@ -147,6 +147,9 @@ impl Writer {
             }
         };
         if under_way {
+            if let Some(driven) = self.driven.get_mut(&run) {
+                driven.cancel_note.get_or_insert_with(|| note.clone());
+            }
             sqlx::query("UPDATE run SET cancel_note = coalesce(cancel_note, $2) WHERE id = $1")
                 .bind(run.to_string())
                 .bind(note)

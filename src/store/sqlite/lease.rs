@@ -1,8 +1,11 @@
 //! Leases: which worker drives which run, and when a run comes back to the queue.
 
+use std::collections::HashSet;
+
 use sqlx::Row as _;
 use sqlx::sqlite::SqliteRow;
 
+use super::append::Driven;
 use super::rows::{run_columns, run_of};
 use super::writer::{Halt, Writer};
 use crate::base::clock::Instant;
@@ -28,7 +31,7 @@ impl Writer {
              WHERE id IN (SELECT id FROM run WHERE state = 'queued' ORDER BY id LIMIT $4 + 0) \
              RETURNING ",
             run_columns!(),
-            ", run.fence"
+            ", run.fence, run.cancel_note"
         ))
         .bind(worker.to_string())
         .bind(nanos(lease_until))
@@ -64,6 +67,15 @@ impl Writer {
             worker,
             fence,
         };
+        let driven = Driven {
+            worker,
+            fence,
+            workflow: run.workflow.clone(),
+            created_at: run.created_at,
+            last_seq: records.last().map_or(0, |record| record.seq),
+            cancel_note: row.try_get("cancel_note")?,
+        };
+        self.driven.insert(run.id, driven);
         Ok(Claim { lease, run, records })
     }
 
@@ -104,14 +116,18 @@ impl Writer {
         .execute(&mut self.connection)
         .await?
         .rows_affected();
-        let lapsed = sqlx::query(
+        let lapsed: Vec<String> = sqlx::query_scalar(
             "UPDATE run SET state = 'queued', worker = NULL, lease_until = NULL \
-             WHERE state = 'running' AND lease_until <= $1",
+             WHERE state = 'running' AND lease_until <= $1 RETURNING id",
         )
         .bind(nanos(now))
-        .execute(&mut self.connection)
-        .await?
-        .rows_affected();
+        .fetch_all(&mut self.connection)
+        .await?;
+        let lapsed: HashSet<String> = lapsed.into_iter().collect();
+        if !lapsed.is_empty() {
+            self.driven.retain(|run, _| !lapsed.contains(&run.to_string()));
+        }
+        let lapsed = u64::try_from(lapsed.len()).unwrap_or(u64::MAX);
         let next: Option<i64> = sqlx::query_scalar("SELECT min(wake_at) FROM run WHERE wake_at IS NOT NULL")
             .fetch_one(&mut self.connection)
             .await?;
@@ -124,6 +140,7 @@ impl Writer {
             sqlx::query("UPDATE run SET state = 'queued', worker = NULL, lease_until = NULL WHERE state = 'running'")
                 .execute(&mut self.connection)
                 .await?;
+        self.driven.clear();
         Ok(done.rows_affected())
     }
 }

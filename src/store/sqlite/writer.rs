@@ -4,6 +4,7 @@
 //! everybody. A write that a rule refuses writes nothing and does not disturb the others. A transaction that
 //! fails has an unknown outcome, so nothing may go on as if it were known: see [`OnFailure`].
 
+use std::collections::HashMap;
 use std::sync::{Arc, OnceLock};
 
 use sqlx::{SqliteConnection, SqlitePool};
@@ -11,7 +12,7 @@ use tokio::sync::mpsc::UnboundedReceiver;
 use tokio::sync::oneshot;
 
 use super::admit::Intake;
-use super::append::PendingAppend;
+use super::append::{Driven, PendingAppend};
 use super::lock::FolderLock;
 use super::{OnFailure, unavailable};
 use crate::base::clock::Instant;
@@ -138,9 +139,20 @@ fn unavailable_again() -> StoreError {
     StoreError::Unavailable("the transaction failed".to_owned())
 }
 
+/// Where a batch stands in its transaction.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Bounds {
+    /// It comes first.
+    pub(super) begins: bool,
+    /// Nothing comes after it.
+    pub(super) commits: bool,
+}
+
 /// The writer's own things.
 pub(super) struct Writer {
     pub(super) connection: SqliteConnection,
+    /// The runs in state `running`: only the writer makes them so.
+    pub(super) driven: HashMap<RunId, Driven>,
     /// The newest event's mark; only the writer admits events.
     pub(super) last_mark: i64,
     pub(super) readers: SqlitePool,
@@ -205,8 +217,12 @@ impl Writer {
         answers.deliver(&committed);
     }
 
-    /// Admissions and appends first, together; then the others in the order of their calls. Nobody of a group
-    /// has been answered yet, so nobody can have relied on another order.
+    /// Admissions first, then appends, then the others in the order of their calls. Nobody of a group has been
+    /// answered yet, so nobody can have relied on another order; but who hands over an append and then asks for
+    /// something else finds the append done.
+    ///
+    /// Each text sent to the database's own thread costs two changes of thread, during which nobody can write.
+    /// So the transaction is begun by the first and, if nothing else is in it, committed by the last.
     async fn transact(&mut self, group: Vec<Command>, answers: &mut Answers) -> Result<(), sqlx::Error> {
         let mut intakes = Vec::new();
         let mut appends = Vec::new();
@@ -218,7 +234,18 @@ impl Writer {
                 other => others.push(other),
             }
         }
-        self.open_and_write(intakes, appends, answers).await?;
+        let begun = !intakes.is_empty();
+        if begun {
+            self.take_in(intakes, answers).await?;
+        }
+        let bounds = Bounds {
+            begins: !begun,
+            commits: others.is_empty(),
+        };
+        self.append_all(appends, bounds, answers).await?;
+        if bounds.commits {
+            return Ok(());
+        }
         for other in others {
             self.write_one(other, answers).await?;
         }

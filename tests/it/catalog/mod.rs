@@ -9,7 +9,7 @@ use std::path::Path;
 use bursar::catalog::files::Folders;
 use bursar::catalog::load::Context;
 use bursar::catalog::manifest::ConnectionFacts;
-use bursar::catalog::seam::Surface;
+use bursar::script::{ModuleSurface, Signature, Surface};
 
 /// A bank that sends events and a hub that sends none; schedules have five fields, zones a slash.
 fn context() -> Context {
@@ -38,7 +38,34 @@ fn context() -> Context {
             }
             Ok(())
         }),
-        surface_of: Box::new(|_| Surface::default()),
+        surface_of: Box::new(surface_of),
+    }
+}
+
+/// A bank that can do everything here, a hub that cannot convert.
+fn surface_of(uses: &[String]) -> Surface {
+    let signature = |name: &str, arity| Signature {
+        name: name.to_owned(),
+        arity,
+        pure: false,
+    };
+    let module = |connector: &str, names: &[&str]| ModuleSurface {
+        connector: connector.to_owned(),
+        functions: names.iter().map(|name| signature(name, 1..=1)).collect(),
+        known: vec!["sweep".to_owned(), "convert".to_owned(), "balance".to_owned()],
+    };
+    let modules = [
+        ("bank", module("augustus", &["sweep", "convert", "balance"])),
+        ("hub", module("payaut", &["balance"])),
+    ];
+    Surface {
+        functions: vec![signature("sleep", 1..=1)],
+        modules: modules
+            .into_iter()
+            .filter(|(name, _)| uses.iter().any(|used| used == name))
+            .map(|(name, module)| (name.to_owned(), module))
+            .collect(),
+        params: None,
     }
 }
 

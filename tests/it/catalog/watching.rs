@@ -143,17 +143,24 @@ async fn workflows_come_and_go_with_their_files() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_folder_that_is_replaced_is_watched_on() {
-    let mut house = House::new(Some(Pace {
-        poll: Duration::from_millis(300),
-        ..BY_EVENTS
-    }));
+    let poll = Duration::from_secs(3);
+    let mut house = House::new(Some(Pace { poll, ..BY_EVENTS }));
+    // Once the watcher has told of something, it stands.
+    write(&house.path("workflows/sweep.toml"), &manifest("sweep", "second"));
+    house.until("an edit in the old folder", has("sweep", "second")).await;
     fs::create_dir(house.path("next")).expect("a folder");
     write(&house.path("next/sweep.toml"), &manifest("sweep", "replaced"));
     fs::rename(house.path("workflows"), house.path("old")).expect("renamed");
     fs::rename(house.path("next"), house.path("workflows")).expect("renamed");
     house.until("the new folder", has("sweep", "replaced")).await;
+    // Sooner than the files are next read by themselves: the new folder is watched.
     write(&house.path("workflows/sweep.toml"), &manifest("sweep", "edited"));
-    house.until("an edit in the new folder", has("sweep", "edited")).await;
+    tokio::time::timeout(
+        poll / 2,
+        house.until("an edit in the new folder", has("sweep", "edited")),
+    )
+    .await
+    .expect("told of by the watcher");
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -1,1 +1,8 @@
-//! Tests of: cli.
+//! The command line as people and scripts meet it: the real binary, its output, its exit codes.
+
+mod commands;
+mod daemon;
+mod harness;
+mod help;
+mod rendering;
+mod runs;

@@ -4,118 +4,14 @@
 //! to show exactly what a run without a crash leaves there.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use bursar::model::run::RunState;
-use bursar::model::workflow::{Source, Version};
-use bursar::simulator::control::NewDeposit;
-use bursar::store::Store;
 use bursar::store::faulty::{Fault, Faulty};
-use serde_json::{Value as Json, json};
 
-use crate::support::{World, audit_store, open, settled};
-
-/// The texts of a shipped workflow and what happened before it runs.
-struct Shipped {
-    name: &'static str,
-    sources: &'static [(&'static str, &'static str)],
-    manifest: &'static str,
-    /// A deposit, and the event about it.
-    deposit: Option<(&'static str, &'static str, &'static str)>,
-    /// How many movements a run makes.
-    movements: usize,
-}
-
-const SHIPPED: &[Shipped] = &[
-    Shipped {
-        name: "nightly-sweep",
-        sources: &[(
-            "nightly_sweep.rhai",
-            include_str!("../../../scripts/nightly_sweep.rhai"),
-        )],
-        manifest: include_str!("../../../workflows/nightly-sweep.toml"),
-        deposit: None,
-        movements: 2,
-    },
-    Shipped {
-        name: "convert-stablecoin-deposits",
-        sources: &[(
-            "convert_stablecoin_deposits.rhai",
-            include_str!("../../../scripts/convert_stablecoin_deposits.rhai"),
-        )],
-        manifest: include_str!("../../../workflows/convert-stablecoin-deposits.toml"),
-        deposit: Some(("USDC wallet", "2500.00", "")),
-        movements: 1,
-    },
-    Shipped {
-        name: "split-settlement",
-        sources: &[
-            (
-                "split_settlement.rhai",
-                include_str!("../../../scripts/split_settlement.rhai"),
-            ),
-            ("lib/sellers.rhai", include_str!("../../../scripts/lib/sellers.rhai")),
-        ],
-        manifest: include_str!("../../../workflows/split-settlement.toml"),
-        deposit: Some(("Marketplace EUR", "199.99", "SELLER-042 order 17")),
-        movements: 2,
-    },
-    Shipped {
-        name: "return-unmatched-deposits",
-        sources: &[
-            (
-                "return_unmatched_deposits.rhai",
-                include_str!("../../../scripts/return_unmatched_deposits.rhai"),
-            ),
-            ("lib/invoices.rhai", include_str!("../../../scripts/lib/invoices.rhai")),
-        ],
-        manifest: include_str!("../../../workflows/return-unmatched-deposits.toml"),
-        deposit: Some(("Collections EUR", "75.20", "HELLO")),
-        movements: 1,
-    },
-];
-
-impl Shipped {
-    fn version(&self) -> Version {
-        let source = |(path, text): &(&str, &str)| Source {
-            path: (*path).to_owned(),
-            text: (*text).to_owned(),
-        };
-        let sources = self.sources.iter().map(source).collect();
-        Version::new(
-            self.name.to_owned(),
-            self.manifest.to_owned(),
-            vec!["bank".to_owned()],
-            sources,
-        )
-    }
-
-    /// The manifest's params, by the same rule as the loader's: texts.
-    fn params(&self) -> Json {
-        let (_, table) = self.manifest.split_once("[params]").unwrap_or(("", ""));
-        let mut params = serde_json::Map::new();
-        for line in table.lines() {
-            if let Some((key, value)) = line.split_once('=')
-                && let Some(text) = value.split('"').nth(1)
-            {
-                params.insert(key.trim().to_owned(), json!(text));
-            }
-        }
-        Json::Object(params)
-    }
-
-    fn event(&self, world: &World) -> Json {
-        let Some((account, amount, reference)) = self.deposit else {
-            return json!({"type": "cron"});
-        };
-        let deposit = NewDeposit::new(account, amount, reference);
-        let id = world
-            .simulator
-            .control
-            .create_deposit(&deposit)
-            .expect("the deposit arrives");
-        json!({"type": "deposit.received", "payload": world.simulator.control.resource(id)})
-    }
-}
+use crate::support::real_time::{Patience, pause};
+use crate::support::shipped::{SHIPPED, Shipped};
+use crate::support::{World, audit_store, open, report, settled};
 
 /// What a run of the workflow left behind, when the store died at one write.
 async fn run_with(shipped: &Shipped, fault: Fault) -> (u64, String) {
@@ -130,14 +26,10 @@ async fn run_with(shipped: &Shipped, fault: Fault) -> (u64, String) {
     if fault == Fault::Never {
         settled(store.as_ref(), id).await;
     } else {
-        let waiting = std::time::Instant::now();
+        let patience = Patience::new(Duration::from_secs(20));
         while !faulty.is_dead() {
-            assert!(
-                waiting.elapsed().as_secs() < 20,
-                "{}: write {fault:?} is never made",
-                shipped.name
-            );
-            tokio::time::sleep(std::time::Duration::from_millis(2)).await;
+            assert!(!patience.is_over(), "{}: write {fault:?} is never made", shipped.name);
+            pause(Duration::from_millis(2)).await;
         }
     }
     engine.stop().await;
@@ -183,7 +75,9 @@ async fn survives_a_crash_at_every_write(name: &str) {
             points += 1;
         }
     }
-    println!("{name}: {points} crash points over {writes} writes, each leaves: {clean}");
+    report(&format!(
+        "{name}: {points} crash points over {writes} writes, each leaves: {clean}"
+    ));
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -19,7 +19,8 @@ use super::random_cases;
 enum Move {
     Done,
     Intent(u32),
-    Retry(u32),
+    /// Which attempt, and whether it may have had its effect.
+    Retry(u32, bool),
     Waiting(i64),
     Outcome,
     InDoubt,
@@ -49,11 +50,11 @@ enum Stand {
 fn follow(stand: Stand, made: Move) -> Option<Stand> {
     Some(match (stand, made) {
         (Stand::Unknown | Stand::Trying(_), Move::Done) => Stand::Done,
-        (Stand::Unknown, Move::Retry(1)) => Stand::Trying(1),
-        (Stand::Trying(attempts), Move::Retry(attempt)) if attempt == attempts + 1 => Stand::Trying(attempt),
+        (Stand::Unknown, Move::Retry(1, _)) => Stand::Trying(1),
+        (Stand::Trying(attempts), Move::Retry(attempt, _)) if attempt == attempts + 1 => Stand::Trying(attempt),
         (Stand::Unknown, Move::Intent(0)) => Stand::Sent { epoch: 0, attempts: 0 },
         (Stand::Cleared(cleared), Move::Intent(epoch)) if epoch == cleared => Stand::Sent { epoch, attempts: 0 },
-        (Stand::Sent { epoch, attempts }, Move::Retry(attempt)) if attempt == attempts + 1 => Stand::Sent {
+        (Stand::Sent { epoch, attempts }, Move::Retry(attempt, _)) if attempt == attempts + 1 => Stand::Sent {
             epoch,
             attempts: attempt,
         },
@@ -125,12 +126,12 @@ fn entry(path: StepPath, made: Move) -> Entry {
             }),
             step,
         },
-        Move::Retry(attempt) => Entry::Retry {
+        Move::Retry(attempt, unknown) => Entry::Retry {
             path,
             step,
             retry: Retry {
                 attempt,
-                unknown: true,
+                unknown,
                 reason: "no answer".to_owned(),
                 at: instant(5),
             },
@@ -180,7 +181,7 @@ fn any_move() -> impl Strategy<Value = Move> {
     prop_oneof![
         2 => Just(Move::Done),
         3 => (0u32..3).prop_map(Move::Intent),
-        3 => (1u32..4).prop_map(Move::Retry),
+        3 => (1u32..4, any::<bool>()).prop_map(|(attempt, unknown)| Move::Retry(attempt, unknown)),
         2 => (0i64..2).prop_map(Move::Waiting),
         2 => Just(Move::Outcome),
         3 => Just(Move::InDoubt),
@@ -334,7 +335,7 @@ fn a_compound_step_cannot_end_over_money_on_its_way() {
     check(Move::Intent(0), false);
     check(Move::InDoubt, false);
     check(Move::Done, true);
-    check(Move::Retry(1), true);
+    check(Move::Retry(1, true), true);
     check(Move::Waiting(9), true);
     // A neighbour with a longer number is not below.
     let neighbour = [

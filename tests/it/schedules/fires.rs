@@ -1,15 +1,13 @@
 //! Which slots make runs: on time, after downtime, across restarts, clock jumps and changed manifests.
 
-use std::sync::Arc;
+use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
-use bursar::base::clock::{Clock as _, Instant, ManualClock};
+use bursar::base::clock::{BoxFuture, Clock, Instant, ManualClock};
 use bursar::base::shutdown::Stopper;
 use bursar::base::wake::Wake;
-use bursar::catalog::watch::Catalog;
 use bursar::model::run::{Cause, Run};
 use bursar::model::value::{parse_time, time_text};
-use bursar::model::workflow::{CatchUp, Trigger, Workflow};
 use bursar::store::faulty::{Fault, Faulty};
 use bursar::store::{RunQuery, Store};
 use bursar::trigger::cron::CronTrigger;
@@ -18,7 +16,7 @@ use chrono::TimeDelta;
 use serde_json::json;
 use tokio::task::JoinHandle;
 
-use crate::webhooks::harness::{catalog_of, new_store, snapshot_of, workflow};
+use crate::webhooks::harness::{Shelf, new_store, on_schedule};
 
 const DAILY: &str = "0 18 * * *";
 const ZONE: &str = "Europe/Berlin";
@@ -27,44 +25,97 @@ fn at(text: &str) -> Instant {
     parse_time(text).expect("an instant")
 }
 
-fn scheduled(name: &str, schedule: &str, catch_up: CatchUp) -> Workflow {
-    let trigger = Trigger::Cron {
-        schedule: schedule.to_owned(),
-        timezone: ZONE.to_owned(),
-        catch_up,
-    };
-    workflow(name, vec![trigger])
+fn one(schedule: &str, catch_up: &str) -> Shelf {
+    Shelf::of(&[("sweep", &[on_schedule(schedule, catch_up)])])
+}
+
+/// The shared clock as one trigger sees it: knows until when the trigger sleeps, and how often it has.
+#[derive(Clone)]
+struct Watched {
+    clock: ManualClock,
+    sleeps: Arc<Mutex<(Duration, u64)>>,
+}
+
+impl Watched {
+    fn read(&self) -> (Duration, u64) {
+        *self.sleeps.lock().expect("no panic while it was held")
+    }
+}
+
+impl Clock for Watched {
+    fn now(&self) -> Instant {
+        self.clock.now()
+    }
+
+    fn elapsed(&self) -> Duration {
+        self.clock.elapsed()
+    }
+
+    fn sleep(&self, duration: Duration) -> BoxFuture<'static, ()> {
+        let mut sleeps = self.sleeps.lock().expect("no panic while it was held");
+        *sleeps = (self.clock.elapsed() + duration, sleeps.1 + 1);
+        self.clock.sleep(duration)
+    }
 }
 
 /// A trigger that is running.
 struct Running {
+    clock: Watched,
     stopper: Stopper,
     task: JoinHandle<()>,
 }
 
 impl Running {
-    fn start(store: Arc<dyn Store>, catalog: &Catalog, clock: &ManualClock) -> Self {
+    /// Starts it and lets it do everything it wants to do at once.
+    async fn start(store: Arc<dyn Store>, shelf: &Shelf, clock: &ManualClock) -> Self {
         let (stopper, shutdown) = Stopper::new();
+        let clock = Watched {
+            clock: clock.clone(),
+            sleeps: Arc::default(),
+        };
         let task = tokio::spawn(CronTrigger::run(
             store,
-            catalog.clone(),
+            shelf.catalog.clone(),
             Arc::new(clock.clone()),
             Wake::new(),
             Arc::new(KnownVersions::new()),
             shutdown,
         ));
-        Self { stopper, task }
+        let running = Self { clock, stopper, task };
+        running.slept(1).await;
+        running
+    }
+
+    /// Lets time pass, and the trigger do what it wants to do then.
+    async fn pass(&self, seconds: u64) {
+        self.clock.clock.advance(Duration::from_secs(seconds));
+        self.asleep().await;
+    }
+
+    /// Waits until the trigger sleeps for longer than now.
+    async fn asleep(&self) {
+        self.until(|(due, _)| due > self.clock.elapsed()).await;
+    }
+
+    /// Waits until the trigger has gone to sleep so many times.
+    async fn slept(&self, times: u64) {
+        self.until(|(_, slept)| slept >= times).await;
+    }
+
+    async fn until(&self, reached: impl Fn((Duration, u64)) -> bool) {
+        for _ in 0..20_000 {
+            if reached(self.clock.read()) {
+                return;
+            }
+            tokio::time::sleep_until(tokio::time::Instant::now() + Duration::from_millis(1)).await;
+        }
+        unreachable!("the trigger is stuck");
     }
 
     async fn stop(self) {
         self.stopper.stop();
         self.task.await.expect("it ends without a panic");
     }
-}
-
-/// Lets the trigger do everything it wants to do at this moment.
-async fn settle() {
-    tokio::time::sleep_until(tokio::time::Instant::now() + Duration::from_millis(40)).await;
 }
 
 async fn runs(store: &dyn Store) -> Vec<Run> {
@@ -94,26 +145,23 @@ async fn a_new_schedule_waits_for_its_first_slot_and_tells_the_run_which_it_is()
     let folder = tempfile::tempdir().expect("a folder");
     let store = new_store(&folder).await;
     let clock = ManualClock::new(at("2026-05-04T15:59:00Z"));
-    let sweep = scheduled("sweep", DAILY, CatchUp::Latest);
-    let running = Running::start(store.clone(), &catalog_of(vec![sweep.clone()]), &clock);
-    settle().await;
+    let shelf = one(DAILY, "latest");
+    let running = Running::start(store.clone(), &shelf, &clock).await;
     assert!(
         runs(store.as_ref()).await.is_empty(),
         "yesterday's slot is not its business"
     );
 
-    clock.advance(Duration::from_secs(30));
-    settle().await;
+    running.pass(30).await;
     assert!(runs(store.as_ref()).await.is_empty(), "half a minute early");
 
-    clock.advance(Duration::from_secs(30));
-    settle().await;
+    running.pass(30).await;
     let made = runs(store.as_ref()).await;
     let [run] = made.as_slice() else {
         panic!("one run, not {made:?}")
     };
     assert_eq!(run.workflow, "sweep");
-    assert_eq!(run.version, sweep.version.digest);
+    assert_eq!(run.version, shelf.catalog.current().workflows["sweep"].version.digest);
     assert_eq!(
         run.event,
         json!({"type": "cron", "schedule": DAILY, "timezone": ZONE, "slot": "2026-05-04T16:00:00Z"})
@@ -124,32 +172,29 @@ async fn a_new_schedule_waits_for_its_first_slot_and_tells_the_run_which_it_is()
 
 #[tokio::test]
 async fn a_slot_missed_while_nothing_ran_is_caught_up_only_if_asked_for_and_young() {
-    let check = async |catch_up: CatchUp, away: TimeDelta, expected: &[&str]| {
+    let check = async |catch_up: &str, away: TimeDelta, expected: &[&str]| {
         let folder = tempfile::tempdir().expect("a folder");
         let store = new_store(&folder).await;
         let clock = ManualClock::new(at("2026-05-04T15:59:50Z"));
-        let catalog = catalog_of(vec![scheduled("sweep", DAILY, catch_up)]);
-        let running = Running::start(store.clone(), &catalog, &clock);
-        settle().await;
-        clock.advance(Duration::from_secs(20));
-        settle().await;
+        let shelf = one(DAILY, catch_up);
+        let running = Running::start(store.clone(), &shelf, &clock).await;
+        running.pass(20).await;
         running.stop().await;
 
         clock.jump_to(clock.now() + away);
-        let running = Running::start(store.clone(), &catalog, &clock);
-        settle().await;
+        let running = Running::start(store.clone(), &shelf, &clock).await;
         running.stop().await;
         let found = slots(store.as_ref()).await;
         assert_eq!(found.first().map(String::as_str), Some("2026-05-04T16:00:00Z"));
-        assert_eq!(found[1..], *expected, "{catch_up:?} after {away}");
+        assert_eq!(found[1..], *expected, "{catch_up} after {away}");
     };
-    check(CatchUp::Latest, TimeDelta::hours(20), &[]).await;
-    check(CatchUp::Latest, TimeDelta::hours(27), &["2026-05-05T16:00:00Z"]).await;
-    check(CatchUp::None, TimeDelta::hours(27), &[]).await;
+    check("latest", TimeDelta::hours(20), &[]).await;
+    check("latest", TimeDelta::hours(27), &["2026-05-05T16:00:00Z"]).await;
+    check("none", TimeDelta::hours(27), &[]).await;
     // A week away: the latest one, not seven.
-    check(CatchUp::Latest, TimeDelta::hours(7 * 24 + 3), &["2026-05-11T16:00:00Z"]).await;
+    check("latest", TimeDelta::hours(7 * 24 + 3), &["2026-05-11T16:00:00Z"]).await;
     // A machine that wakes late while the process lives is no different.
-    check(CatchUp::Latest, TimeDelta::hours(24 + 12), &["2026-05-05T16:00:00Z"]).await;
+    check("latest", TimeDelta::hours(24 + 12), &["2026-05-05T16:00:00Z"]).await;
 }
 
 #[tokio::test]
@@ -159,25 +204,20 @@ async fn neither_restarts_nor_a_clock_set_back_fire_a_slot_twice_or_lose_one() {
     // Through the night the clocks go back: the hour that comes twice is in it.
     let begin = at("2026-10-24T22:10:00Z");
     let clock = ManualClock::new(begin);
-    let catalog = catalog_of(vec![scheduled("pulse", "*/30 * * * *", CatchUp::None)]);
-    let mut running = Running::start(store.clone(), &catalog, &clock);
-    settle().await;
+    let shelf = one("*/30 * * * *", "none");
+    let mut running = Running::start(store.clone(), &shelf, &clock).await;
     for step in 0..36 {
-        clock.advance(Duration::from_secs(600));
-        settle().await;
+        running.pass(600).await;
         if step % 5 == 2 {
             let now = clock.now();
             clock.jump_to(now - TimeDelta::minutes(50));
-            settle().await;
-            clock.advance(Duration::from_secs(30));
-            settle().await;
+            running.pass(30).await;
             clock.jump_to(now);
-            settle().await;
+            running.pass(1).await;
         }
         if step % 7 == 3 {
             running.stop().await;
-            running = Running::start(store.clone(), &catalog, &clock);
-            settle().await;
+            running = Running::start(store.clone(), &shelf, &clock).await;
         }
     }
     running.stop().await;
@@ -192,14 +232,14 @@ async fn two_triggers_over_one_store_make_one_run_for_a_slot() {
     let folder = tempfile::tempdir().expect("a folder");
     let store = new_store(&folder).await;
     let clock = ManualClock::new(at("2026-05-04T15:59:50Z"));
-    let catalog = catalog_of(vec![scheduled("sweep", DAILY, CatchUp::Latest)]);
-    let both = [0, 1].map(|_| Running::start(store.clone(), &catalog, &clock));
-    settle().await;
+    let shelf = one(DAILY, "latest");
+    let first = Running::start(store.clone(), &shelf, &clock).await;
+    let second = Running::start(store.clone(), &shelf, &clock).await;
     clock.advance(Duration::from_secs(15));
-    settle().await;
-    for running in both {
-        running.stop().await;
-    }
+    first.asleep().await;
+    second.asleep().await;
+    first.stop().await;
+    second.stop().await;
     assert_eq!(slots(store.as_ref()).await, ["2026-05-04T16:00:00Z"]);
 }
 
@@ -209,25 +249,19 @@ async fn a_slot_whose_write_failed_is_made_after_the_restart() {
         let folder = tempfile::tempdir().expect("a folder");
         let store = new_store(&folder).await;
         let clock = ManualClock::new(at("2026-05-03T15:59:50Z"));
-        let catalog = catalog_of(vec![scheduled("sweep", DAILY, CatchUp::Latest)]);
+        let shelf = one(DAILY, "latest");
         // One good day first, so that the store knows the schedule.
-        let running = Running::start(store.clone(), &catalog, &clock);
-        settle().await;
-        clock.advance(Duration::from_secs(15));
-        settle().await;
+        let running = Running::start(store.clone(), &shelf, &clock).await;
+        running.pass(15).await;
         running.stop().await;
 
         clock.jump_to(at("2026-05-04T15:59:50Z"));
-        let running = Running::start(Faulty::new(store.clone(), fault), &catalog, &clock);
-        settle().await;
-        clock.advance(Duration::from_secs(15));
-        settle().await;
-        clock.advance(Duration::from_secs(15));
-        settle().await;
+        let running = Running::start(Faulty::new(store.clone(), fault), &shelf, &clock).await;
+        running.pass(15).await;
+        running.pass(15).await;
         running.stop().await;
 
-        let running = Running::start(store.clone(), &catalog, &clock);
-        settle().await;
+        let running = Running::start(store.clone(), &shelf, &clock).await;
         running.stop().await;
         let expected = ["2026-05-03T16:00:00Z", "2026-05-04T16:00:00Z"];
         assert_eq!(slots(store.as_ref()).await, expected, "{fault:?}");
@@ -239,21 +273,20 @@ async fn a_changed_manifest_counts_at_once() {
     let folder = tempfile::tempdir().expect("a folder");
     let store = new_store(&folder).await;
     let clock = ManualClock::new(at("2026-05-04T15:00:10Z"));
-    let catalog = catalog_of(vec![
-        scheduled("gone", "1 17 * * *", CatchUp::Latest),
-        scheduled("moved", "1 17 * * *", CatchUp::Latest),
-        scheduled("wrong", "61 17 * * *", CatchUp::Latest),
+    let shelf = Shelf::of(&[
+        ("gone", &[on_schedule("1 17 * * *", "latest")]),
+        ("moved", &[on_schedule("1 17 * * *", "latest")]),
+        ("wrong", &[on_schedule("61 17 * * *", "latest")]),
     ]);
-    let running = Running::start(store.clone(), &catalog, &clock);
-    settle().await;
-    catalog.replace(snapshot_of(vec![
-        scheduled("moved", "2 17 * * *", CatchUp::Latest),
-        scheduled("wrong", "3 17 * * *", CatchUp::Latest),
-    ]));
-    settle().await;
+    let running = Running::start(store.clone(), &shelf, &clock).await;
+    shelf.put(&[
+        ("moved", &[on_schedule("2 17 * * *", "latest")]),
+        ("wrong", &[on_schedule("3 17 * * *", "latest")]),
+    ]);
+    // It hears of the change without any time passing.
+    running.slept(2).await;
     for _ in 0..8 {
-        clock.advance(Duration::from_secs(30));
-        settle().await;
+        running.pass(30).await;
     }
     running.stop().await;
     let made: Vec<(String, String)> = std::iter::zip(

@@ -185,6 +185,14 @@ fn around_every_clock_change_the_slots_are_those_a_watcher_of_the_wall_clock_fin
                     answers += 1;
                 }
                 assert_eq!(chained, expected, "{} {zone} around {change}", case.text);
+                // Asked from anywhere near the change, not only from a slot.
+                for step in 0..50 {
+                    let asked = *change + TimeDelta::minutes(7 * step - 150);
+                    let first = expected.range(asked + TimeDelta::seconds(1)..).next();
+                    let found = schedule.next_after(asked).filter(|next| *next < to);
+                    assert_eq!(found.as_ref(), first, "{} {zone} from {asked}", case.text);
+                    answers += 1;
+                }
             }
         }
     }

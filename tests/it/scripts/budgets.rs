@@ -148,3 +148,17 @@ fn deep_nesting_of_the_text_is_a_syntax_error() {
         check_fails(&script, "syntax", "");
     }
 }
+
+#[test]
+fn memory_the_host_keeps_is_not_the_scripts_but_what_it_hands_over_is() {
+    let shown = run("for i in 0..100 { hoard(1000000); } 1");
+    assert!(matches!(shown.ran, Ran::Finished(_)), "{:?}", shown.ran);
+    check_exhausts(
+        "let m = #{}; let i = 0; loop { m[`k${i}`] = big(1000000); i += 1; }",
+        roomy(),
+        &[Limit::Memory],
+    );
+    // What was handed over and let go again is given back.
+    let shown = run("for i in 0..300 { big(1000000); } 1");
+    assert!(matches!(shown.ran, Ran::Finished(_)), "{:?}", shown.ran);
+}

@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use bursar::base::clock::SystemClock;
 use bursar::model::value::Value;
-use bursar::script::{Interpreter, Ran};
+use bursar::script::{Budget, Interpreter, Ran};
 
 use super::rig::{Rig, Shown, check, check_fails, functions, globals, roomy, run, run_files, version};
 
@@ -155,7 +155,8 @@ fn a_host_function_learns_where_it_was_called() {
 }
 
 /// Ways a script may try to go on after the turn was interrupted.
-const ESCAPES: [&str; 16] = [
+const ESCAPES: [&str; 17] = [
+    "interrupt_quietly(); effect(1);",
     "suspend(); effect(1);",
     "try { suspend(); } catch { effect(1); } effect(2);",
     "try { [1].map(|x| suspend()); } catch (e) { effect(1); } effect(2);",
@@ -181,6 +182,30 @@ fn after_an_interrupt_no_effect_happens_and_nothing_else_is_told() {
         assert_eq!(shown.ran, Ran::Interrupted, "{script}");
         assert!(shown.effects.is_empty(), "{script}: {:?}", shown.effects);
     }
+}
+
+#[test]
+fn an_interrupt_from_outside_ends_a_script_that_computes() {
+    let rig = Arc::new(Rig::default());
+    let from_outside = Arc::clone(&rig);
+    let script = std::thread::spawn(move || {
+        let mut interpreter = Interpreter::new(&functions(), Arc::new(SystemClock::new()));
+        let endless = Budget {
+            operations: u64::MAX,
+            ..roomy()
+        };
+        interpreter.run(
+            &version(&[("main.rhai", "effect(1); loop {}")]),
+            rig,
+            globals(),
+            endless,
+        )
+    });
+    while from_outside.effects.lock().unwrap().is_empty() {
+        std::thread::yield_now();
+    }
+    from_outside.interrupt();
+    assert_eq!(script.join().unwrap(), Ran::Interrupted);
 }
 
 #[test]

@@ -28,6 +28,13 @@ impl Host for Rig {
     }
 }
 
+impl Rig {
+    /// Ends the turn from outside.
+    pub(crate) fn interrupt(&self) {
+        self.interrupted.store(true, Ordering::Relaxed);
+    }
+}
+
 type Answer = Result<Value, Thrown>;
 
 fn function(
@@ -67,6 +74,10 @@ pub(crate) fn functions() -> Vec<Function<Rig>> {
             rig.interrupted.store(true, Ordering::Relaxed);
             Err(Thrown::Interrupt)
         }),
+        function(None, "interrupt_quietly", 0..=0, |rig, _, _| {
+            rig.interrupt();
+            Ok(Value::Null)
+        }),
         function(None, "interrupt_once", 0..=0, |_, _, _| Err(Thrown::Interrupt)),
         function(None, "wait_outside", 0..=0, |rig, _, _| {
             rig.clock.as_ref().unwrap().advance(Duration::from_secs(3_600));
@@ -87,6 +98,14 @@ pub(crate) fn functions() -> Vec<Function<Rig>> {
                 panic!("a number")
             };
             Ok(Value::text("x".repeat(usize::try_from(bytes).unwrap())))
+        }),
+        function(None, "hoard", 1..=1, |rig, _, values| {
+            let Value::Int(bytes) = values[0] else {
+                panic!("a number")
+            };
+            let kept = "x".repeat(usize::try_from(bytes).unwrap());
+            rig.effects.lock().unwrap().push(kept);
+            Ok(Value::Null)
         }),
         function(None, "explode", 0..=0, |_, _, _| panic!("a bug in a host function")),
         function(Some("bank"), "balance", 1..=1, |_, _, values| {

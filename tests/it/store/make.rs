@@ -5,7 +5,7 @@ use std::sync::Arc;
 use bursar::base::clock::Instant;
 use bursar::base::ids::{Digest, EventId, RunId, WorkerId};
 use bursar::model::event::{Event, EventFilter, Matching};
-use bursar::model::journal::{Entry, Intent, Outcome, Record, Retry, Step, StepPath, StoredRequest, Wait};
+use bursar::model::journal::{Doubt, Entry, Intent, Outcome, Record, Retry, Step, StepPath, StoredRequest, Wait};
 use bursar::model::run::{Cause, NewRun, RunError, Settlement};
 use bursar::model::value::Value;
 use bursar::store::sqlite::{OnFailure, SqliteOptions, SqliteStore};
@@ -174,6 +174,21 @@ pub(super) fn wait(seq: u32, place: &str, event: Option<EventFilter>) -> Record 
     }
 }
 
+pub(super) fn doubt(seq: u32, place: &str) -> Record {
+    Record {
+        seq,
+        at: at(i64::from(seq)),
+        entry: Entry::InDoubt {
+            path: path(place),
+            step: step("bank.create_payout"),
+            doubt: Doubt {
+                code: "in_doubt".to_owned(),
+                message: "no answer came".to_owned(),
+            },
+        },
+    }
+}
+
 pub(super) fn records(records: impl IntoIterator<Item = Record>) -> Append {
     Append {
         records: records.into_iter().collect(),
@@ -215,5 +230,5 @@ pub(super) async fn take(store: &dyn Store, seconds: i64, id: RunId) -> Claim {
         .await
         .expect("claimed");
     let found = claims.into_iter().find(|claim| claim.run.id == id);
-    found.unwrap_or_else(|| panic!("{id} is not queued"))
+    found.expect("the run is queued")
 }

@@ -1,12 +1,15 @@
 //! A small world for tests: the simulator on a real socket, a real store, the engine, in one process.
 
+pub(crate) mod daemon;
+pub(crate) mod shipped;
+
 use std::collections::BTreeMap;
 use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
 
 use bursar::app::audit::{Audit, audit};
-use bursar::base::clock::{Clock, SystemClock};
+use bursar::base::clock::{Clock, ManualClock, SystemClock};
 use bursar::base::ids::{RunId, WorkerId};
 use bursar::base::secret::Secret;
 use bursar::base::wake::Wake;
@@ -25,6 +28,44 @@ use bursar::store::sqlite::{OnFailure, SqliteOptions, SqliteStore};
 use bursar::store::{RunQuery, Store};
 use serde_json::{Value as Json, json};
 use tempfile::TempDir;
+
+use real_time::{Patience, pause};
+
+/// What a test may do that the product may not: read the machine's clock and wait by it.
+pub(crate) mod real_time {
+    use std::time::{Duration, Instant};
+
+    /// Measures and limits waiting.
+    pub(crate) struct Patience {
+        since: Instant,
+        limit: Duration,
+    }
+
+    impl Patience {
+        #[expect(clippy::disallowed_methods, reason = "tests of real processes wait in real time")]
+        pub(crate) fn new(limit: Duration) -> Self {
+            Self {
+                since: Instant::now(),
+                limit,
+            }
+        }
+
+        pub(crate) fn is_over(&self) -> bool {
+            self.since.elapsed() >= self.limit
+        }
+    }
+
+    #[expect(clippy::disallowed_methods, reason = "tests of real processes wait in real time")]
+    pub(crate) async fn pause(duration: Duration) {
+        tokio::time::sleep(duration).await;
+    }
+}
+
+/// Says what a test did, past the capture of its output: a figure nobody sees shows nothing.
+pub(crate) fn report(line: &str) {
+    use std::io::Write as _;
+    writeln!(std::io::stderr(), "{line}").expect("standard error takes a line");
+}
 
 /// How long a test waits for something that takes milliseconds.
 const PATIENCE: Duration = Duration::from_secs(20);
@@ -46,7 +87,29 @@ pub(crate) struct World {
 impl World {
     /// A world with these settings of the simulator.
     pub(crate) async fn new(config: SimulatorConfig) -> Self {
-        let clock: Arc<dyn Clock> = Arc::new(SystemClock::new());
+        Self::with_clock(config, Arc::new(SystemClock::new())).await
+    }
+
+    /// A world in which minutes pass in moments, for as long as the test lasts.
+    pub(crate) async fn in_haste(config: SimulatorConfig) -> Self {
+        let clock = ManualClock::new(SystemClock::new().now());
+        let hand = clock.clone();
+        tokio::spawn(async move {
+            loop {
+                pause(Duration::from_millis(2)).await;
+                hand.advance(Duration::from_millis(250));
+            }
+        });
+        Self::with_clock(config, Arc::new(clock)).await
+    }
+
+    /// Changes the connection `bank`.
+    pub(crate) fn reconnect(&mut self, change: impl FnOnce(&mut Connection)) {
+        let bank = self.connections.get_mut("bank").expect("the connection");
+        change(Arc::make_mut(bank));
+    }
+
+    async fn with_clock(config: SimulatorConfig, clock: Arc<dyn Clock>) -> Self {
         let simulator = Simulator::start(config, clock.clone())
             .await
             .expect("the simulator starts");
@@ -99,9 +162,15 @@ impl World {
 
     /// Makes a run of a version.
     pub(crate) async fn start_version(&self, store: &dyn Store, version: Version, event: Json, params: Json) -> RunId {
-        let now = self.clock.now();
+        let id = RunId::generate(self.clock.now());
+        self.start_run(store, id, version, event, params).await;
+        id
+    }
+
+    /// Makes the run of this id.
+    pub(crate) async fn start_run(&self, store: &dyn Store, id: RunId, version: Version, event: Json, params: Json) {
         let run = NewRun {
-            id: RunId::generate(now),
+            id,
             workflow: version.workflow.clone(),
             version: version.digest,
             cause: Cause::Manual {
@@ -109,13 +178,11 @@ impl World {
             },
             event,
             params,
-            created_at: now,
+            created_at: self.clock.now(),
         };
-        let id = run.id;
         store.save_version(version).await.expect("the version is kept");
         store.create_run(run).await.expect("the run is made");
         self.wake.nudge();
-        id
     }
 
     /// Runs a script on a fresh engine until it has settled.
@@ -208,7 +275,7 @@ pub(crate) async fn settled(store: &dyn Store, id: RunId) -> Run {
 
 /// Waits until a run is as wanted.
 pub(crate) async fn until(store: &dyn Store, id: RunId, wanted: impl Fn(&Run) -> bool) -> Run {
-    let waiting = std::time::Instant::now();
+    let patience = Patience::new(PATIENCE);
     loop {
         let run = store
             .run(id)
@@ -218,7 +285,7 @@ pub(crate) async fn until(store: &dyn Store, id: RunId, wanted: impl Fn(&Run) ->
         if wanted(&run) {
             return run;
         }
-        assert!(waiting.elapsed() < PATIENCE, "the run is still {}: {run:?}", run.state);
-        tokio::time::sleep(Duration::from_millis(5)).await;
+        assert!(!patience.is_over(), "the run is still {}: {run:?}", run.state);
+        pause(Duration::from_millis(5)).await;
     }
 }

@@ -11,7 +11,6 @@ use bursar::base::ids::WorkerId;
 use bursar::base::shutdown::Stopper;
 use bursar::base::wake::Wake;
 use bursar::model::run::{Cause, RunError, RunState, Settlement};
-use bursar::model::workflow::{CatchUp, Trigger};
 use bursar::server::client::{ClientError, ControlClient};
 use bursar::server::control::{self, BindError, Control, bind_control};
 use bursar::server::counters::{DoorCounters, Outcome};
@@ -22,13 +21,14 @@ use chrono::TimeDelta;
 use serde_json::{Value as Json, json};
 use tempfile::TempDir;
 
-use super::harness::{catalog_of, new_store, on_deposit, start_of_test, workflow};
+use super::harness::{Shelf, new_store, on_deposit, on_schedule, start_of_test};
 
 struct Office {
     socket: PathBuf,
     store: Arc<dyn Store>,
     wake: Wake,
     clock: ManualClock,
+    shelf: Shelf,
     stopper: Stopper,
     folder: TempDir,
 }
@@ -37,21 +37,23 @@ impl Office {
     async fn open() -> Self {
         let folder = tempfile::tempdir().expect("a folder");
         let store = new_store(&folder).await;
-        let cron = |schedule: &str| Trigger::Cron {
-            schedule: schedule.to_owned(),
-            timezone: "Europe/Berlin".to_owned(),
-            catch_up: CatchUp::Latest,
-        };
+        let shelf = Shelf::of(&[
+            (
+                "sweep",
+                &[
+                    on_schedule("0 18 * * Mon-Fri", "latest"),
+                    on_schedule("0 18 30 2 *", "none"),
+                ],
+            ),
+            ("book-deposits", &[on_deposit(None)]),
+        ]);
         let counters = DoorCounters::new();
         counters.count(Outcome::Accepted);
         let clock = ManualClock::new(start_of_test());
         let (wake, socket) = (Wake::new(), folder.path().join("control.sock"));
         let control = Control {
             store: store.clone(),
-            catalog: catalog_of(vec![
-                workflow("sweep", vec![cron("0 18 * * Mon-Fri"), cron("0 18 30 2 *")]),
-                workflow("book-deposits", vec![on_deposit(None)]),
-            ]),
+            catalog: shelf.catalog.clone(),
             clock: Arc::new(clock.clone()),
             wake: wake.clone(),
             versions: Arc::new(KnownVersions::new()),
@@ -67,6 +69,7 @@ impl Office {
             store,
             wake,
             clock,
+            shelf,
             stopper,
             folder,
         }
@@ -135,13 +138,32 @@ async fn workflows_are_shown_with_their_next_slots_or_why_there_are_none() {
     assert_eq!(next.len(), 5);
     assert_eq!(next[0].to_rfc3339(), "2026-05-04T16:00:00+00:00");
     assert!(never.is_empty() && problem.contains("names no time"), "{problem}");
-    let again: Workflows = office
-        .client()
+}
+
+#[tokio::test]
+async fn a_broken_file_is_told_and_its_workflow_stands_as_it_last_loaded() {
+    let office = Office::open().await;
+    let mut client = office.client().await;
+    let before: Workflows = client.get("/v1/workflows").await.expect("workflows");
+    assert!(before.problems.is_empty() && before.workflows.iter().all(|view| !view.outdated));
+    office.shelf.spoil("sweep");
+    let after: Workflows = client.post("/v1/reload", &json!({})).await.expect("workflows");
+    assert!(!after.workflows[0].outdated && after.workflows[1].outdated);
+    assert_eq!(after.workflows[1].version, before.workflows[1].version);
+    let told = &after.problems[0];
+    assert_eq!(
+        (&told["severity"], &told["file"]),
+        (&json!("error"), &json!("workflows/sweep.toml")),
+        "{told}"
+    );
+    let status: Status = client.get("/v1/status").await.expect("a status");
+    assert!(status.problems > 0);
+    // It still runs.
+    let asked = json!({"workflow": "sweep", "actor": "maria"});
+    client
+        .post::<RunReply>("/v1/runs", &asked)
         .await
-        .post("/v1/reload", &json!({}))
-        .await
-        .expect("workflows");
-    assert_eq!(again.workflows.len(), 2);
+        .expect("a run of the last good version");
 }
 
 #[tokio::test]

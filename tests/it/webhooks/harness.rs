@@ -1,6 +1,7 @@
 //! A door on a free port in front of a real store, and a provider that signs and sends.
 
 use std::collections::BTreeMap;
+use std::fs;
 use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
@@ -9,13 +10,14 @@ use bursar::base::clock::{Clock as _, Instant, ManualClock};
 use bursar::base::secret::Secret;
 use bursar::base::shutdown::Stopper;
 use bursar::base::wake::Wake;
-use bursar::catalog::snapshot::Snapshot;
+use bursar::catalog::files::Folders;
+use bursar::catalog::load::Context;
+use bursar::catalog::manifest::ConnectionFacts;
 use bursar::catalog::watch::Catalog;
 use bursar::connector::connection::Connection;
 use bursar::connector::registry::Registry;
-use bursar::model::event::{Event, Matching};
+use bursar::model::event::Event;
 use bursar::model::run::Run;
-use bursar::model::workflow::{Source, Trigger, Version, Workflow};
 use bursar::server::counters::{DoorCounters, Outcome};
 use bursar::server::webhook::{self, DoorLimits, WebhookDoor};
 use bursar::store::sqlite::{OnFailure, SqliteOptions, SqliteStore};
@@ -39,47 +41,81 @@ pub(crate) fn start_of_test() -> Instant {
     bursar::model::value::parse_time("2026-05-04T09:00:00Z").expect("an instant")
 }
 
-/// A workflow with these triggers.
-pub(crate) fn workflow(name: &str, triggers: Vec<Trigger>) -> Workflow {
-    let source = Source {
-        path: format!("{name}.rhai"),
-        text: "event.payload".to_owned(),
-    };
-    let uses = vec!["bank".to_owned()];
-    Workflow {
-        name: name.to_owned(),
-        summary: format!("What {name} does."),
-        triggers,
-        uses: uses.clone(),
-        params: json!({"buffer": "1000.00"}),
-        version: Version::new(name.to_owned(), format!("name = \"{name}\""), uses, vec![source]),
+/// Workflows in files, as a user keeps them.
+pub(crate) struct Shelf {
+    pub(crate) catalog: Catalog,
+    folder: TempDir,
+}
+
+impl Shelf {
+    /// Just these workflows: name and triggers.
+    pub(crate) fn of(workflows: &[(&str, &[String])]) -> Self {
+        let folder = tempfile::tempdir().expect("a folder");
+        let folders = Folders {
+            workflows: folder.path().join("workflows"),
+            scripts: folder.path().join("scripts"),
+        };
+        for place in [&folders.workflows, &folders.scripts] {
+            fs::create_dir(place).expect("a folder");
+        }
+        fs::write(folders.scripts.join("work.rhai"), "1").expect("a script");
+        let bank = ConnectionFacts {
+            connector: "augustus".to_owned(),
+            events: None,
+        };
+        let context = Context {
+            connections: BTreeMap::from([("bank".to_owned(), bank)]),
+            // Anything goes, so that a wrong schedule reaches those who have to cope with one.
+            check_schedule: Box::new(|_, _| Ok(())),
+            surface_of: Box::new(|_| Default::default()),
+        };
+        let shelf = Self {
+            catalog: Catalog::open(folders, context),
+            folder,
+        };
+        shelf.put(workflows);
+        shelf
+    }
+
+    /// Replaces all workflows by these.
+    pub(crate) fn put(&self, workflows: &[(&str, &[String])]) {
+        let place = self.folder.path().join("workflows");
+        for file in fs::read_dir(&place).expect("the folder") {
+            fs::remove_file(file.expect("a file").path()).expect("removed");
+        }
+        for (name, triggers) in workflows {
+            let manifest = format!(
+                "name = \"{name}\"\nsummary = \"What {name} does.\"\nscript = \"work.rhai\"\nuses = [\"bank\"]\n\
+                 [params]\nbuffer = \"1000.00\"\n{}",
+                triggers.concat()
+            );
+            fs::write(place.join(format!("{name}.toml")), manifest).expect("a manifest");
+        }
+        let snapshot = self.catalog.reload_now();
+        assert!(!snapshot.has_errors(), "{:?}", snapshot.problems);
+        assert_eq!(snapshot.workflows.len(), workflows.len());
+    }
+
+    /// Breaks the manifest of one, and leaves the reload to others.
+    pub(crate) fn spoil(&self, name: &str) {
+        let path = self.folder.path().join(format!("workflows/{name}.toml"));
+        fs::write(path, format!("name = \"{name}\"\nscript = 5\n")).expect("a manifest");
     }
 }
 
 /// A trigger for deposits that arrive at the bank, in one currency if one is given.
-pub(crate) fn on_deposit(currency: Option<&str>) -> Trigger {
-    let when = currency.map(|code| ("/payload/currency".to_owned(), json!(code)));
-    Trigger::Webhook {
-        connection: "bank".to_owned(),
-        events: vec!["deposit.received".to_owned()],
-        when: Matching(when.into_iter().collect()),
-    }
+pub(crate) fn on_deposit(currency: Option<&str>) -> String {
+    let when = currency.map_or(String::new(), |code| {
+        format!("when = {{ \"/payload/currency\" = \"{code}\" }}\n")
+    });
+    format!("[[trigger]]\ntype = \"webhook\"\nconnection = \"bank\"\nevents = [\"deposit.received\"]\n{when}")
 }
 
-/// A catalog of just these workflows.
-pub(crate) fn catalog_of(workflows: Vec<Workflow>) -> Catalog {
-    Catalog::fixed(snapshot_of(workflows))
-}
-
-/// The snapshot of just these workflows.
-pub(crate) fn snapshot_of(workflows: Vec<Workflow>) -> Snapshot {
-    Snapshot {
-        workflows: workflows
-            .into_iter()
-            .map(|workflow| (workflow.name.clone(), Arc::new(workflow)))
-            .collect(),
-        ..Snapshot::default()
-    }
+/// A trigger by schedule, in Berlin.
+pub(crate) fn on_schedule(schedule: &str, catch_up: &str) -> String {
+    format!(
+        "[[trigger]]\ntype = \"cron\"\nschedule = \"{schedule}\"\ntimezone = \"Europe/Berlin\"\ncatch_up = \"{catch_up}\"\n"
+    )
 }
 
 fn connections() -> Arc<Connections> {
@@ -141,13 +177,14 @@ impl Harness {
     pub(crate) async fn over(store: Arc<dyn Store>, limits: DoorLimits) -> Self {
         let clock = ManualClock::new(start_of_test());
         let counters = Arc::new(DoorCounters::new());
+        let shelf = Shelf::of(&[
+            ("book-deposits", &[on_deposit(None), on_deposit(Some("EUR"))]),
+            ("convert-usd", &[on_deposit(Some("USD"))]),
+        ]);
         let door = Arc::new(WebhookDoor {
             trigger: Arc::new(WebhookTrigger {
                 store: store.clone(),
-                catalog: catalog_of(vec![
-                    workflow("book-deposits", vec![on_deposit(None), on_deposit(Some("EUR"))]),
-                    workflow("convert-usd", vec![on_deposit(Some("USD"))]),
-                ]),
+                catalog: shelf.catalog.clone(),
                 connections: connections(),
                 clock: Arc::new(clock.clone()),
                 wake: Wake::new(),

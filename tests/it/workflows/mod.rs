@@ -1,1 +1,199 @@
-//! Tests of: workflows.
+//! The shipped workflows beyond the sunny day, and the list of primitives they are written in.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
+
+use bursar::engine::primitives::{Module, all, surface};
+use bursar::model::run::{Run, RunState};
+use bursar::model::workflow::Source;
+use bursar::script::check;
+use bursar::simulator::control::NewDeposit;
+use serde_json::{Value as Json, json};
+
+use crate::support::shipped::{SHIPPED, Shipped};
+use crate::support::{World, settled};
+
+fn shipped(name: &str) -> &'static Shipped {
+    SHIPPED
+        .iter()
+        .find(|shipped| shipped.name == name)
+        .expect("a shipped workflow")
+}
+
+/// Runs a shipped workflow once, on this event.
+async fn run(world: &World, shipped: &Shipped, event: Json) -> Run {
+    let store = world.store().await;
+    let engine = world.engine(store.clone()).await;
+    let id = world
+        .start_version(store.as_ref(), shipped.version(), event, shipped.params())
+        .await;
+    let run = settled(store.as_ref(), id).await;
+    engine.stop().await;
+    store.close().await.expect("closed");
+    run
+}
+
+fn deposit(world: &World, account: &str, amount: &str, reference: &str) -> Json {
+    let id = world
+        .simulator
+        .control
+        .create_deposit(&NewDeposit::new(account, amount, reference))
+        .expect("it arrives");
+    json!({"type": "deposit.received", "payload": world.simulator.control.resource(id)})
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_payment_without_a_known_seller_stays_where_it_is() {
+    let world = World::demo().await;
+    for reference in ["SELLER-999 order 1", "", "order of SELLER-042"] {
+        let event = deposit(&world, "Marketplace EUR", "50.00", reference);
+        let run = run(&world, shipped("split-settlement"), event).await;
+        assert_eq!(run.state, RunState::Succeeded, "{reference}: {:?}", run.error);
+    }
+    assert!(world.simulator.control.effects().is_empty());
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn the_fee_of_a_split_has_a_floor_and_a_ceiling() {
+    for (amount, fee, rest) in [
+        ("2.00", "0.50", "1.50"),
+        ("1000.00", "25.00", "975.00"),
+        ("5000.00", "25.00", "4975.00"),
+    ] {
+        let world = World::demo().await;
+        let event = deposit(&world, "Marketplace EUR", amount, "SELLER-108 order 1");
+        let run = run(&world, shipped("split-settlement"), event).await;
+        assert_eq!(run.state, RunState::Succeeded, "{amount}: {:?}", run.error);
+        let mut paid: Vec<String> = world
+            .simulator
+            .control
+            .effects()
+            .iter()
+            .map(|effect| effect.amount.amount().to_string())
+            .collect();
+        paid.sort();
+        let mut expected = vec![fee.to_owned(), rest.to_owned()];
+        expected.sort();
+        assert_eq!(paid, expected);
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn the_safety_net_returns_what_the_webhooks_missed_and_nothing_else() {
+    let world = World::demo().await;
+    deposit(&world, "Collections EUR", "10.00", "who knows");
+    deposit(&world, "Collections EUR", "20.00", "INV-77");
+    deposit(&world, "Collections EUR", "30.00", "INV-7a");
+    deposit(&world, "Marketplace EUR", "40.00", "who knows");
+    let slot = json!({"type": "cron", "slot": "2026-11-20T06:30:00Z"});
+    for _ in 0..2 {
+        let run = run(&world, shipped("return-unmatched-deposits"), slot.clone()).await;
+        assert_eq!(run.state, RunState::Succeeded, "{:?}", run.error);
+    }
+    let mut returned: Vec<String> = world
+        .simulator
+        .control
+        .effects()
+        .iter()
+        .map(|effect| effect.amount.to_string())
+        .collect();
+    returned.sort();
+    assert_eq!(returned, ["EUR 10.00", "EUR 30.00"]);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_webhook_and_the_safety_net_return_a_deposit_once() {
+    let world = World::demo().await;
+    let event = deposit(&world, "Collections EUR", "10.00", "who knows");
+    for event in [event.clone(), json!({"type": "cron"}), event] {
+        let run = run(&world, shipped("return-unmatched-deposits"), event).await;
+        assert_eq!(run.state, RunState::Succeeded, "{:?}", run.error);
+    }
+    assert_eq!(world.simulator.control.effects().len(), 1);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn nothing_is_sold_below_the_float_or_at_a_bad_rate() {
+    let world = World::demo().await;
+    let workflow = shipped("convert-stablecoin-deposits");
+    let event = deposit(&world, "USDC wallet", "1.00", "");
+    let store = world.store().await;
+    let engine = world.engine(store.clone()).await;
+    let mut params = workflow.params();
+    params["float"] = json!("1000000.00");
+    let id = world
+        .start_version(store.as_ref(), workflow.version(), event, params)
+        .await;
+    let run = settled(store.as_ref(), id).await;
+    assert_eq!(run.state, RunState::Succeeded, "{:?}", run.error);
+    assert!(world.simulator.control.effects().is_empty());
+    engine.stop().await;
+}
+
+#[test]
+fn every_primitive_has_its_own_name_a_doc_and_an_example_that_passes_the_check() {
+    let world = connections();
+    let uses = ["bank".to_owned()];
+    let mut names = BTreeSet::new();
+    for primitive in all() {
+        let path = primitive.path();
+        assert!(names.insert(path.clone()), "{path} stands twice in the list");
+        assert!(
+            primitive.doc.ends_with('.') && !primitive.result.is_empty(),
+            "{path} is not described"
+        );
+        assert!(
+            primitive
+                .name
+                .chars()
+                .all(|letter| letter.is_ascii_lowercase() || letter == '_'),
+            "{path} is not snake_case"
+        );
+        let called = match primitive.module {
+            Module::Connection => path.replace("connection::", "bank::"),
+            Module::Plain | Module::Log | Module::State => path.clone(),
+        };
+        assert!(
+            primitive.example.contains(&called),
+            "{path}: its example shows something else"
+        );
+        let source = Source {
+            path: "example.rhai".to_owned(),
+            text: primitive.example.to_owned(),
+        };
+        let findings = check(&[source], &surface(&world, &uses));
+        assert!(findings.is_empty(), "{path}: {findings:?}");
+    }
+}
+
+#[test]
+fn what_a_connection_offers_is_what_the_checker_knows() {
+    let world = connections();
+    let offered = surface(&world, &["bank".to_owned()]);
+    let bank = &offered.modules["bank"];
+    let functions = bursar::engine::primitives::functions(&world);
+    let registered: BTreeSet<&str> = functions
+        .iter()
+        .filter(|function| function.module.as_deref() == Some("bank"))
+        .map(|function| function.name.as_str())
+        .collect();
+    let known: BTreeSet<&str> = bank.functions.iter().map(|signature| signature.name.as_str()).collect();
+    assert_eq!(registered, known);
+    // 37 endpoints and the treasury primitives.
+    assert!(known.len() > 37, "{known:?}");
+}
+
+fn connections() -> BTreeMap<String, Arc<bursar::connector::connection::Connection>> {
+    let connection = bursar::connector::connection::Connection {
+        name: "bank".to_owned(),
+        connector: bursar::connector::registry::Registry::built_in()
+            .get("augustus")
+            .expect("built in")
+            .clone(),
+        base_url: "http://127.0.0.1:1".to_owned(),
+        credential: None,
+        webhook_secrets: Vec::new(),
+        key_window_secs: None,
+    };
+    [("bank".to_owned(), Arc::new(connection))].into()
+}

@@ -1,0 +1,113 @@
+//! `bursar check`: everything that is wrong with settings, connectors, manifests and scripts, and when each
+//! schedule fires next.
+
+use serde_json::json;
+
+use super::Context;
+use super::diagnostics::{Format, Sources, render};
+use super::error::{CliError, Exit};
+use super::output::{BAD, GOOD};
+use super::text::count;
+use super::workflows::{from_files, page};
+use crate::app::settings::{Settings, SettingsError};
+use crate::model::diagnostic::Diagnostic;
+use crate::server::protocol::{TriggerView, WorkflowView};
+
+/// Find everything that is wrong before it runs
+///
+/// Reads settings, connector tables, manifests and scripts; calls nobody and moves nothing. Shows when each schedule
+/// fires next.
+#[derive(Debug, clap::Args)]
+pub(super) struct Args {
+    /// How findings look
+    #[arg(long, value_enum, default_value_t)]
+    format: Format,
+}
+
+pub(super) fn run(args: &Args, context: &Context) -> Result<Exit, CliError> {
+    let format = if context.output.json { Format::Json } else { args.format };
+    let settings = match crate::app::settings::load(&context.overrides) {
+        Ok(settings) => settings,
+        Err(SettingsError::Wrong(findings)) => {
+            report(context, &findings, &[], format, &Sources::default())?;
+            return Ok(Exit::Usage);
+        }
+        Err(error) => return Err(error.into()),
+    };
+    let (workflows, found) = from_files(&settings, context.now());
+    let mut findings = settings.warnings.clone();
+    findings.extend(without_credentials(&settings));
+    findings.extend(found);
+    report(context, &findings, &workflows, format, &Sources::of(&settings))?;
+    let wrong = findings.iter().any(Diagnostic::is_error);
+    Ok(if wrong { Exit::Usage } else { Exit::Ok })
+}
+
+/// Connections whose calls the provider would refuse.
+fn without_credentials(settings: &Settings) -> Vec<Diagnostic> {
+    let file = settings
+        .file
+        .as_ref()
+        .map_or_else(|| "bursar.toml".to_owned(), |file| file.display().to_string());
+    let unarmed = settings
+        .connections
+        .values()
+        .filter(|connection| connection.credential.is_none());
+    unarmed
+        .map(|connection| {
+            let message = format!(
+                "connection `{}` has no api_key: its calls will be refused",
+                connection.name
+            );
+            Diagnostic::warning("settings", &file, message).help(format!(
+                "api_key = {{ file = \"secrets/{}.key\" }}; see secrets/README",
+                connection.name
+            ))
+        })
+        .collect()
+}
+
+fn report(
+    context: &Context,
+    findings: &[Diagnostic],
+    workflows: &[WorkflowView],
+    format: Format,
+    sources: &Sources,
+) -> Result<(), CliError> {
+    let output = &context.output;
+    let text = render(findings, format, &|file| sources.read(file));
+    if !text.is_empty() {
+        output.print(text.trim_end_matches('\n'))?;
+    }
+    let errors = findings.iter().filter(|finding| finding.is_error()).count();
+    let warnings = findings.len() - errors;
+    match format {
+        Format::Json => {
+            let body = json!({ "workflows": workflows, "errors": errors, "warnings": warnings });
+            return output.object("bursar.check/1", &body);
+        }
+        Format::Concise => {}
+        Format::Full => {
+            if !text.is_empty() && !workflows.is_empty() {
+                output.print("")?;
+            }
+            for workflow in workflows {
+                output.print(&page(workflow, context.now(), output))?;
+            }
+        }
+    }
+    let is_cron = |trigger: &&TriggerView| matches!(trigger, TriggerView::Cron { .. });
+    let schedules = workflows
+        .iter()
+        .flat_map(|workflow| &workflow.triggers)
+        .filter(is_cron)
+        .count();
+    let (style, verdict) = if errors > 0 { (BAD, "wrong") } else { (GOOD, "right") };
+    output.print(&format!(
+        "{style}{verdict}{style:#}: {}, {}, {}, {}",
+        count(workflows.len(), "workflow"),
+        count(schedules, "schedule"),
+        count(errors, "error"),
+        count(warnings, "warning"),
+    ))
+}

@@ -1,0 +1,248 @@
+//! `bursar connections`: which accounts at providers are configured, and whether their keys work.
+
+use std::sync::Arc;
+
+use clap::Subcommand;
+use serde::Serialize;
+
+use super::Context;
+use super::error::{CliError, Exit};
+use super::output::{Cell, Table, Tone};
+use super::text::{count, one_line};
+use crate::app::settings::Settings;
+use crate::base::suggest::nearest;
+use crate::connector::client::Client;
+use crate::connector::connection::Connection;
+use crate::connector::reply::{Verdict, classify};
+use crate::connector::request::prepare;
+use crate::connector::table::{Effect, Endpoint};
+use crate::model::value::{Map, Value};
+
+/// List connections and try their keys
+#[derive(Debug, clap::Args)]
+pub(super) struct Args {
+    #[command(subcommand)]
+    command: Command,
+}
+
+#[derive(Debug, Subcommand)]
+enum Command {
+    /// List what is configured; secrets are never shown
+    Ls,
+    /// Try each connection by one harmless read
+    ///
+    /// Is it reachable, is the key good, what may the key do? Exit code 7 if one cannot be reached, 5 if a key is refused.
+    Check {
+        /// Only this one
+        name: Option<String>,
+    },
+}
+
+pub(super) fn run(args: &Args, context: &Context) -> Result<Exit, CliError> {
+    let settings = context.settings()?;
+    match &args.command {
+        Command::Ls => ls(&settings, context),
+        Command::Check { name } => {
+            let chosen = chosen(&settings, name.as_deref())?;
+            context.wait(check(chosen, context))
+        }
+    }
+}
+
+#[derive(Serialize)]
+struct Listed<'a> {
+    name: &'a str,
+    connector: &'a str,
+    base_url: &'a str,
+    api_key: bool,
+    webhook_secrets: usize,
+}
+
+fn ls(settings: &Settings, context: &Context) -> Result<Exit, CliError> {
+    let output = &context.output;
+    let listed = settings.connections.values().map(|connection| Listed {
+        name: &connection.name,
+        connector: &connection.connector.name,
+        base_url: &connection.base_url,
+        api_key: connection.credential.is_some(),
+        webhook_secrets: connection.webhook_secrets.len(),
+    });
+    if output.json {
+        for connection in listed {
+            output.object("bursar.connection/1", &connection)?;
+        }
+        return Ok(Exit::Ok);
+    }
+    let mut table = Table::new(&["connection", "connector", "address", "api key", "webhook secrets"]).right(&[4]);
+    for connection in listed {
+        let key = if connection.api_key {
+            Cell::toned("set", Tone::Good)
+        } else {
+            Cell::toned("none", Tone::Attention)
+        };
+        table.row([
+            connection.name.into(),
+            connection.connector.into(),
+            connection.base_url.into(),
+            key,
+            connection.webhook_secrets.to_string().into(),
+        ]);
+    }
+    if table.is_empty() {
+        output.note("no connections; `bursar init` shows how one is written");
+        return Ok(Exit::Ok);
+    }
+    output.table(&table)?;
+    Ok(Exit::Ok)
+}
+
+fn chosen(settings: &Settings, name: Option<&str>) -> Result<Vec<Arc<Connection>>, CliError> {
+    let Some(name) = name else {
+        return Ok(settings.connections.values().cloned().collect());
+    };
+    if let Some(connection) = settings.connections.get(name) {
+        return Ok(vec![connection.clone()]);
+    }
+    let error = CliError::not_found(format!("there is no connection `{name}`"));
+    Err(match nearest(name, settings.connections.keys().map(String::as_str)) {
+        Some(near) => error.hint(format!("did you mean `{near}`?")),
+        None => error.hint("`bursar connections ls` lists them; they stand in bursar.toml as [connection.NAME]"),
+    })
+}
+
+/// What one harmless read came to.
+#[derive(Debug, Clone, PartialEq, Serialize)]
+struct Probe {
+    name: String,
+    endpoint: String,
+    reachable: bool,
+    /// Nothing, if it could not be found out.
+    authorised: Option<bool>,
+    scopes: Vec<String>,
+    message: String,
+}
+
+impl Probe {
+    fn exit(&self) -> Exit {
+        match (self.reachable, self.authorised) {
+            (false, _) => Exit::Unreachable,
+            (true, Some(true)) => Exit::Ok,
+            (true, Some(false)) => Exit::Refused,
+            (true, None) => Exit::Failed,
+        }
+    }
+}
+
+async fn check(connections: Vec<Arc<Connection>>, context: &Context) -> Result<Exit, CliError> {
+    let output = &context.output;
+    if connections.is_empty() {
+        output.note("no connections; `bursar init` shows how one is written");
+        return Ok(Exit::Ok);
+    }
+    let client = Client::new().map_err(|error| CliError::new(Exit::Failed, error.to_string()))?;
+    let mut worst = Exit::Ok;
+    let mut table = Table::new(&["connection", "reachable", "key", "may", "by"]);
+    for connection in connections {
+        let probe = probe(&client, &connection).await;
+        worst = worst.max(probe.exit());
+        if output.json {
+            output.object("bursar.connection.check/1", &probe)?;
+            continue;
+        }
+        let yes_no = |yes: bool| {
+            if yes {
+                Cell::toned("yes", Tone::Good)
+            } else {
+                Cell::toned("no", Tone::Bad)
+            }
+        };
+        let key = match probe.authorised {
+            Some(true) => Cell::toned("good", Tone::Good),
+            Some(false) => Cell::toned("refused", Tone::Bad),
+            None => Cell::toned("not known", Tone::Attention),
+        };
+        let may = if probe.scopes.is_empty() {
+            probe.message.clone()
+        } else {
+            probe.scopes.join(", ")
+        };
+        table.row([
+            probe.name.as_str().into(),
+            yes_no(probe.reachable),
+            key,
+            one_line(&may).into(),
+            Cell::toned(&probe.endpoint, Tone::Faint),
+        ]);
+    }
+    if !output.json {
+        output.table(&table)?;
+    }
+    Ok(worst)
+}
+
+/// The read that tells most and takes least: what the key may do, else the first read without arguments.
+fn harmless(connection: &Connection) -> Option<&Endpoint> {
+    let usable = |endpoint: &&Endpoint| {
+        endpoint.effect == Effect::Read && !endpoint.public && endpoint.params.iter().all(|param| !param.required)
+    };
+    let in_path = |endpoint: &&Endpoint| !endpoint.path.contains('{');
+    let mut reads = connection.connector.endpoints().filter(usable).filter(in_path);
+    let own = connection.connector.endpoint("retrieve_api_key").filter(usable);
+    own.or_else(|| reads.next())
+}
+
+async fn probe(client: &Client, connection: &Connection) -> Probe {
+    let mut probe = Probe {
+        name: connection.name.clone(),
+        endpoint: String::new(),
+        reachable: false,
+        authorised: None,
+        scopes: Vec::new(),
+        message: String::new(),
+    };
+    let Some(endpoint) = harmless(connection) else {
+        probe.message = format!("{} has no read that needs no arguments", connection.connector.title);
+        return probe;
+    };
+    probe.endpoint.clone_from(&endpoint.name);
+    if connection.credential.is_none() {
+        probe.message = "no api_key is set in bursar.toml: nothing was sent".to_owned();
+        return probe;
+    }
+    let prepared = match prepare(connection, endpoint, &Map::new(), None) {
+        Ok(prepared) => prepared,
+        Err(failure) => {
+            probe.message = failure.message;
+            return probe;
+        }
+    };
+    let answer = match client.send(connection, endpoint, &prepared.request, None).await {
+        Ok(answer) => answer,
+        Err(error) => {
+            probe.message = error.to_string();
+            return probe;
+        }
+    };
+    probe.reachable = true;
+    match classify(&connection.connector, endpoint, &prepared.request, None, &answer) {
+        Verdict::Applied { value, .. } => {
+            probe.authorised = Some(true);
+            probe.scopes = scopes(&value);
+            probe.message = match value {
+                Value::List(items) => count(items.len(), "item"),
+                _ => "answered".to_owned(),
+            };
+        }
+        Verdict::NotApplied { failure, refused, .. } => {
+            probe.authorised = refused.then_some(false);
+            probe.message = failure.message;
+        }
+        Verdict::Unknown { reason, .. } | Verdict::Contradiction { reason } => probe.message = reason,
+    }
+    probe
+}
+
+fn scopes(value: &Value) -> Vec<String> {
+    let listed = value.get("scopes").and_then(Value::as_list).unwrap_or_default();
+    listed.iter().map(Value::to_string).collect()
+}

@@ -1,0 +1,116 @@
+//! `bursar events`: what arrived from providers and was believed.
+
+use clap::Subcommand;
+
+use super::Context;
+use super::error::{CliError, Exit};
+use super::output::{FAINT, Table};
+use super::text::clean;
+use super::view::when;
+use crate::base::ids::EventId;
+use crate::store::{EventQuery, StoreError};
+
+/// List and show events: verified webhooks
+#[derive(Debug, clap::Args)]
+pub(super) struct Args {
+    #[command(subcommand)]
+    command: Command,
+}
+
+#[derive(Debug, Subcommand)]
+enum Command {
+    Ls(Ls),
+    /// Show an event with its payload
+    Show {
+        /// The event's id
+        event: EventId,
+    },
+}
+
+/// List events, newest first
+#[derive(Debug, clap::Args)]
+struct Ls {
+    /// Only of this connection
+    #[arg(long, value_name = "NAME")]
+    connection: Option<String>,
+    /// Only of this type, such as deposit.received
+    #[arg(long = "type", value_name = "TYPE")]
+    kind: Option<String>,
+    /// How many
+    #[arg(long, default_value_t = 20, value_name = "COUNT", value_parser = clap::value_parser!(u32).range(1..=10_000))]
+    limit: u32,
+    /// Only those before this event: the next page
+    #[arg(long, value_name = "EVENT")]
+    before: Option<EventId>,
+}
+
+pub(super) fn run(args: Args, context: &Context) -> Result<Exit, CliError> {
+    match args.command {
+        Command::Ls(args) => context.wait(ls(args, context)),
+        Command::Show { event } => context.wait(show(event, context)),
+    }
+}
+
+async fn ls(args: Ls, context: &Context) -> Result<Exit, CliError> {
+    let store = context.store(&context.settings()?).await?;
+    let query = EventQuery {
+        connection: args.connection,
+        kind: args.kind,
+        before: args.before,
+        limit: args.limit,
+    };
+    let events = store.events(query).await?;
+    let output = &context.output;
+    if output.json {
+        for event in &events {
+            output.object("bursar.event/1", event)?;
+        }
+        return Ok(Exit::Ok);
+    }
+    if events.is_empty() {
+        output.note("no such events; they arrive at POST /hooks/NAME-OF-CONNECTION while `bursar serve` runs");
+        return Ok(Exit::Ok);
+    }
+    let now = context.now();
+    let mut table = Table::new(&["event", "connection", "type", "about", "received"]).whole(&[0, 4]);
+    for event in &events {
+        table.row([
+            event.id.to_string().into(),
+            (&event.connection).into(),
+            (&event.kind).into(),
+            event.subject.as_deref().unwrap_or("").into(),
+            when(event.received_at, now, output.look).into(),
+        ]);
+    }
+    output.table(&table)?;
+    if let (Some(oldest), true) = (
+        events.last(),
+        events.len() == usize::try_from(args.limit).unwrap_or(usize::MAX),
+    ) {
+        output.note(&format!("older ones: --before {}", oldest.id));
+    }
+    Ok(Exit::Ok)
+}
+
+async fn show(id: EventId, context: &Context) -> Result<Exit, CliError> {
+    let store = context.store(&context.settings()?).await?;
+    let event = store
+        .event(id)
+        .await?
+        .ok_or_else(|| StoreError::NotFound(id.to_string()))?;
+    let output = &context.output;
+    if output.json {
+        output.object("bursar.event/1", &event)?;
+        return Ok(Exit::Ok);
+    }
+    let payload = serde_json::to_string_pretty(&event.payload).unwrap_or_default();
+    let received = when(event.received_at, context.now(), output.look);
+    output.print(&format!(
+        "{id}  {}  on {}  received {received}\n{FAINT}the provider's id: {}{FAINT:#}\n{}",
+        clean(&event.kind),
+        clean(&event.connection),
+        clean(&event.provider_id),
+        clean(&payload),
+    ))?;
+    Ok(Exit::Ok)
+}

@@ -1,0 +1,182 @@
+//! `bursar journal`: the raw journal of a run, entry by entry.
+
+use clap::Subcommand;
+use serde_json::{Value as Json, json};
+
+use super::Context;
+use super::error::{CliError, Exit};
+use super::follow::find;
+use super::output::{Cell, Table, Tone};
+use super::runs::named;
+use super::steps::of_failure;
+use super::text::{one_line, time};
+use crate::model::journal::{Entry, Outcome, Phase, Record, StepPath, StepRecord};
+use crate::model::value::time_text;
+
+/// Show what was recorded, entry by entry
+#[derive(Debug, clap::Args)]
+pub(super) struct Args {
+    #[command(subcommand)]
+    command: Command,
+}
+
+#[derive(Debug, Subcommand)]
+enum Command {
+    /// Show every entry of a run's journal
+    Show {
+        /// The run: its id, the beginning of it, or `last`
+        run: String,
+    },
+}
+
+pub(super) fn run(args: &Args, context: &Context) -> Result<Exit, CliError> {
+    let Command::Show { run } = &args.command;
+    context.wait(show(run, context))
+}
+
+async fn show(text: &str, context: &Context) -> Result<Exit, CliError> {
+    let store = context.store(&context.settings()?).await?;
+    let id = named(&store, text).await?;
+    find(&store, id).await?;
+    let records = store.journal(id).await?;
+    let output = &context.output;
+    if output.json {
+        for record in &records {
+            output.object("bursar.entry/1", &entry_json(record))?;
+        }
+        return Ok(Exit::Ok);
+    }
+    if records.is_empty() {
+        output.note(&format!("{id} has recorded nothing yet"));
+        return Ok(Exit::Ok);
+    }
+    let mut table = Table::new(&["seq", "at", "step", "entry", "what"])
+        .right(&[0])
+        .whole(&[0, 1, 2, 3]);
+    for record in &records {
+        table.row([
+            record.seq.to_string().into(),
+            Cell::toned(time(record.at), Tone::Faint),
+            record.entry.path().to_string().into(),
+            Cell::toned(record.entry.kind(), tone(&record.entry)),
+            what(&record.entry).into(),
+        ]);
+    }
+    output.table(&table)?;
+    Ok(Exit::Ok)
+}
+
+fn tone(entry: &Entry) -> Tone {
+    match entry {
+        Entry::Retry { .. } | Entry::InDoubt { .. } | Entry::Resolved { .. } => Tone::Attention,
+        Entry::Done { outcome, .. } | Entry::Outcome { outcome, .. } => match outcome {
+            Outcome::Value(_) => Tone::Plain,
+            Outcome::Failure(_) => Tone::Bad,
+        },
+        Entry::Intent { .. } | Entry::Sending { .. } | Entry::Waiting { .. } => Tone::Plain,
+    }
+}
+
+fn what(entry: &Entry) -> String {
+    let ended = |outcome: &Outcome| match outcome {
+        Outcome::Value(value) => one_line(&value.to_plain().to_string()),
+        Outcome::Failure(failure) => of_failure(failure),
+    };
+    match entry {
+        Entry::Done { step, outcome, .. } => format!("{} {} → {}", step.name, one_line(&step.summary), ended(outcome)),
+        Entry::Intent { step, intent, .. } => format!(
+            "{} {}: {} {}, key {}, reference {}",
+            step.name,
+            one_line(&step.summary),
+            intent.request.method,
+            intent.request.path,
+            intent.key.as_deref().unwrap_or("none"),
+            intent.reference,
+        ),
+        Entry::Retry { step, retry, .. } => format!(
+            "{}: attempt {} failed{}, again at {}: {}",
+            step.name,
+            retry.attempt,
+            if retry.unknown { " (outcome not known)" } else { "" },
+            time(retry.at),
+            one_line(&retry.reason),
+        ),
+        Entry::Sending { .. } => "the same bytes under the same key".to_owned(),
+        Entry::Waiting { step, wait, .. } => format!("{}: until {}", step.name, time(wait.deadline)),
+        Entry::Outcome { outcome, .. } => ended(outcome),
+        Entry::InDoubt { step, doubt, .. } => format!("{}: {}: {}", step.name, doubt.code, one_line(&doubt.message)),
+        Entry::Resolved {
+            resolution,
+            actor,
+            reason,
+            ..
+        } => {
+            let decision = serde_json::to_value(resolution).unwrap_or_default();
+            let decision = decision["decision"].as_str().unwrap_or("decided").to_owned();
+            format!("{decision} by {actor}: {}", one_line(reason))
+        }
+    }
+}
+
+/// An entry as JSON, with values in plain form.
+fn entry_json(record: &Record) -> Json {
+    let mut json = json!({
+        "seq": record.seq,
+        "at": time_text(record.at),
+        "path": record.entry.path(),
+        "kind": record.entry.kind(),
+        "step": record.entry.step(),
+    });
+    let (name, body) = match &record.entry {
+        Entry::Done { outcome, .. } | Entry::Outcome { outcome, .. } => ("outcome", outcome_json(outcome)),
+        Entry::Intent { intent, .. } => ("intent", json!(intent)),
+        Entry::Retry { retry, .. } => ("retry", json!(retry)),
+        Entry::Waiting { wait, .. } => ("wait", json!(wait)),
+        Entry::InDoubt { doubt, .. } => ("doubt", json!(doubt)),
+        Entry::Resolved {
+            resolution,
+            actor,
+            reason,
+            ..
+        } => (
+            "resolution",
+            json!({ "what": resolution, "actor": actor, "reason": reason }),
+        ),
+        Entry::Sending { .. } => return json,
+    };
+    json[name] = body;
+    json
+}
+
+/// A step as JSON, with where it stands.
+pub(super) fn step_json(path: &StepPath, record: &StepRecord) -> Json {
+    let (phase, outcome) = match &record.phase {
+        Phase::Trying { .. } => ("trying", Json::Null),
+        Phase::Sent { .. } => ("sent", Json::Null),
+        Phase::Waiting(_) => ("waiting", Json::Null),
+        Phase::Doubt { .. } => ("in_doubt", Json::Null),
+        Phase::Cleared { .. } => ("cleared", Json::Null),
+        Phase::Done(outcome) => ("done", outcome_json(outcome)),
+    };
+    json!({
+        "path": path,
+        "name": record.step.name,
+        "summary": record.step.summary,
+        "phase": phase,
+        "outcome": outcome,
+        "intent": record.effect,
+        "started_at": time_text(record.started_at),
+        "updated_at": time_text(record.updated_at),
+    })
+}
+
+fn outcome_json(outcome: &Outcome) -> Json {
+    match outcome {
+        Outcome::Value(value) => json!({ "value": value.to_plain() }),
+        Outcome::Failure(failure) => json!({ "failure": {
+            "code": failure.code,
+            "message": failure.message,
+            "details": failure.details.to_plain(),
+        } }),
+    }
+}

@@ -1,0 +1,211 @@
+//! `bursar run`: starts a workflow by hand and prints its steps as they happen.
+
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::time::Duration;
+
+use serde_json::{Map, Value as Json};
+use tokio::sync::oneshot;
+
+use super::Context;
+use super::actor::actor;
+use super::error::{CliError, Exit};
+use super::follow::{follow, print_fresh};
+use super::output::FAINT;
+use super::steps::Shown;
+use super::text::{one_line, time};
+use super::view::{run_json, standing, tone};
+use super::{daemon, input};
+use crate::app::offline::{load_workflows, read_store, run_here};
+use crate::app::settings::{LogFormat, Settings};
+use crate::app::telemetry;
+use crate::base::clock::{Clock as _, SystemClock};
+use crate::base::ids::RunId;
+use crate::model::run::{Run, RunState};
+use crate::server::client::ControlClient;
+use crate::server::protocol::{RunReply, StartRun};
+use crate::store::Store;
+use crate::trigger::manual::Request;
+
+/// How often a run that is driven here is looked at.
+const LOOK_EVERY: Duration = Duration::from_millis(100);
+
+/// Start a workflow now and follow it
+///
+/// Through the running daemon if there is one, else here. Every request is a run of its own: asking twice runs
+/// it twice.
+#[derive(Debug, clap::Args)]
+pub(super) struct Args {
+    /// The workflow
+    workflow: String,
+    /// What the script sees as `event.payload`, as JSON; `-` reads standard input. An object with a `type` is taken as
+    /// the whole event
+    #[arg(long, value_name = "FILE")]
+    payload: Option<PathBuf>,
+    /// A param that differs from the manifest's in this run; may be given several times
+    #[arg(long, value_name = "NAME=VALUE", value_parser = input::pair)]
+    param: Vec<(String, String)>,
+    /// How long to stay while the run waits for a time or an event
+    #[arg(long, value_name = "SECONDS", default_value_t = 600)]
+    patience: u64,
+    /// Ask the daemon and leave at once
+    #[arg(long)]
+    detach: bool,
+}
+
+pub(super) fn run(args: &Args, context: &Context) -> Result<Exit, CliError> {
+    let settings = context.settings()?;
+    let request = Request {
+        payload: args
+            .payload
+            .as_deref()
+            .map(input::json)
+            .transpose()?
+            .unwrap_or(Json::Null),
+        params: params(args, &settings),
+        actor: actor(),
+    };
+    context.wait(start(args, settings, request, context))
+}
+
+/// The params as typed, in the kinds the manifest has.
+fn params(args: &Args, settings: &Settings) -> Map<String, Json> {
+    if args.param.is_empty() {
+        return Map::new();
+    }
+    let loaded = load_workflows(settings);
+    let known = loaded
+        .workflows
+        .get(&args.workflow)
+        .map_or(&Json::Null, |workflow| &workflow.params);
+    let typed = args.param.iter();
+    typed
+        .map(|(name, value)| (name.clone(), input::like(known.get(name), value)))
+        .collect()
+}
+
+async fn start(args: &Args, settings: Settings, request: Request, context: &Context) -> Result<Exit, CliError> {
+    let patience = Duration::from_secs(args.patience);
+    let run = match daemon::connect(&settings).await? {
+        Some(client) => {
+            let id = ask(client, &args.workflow, request).await?;
+            announce(context, id, &args.workflow);
+            let store = read_store(&settings).await?;
+            if args.detach {
+                super::follow::find(&store, id).await?
+            } else {
+                let left = "the daemon goes on with it";
+                unless_interrupted(follow(context, &store, id, patience), left).await?
+            }
+        }
+        None if args.detach => {
+            return Err(CliError::new(
+                Exit::Unreachable,
+                "no daemon is running here, so nothing could go on with the run",
+            )
+            .hint("start it: `bursar serve`, or leave out --detach"));
+        }
+        None => {
+            let left = "what was under way is resumed by the next `bursar serve`";
+            unless_interrupted(here(args, &settings, request, patience, context), left).await?
+        }
+    };
+    conclude(context, &run, args.detach)
+}
+
+async fn ask(mut client: ControlClient, workflow: &str, request: Request) -> Result<RunId, CliError> {
+    let asked = StartRun {
+        workflow: workflow.to_owned(),
+        payload: request.payload,
+        params: request.params,
+        actor: request.actor,
+    };
+    Ok(client.post::<RunReply>("/v1/runs", &asked).await?.run)
+}
+
+async fn here(
+    args: &Args,
+    settings: &Settings,
+    request: Request,
+    patience: Duration,
+    context: &Context,
+) -> Result<Run, CliError> {
+    let filter = ["warn,script=off", "info,script=off", "debug"][usize::from(context.verbose)];
+    telemetry::start(filter, LogFormat::Human, context.color_on_stderr()).map_err(CliError::usage)?;
+    let (started, running) = oneshot::channel();
+    let tell = move |id| {
+        if started.send(id).is_err() {
+            tracing::debug!(%id, "nobody follows the run any more");
+        }
+    };
+    let driven = run_here(settings, &args.workflow, request, patience, tell);
+    let mut shown = Shown::default();
+    let (run, store) = {
+        let mut driven = std::pin::pin!(driven);
+        let id = tokio::select! {
+            ended = &mut driven => return Ok(ended?),
+            id = running => id,
+        };
+        let Ok(id) = id else { return Ok(driven.await?) };
+        announce(context, id, &args.workflow);
+        let store: Arc<dyn Store> = read_store(settings).await?;
+        let clock = SystemClock::new();
+        loop {
+            tokio::select! {
+                ended = &mut driven => break (ended?, store),
+                () = clock.sleep(LOOK_EVERY) => print_fresh(context, &store, id, &mut shown).await?,
+            }
+        }
+    };
+    print_fresh(context, &store, run.id, &mut shown).await?;
+    Ok(run)
+}
+
+/// Lets a person leave: what happens to the run then is said.
+async fn unless_interrupted<T>(
+    work: impl Future<Output = Result<T, CliError>>,
+    left: &'static str,
+) -> Result<T, CliError> {
+    tokio::select! {
+        done = work => done,
+        _ = tokio::signal::ctrl_c() => Err(CliError::new(Exit::Interrupted, "interrupted").hint(left)),
+    }
+}
+
+fn announce(context: &Context, id: RunId, workflow: &str) {
+    context.output.note(&format!("{id}  {workflow}"));
+}
+
+/// Says how it ended, and with which exit code.
+fn conclude(context: &Context, run: &Run, detached: bool) -> Result<Exit, CliError> {
+    let output = &context.output;
+    let exit = match run.state {
+        RunState::Succeeded => Exit::Ok,
+        RunState::Failed | RunState::Cancelled => Exit::Failed,
+        _ if detached => Exit::Ok,
+        RunState::Parked | RunState::Waiting | RunState::Queued | RunState::Running => Exit::NeedsPerson,
+    };
+    if output.json {
+        output.object("bursar.run/1", &run_json(run))?;
+        return Ok(exit);
+    }
+    let style = tone(run.state).style();
+    output.print(&format!("{}  {style}{}{style:#}", run.id, standing(run, context.now())))?;
+    if let Some(error) = &run.error {
+        output.print(&format!("  {}: {}", error.code, one_line(&error.message)))?;
+        for place in &error.trace {
+            output.print(&format!("  {FAINT}at {}{FAINT:#}", one_line(place)))?;
+        }
+    }
+    match (run.state, run.wake_at) {
+        (RunState::Parked, _) => output.note(&format!(
+            "a person has to decide: `bursar runs show {}` says what",
+            run.id
+        )),
+        (RunState::Waiting, Some(wake)) => {
+            output.note(&format!("waits until {}: `bursar serve` goes on with it", time(wake)));
+        }
+        _ => {}
+    }
+    Ok(exit)
+}

@@ -1,0 +1,83 @@
+//! `bursar runs ls`: runs, newest first.
+
+use crate::cli::Context;
+use crate::cli::error::{CliError, Exit};
+use crate::cli::output::{Cell, Table};
+use crate::cli::text::duration;
+use crate::cli::view::{cause, cause_in_short, run_json, tone, when};
+use crate::model::run::RunState;
+use crate::store::RunQuery;
+
+/// List runs, newest first
+#[derive(Debug, clap::Args)]
+pub(super) struct Args {
+    /// Only of this workflow
+    #[arg(long, value_name = "NAME")]
+    workflow: Option<String>,
+    /// Only in this state; may be given several times
+    #[arg(long, value_name = "STATE", value_parser = |text: &str| text.parse::<RunState>())]
+    in_state: Vec<RunState>,
+    /// How many
+    #[arg(long, default_value_t = 20, value_name = "COUNT", value_parser = clap::value_parser!(u32).range(1..=10_000))]
+    limit: u32,
+    /// Only those before this run: the next page
+    #[arg(long, value_name = "RUN")]
+    before: Option<String>,
+}
+
+pub(super) async fn run(args: Args, context: &Context) -> Result<Exit, CliError> {
+    let store = context.store(&context.settings()?).await?;
+    let before = match &args.before {
+        Some(text) => Some(super::named(&store, text).await?),
+        None => None,
+    };
+    let query = RunQuery {
+        workflow: args.workflow,
+        states: args.in_state,
+        before,
+        limit: args.limit,
+    };
+    let runs = store.runs(query).await?;
+    let output = &context.output;
+    if output.json {
+        for run in &runs {
+            output.object("bursar.run/1", &run_json(run))?;
+        }
+        return Ok(Exit::Ok);
+    }
+    if runs.is_empty() {
+        output.note("no such runs; `bursar run WORKFLOW` starts one");
+        return Ok(Exit::Ok);
+    }
+    let now = context.now();
+    let mut table = Table::new(&["run", "workflow", "state", "took", "created", "cause"])
+        .right(&[3])
+        .whole(&[0, 2, 3, 4]);
+    for run in &runs {
+        let took = match (run.started_at, run.finished_at) {
+            (Some(started), Some(finished)) => duration(finished - started),
+            _ => String::new(),
+        };
+        table.row([
+            run.id.to_string().into(),
+            Cell::from(&run.workflow),
+            Cell::toned(run.state.name(), tone(run.state)),
+            took.into(),
+            when(run.created_at, now, output.look).into(),
+            if output.look.terminal {
+                cause_in_short(&run.cause)
+            } else {
+                cause(&run.cause)
+            }
+            .into(),
+        ]);
+    }
+    output.table(&table)?;
+    if let (Some(oldest), true) = (
+        runs.last(),
+        runs.len() == usize::try_from(args.limit).unwrap_or(usize::MAX),
+    ) {
+        output.note(&format!("older ones: --before {}", oldest.id));
+    }
+    Ok(Exit::Ok)
+}

@@ -1,0 +1,129 @@
+//! `bursar runs resolve`: what a person decided about a parked run.
+
+use std::path::PathBuf;
+
+use serde_json::json;
+
+use crate::app::offline::decide_here;
+use crate::cli::Context;
+use crate::cli::actor::actor;
+use crate::cli::error::{CliError, Exit};
+use crate::cli::follow::{find, journal};
+use crate::cli::{daemon, input};
+use crate::model::journal::{Resolution, StepPath};
+use crate::model::run::RunState;
+use crate::server::protocol::{ResolveRun, RunReply};
+use crate::store::Decision;
+
+/// Decide what became of a step in doubt
+///
+/// Look at the provider first: `bursar runs show` says what to look for. The decision, who made it and why
+/// stay in the journal.
+#[derive(Debug, clap::Args)]
+pub(super) struct Args {
+    /// The run: its id, the beginning of it, or `last`
+    run: String,
+    /// The step in doubt; may be left out while there is only one
+    #[arg(long, value_name = "STEP")]
+    step: Option<StepPath>,
+    #[command(flatten)]
+    choice: Choice,
+    /// Why: kept in the journal beside the decision
+    #[arg(long, value_name = "TEXT")]
+    reason: String,
+}
+
+#[derive(Debug, clap::Args)]
+#[group(required = true, multiple = false)]
+struct Choice {
+    /// It happened: FILE holds the provider's resource as JSON; `-` reads standard input
+    #[arg(long, value_name = "FILE")]
+    adopt: Option<PathBuf>,
+    /// It is proved that it did not happen: send it again under a new key
+    #[arg(long)]
+    absent_and_resend: bool,
+    /// The step failed: the script sees a failure. A run parked without a step in doubt ends as failed
+    #[arg(long)]
+    fail: bool,
+    /// Try again as it was, under the same key
+    #[arg(long)]
+    retry: bool,
+}
+
+pub(super) async fn run(args: Args, context: &Context) -> Result<Exit, CliError> {
+    if args.reason.trim().is_empty() {
+        return Err(CliError::usage("the reason is empty")
+            .hint("say how you know: --reason \"found as po_123 in the provider's console\""));
+    }
+    let (resolution, decision, resource) = match &args.choice {
+        Choice { adopt: Some(file), .. } => {
+            let resource = input::json(file)?;
+            (
+                Resolution::Adopt {
+                    resource: resource.clone(),
+                },
+                "adopt",
+                Some(resource),
+            )
+        }
+        Choice {
+            absent_and_resend: true,
+            ..
+        } => (Resolution::Resend, "resend", None),
+        Choice { fail: true, .. } => (Resolution::Fail, "fail", None),
+        Choice { .. } => (Resolution::Retry, "retry", None),
+    };
+    let settings = context.settings()?;
+    let store = context.store(&settings).await?;
+    let id = super::named(&store, &args.run).await?;
+    let run = find(&store, id).await?;
+    if run.state != RunState::Parked {
+        let message = format!("{id} is {}: only a parked run can be decided", run.state);
+        return Err(CliError::new(Exit::Refused, message)
+            .hint("`bursar runs ls --in-state parked` shows the runs that wait for a person"));
+    }
+    let step = args
+        .step
+        .or(journal(&store, id).await?.doubtful().map(|(path, _)| path.clone()));
+    let driven = match daemon::connect(&settings).await? {
+        Some(mut client) => {
+            let asked = ResolveRun {
+                step: step.clone(),
+                decision: decision.to_owned(),
+                resource,
+                actor: actor(),
+                reason: args.reason,
+            };
+            client
+                .post::<RunReply>(&format!("/v1/runs/{id}/resolve"), &asked)
+                .await?;
+            true
+        }
+        None => {
+            let decided = Decision {
+                run: id,
+                path: step.clone(),
+                resolution,
+                actor: actor(),
+                reason: args.reason,
+                at: context.now(),
+            };
+            decide_here(&settings, decided).await?;
+            false
+        }
+    };
+    let state = find(&store, id).await?.state;
+    let output = &context.output;
+    if output.json {
+        output.object(
+            "bursar.decision/1",
+            &json!({ "run": id, "step": step, "decision": decision, "state": state }),
+        )?;
+        return Ok(Exit::Ok);
+    }
+    output.print(&format!("{id} is {state}"))?;
+    if !driven && !state.is_final() {
+        output.note("no daemon is running here: `bursar serve` takes it up");
+    }
+    Ok(Exit::Ok)
+}

@@ -1,0 +1,174 @@
+//! `bursar runs show`: one run with its steps, and what a person can do about it.
+
+use serde_json::json;
+
+use crate::base::clock::Instant;
+use crate::cli::Context;
+use crate::cli::error::{CliError, Exit};
+use crate::cli::follow::{find, journal};
+use crate::cli::output::{ATTENTION, BAD, FAINT, Look, STRONG};
+use crate::cli::steps::table;
+use crate::cli::text::{clean, one_line, relative, time};
+use crate::cli::view::{cause, run_json, standing, tone};
+use crate::model::journal::{Intent, Journal, Phase};
+use crate::model::run::{Run, RunState};
+
+/// Show a run and its steps
+#[derive(Debug, clap::Args)]
+pub(super) struct Args {
+    /// The run: its id, the beginning of it, or `last`
+    run: String,
+}
+
+pub(super) async fn run(args: &Args, context: &Context) -> Result<Exit, CliError> {
+    let store = context.store(&context.settings()?).await?;
+    let id = super::named(&store, &args.run).await?;
+    let run = find(&store, id).await?;
+    let journal = journal(&store, id).await?;
+    if context.output.json {
+        let steps: Vec<_> = journal
+            .steps()
+            .map(|(path, record)| crate::cli::journal::step_json(path, record))
+            .collect();
+        let body = json!({ "run": run_json(&run), "steps": steps });
+        context.output.object("bursar.run.detail/1", &body)?;
+    } else {
+        context
+            .output
+            .print(&page(&run, &journal, context.now(), context.output.look))?;
+    }
+    Ok(Exit::Ok)
+}
+
+/// The whole page as text.
+pub(super) fn page(run: &Run, journal: &Journal, now: Instant, look: Look) -> String {
+    let style = tone(run.state).style();
+    let mut page = format!(
+        "{STRONG}{}{STRONG:#}  {} @ {}  {style}{}{style:#}   {}\n",
+        run.id,
+        run.workflow,
+        run.version.short(),
+        standing(run, now),
+        clean(&cause(&run.cause)),
+    );
+    if look.terminal {
+        page.push_str(&format!(
+            "{FAINT}created {}, {}{FAINT:#}\n",
+            time(run.created_at),
+            relative(run.created_at, now)
+        ));
+    }
+    if journal.is_empty() {
+        page.push_str("  no steps yet\n");
+    } else {
+        let narrower = Look {
+            width: look.width.map(|width| width.saturating_sub(2)),
+            ..look
+        };
+        for line in table(journal, now).render(narrower).lines() {
+            page.push_str(&format!("  {line}\n"));
+        }
+    }
+    if let Some(error) = &run.error {
+        let style = if run.state == RunState::Parked { ATTENTION } else { BAD };
+        page.push_str(&format!(
+            "\n{style}{}{style:#}: {}\n",
+            error.code,
+            one_line(&error.message)
+        ));
+        for place in &error.trace {
+            page.push_str(&format!("  at {}\n", one_line(place)));
+        }
+    }
+    if let (RunState::Waiting, Some(wake)) = (run.state, run.wake_at) {
+        let event = run.waits_for.as_ref().map_or_else(String::new, |filter| {
+            let types = if filter.types.is_empty() {
+                "an event".to_owned()
+            } else {
+                filter.types.join(" or ")
+            };
+            format!(" or for {types} on {}", filter.connection)
+        });
+        page.push_str(&format!("\nwaits until {}{event}\n", time(wake)));
+    }
+    if run.state == RunState::Parked {
+        page.push_str(&decisions(run, journal, now));
+    }
+    page
+}
+
+/// What a person has to know, and what they can say.
+fn decisions(run: &Run, journal: &Journal, now: Instant) -> String {
+    let mut text = String::new();
+    let command = format!("bursar runs resolve {}", run.id);
+    let Some((path, record)) = journal.doubtful() else {
+        return format!("\nOnly its end can be asked for:\n  {command} --fail --reason TEXT\n");
+    };
+    let Phase::Doubt { intent, .. } = &record.phase else {
+        return text;
+    };
+    if let Some(intent) = intent {
+        text.push_str(&evidence(intent, now));
+    }
+    let mut choice = |option: &str, meaning: &str| {
+        text.push_str(&format!(
+            "  {command} --step {path} {option} --reason TEXT\n      {FAINT}{meaning}{FAINT:#}\n"
+        ));
+    };
+    if intent.is_some() {
+        choice(
+            "--adopt FILE",
+            "it happened: FILE holds the provider's resource as JSON",
+        );
+        choice(
+            "--absent-and-resend",
+            "it is proved that it did not happen: sent again under a new key",
+        );
+    }
+    choice("--retry", "try again as it was, under the same key");
+    choice("--fail", "the script sees a failure");
+    text
+}
+
+fn evidence(intent: &Intent, now: Instant) -> String {
+    let mut text = String::from("\nLook at the provider for:\n");
+    let mut fact = |name: &str, value: &str| {
+        text.push_str(&format!("  {name:<15} {}\n", one_line(value)));
+    };
+    if let Some(movement) = &intent.movement {
+        let amount = movement
+            .amount
+            .map_or_else(|| "the whole of it".to_owned(), |amount| amount.to_string());
+        let end = |end: &Option<String>| end.clone().unwrap_or_else(|| "…".to_owned());
+        fact(
+            "moves",
+            &format!(
+                "{amount} from {} to {}",
+                end(&movement.source),
+                end(&movement.beneficiary)
+            ),
+        );
+    }
+    fact(
+        "call",
+        &format!(
+            "{} {} on {}",
+            intent.request.method, intent.request.path, intent.connection
+        ),
+    );
+    fact("our reference", &intent.reference);
+    if let Some(key) = &intent.key {
+        fact("key", key);
+    }
+    if let Some(until) = intent.key_safe_until {
+        let (still, ended) = (relative(until, now), time(until));
+        let told = if until > now {
+            format!("until {ended}, {still}")
+        } else {
+            format!("no longer, since {ended}, {still}")
+        };
+        fact("key protects", &told);
+    }
+    text.push_str("Then say what is true:\n");
+    text
+}

@@ -1,0 +1,61 @@
+//! `bursar serve`: the daemon.
+
+use super::Context;
+use super::error::{CliError, Exit};
+use super::text::count;
+use crate::app::daemon::{Ready, serve};
+use crate::app::settings::{self, Overrides};
+use crate::app::telemetry;
+
+/// Run the daemon until it is told to stop
+///
+/// Takes webhooks, fires schedules, drives runs. SIGTERM or Ctrl-C stops it in good order; a second one at once.
+/// Either is safe: what was under way is resumed at the next start.
+#[derive(Debug, clap::Args)]
+pub(super) struct Args {
+    /// Where webhooks arrive [default: 127.0.0.1:8080] [variable: BURSAR_LISTEN]
+    #[arg(long, value_name = "ADDRESS")]
+    listen: Option<String>,
+}
+
+pub(super) fn run(args: &Args, context: &Context) -> Result<Exit, CliError> {
+    let settings = settings::load(&Overrides {
+        listen: args.listen.clone(),
+        ..context.overrides.clone()
+    })?;
+    let filter = match context.verbose {
+        0 => settings.log.clone(),
+        1 => "info,bursar=debug".to_owned(),
+        _ => "debug,bursar=trace".to_owned(),
+    };
+    telemetry::start(&filter, settings.log_format, context.color_on_stderr()).map_err(CliError::usage)?;
+    for finding in &settings.warnings {
+        context.output.complain(&super::diagnostics::concise(finding));
+    }
+    let output = context.output;
+    context.wait(async move {
+        serve(settings, |ready| output.note(&banner(ready))).await?;
+        Ok(Exit::Ok)
+    })
+}
+
+fn banner(ready: &Ready) -> String {
+    let problems = match ready.problems {
+        0 => String::new(),
+        number => format!(", {} with problems (`bursar check`)", count(number, "file")),
+    };
+    let recovered = match ready.recovered {
+        0 => String::new(),
+        number => format!(
+            "\n  resumed    {} an earlier process left behind",
+            count(usize::try_from(number).unwrap_or(usize::MAX), "run")
+        ),
+    };
+    format!(
+        "bursar {} is ready\n  webhooks   http://{}/hooks/NAME-OF-CONNECTION\n  control    {}\n  workflows  {}{problems}{recovered}",
+        env!("CARGO_PKG_VERSION"),
+        ready.webhooks,
+        ready.control.display(),
+        ready.workflows,
+    )
+}

@@ -1,0 +1,103 @@
+//! What scripts may call: the host's part, told by the caller, and the standard functions, told by the
+//! sandbox itself, so that the checker and the interpreter can never disagree.
+
+use std::collections::BTreeMap;
+use std::ops::RangeInclusive;
+use std::sync::OnceLock;
+
+use super::super::sandbox;
+
+/// A function as the checker needs to know it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Signature {
+    /// Its name.
+    pub name: String,
+    /// How many arguments it takes.
+    pub arity: RangeInclusive<usize>,
+    /// Whether calling it twice or in another order makes no difference to anything.
+    pub pure: bool,
+}
+
+/// A module of host functions.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct ModuleSurface {
+    /// The connector behind it, for messages; empty for a module that is no connection.
+    pub connector: String,
+    /// What it offers.
+    pub functions: Vec<Signature>,
+    /// Names that other connectors offer: calling one of them here is `unsupported`, not unknown.
+    pub known: Vec<String>,
+}
+
+/// Everything the host offers to the scripts of one workflow.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct Surface {
+    /// Functions called by their bare name.
+    pub functions: Vec<Signature>,
+    /// Modules by the name scripts use.
+    pub modules: BTreeMap<String, ModuleSurface>,
+    /// The keys of `params`, if they are known.
+    pub params: Option<Vec<String>>,
+}
+
+/// Names the interpreter handles itself.
+const BUILT_IN: [(&str, RangeInclusive<usize>); 7] = [
+    ("type_of", 1..=1),
+    ("is_shared", 1..=1),
+    ("is_def_var", 1..=1),
+    ("is_def_fn", 2..=3),
+    ("Fn", 1..=1),
+    ("call", 1..=usize::MAX),
+    ("curry", 1..=usize::MAX),
+];
+
+/// Names under which the interpreter also registers its operators and binary helpers; not for scripts.
+const HIDDEN: [(&str, usize); 8] = [
+    ("add", 2),
+    ("subtract", 2),
+    ("multiply", 2),
+    ("divide", 2),
+    ("modulo", 2),
+    ("power", 2),
+    ("bits", 1),
+    ("to_blob", 1),
+];
+
+/// The standard functions and how many arguments they can take, a receiver included.
+pub(super) fn standard_functions() -> &'static BTreeMap<String, Vec<RangeInclusive<usize>>> {
+    static FUNCTIONS: OnceLock<BTreeMap<String, Vec<RangeInclusive<usize>>>> = OnceLock::new();
+    FUNCTIONS.get_or_init(|| {
+        let mut engine = sandbox::engine();
+        engine.register_global_module(sandbox::standard_module());
+        let registered = engine.collect_fn_metadata(
+            None,
+            |function| {
+                let (name, arity) = (function.metadata.name.as_str(), function.metadata.num_params);
+                (!HIDDEN.contains(&(name, arity))).then(|| (name.to_owned(), arity))
+            },
+            true,
+        );
+        let mut functions: BTreeMap<String, Vec<RangeInclusive<usize>>> = BTreeMap::new();
+        let registered = registered.into_iter().map(|(name, arity)| (name, arity..=arity));
+        let built_in = BUILT_IN.into_iter().map(|(name, arity)| (name.to_owned(), arity));
+        for (name, arity) in registered.chain(built_in) {
+            // Operators, getters and indexers are registered under names no script can write.
+            if name.chars().all(|letter| letter.is_alphanumeric() || letter == '_') {
+                functions.entry(name).or_default().push(arity);
+            }
+        }
+        functions
+    })
+}
+
+impl Surface {
+    pub(super) fn function(&self, name: &str) -> Option<&Signature> {
+        self.functions.iter().find(|function| function.name == name)
+    }
+}
+
+impl ModuleSurface {
+    pub(super) fn function(&self, name: &str) -> Option<&Signature> {
+        self.functions.iter().find(|function| function.name == name)
+    }
+}

@@ -1,0 +1,244 @@
+//! Unknown outcomes: look-ups when the key no longer protects, persons who decide, runs that end in between.
+
+use bursar::model::journal::{Resolution, StepPath};
+use bursar::model::run::{Run, RunState};
+use bursar::simulator::config::SimulatorConfig;
+use bursar::simulator::faults::{FaultAction, FaultRule, When};
+use bursar::store::{Decision, Store};
+use serde_json::json;
+
+use crate::support::{World, audit_store, settled, until};
+
+const PAY: &str = r#"
+    let from = bank::accounts(#{ label: "Operating DE" })[0].id;
+    let to = bank::accounts(#{ label: "Treasury EUR" })[0].id;
+    bank::payout(#{ from: from, to: to, amount: EUR(10.50), reference: "INV-1" }).status
+"#;
+
+const FREEZE: &str = r#"bank::freeze_account(bank::accounts(#{ label: "Operating NL" })[0].id).status"#;
+
+/// A world in which no key protects, so that every unknown outcome has to be looked up.
+async fn without_keys() -> World {
+    let mut world = World::in_haste(SimulatorConfig::demo()).await;
+    world.reconnect(|bank| bank.key_window_secs = Some(0));
+    world
+}
+
+fn server_error(when: When) -> FaultAction {
+    FaultAction::Status {
+        status: 500,
+        when,
+        retry_after_secs: None,
+    }
+}
+
+/// What was recorded about the one payment, and how often it was made.
+async fn after(world: &World, run: &Run) -> (Vec<&'static str>, String) {
+    let store = world.store().await;
+    let records = store.journal(run.id).await.expect("the journal");
+    let audit = audit_store(store.as_ref(), &world.simulator).await;
+    store.close().await.expect("closed");
+    let kinds = records
+        .iter()
+        .filter(|record| record.entry.kind() != "done")
+        .map(|record| record.entry.kind());
+    (kinds.collect(), audit.to_string())
+}
+
+const ONCE: &str = "1 intended, 1 paid, 0 twice, 0 missing; ledger EUR 10.50 = journal EUR 10.50";
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_happened_is_found_by_our_reference_and_adopted() {
+    let world = without_keys().await;
+    world
+        .simulator
+        .control
+        .add_fault(FaultRule::on("create_payout", FaultAction::DropAfterEffect).times(1));
+    let run = world.run(PAY).await;
+    assert_eq!(run.state, RunState::Succeeded, "{:?}", run.error);
+    assert_eq!(after(&world, &run).await, (vec!["intent", "outcome"], ONCE.to_owned()));
+    assert_eq!(
+        world.simulator.control.requests()["create_payout"].total,
+        1,
+        "nothing was sent again"
+    );
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_did_not_happen_is_sent_again_under_a_new_key_once_its_absence_is_proved() {
+    let world = without_keys().await;
+    world
+        .simulator
+        .control
+        .add_fault(FaultRule::on("create_payout", server_error(When::Before)).times(1));
+    let run = world.run(PAY).await;
+    assert_eq!(run.state, RunState::Succeeded, "{:?}", run.error);
+    let (kinds, audit) = after(&world, &run).await;
+    assert_eq!(audit, ONCE);
+    assert_eq!(kinds, ["intent", "retry", "in_doubt", "resolved", "intent", "outcome"]);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_list_that_lags_is_not_believed_too_early() {
+    let world = without_keys().await;
+    // Made, kept out of the lists for 100 seconds, and its answer lost: an early look finds nothing.
+    world
+        .simulator
+        .control
+        .configure(|config| config.lists.visibility_lag_ms = 100_000);
+    world
+        .simulator
+        .control
+        .add_fault(FaultRule::on("create_payout", FaultAction::DropAfterEffect).times(1));
+    let run = world.run(PAY).await;
+    assert_eq!(run.state, RunState::Succeeded, "{:?}", run.error);
+    assert_eq!(
+        after(&world, &run).await,
+        (vec!["intent", "retry", "outcome"], ONCE.to_owned())
+    );
+    assert_eq!(
+        world.simulator.control.requests()["create_payout"].total,
+        1,
+        "nothing was sent again"
+    );
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_lost_return_is_found_by_its_deposit() {
+    let world = without_keys().await;
+    let deposit = bursar::simulator::control::NewDeposit::new("Collections EUR", "75.20", "HELLO");
+    let deposit = world.simulator.control.create_deposit(&deposit).expect("it arrives");
+    world
+        .simulator
+        .control
+        .add_fault(FaultRule::on("create_return", FaultAction::DropAfterEffect).times(1));
+    let run = world.run(&format!("bank::return_deposit(\"{deposit}\").existed")).await;
+    assert_eq!(run.state, RunState::Succeeded, "{:?}", run.error);
+    assert_eq!(world.simulator.control.effects().len(), 1);
+    assert_eq!(world.simulator.control.requests()["create_return"].total, 1);
+}
+
+/// Parks the freezing of an account, which cannot be looked up, and lets a person decide.
+async fn decided(resolution: Resolution) -> (Run, usize) {
+    let world = without_keys().await;
+    world
+        .simulator
+        .control
+        .add_fault(FaultRule::on("freeze_account", FaultAction::DropAfterEffect).times(1));
+    let store = world.store().await;
+    let engine = world.engine(store.clone()).await;
+    let id = world.start(store.as_ref(), FREEZE, json!({}), json!({})).await;
+    let parked = settled(store.as_ref(), id).await;
+    assert_eq!(parked.state, RunState::Parked);
+    assert_eq!(parked.error.map(|error| error.code).as_deref(), Some("in_doubt"));
+    let doubtful: StepPath = "2".parse().expect("a path");
+    decide(store.as_ref(), &world, id, doubtful, resolution).await;
+    let run = until(store.as_ref(), id, |run| run.state.is_final()).await;
+    engine.stop().await;
+    let requests = world.simulator.control.requests()["freeze_account"].total;
+    (run, usize::try_from(requests).expect("few"))
+}
+
+async fn decide(
+    store: &dyn Store,
+    world: &World,
+    run: bursar::base::ids::RunId,
+    path: StepPath,
+    resolution: Resolution,
+) {
+    let decision = Decision {
+        run,
+        path: Some(path),
+        resolution,
+        actor: "treasurer".to_owned(),
+        reason: "called the bank".to_owned(),
+        at: world.clock.now(),
+    };
+    store.resolve(decision).await.expect("the decision is taken");
+    world.wake.nudge();
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_person_may_adopt_what_happened() {
+    let resource = json!({"id": "x", "type": "account", "status": "frozen"});
+    let (run, requests) = decided(Resolution::Adopt { resource }).await;
+    assert_eq!(
+        (run.state, run.result, requests),
+        (RunState::Succeeded, Some(json!("frozen")), 1)
+    );
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_person_may_call_it_failed_and_the_script_hears_it() {
+    let (run, requests) = decided(Resolution::Fail).await;
+    assert_eq!((run.state, requests), (RunState::Failed, 1));
+    let error = run.error.expect("a reason");
+    assert_eq!(error.code, "marked_failed");
+    assert!(error.message.contains("called the bank"), "{}", error.message);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_person_may_prove_absence_and_have_it_sent_again() {
+    let (run, requests) = decided(Resolution::Resend).await;
+    // The simulated bank did freeze it: the second request under a new key is refused, and says so.
+    assert_eq!((run.state, requests), (RunState::Failed, 2), "{:?}", run.error);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_refused_key_is_tried_again_after_a_person_corrected_it() {
+    let mut world = World::demo().await;
+    let right = world.connections["bank"].credential.clone();
+    world.reconnect(|bank| bank.credential = Some(bursar::base::secret::Secret::new("sandbox.wrong".to_owned())));
+    let store = world.store().await;
+    let engine = world.engine(store.clone()).await;
+    let id = world.start(store.as_ref(), PAY, json!({}), json!({})).await;
+    assert_eq!(
+        settled(store.as_ref(), id)
+            .await
+            .error
+            .map(|error| error.code)
+            .as_deref(),
+        Some("refused")
+    );
+    engine.stop().await;
+    world.reconnect(|bank| bank.credential = right);
+    let engine = world.engine(store.clone()).await;
+    let doubtful = "1.1".parse().expect("a path");
+    decide(store.as_ref(), &world, id, doubtful, Resolution::Retry).await;
+    let run = until(store.as_ref(), id, |run| run.state.is_final()).await;
+    engine.stop().await;
+    assert_eq!(run.state, RunState::Succeeded, "{:?}", run.error);
+    assert_eq!(audit_store(store.as_ref(), &world.simulator).await.to_string(), ONCE);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_run_that_is_ended_in_doubt_first_learns_what_it_did() {
+    let world = World::demo().await;
+    // Long enough that the end is asked for while the answer is out.
+    world.simulator.control.add_fault(FaultRule::on(
+        "create_payout",
+        FaultAction::Delay {
+            ms: 300,
+            when: When::After,
+        },
+    ));
+    let store = world.store().await;
+    let engine = world.engine(store.clone()).await;
+    let id = world
+        .start(store.as_ref(), &format!("{PAY}; {PAY}"), json!({}), json!({}))
+        .await;
+    let waiting = crate::support::real_time::Patience::new(std::time::Duration::from_secs(10));
+    while world.simulator.control.effects().is_empty() {
+        assert!(!waiting.is_over());
+        crate::support::real_time::pause(std::time::Duration::from_millis(2)).await;
+    }
+    store
+        .cancel(id, "treasurer", "a mistake", world.clock.now())
+        .await
+        .expect("it is asked for");
+    let run = until(store.as_ref(), id, |run| run.state.is_final()).await;
+    engine.stop().await;
+    assert_eq!(run.state, RunState::Cancelled);
+    // The first payment was under way and is recorded; the second never began.
+    assert_eq!(audit_store(store.as_ref(), &world.simulator).await.to_string(), ONCE);
+}

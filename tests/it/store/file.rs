@@ -1,0 +1,297 @@
+//! What is particular to the store in a file: who may open it, what survives, what damage does.
+
+use std::path::Path;
+use std::sync::Arc;
+
+use bursar::model::run::{RunState, Settlement};
+use bursar::store::sqlite::SqliteStore;
+use bursar::store::{RunQuery, Store as _, StoreError};
+use sqlx::{Connection as _, SqliteConnection};
+
+use super::make::*;
+
+/// Does something to the file behind the store's back.
+async fn meddle(folder: &Path, statement: &'static str) {
+    let file = folder.join("bursar.db");
+    let mut connection = SqliteConnection::connect(&format!("sqlite://{}", file.display()))
+        .await
+        .expect("connected");
+    sqlx::query(statement).execute(&mut connection).await.expect("done");
+    connection.close().await.expect("closed");
+}
+
+async fn reopen(folder: &Path) -> Arc<SqliteStore> {
+    SqliteStore::open(folder, OPTIONS).await.expect("opened")
+}
+
+#[tokio::test]
+async fn everything_answered_is_there_after_opening_again() {
+    let opened = open().await;
+    let secret = opened.store.installation_secret().await.expect("a secret");
+    assert_ne!(secret, [0; 32]);
+    let claim = running(&*opened.store, "sweep", 0).await;
+    opened
+        .store
+        .append(&claim.lease, records([done(1)]), at(1))
+        .await
+        .expect("appended");
+    opened.store.close().await.expect("closed");
+    let again = reopen(opened.folder.path()).await;
+    assert_eq!(again.installation_secret().await, Ok(secret));
+    assert_eq!(again.journal(claim.run.id).await, Ok(vec![done(1)]));
+    let lost = again.append(&claim.lease, records([done(2)]), at(2)).await;
+    assert_eq!(
+        lost,
+        Err(StoreError::LeaseLost { run: claim.run.id }),
+        "leases end with their process"
+    );
+    assert_eq!(again.reclaim_all(at(2)).await, Ok(1));
+    assert_eq!(take(&*again, 3, claim.run.id).await.records, vec![done(1)]);
+}
+
+#[tokio::test]
+async fn a_closed_store_answers_that_it_is_closed() {
+    let opened = open().await;
+    opened.store.close().await.expect("closed");
+    let write = opened.store.create_run(manual("sweep", 0)).await;
+    assert!(matches!(write, Err(StoreError::Unavailable(_))), "{write:?}");
+    let read = opened.store.counts().await;
+    assert!(matches!(read, Err(StoreError::Unavailable(_))), "{read:?}");
+    assert_eq!(opened.store.close().await, Ok(()), "twice is no error");
+}
+
+#[tokio::test]
+async fn what_was_asked_before_the_end_is_written() {
+    let opened = open().await;
+    let runs: Vec<_> = (0..2_000).map(|number| manual("sweep", number)).collect();
+    let made: Vec<_> = runs.iter().map(|run| opened.store.create_run(run.clone())).collect();
+    opened.store.close().await.expect("closed");
+    for answer in made {
+        assert!(answer.await.expect("made").is_some());
+    }
+    let again = reopen(opened.folder.path()).await;
+    let query = RunQuery {
+        limit: 5_000,
+        ..RunQuery::default()
+    };
+    assert_eq!(again.runs(query).await.expect("read").len(), runs.len());
+}
+
+#[tokio::test]
+async fn a_second_process_is_refused_and_told_who_holds_the_store() {
+    let opened = open().await;
+    let refused = SqliteStore::open(opened.folder.path(), OPTIONS)
+        .await
+        .expect_err("refused");
+    assert_eq!(
+        refused,
+        StoreError::Locked {
+            path: opened.folder.path().display().to_string(),
+            holder: Some(std::process::id()),
+        }
+    );
+}
+
+#[cfg(target_os = "linux")]
+#[tokio::test]
+async fn the_lock_is_free_as_soon_as_its_process_is_gone() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let mut holder = std::process::Command::new("flock")
+        .args(["--exclusive", "--no-fork"])
+        .arg(folder.path().join("bursar.lock"))
+        .args(["sleep", "60"])
+        .spawn()
+        .expect("flock starts");
+    // Until the other process has come so far.
+    let mut found = SqliteStore::open(folder.path(), OPTIONS).await;
+    while let Ok(store) = found {
+        store.close().await.expect("closed");
+        found = SqliteStore::open(folder.path(), OPTIONS).await;
+    }
+    holder.kill().expect("killed");
+    holder.wait().expect("ended");
+    assert!(matches!(found, Err(StoreError::Locked { .. })), "{found:?}");
+    reopen(folder.path()).await;
+}
+
+#[tokio::test]
+async fn a_store_of_a_newer_program_is_refused_and_left_as_it_is() {
+    let opened = open().await;
+    opened.store.close().await.expect("closed");
+    meddle(
+        opened.folder.path(),
+        "INSERT INTO _sqlx_migrations (version, description, success, checksum, execution_time) \
+         VALUES (99, 'later', true, x'00', 0)",
+    )
+    .await;
+    let newer = StoreError::Newer { found: 99, known: 1 };
+    let refused = SqliteStore::open(opened.folder.path(), OPTIONS).await;
+    assert_eq!(refused.expect_err("refused"), newer);
+    let refused = SqliteStore::open_read_only(opened.folder.path()).await;
+    assert_eq!(refused.expect_err("refused"), newer);
+}
+
+#[tokio::test]
+async fn a_store_can_be_read_beside_its_writer_and_after_it() {
+    let opened = open().await;
+    let claim = running(&*opened.store, "sweep", 0).await;
+    let beside = SqliteStore::open_read_only(opened.folder.path()).await.expect("opened");
+    opened
+        .store
+        .append(&claim.lease, records([done(1)]), at(1))
+        .await
+        .expect("appended");
+    assert_eq!(beside.journal(claim.run.id).await, Ok(vec![done(1)]));
+    let refused = beside
+        .cancel(claim.run.id, "tess", "no", at(1))
+        .await
+        .expect_err("refused");
+    assert!(refused.to_string().contains("for reading only"), "{refused}");
+    beside.close().await.expect("closed");
+    opened.store.close().await.expect("closed");
+    let after = SqliteStore::open_read_only(opened.folder.path()).await.expect("opened");
+    assert_eq!(after.journal(claim.run.id).await, Ok(vec![done(1)]));
+}
+
+#[tokio::test]
+async fn reading_makes_no_store_where_none_is() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let refused = SqliteStore::open_read_only(folder.path()).await.expect_err("refused");
+    assert!(refused.to_string().contains("there is no store in"), "{refused}");
+    assert_eq!(std::fs::read_dir(folder.path()).expect("read").count(), 0);
+}
+
+#[cfg(unix)]
+#[tokio::test]
+async fn nobody_else_may_look_inside() {
+    use std::os::unix::fs::PermissionsExt as _;
+    let parent = tempfile::tempdir().expect("a folder");
+    let folder = parent.path().join("a/store");
+    let store = SqliteStore::open(&folder, OPTIONS).await.expect("opened");
+    store.create_run(manual("sweep", 0)).await.expect("made");
+    let mode = |path: &Path| std::fs::metadata(path).expect("there").permissions().mode() & 0o777;
+    assert_eq!(mode(&folder), 0o700);
+    let mut names = Vec::new();
+    for entry in std::fs::read_dir(&folder).expect("read") {
+        let path = entry.expect("an entry").path();
+        assert_eq!(mode(&path), 0o600, "{}", path.display());
+        names.push(path.file_name().expect("a name").to_string_lossy().into_owned());
+    }
+    names.sort();
+    assert_eq!(names, ["bursar.db", "bursar.db-shm", "bursar.db-wal", "bursar.lock"]);
+    store.close().await.expect("closed");
+    assert!(
+        !folder.join("bursar.db-wal").exists(),
+        "nothing is left beside the file"
+    );
+}
+
+#[tokio::test]
+async fn a_folder_that_cannot_be_written_is_named() {
+    let parent = tempfile::tempdir().expect("a folder");
+    let file = parent.path().join("file");
+    std::fs::write(&file, "").expect("written");
+    let refused = SqliteStore::open(&file.join("store"), OPTIONS)
+        .await
+        .expect_err("refused");
+    let message = refused.to_string();
+    assert!(
+        message.contains("file/store") && message.contains("writable"),
+        "{message}"
+    );
+}
+
+#[tokio::test]
+async fn a_damaged_entry_is_named_and_its_run_is_parked_alone() {
+    let opened = open().await;
+    let bad = running(&*opened.store, "bad", 0).await.run.id;
+    let good = running(&*opened.store, "good", 1).await.run.id;
+    opened.store.reclaim_all(at(2)).await.expect("reclaimed");
+    for claim in opened.store.claim(worker(2), at(2), at(32), 9).await.expect("claimed") {
+        let mut append = settle(Settlement::Queued);
+        append.records = vec![done(1), done(2)];
+        opened
+            .store
+            .append(&claim.lease, append, at(3))
+            .await
+            .expect("appended");
+    }
+    opened.store.close().await.expect("closed");
+    meddle(
+        opened.folder.path(),
+        "UPDATE journal SET entry = '{\"done\":{}}' WHERE seq = 2 \
+         AND run = (SELECT id FROM run WHERE workflow = 'bad')",
+    )
+    .await;
+    let store = reopen(opened.folder.path()).await;
+    let found = store.journal(bad).await.expect_err("damaged");
+    assert!(matches!(found, StoreError::Corrupt(_)), "{found:?}");
+    let message = found.to_string();
+    assert!(
+        message.contains(&bad.to_string()) && message.contains("entry 2"),
+        "{message}"
+    );
+    let claims = store.claim(worker(3), at(4), at(34), 9).await.expect("claimed");
+    assert_eq!(claims.iter().map(|claim| claim.run.id).collect::<Vec<_>>(), [good]);
+    let run = store.run(bad).await.expect("read").expect("there");
+    assert_eq!(run.state, RunState::Parked);
+    assert_eq!(run.error.expect("a reason").code, "damaged");
+}
+
+#[tokio::test]
+async fn a_missing_entry_is_damage_too() {
+    let opened = open().await;
+    let claim = running(&*opened.store, "sweep", 0).await;
+    let made = records([done(1), done(2), done(3)]);
+    opened.store.append(&claim.lease, made, at(1)).await.expect("appended");
+    opened.store.close().await.expect("closed");
+    meddle(opened.folder.path(), "DELETE FROM journal WHERE seq = 2").await;
+    let found = reopen(opened.folder.path()).await.journal(claim.run.id).await;
+    assert!(
+        matches!(&found, Err(StoreError::Corrupt(what)) if what.contains("entry 2 is missing")),
+        "{found:?}"
+    );
+}
+
+#[tokio::test]
+async fn after_a_failed_transaction_nothing_is_answered_any_more() {
+    let opened = open().await;
+    let claim = running(&*opened.store, "sweep", 0).await;
+    meddle(opened.folder.path(), "DROP TABLE journal").await;
+    let calls = [
+        opened.store.append(&claim.lease, records([done(1)]), at(1)),
+        opened.store.append(&claim.lease, records([done(2)]), at(1)),
+    ];
+    for call in calls {
+        let answer = call.await;
+        assert!(matches!(answer, Err(StoreError::Unavailable(_))), "{answer:?}");
+    }
+    let message = opened
+        .store
+        .run(claim.run.id)
+        .await
+        .expect_err("unavailable")
+        .to_string();
+    assert!(message.contains("outcome is unknown"), "{message}");
+    assert!(opened.store.create_run(manual("sweep", 1)).await.is_err());
+    opened.store.close().await.expect("the folder is free again");
+}
+
+#[tokio::test]
+async fn ten_thousand_steps_come_back_whole() {
+    let opened = open().await;
+    let claim = running(&*opened.store, "sweep", 0).await;
+    let all: Vec<_> = (1..=10_000).map(done).collect();
+    opened
+        .store
+        .append(&claim.lease, records(all.clone()), at(1))
+        .await
+        .expect("appended");
+    assert_eq!(opened.store.journal(claim.run.id).await, Ok(all.clone()));
+    opened
+        .store
+        .append(&claim.lease, settle(Settlement::Queued), at(2))
+        .await
+        .expect("settled");
+    assert_eq!(take(&*opened.store, 3, claim.run.id).await.records, all);
+}
