@@ -14,7 +14,7 @@ use bursar::base::wake::Wake;
 use bursar::connector::signature::{Encoding, Scheme, sign};
 use bursar::server::counters::DoorCounters;
 use bursar::server::webhook::{self, DoorLimits, WebhookDoor};
-use bursar::store::Store;
+use bursar::store::Store as _;
 use bursar::store::sqlite::Durability;
 use bursar::trigger::versions::KnownVersions;
 use bursar::trigger::webhook::WebhookTrigger;

@@ -7,7 +7,7 @@ use bursar::base::clock::{Clock as _, SystemClock};
 use bursar::base::ids::WorkerId;
 use bursar::base::wake::Wake;
 use bursar::engine::worker::Engine;
-use bursar::store::Store;
+use bursar::store::Store as _;
 use bursar::store::sqlite::Durability;
 
 use super::counting::{Counting, Waits};

@@ -11,7 +11,7 @@ use bursar::model::run::Settlement;
 use bursar::server::client::ControlClient;
 use bursar::server::protocol::Status;
 use bursar::store::sqlite::Durability;
-use bursar::store::{Append, Store};
+use bursar::store::{Append, Store as _};
 use chrono::TimeDelta;
 use serde_json::json;
 

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
 
-use bursar::base::clock::{Clock, SystemClock};
+use bursar::base::clock::{Clock as _, SystemClock};
 use bursar::base::ids::WorkerId;
 use bursar::base::wake::Wake;
 use bursar::connector::client::Client;

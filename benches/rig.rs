@@ -7,7 +7,7 @@ use std::path::Path;
 use std::sync::Arc;
 
 use bursar::app::settings::{self, Overrides, Settings};
-use bursar::base::clock::{Clock, SystemClock};
+use bursar::base::clock::{Clock as _, SystemClock};
 use bursar::base::ids::{EventId, RunId};
 use bursar::base::wake::Wake;
 use bursar::catalog::watch::Catalog;
