@@ -10,14 +10,14 @@
 //! whatever it catches. This file must not know what a primitive does or how a request is sent.
 
 use std::collections::BTreeMap;
-use std::future::Future;
+use std::future::{Future, ready};
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use serde_json::Value as Json;
 
 use super::services::Services;
-use crate::base::clock::Instant;
+use crate::base::clock::{BoxFuture, Instant};
 use crate::base::ids::Digest;
 use crate::model::event::EventFilter;
 use crate::model::journal::{Entry, Failure, Journal, Outcome, Phase, Record, Step, StepPath};
@@ -355,12 +355,7 @@ impl Turn {
         let written = self.services.store.append(&self.lease, append, self.now());
         let queued = std::mem::take(&mut state.queued);
         drop(state);
-        let answer = self.block_on(async {
-            for earlier in queued {
-                earlier.await?;
-            }
-            written.await
-        });
+        let answer = self.block_on(all_of(queued, written));
         if matches!(answer, Err(StoreError::CancelRequested { .. })) {
             // Nothing of this write was taken; what came before the intent still happened.
             let mut state = self.lock();
@@ -378,12 +373,9 @@ impl Turn {
         )
     }
 
-    /// Ends the turn: what the run is left as, written with all that still rides. `false`: the run is not ours
-    /// any more and nothing was written.
-    ///
-    /// # Errors
-    /// What the store answers.
-    pub fn settle(&self, end: Settlement) -> Result<bool, StoreError> {
+    /// Ends the turn: what the run is left as, handed to the store by the call itself with all that still
+    /// rides. The answer waits until it is durable; `false`: the run is not ours any more and nothing was written.
+    pub fn settle(&self, end: Settlement) -> BoxFuture<'static, Result<bool, StoreError>> {
         let mut state = self.lock();
         let end = match state.interrupt.clone() {
             None => state.unreached().map_or(end, |message| parked("diverged", message)),
@@ -399,7 +391,7 @@ impl Turn {
             Some(Interrupt::Parked(error)) => Settlement::Parked { error },
             Some(Interrupt::Cancelled) => Settlement::Cancelled,
             Some(Interrupt::Stopping) => Settlement::Queued,
-            Some(Interrupt::LeaseLost) => return Ok(false),
+            Some(Interrupt::LeaseLost) => return Box::pin(ready(Ok(false))),
             // What cannot be read now may be read in a moment; what is damaged will not be.
             Some(Interrupt::StoreDown(error @ StoreError::Corrupt(_))) => parked("damaged", error.to_string()),
             Some(Interrupt::StoreDown(_)) => self.shortly(),
@@ -410,17 +402,13 @@ impl Turn {
         let written = self.services.store.append(&self.lease, append, self.now());
         let queued = std::mem::take(&mut state.queued);
         drop(state);
-        let answer = self.block_on(async {
-            for earlier in queued {
-                earlier.await?;
+        Box::pin(async move {
+            match all_of(queued, written).await {
+                Ok(()) => Ok(true),
+                Err(StoreError::LeaseLost { .. }) => Ok(false),
+                Err(error) => Err(error),
             }
-            written.await
-        });
-        match answer {
-            Ok(()) => Ok(true),
-            Err(StoreError::LeaseLost { .. }) => Ok(false),
-            Err(error) => Err(error),
-        }
+        })
     }
 
     /// No run ends while it is not known what one of its steps did: a person decides, or, if only the end of the
@@ -495,6 +483,14 @@ impl State {
             record.step.name
         ))
     }
+}
+
+/// Waits for the writes that were handed over before, then for the last one.
+async fn all_of(queued: Vec<Written>, last: Written) -> Result<(), StoreError> {
+    for earlier in queued {
+        earlier.await?;
+    }
+    last.await
 }
 
 /// What the record of a step answers.

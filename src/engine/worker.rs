@@ -3,17 +3,21 @@
 //! One dispatcher (asynchronous) and a fixed pool of script threads. The dispatcher never runs a script, a
 //! script thread never takes a run by itself. A turn that panics parks its run and harms no other.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
+use std::convert::Infallible;
 use std::panic::{AssertUnwindSafe, catch_unwind};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError, mpsc};
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use chrono::TimeDelta;
+use tokio::sync::mpsc;
 
+use super::inbox::Inbox;
+use super::live::Live;
 use super::services::Services;
 use super::turn::{Interrupt, Turn};
 use crate::base::clock::Instant;
-use crate::base::ids::{Digest, RunId, WorkerId};
+use crate::base::ids::{Digest, WorkerId};
 use crate::base::wake::Wake;
 use crate::model::journal::Journal;
 use crate::model::run::{RunError, Settlement};
@@ -34,6 +38,8 @@ pub struct Engine {
     services: Arc<Services>,
     dispatcher: tokio::task::JoinHandle<()>,
     threads: Vec<std::thread::JoinHandle<()>>,
+    /// Ends when no end of a turn is on its way to the store any more.
+    settled: mpsc::Receiver<Infallible>,
 }
 
 impl Engine {
@@ -43,23 +49,21 @@ impl Engine {
     /// # Errors
     /// What the operating system says when it gives no thread.
     pub fn start(services: Arc<Services>, worker: WorkerId) -> std::io::Result<Self> {
-        let (claims, inbox) = mpsc::channel::<Claim>();
-        let inbox = Arc::new(Mutex::new(inbox));
+        let inbox = Arc::new(Inbox::default());
+        let (settling, settled) = mpsc::channel(1);
         let live = Live::default();
         let freed = Wake::new();
         let versions = Arc::new(Versions::default());
         let mut threads = Vec::with_capacity(services.settings.runs_max);
         for number in 0..services.settings.runs_max {
             let (services, inbox, live) = (services.clone(), inbox.clone(), live.clone());
-            let (freed, versions) = (freed.clone(), versions.clone());
+            let (freed, versions, settling) = (freed.clone(), versions.clone(), settling.clone());
             threads.push(spawn_script_thread(&format!("script-{number}"), move || {
-                let mut driver = Driver::new(services, versions);
-                loop {
-                    let claim = inbox.lock().unwrap_or_else(PoisonError::into_inner).recv();
-                    let Ok(claim) = claim else { return };
-                    let run = claim.lease.run;
+                let mut driver = Driver::new(services, versions, settling);
+                while let Some(claim) = inbox.take() {
+                    let lease = claim.lease.clone();
                     driver.drive(claim);
-                    live.remove(run);
+                    live.remove(&lease);
                     freed.nudge();
                 }
             })?);
@@ -67,7 +71,7 @@ impl Engine {
         let dispatcher = Dispatcher {
             services: services.clone(),
             worker,
-            claims,
+            inbox,
             live,
             freed,
         };
@@ -76,55 +80,33 @@ impl Engine {
             services,
             dispatcher,
             threads,
+            settled,
         })
     }
 
     /// Ends in good order: no run is taken any more, each turn ends at its next step, what is under way is
-    /// recorded. Returns when the last turn has ended.
-    pub async fn stop(self) {
+    /// recorded. Returns when the last turn has ended and its end is durable.
+    pub async fn stop(mut self) {
         self.services.stop();
         if let Err(error) = self.dispatcher.await {
             tracing::error!(%error, "the dispatcher ended badly");
         }
-        // The dispatcher held the only sender: every thread ends after its present run.
+        // The dispatcher has closed the inbox: every thread ends after its present run.
         let threads = self.threads;
         let joined = tokio::task::spawn_blocking(move || threads.into_iter().all(|thread| thread.join().is_ok())).await;
         if !matches!(joined, Ok(true)) {
             tracing::error!("a script thread ended badly");
         }
-    }
-}
-
-/// The runs that a thread of this process drives: no others keep their lease.
-#[derive(Debug, Clone, Default)]
-struct Live(Arc<Mutex<BTreeSet<RunId>>>);
-
-impl Live {
-    fn add(&self, run: RunId) {
-        self.runs().insert(run);
-    }
-
-    fn remove(&self, run: RunId) {
-        self.runs().remove(&run);
-    }
-
-    fn all(&self) -> Vec<RunId> {
-        self.runs().iter().copied().collect()
-    }
-
-    fn count(&self) -> usize {
-        self.runs().len()
-    }
-
-    fn runs(&self) -> MutexGuard<'_, BTreeSet<RunId>> {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+        // Nothing is ever sent: it answers when the last sender is gone.
+        let none: Option<Infallible> = self.settled.recv().await;
+        debug_assert!(none.is_none(), "nothing can be sent");
     }
 }
 
 struct Dispatcher {
     services: Arc<Services>,
     worker: WorkerId,
-    claims: mpsc::Sender<Claim>,
+    inbox: Arc<Inbox>,
     live: Live,
     freed: Wake,
 }
@@ -156,6 +138,7 @@ impl Dispatcher {
                 () = clock.sleep(pause) => {}
             }
         }
+        self.inbox.close();
     }
 
     /// A run that went to wait may be due before everything the store told us of last.
@@ -170,7 +153,7 @@ impl Dispatcher {
     /// First the leases of the runs that are driven here, so that no jump of the clock makes them lapse; then
     /// whatever is due, and whatever nobody drives any more.
     async fn wake_due(&self, now: Instant) -> Option<Instant> {
-        let driven = self.live.all();
+        let driven = self.live.runs();
         if !driven.is_empty()
             && let Err(error) = self
                 .services
@@ -206,10 +189,8 @@ impl Dispatcher {
         };
         let took = claims.len();
         for claim in claims {
-            self.live.add(claim.lease.run);
-            if self.claims.send(claim).is_err() {
-                tracing::error!("no script thread is left to take a run");
-            }
+            self.live.add(&claim.lease);
+            self.inbox.put(claim);
         }
         took
     }
@@ -224,16 +205,18 @@ struct Driver {
     services: Arc<Services>,
     versions: Arc<Versions>,
     interpreter: Interpreter<Turn>,
+    settling: mpsc::Sender<Infallible>,
 }
 
 impl Driver {
-    fn new(services: Arc<Services>, versions: Arc<Versions>) -> Self {
+    fn new(services: Arc<Services>, versions: Arc<Versions>, settling: mpsc::Sender<Infallible>) -> Self {
         let functions: Vec<Function<Turn>> = super::primitives::functions(&services.connections);
         let interpreter = Interpreter::new(&functions, services.clock.clone()).with_common_modules(&["log", "state"]);
         Self {
             services,
             versions,
             interpreter,
+            settling,
         }
     }
 
@@ -244,7 +227,7 @@ impl Driver {
         match catch_unwind(AssertUnwindSafe(|| self.turn(claim))) {
             Ok(Ok(())) => {}
             Ok(Err(error)) => {
-                tracing::error!(%run, workflow, %error, "a turn could not be settled");
+                tracing::error!(%run, workflow, %error, "a turn could not begin");
                 self.abandon(&lease, &error.to_string());
             }
             Err(_) => {
@@ -257,18 +240,8 @@ impl Driver {
         }
     }
 
-    /// Parks a run whose turn could not be settled. Left alone it would stay under a lease that this process
-    /// renews. What was durable of the turn stays; nothing else is written.
     fn abandon(&self, lease: &Lease, why: &str) {
-        let settlement = Some(parked("internal", why.to_owned()));
-        let append = Append {
-            settlement,
-            ..Append::default()
-        };
-        let written = self.services.store.append(lease, append, self.services.clock.now());
-        if let Err(error) = self.services.runtime.block_on(written) {
-            tracing::error!(run = %lease.run, %error, "the run could not be parked either");
-        }
+        self.services.runtime.block_on(abandon(&self.services, lease, why));
     }
 
     fn turn(&mut self, claim: Claim) -> Result<(), StoreError> {
@@ -281,12 +254,12 @@ impl Driver {
             .find(|name| !self.services.connections.contains_key(*name))
             .cloned();
         let globals = globals(&run);
-        let id = run.id;
         let (journal, damage) = match Journal::from_records(records) {
             Ok(journal) => (journal, None),
             Err(illegal) => (Journal::default(), Some(illegal.to_string())),
         };
-        let turn = Arc::new(Turn::new(self.services.clone(), run, version.clone(), lease, journal));
+        let turn = Turn::new(self.services.clone(), run, version.clone(), lease.clone(), journal);
+        let turn = Arc::new(turn);
         let end = match (damage, globals) {
             _ if missing => parked(
                 "damaged",
@@ -307,10 +280,22 @@ impl Driver {
             (None, Err(message)) => failed("unreadable_event", message),
             (None, Ok(globals)) => settlement(self.interpreter.run(&version, turn.clone(), globals, Budget::default())),
         };
-        let settled = turn.settle(end)?;
-        if !settled {
-            tracing::warn!(run = %id, "the run was taken by somebody else; this turn changed nothing");
-        }
+        // Handed over in order, so this thread need not wait for it: whoever takes the run next stands behind it.
+        let settled = turn.settle(end);
+        let (services, settling) = (self.services.clone(), self.settling.clone());
+        self.services.runtime.spawn(async move {
+            match settled.await {
+                Ok(true) => {}
+                Ok(false) => {
+                    tracing::warn!(run = %lease.run, "the run was taken by somebody else; this turn changed nothing");
+                }
+                Err(error) => {
+                    tracing::error!(run = %lease.run, %error, "a turn could not be settled");
+                    abandon(&services, &lease, &error.to_string()).await;
+                }
+            }
+            drop(settling);
+        });
         self.after(&turn);
         Ok(())
     }
@@ -340,6 +325,19 @@ impl Driver {
         }
         versions.insert(digest, version.clone());
         Ok(version)
+    }
+}
+
+/// Parks a run whose turn could not be settled. Left alone it would stay under a lease that this process
+/// renews. What was durable of the turn stays; nothing else is written.
+async fn abandon(services: &Services, lease: &Lease, why: &str) {
+    let settlement = Some(parked("internal", why.to_owned()));
+    let append = Append {
+        settlement,
+        ..Append::default()
+    };
+    if let Err(error) = services.store.append(lease, append, services.clock.now()).await {
+        tracing::error!(run = %lease.run, %error, "the run could not be parked either");
     }
 }
 

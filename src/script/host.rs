@@ -44,7 +44,11 @@ pub(super) fn modules_of<H: Host>(functions: &[Function<H>]) -> (Shared<Module>,
     }
     let modules = modules
         .into_iter()
-        .map(|(name, module)| (name, frozen(module)))
+        .map(|(name, mut module)| {
+            // An engine that is given a module without an id makes a copy of it, at every turn.
+            module.set_id(name.as_str());
+            (name, frozen(module))
+        })
         .collect();
     (frozen(plain), modules)
 }

@@ -1,6 +1,6 @@
 //! The store in one SQLite file: for one process on one machine.
 //!
-//! Writes go to one task in the order of the calls and share commits (`writer`); reads go to a pool that
+//! Writes go to one thread in the order of the calls and share commits (`writer`); reads go to a pool that
 //! cannot write (`reader`). SQL is static everywhere: nothing is ever put into a statement as text.
 
 mod admit;
@@ -75,8 +75,8 @@ pub struct SqliteStore {
 }
 
 impl SqliteStore {
-    /// Opens the store in this folder, made if it is not there, and starts its writer on the present
-    /// runtime. The folder belongs to this process until the store is closed, or dropped and its last
+    /// Opens the store in this folder, made if it is not there, and starts its writer beside the
+    /// present runtime. The folder belongs to this process until the store is closed, or dropped and its last
     /// writes done.
     ///
     /// # Errors
@@ -102,7 +102,9 @@ impl SqliteStore {
             poisoned: Arc::clone(&poisoned),
         };
         let (queue, commands) = unbounded_channel();
-        tokio::spawn(writer.run(commands));
+        writer
+            .start(commands)
+            .map_err(|error| StoreError::Unavailable(format!("the system gives no thread: {error}")))?;
         Ok(Arc::new(Self {
             queue: Some(queue),
             reader,

@@ -116,9 +116,10 @@ struct Waiting {
     filter: Option<EventFilter>,
 }
 
-/// Writes a batch and says what came of it, in rows of three columns: what, its id, and more about it. Each
+/// Begins a transaction, writes a batch and says what came of it, in rows of three columns: what, its id, and more about it. Each
 /// statement takes a JSON list, and an empty list is no work.
 const TAKE_IN: &str = "\
+    BEGIN IMMEDIATE; \
     INSERT INTO event (id, connection, provider_id, kind, subject, occurred_at, received_at, payload) \
     SELECT value ->> 0, value ->> 1, value ->> 2, value ->> 3, value ->> 4, value ->> 5, value ->> 6, value ->> 7 \
     FROM json_each($1) WHERE true ON CONFLICT DO NOTHING RETURNING 'event', id, mark; \

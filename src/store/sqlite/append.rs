@@ -7,7 +7,7 @@
 use std::collections::HashMap;
 
 use super::rows::corrupt;
-use super::writer::{Answers, Halt, Reply, Writer};
+use super::writer::{Answers, Bounds, Halt, Reply, Writer};
 use crate::base::clock::Instant;
 use crate::base::ids::{RunId, WorkerId};
 use crate::model::event::EventFilter;
@@ -213,12 +213,12 @@ macro_rules! write_appends {
 }
 
 impl Writer {
-    /// Writes appends in order; each is checked against what the ones before it left. `alone` says that the
-    /// transaction holds nothing else and is begun and committed here, in one go.
+    /// Writes appends in order; each is checked against what the ones before it left. Begins the transaction or
+    /// commits it in the same go where its bounds say so.
     pub(super) async fn append_all(
         &mut self,
         appends: Vec<(PendingAppend, Reply<()>)>,
-        alone: bool,
+        bounds: Bounds,
         answers: &mut Answers,
     ) -> Result<(), sqlx::Error> {
         let mut accepted = Vec::with_capacity(appends.len());
@@ -232,23 +232,33 @@ impl Writer {
             }
         }
         if accepted.is_empty() {
-            return Ok(());
+            return self.pass(bounds).await;
         }
         let settled = self.settle_all(&accepted).await?;
         let rows: Vec<_> = settled.iter().map(Settled::columns).collect();
-        let statement = if alone {
-            sqlx::query(concat!("BEGIN IMMEDIATE; ", write_appends!(), "COMMIT"))
-        } else {
-            sqlx::query(write_appends!())
-        };
-        statement
-            .bind(record_rows(&accepted))
-            .bind(state_rows(&accepted))
-            .bind(text_of(&rows))
-            .bind(success_rows(&accepted))
-            .execute(&mut self.connection)
-            .await?;
+        sqlx::query(match (bounds.begins, bounds.commits) {
+            (true, true) => concat!("BEGIN IMMEDIATE; ", write_appends!(), "COMMIT"),
+            (true, false) => concat!("BEGIN IMMEDIATE; ", write_appends!()),
+            (false, true) => concat!(write_appends!(), "COMMIT"),
+            (false, false) => write_appends!(),
+        })
+        .bind(record_rows(&accepted))
+        .bind(state_rows(&accepted))
+        .bind(text_of(&rows))
+        .bind(success_rows(&accepted))
+        .execute(&mut self.connection)
+        .await?;
         Ok(())
+    }
+
+    /// Begins or commits without anything to write.
+    async fn pass(&mut self, bounds: Bounds) -> Result<(), sqlx::Error> {
+        let statement = match (bounds.begins, bounds.commits) {
+            (true, true) | (false, false) => return Ok(()),
+            (true, false) => "BEGIN IMMEDIATE",
+            (false, true) => "COMMIT",
+        };
+        sqlx::query(statement).execute(&mut self.connection).await.map(drop)
     }
 
     /// Checks one append and takes note of what it changes.

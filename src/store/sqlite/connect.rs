@@ -12,6 +12,7 @@ use sqlx::sqlite::{SqliteConnectOptions, SqliteJournalMode, SqliteSynchronous};
 use sqlx::{Connection as _, SqlSafeStr as _, SqliteConnection};
 
 use super::{Durability, SqliteOptions, unavailable};
+use crate::base::limits::GROUP_COMMIT_WRITES_MAX;
 use crate::store::StoreError;
 
 /// The file inside the folder.
@@ -85,6 +86,7 @@ pub(super) fn writing(folder: &Path, options: SqliteOptions) -> SqliteConnectOpt
         .pragma("wal_autocheckpoint", CHECKPOINT_PAGES.to_string())
         .pragma("cache_size", CACHE_KIB.to_string())
         .statement_cache_capacity(STATEMENTS_KEPT)
+        .row_buffer_size(GROUP_COMMIT_WRITES_MAX * 2)
         .thread_name(|_| "store-writer".to_owned())
 }
 

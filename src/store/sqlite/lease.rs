@@ -24,10 +24,11 @@ impl Writer {
         lease_until: Instant,
         limit: u32,
     ) -> Result<Vec<Claim>, Halt> {
+        // A bare `LIMIT $4` would be part of the plan, and every other limit would have it made anew.
         let rows = sqlx::query(concat!(
             "UPDATE run SET state = 'running', fence = fence + 1, worker = $1, lease_until = $2, \
                     started_at = coalesce(started_at, $3), turns = turns + 1 \
-             WHERE id IN (SELECT id FROM run WHERE state = 'queued' ORDER BY id LIMIT $4) \
+             WHERE id IN (SELECT id FROM run WHERE state = 'queued' ORDER BY id LIMIT $4 + 0) \
              RETURNING ",
             run_columns!(),
             ", run.fence, run.cancel_note"

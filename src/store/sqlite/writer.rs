@@ -1,4 +1,4 @@
-//! The one writer: a task that owns the one connection that writes.
+//! The one writer: a thread that owns the one connection that writes.
 //!
 //! It takes what is queued, in the order of the calls, into one transaction, commits, and only then answers
 //! everybody. A write that a rule refuses writes nothing and does not disturb the others. A transaction that
@@ -140,6 +140,15 @@ fn unavailable_again() -> StoreError {
     StoreError::Unavailable("the transaction failed".to_owned())
 }
 
+/// Where a batch stands in its transaction.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Bounds {
+    /// It comes first.
+    pub(super) begins: bool,
+    /// Nothing comes after it.
+    pub(super) commits: bool,
+}
+
 /// The writer's own things.
 pub(super) struct Writer {
     pub(super) connection: SqliteConnection,
@@ -154,12 +163,20 @@ pub(super) struct Writer {
 }
 
 impl Writer {
+    /// Starts the writer. A thread of its own: as a task it would stand in line behind every other task at each
+    /// statement, and everybody waits for the writer.
+    pub(super) fn start(self, queue: UnboundedReceiver<Command>) -> std::io::Result<()> {
+        let runtime = tokio::runtime::Handle::current();
+        let thread = std::thread::Builder::new().name("store".to_owned());
+        thread.spawn(move || runtime.block_on(self.run(queue))).map(drop)
+    }
+
     /// Works until the store is closed or dropped.
-    pub(super) async fn run(mut self, mut queue: UnboundedReceiver<Command>) {
+    async fn run(mut self, mut queue: UnboundedReceiver<Command>) {
         let mut closing = None;
         while let Some(first) = queue.recv().await {
             // Everybody answered by the last commit gets to speak first, and shares this one.
-            tokio::task::yield_now().await;
+            std::thread::yield_now();
             let mut group = Vec::new();
             let mut bytes = 0;
             let mut next = Some(first);
@@ -201,47 +218,39 @@ impl Writer {
         answers.deliver(&committed);
     }
 
+    /// Admissions first, then appends, then the others in the order of their calls. Nobody of a group has been
+    /// answered yet, so nobody can have relied on another order; but who hands over an append and then asks for
+    /// something else finds the append done.
+    ///
+    /// Each text sent to the database's own thread costs two changes of thread, during which nobody can write.
+    /// So the transaction is begun by the first and, if nothing else is in it, committed by the last.
     async fn transact(&mut self, group: Vec<Command>, answers: &mut Answers) -> Result<(), sqlx::Error> {
         let mut intakes = Vec::new();
         let mut appends = Vec::new();
-        if group.iter().all(|command| matches!(command, Command::Append(..))) {
-            for command in group {
-                if let Command::Append(append, reply) = command {
-                    appends.push((*append, reply));
-                }
-            }
-            return self.append_all(appends, true, answers).await;
-        }
-        sqlx::query("BEGIN IMMEDIATE").execute(&mut self.connection).await?;
+        let mut others = Vec::new();
         for command in group {
             match command {
                 Command::Intake(intake) => intakes.push(*intake),
                 Command::Append(append, reply) => appends.push((*append, reply)),
-                other => {
-                    self.write_batches(&mut intakes, &mut appends, answers).await?;
-                    self.write_one(other, answers).await?;
-                }
+                other => others.push(other),
             }
         }
-        self.write_batches(&mut intakes, &mut appends, answers).await?;
+        let begun = !intakes.is_empty();
+        if begun {
+            self.take_in(intakes, answers).await?;
+        }
+        let bounds = Bounds {
+            begins: !begun,
+            commits: others.is_empty(),
+        };
+        self.append_all(appends, bounds, answers).await?;
+        if bounds.commits {
+            return Ok(());
+        }
+        for other in others {
+            self.write_one(other, answers).await?;
+        }
         sqlx::query("COMMIT").execute(&mut self.connection).await?;
-        Ok(())
-    }
-
-    /// Writes the many of a kind that came one after another with few statements. Admissions and appends
-    /// may have come mixed; neither can tell which was first, because nobody has been answered yet.
-    async fn write_batches(
-        &mut self,
-        intakes: &mut Vec<Intake>,
-        appends: &mut Vec<(PendingAppend, Reply<()>)>,
-        answers: &mut Answers,
-    ) -> Result<(), sqlx::Error> {
-        if !intakes.is_empty() {
-            self.take_in(std::mem::take(intakes), answers).await?;
-        }
-        if !appends.is_empty() {
-            self.append_all(std::mem::take(appends), false, answers).await?;
-        }
         Ok(())
     }
 

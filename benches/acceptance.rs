@@ -1,0 +1,206 @@
+//! Webhooks accepted in a second: verified, stored with the run they start, and only then acknowledged.
+//!
+//! The same senders, with the same signed bodies, first against a server that only verifies. Senders and servers
+//! share the processors, so both halves of the ratio pay for the senders.
+
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::time::Duration;
+
+use bursar::base::clock::{Clock, SystemClock};
+use bursar::base::secret::Secret;
+use bursar::base::shutdown::Stopper;
+use bursar::base::wake::Wake;
+use bursar::connector::signature::{Encoding, Scheme, sign};
+use bursar::server::counters::DoorCounters;
+use bursar::server::webhook::{self, DoorLimits, WebhookDoor};
+use bursar::store::Store as _;
+use bursar::store::sqlite::Durability;
+use bursar::trigger::versions::KnownVersions;
+use bursar::trigger::webhook::WebhookTrigger;
+use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
+use tokio::net::{TcpListener, TcpStream};
+
+use super::report::{Figure, median, millis, per_second, percentile};
+use super::{Options, limits, rig, stub};
+
+const WEBHOOKS: usize = 6_000;
+const ROUNDS: usize = 3;
+/// Bytes of a body, about.
+const BODY_BYTES: usize = 1_024;
+
+/// What one round of senders saw.
+struct Seen {
+    rate: f64,
+    p50: Duration,
+    p99: Duration,
+}
+
+pub(crate) fn measure(_options: &Options) -> Vec<Figure> {
+    let mut figures = Vec::new();
+    for senders in [16, 64] {
+        let (mut bare, mut normal, mut full, mut disk) = (Vec::new(), Vec::new(), Vec::new(), Vec::new());
+        let mut acks = Vec::new();
+        for _ in 0..ROUNDS {
+            bare.push(rig::runtime().block_on(bare_round(senders)).rate);
+            normal.push(rig::runtime().block_on(door_round(senders, Durability::Normal)).rate);
+            disk.push(limits::group_commits_per_second(rig::folder().path()));
+            let seen = rig::runtime().block_on(door_round(senders, Durability::Full));
+            full.push(seen.rate);
+            acks.push((seen.p50, seen.p99));
+        }
+        acks.sort();
+        let (p50, p99) = acks.get(ROUNDS / 2).copied().unwrap_or_default();
+        let (bare, normal, full, disk) = (median(bare), median(normal), median(full), median(disk));
+        let width = per_second(senders, Duration::from_secs(1));
+        let what = |what: &str| format!("{senders} senders, {what}");
+        figures.extend([
+            Figure::ratio(what("NORMAL, of a bare server that verifies"), normal, bare),
+            Figure::ratio(what("FULL, of a bare server that verifies"), full, bare),
+            Figure::ratio(what("FULL, of what the disk's commits allow"), full, disk * width),
+            Figure::new(
+                what("FULL, acknowledged in (p50, p99)"),
+                format!("{}, {}", millis(p50), millis(p99)),
+            ),
+        ]);
+    }
+    figures
+}
+
+async fn bare_round(senders: usize) -> Seen {
+    let address = stub::verifier(
+        scheme(),
+        Secret::new(rig::WEBHOOK_SECRET.to_owned()),
+        SystemClock::new().now(),
+    )
+    .await;
+    send_all(address, senders).await
+}
+
+async fn door_round(senders: usize, durability: Durability) -> Seen {
+    let folder = rig::folder();
+    rig::write_files(folder.path(), SocketAddr::from(([127, 0, 0, 1], 9)));
+    let settings = rig::settings(folder.path());
+    let store = rig::store(folder.path(), durability).await;
+    let clock: Arc<dyn Clock> = Arc::new(SystemClock::new());
+    let trigger = WebhookTrigger {
+        store: store.clone(),
+        catalog: rig::catalog(&settings),
+        connections: Arc::new(settings.connections.clone()),
+        clock,
+        wake: Wake::new(),
+        versions: Arc::new(KnownVersions::new()),
+    };
+    let door = WebhookDoor {
+        trigger: Arc::new(trigger),
+        counters: Arc::new(DoorCounters::new()),
+        limits: DoorLimits::default(),
+    };
+    let listener = TcpListener::bind("127.0.0.1:0").await.expect("a free port");
+    let address = listener.local_addr().expect("an address");
+    let (stopper, shutdown) = Stopper::new();
+    let door = tokio::spawn(webhook::serve(Arc::new(door), listener, shutdown));
+    let seen = send_all(address, senders).await;
+    stopper.stop();
+    door.await.expect("the door closes");
+    let counts = rig::counts(store.as_ref()).await;
+    assert_eq!(
+        counts.get("queued").copied(),
+        Some(WEBHOOKS as u64),
+        "an accepted webhook made no run"
+    );
+    store.close().await.expect("the store closes");
+    seen
+}
+
+fn scheme() -> Scheme {
+    Scheme::HmacSha256 {
+        header: "x-signature".to_owned(),
+        prefix: String::new(),
+        encoding: Encoding::Hex,
+    }
+}
+
+/// The bytes of one signed request.
+fn request(number: usize) -> Vec<u8> {
+    let id = format!("evt-{number:08}");
+    let note = "x".repeat(BODY_BYTES - 160);
+    let body = format!(
+        r#"{{"id":"{id}","type":"payment.requested","payload":{{"id":"{id}","amount":"129.90","currency":"EUR","customer":"cus_7Q2m","note":"{note}"}}}}"#
+    );
+    let secret = Secret::new(rig::WEBHOOK_SECRET.to_owned());
+    let headers = sign(&scheme(), &secret, &id, 0, body.as_bytes()).expect("a usable secret");
+    let mut request =
+        String::from("POST /hooks/stub HTTP/1.1\r\nhost: localhost\r\ncontent-type: application/json\r\n");
+    for (name, value) in headers {
+        request.push_str(&format!("{name}: {value}\r\n"));
+    }
+    request.push_str(&format!("content-length: {}\r\n\r\n{body}", body.len()));
+    request.into_bytes()
+}
+
+/// Sends every webhook once, each sender one after another on a connection of its own.
+async fn send_all(address: SocketAddr, senders: usize) -> Seen {
+    let mut shares: Vec<Vec<Vec<u8>>> = (0..senders).map(|_| Vec::new()).collect();
+    for number in 0..WEBHOOKS {
+        if let Some(share) = shares.get_mut(number % senders) {
+            share.push(request(number));
+        }
+    }
+    let clock = Arc::new(SystemClock::new());
+    let started = clock.elapsed();
+    let sending: Vec<_> = shares
+        .into_iter()
+        .map(|share| tokio::spawn(send(address, share, clock.clone())))
+        .collect();
+    let mut took = Vec::new();
+    for sender in sending {
+        took.extend(sender.await.expect("a sender"));
+    }
+    let rate = per_second(WEBHOOKS, clock.elapsed().saturating_sub(started));
+    took.sort();
+    Seen {
+        rate,
+        p50: percentile(&took, 50),
+        p99: percentile(&took, 99),
+    }
+}
+
+async fn send(address: SocketAddr, requests: Vec<Vec<u8>>, clock: Arc<SystemClock>) -> Vec<Duration> {
+    let mut stream = TcpStream::connect(address).await.expect("the server listens");
+    stream.set_nodelay(true).expect("a socket");
+    let mut took = Vec::with_capacity(requests.len());
+    let mut answer = Vec::new();
+    for request in requests {
+        let started = clock.elapsed();
+        stream.write_all(&request).await.expect("the server reads");
+        read_answer(&mut stream, &mut answer).await;
+        assert!(
+            answer.starts_with(b"HTTP/1.1 200"),
+            "{}",
+            String::from_utf8_lossy(&answer)
+        );
+        took.push(clock.elapsed().saturating_sub(started));
+    }
+    took
+}
+
+/// Reads one answer, whose length its header says.
+async fn read_answer(stream: &mut TcpStream, answer: &mut Vec<u8>) {
+    answer.clear();
+    loop {
+        let read = stream.read_buf(answer).await.expect("the server answers");
+        assert!(read > 0, "the server hung up");
+        let Some(head) = answer.windows(4).position(|window| window == b"\r\n\r\n") else {
+            continue;
+        };
+        let text = String::from_utf8_lossy(answer.get(..head).unwrap_or_default()).to_lowercase();
+        let length = text
+            .split("content-length: ")
+            .nth(1)
+            .and_then(|rest| rest.lines().next()?.trim().parse().ok());
+        if answer.len() >= head + 4 + length.unwrap_or(0) {
+            return;
+        }
+    }
+}

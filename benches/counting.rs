@@ -1,0 +1,173 @@
+//! A store that counts what a run waits for. It changes nothing of what is written.
+//!
+//! Of the appends of a turn, some are waited for at once (an intent, the end) and some are only handed over (an
+//! outcome), to be looked at together with the next. The difference is structural: an append whose answer is
+//! first asked for after another one was handed over was not waited for.
+
+use std::collections::HashMap;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
+
+use bursar::base::clock::Instant;
+use bursar::base::ids::{Digest, EventId, RunId, WorkerId};
+use bursar::model::event::{Event, EventFilter};
+use bursar::model::journal::Record;
+use bursar::model::run::{EventMark, NewRun, Run, RunState};
+use bursar::model::value::Value;
+use bursar::model::workflow::Version;
+use bursar::store::{Admitted, Answer, Append, Claim, Decision, EventQuery, Lease, RunQuery, Store, Written};
+
+/// What was waited for.
+#[derive(Debug, Clone, Copy, Default)]
+pub(crate) struct Waits {
+    /// Appends before an effect, each waited for.
+    pub(crate) begun: u64,
+    /// Ends of turns, each waited for.
+    pub(crate) settled: u64,
+    /// Appends nobody waited for by themselves.
+    pub(crate) passed: u64,
+}
+
+#[derive(Default)]
+struct Counters {
+    begun: AtomicU64,
+    settled: AtomicU64,
+    passed: AtomicU64,
+    /// How many appends each run has handed over.
+    handed_over: Mutex<HashMap<RunId, u64>>,
+}
+
+impl Counters {
+    fn handed_over(&self, run: RunId, more: u64) -> u64 {
+        let mut handed_over = self.handed_over.lock().unwrap_or_else(PoisonError::into_inner);
+        let count = handed_over.entry(run).or_insert(0);
+        *count += more;
+        *count
+    }
+}
+
+/// The counting store.
+pub(crate) struct Counting {
+    inner: Arc<dyn Store>,
+    counters: Arc<Counters>,
+}
+
+impl Counting {
+    pub(crate) fn new(inner: Arc<dyn Store>) -> Arc<Self> {
+        Arc::new(Self {
+            inner,
+            counters: Arc::default(),
+        })
+    }
+
+    pub(crate) fn waits(&self) -> Waits {
+        let read = |counter: &AtomicU64| counter.load(Ordering::Relaxed);
+        Waits {
+            begun: read(&self.counters.begun),
+            settled: read(&self.counters.settled),
+            passed: read(&self.counters.passed),
+        }
+    }
+}
+
+impl Store for Counting {
+    fn append(&self, lease: &Lease, append: Append, now: Instant) -> Written {
+        let (run, ends) = (lease.run, append.settlement.is_some());
+        let number = self.counters.handed_over(run, 1);
+        let written = self.inner.append(lease, append, now);
+        let counters = Arc::clone(&self.counters);
+        Box::pin(async move {
+            let counter = match (counters.handed_over(run, 0) > number, ends) {
+                (true, _) => &counters.passed,
+                (false, true) => &counters.settled,
+                (false, false) => &counters.begun,
+            };
+            counter.fetch_add(1, Ordering::Relaxed);
+            written.await
+        })
+    }
+
+    fn admit(&self, event: Event, runs: Vec<NewRun>) -> Answer<'_, Admitted> {
+        self.inner.admit(event, runs)
+    }
+
+    fn create_run(&self, run: NewRun) -> Answer<'_, Option<RunId>> {
+        self.inner.create_run(run)
+    }
+
+    fn save_version(&self, version: Version) -> Answer<'_, ()> {
+        self.inner.save_version(version)
+    }
+
+    fn last_slot<'a>(&'a self, workflow: &'a str, schedule: &'a str, timezone: &'a str) -> Answer<'a, Option<Instant>> {
+        self.inner.last_slot(workflow, schedule, timezone)
+    }
+
+    fn claim(&self, worker: WorkerId, now: Instant, lease_until: Instant, limit: u32) -> Answer<'_, Vec<Claim>> {
+        self.inner.claim(worker, now, lease_until, limit)
+    }
+
+    fn renew(&self, worker: WorkerId, runs: Vec<RunId>, lease_until: Instant) -> Answer<'_, ()> {
+        self.inner.renew(worker, runs, lease_until)
+    }
+
+    fn wake_due(&self, now: Instant) -> Answer<'_, (u64, Option<Instant>)> {
+        self.inner.wake_due(now)
+    }
+
+    fn reclaim_all(&self, now: Instant) -> Answer<'_, u64> {
+        self.inner.reclaim_all(now)
+    }
+
+    fn resolve(&self, decision: Decision) -> Answer<'_, ()> {
+        self.inner.resolve(decision)
+    }
+
+    fn cancel<'a>(&'a self, run: RunId, actor: &'a str, reason: &'a str, now: Instant) -> Answer<'a, RunState> {
+        self.inner.cancel(run, actor, reason, now)
+    }
+
+    fn run(&self, id: RunId) -> Answer<'_, Option<Run>> {
+        self.inner.run(id)
+    }
+
+    fn journal(&self, run: RunId) -> Answer<'_, Vec<Record>> {
+        self.inner.journal(run)
+    }
+
+    fn runs(&self, query: RunQuery) -> Answer<'_, Vec<Run>> {
+        self.inner.runs(query)
+    }
+
+    fn version(&self, digest: Digest) -> Answer<'_, Option<Version>> {
+        self.inner.version(digest)
+    }
+
+    fn event(&self, id: EventId) -> Answer<'_, Option<Event>> {
+        self.inner.event(id)
+    }
+
+    fn events(&self, query: EventQuery) -> Answer<'_, Vec<Event>> {
+        self.inner.events(query)
+    }
+
+    fn find_event(&self, filter: EventFilter) -> Answer<'_, (Option<Event>, EventMark)> {
+        self.inner.find_event(filter)
+    }
+
+    fn state<'a>(&'a self, workflow: &'a str, key: &'a str) -> Answer<'a, Option<Value>> {
+        self.inner.state(workflow, key)
+    }
+
+    fn counts(&self) -> Answer<'_, Vec<(RunState, u64)>> {
+        self.inner.counts()
+    }
+
+    fn installation_secret(&self) -> Answer<'_, [u8; 32]> {
+        self.inner.installation_secret()
+    }
+
+    fn close(&self) -> Answer<'_, ()> {
+        self.inner.close()
+    }
+}
