@@ -107,8 +107,8 @@ impl Store for Counting {
         self.inner.claim(worker, now, lease_until, limit)
     }
 
-    fn renew(&self, worker: WorkerId, lease_until: Instant) -> Answer<'_, ()> {
-        self.inner.renew(worker, lease_until)
+    fn renew(&self, worker: WorkerId, runs: Vec<RunId>, lease_until: Instant) -> Answer<'_, ()> {
+        self.inner.renew(worker, runs, lease_until)
     }
 
     fn wake_due(&self, now: Instant) -> Answer<'_, (u64, Option<Instant>)> {

@@ -72,9 +72,7 @@ fn read(
         .pointer(&envelope.payload)
         .cloned()
         .ok_or_else(|| BadPayload::Missing(envelope.payload.clone()))?;
-    // What a script could not be given must not be admitted: its run would fail for ever.
-    Value::from_plain(&payload)?;
-    Ok(Event {
+    let event = Event {
         id,
         connection: connection.to_owned(),
         provider_id: text(&envelope.id)?,
@@ -83,5 +81,8 @@ fn read(
         occurred_at: optional(&envelope.date).and_then(parse_time),
         received_at,
         payload,
-    })
+    };
+    // What a script could not be given must not be admitted: its run would fail for ever.
+    Value::from_plain(&event.as_document())?;
+    Ok(event)
 }

@@ -15,6 +15,7 @@ use super::connection::Connection;
 use super::table::{Connector, Endpoint};
 use super::{page, reply, request};
 use crate::base::clock::Instant;
+use crate::base::limits::PROVIDER_TOTAL_TIMEOUT;
 use crate::model::journal::{Failure, Intent, StoredRequest};
 use crate::model::value::{Map, Value, parse_time};
 
@@ -55,8 +56,24 @@ pub enum Match {
         field: String,
         /// Where an item repeats it.
         pointer: String,
+        /// Which items are no hindrance to another.
+        #[serde(default)]
+        dead: Option<Dead>,
     },
 }
+
+/// Items that came to nothing, so that there may be another for the same thing.
+#[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Dead {
+    /// Where an item's status stands.
+    pub pointer: String,
+    /// Statuses that came to nothing.
+    pub values: Vec<String>,
+}
+
+/// How much two clocks may differ when one dead item is told from an older one.
+const DEAD_MARGIN: TimeDelta = TimeDelta::minutes(5);
 
 /// The value of a parameter of the list.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -98,6 +115,7 @@ pub struct Search {
     list: Endpoint,
     intent: Intent,
     request: StoredRequest,
+    first_sent: Instant,
     window_start: Instant,
     /// From when on a miss means absence.
     visible_from: Instant,
@@ -167,11 +185,13 @@ impl Search {
         Ok(Self {
             connector: connection.connector.clone(),
             effect: endpoint.clone(),
-            visible_from: last_sent + TimeDelta::seconds(lookup.visibility_lag_secs.into()),
+            // A request may arrive for as long as we waited for its answer, and be shown later still.
+            visible_from: last_sent + request_time() + TimeDelta::seconds(lookup.visibility_lag_secs.into()),
             lookup,
             list,
             intent: intent.clone(),
             request,
+            first_sent,
             window_start,
             read_early: false,
             pages: 0,
@@ -192,9 +212,8 @@ impl Search {
     pub fn take(mut self, answer: &Value, asked_at: Instant) -> Progress {
         let mut past_window = false;
         for item in page::items(&self.connector, answer) {
-            if self.is_too_old(item) {
-                past_window |= self.lookup.newest_first;
-            } else if self.is_ours(item) {
+            // What bears our mark is ours, however old its clock makes it.
+            if self.is_ours(item) {
                 return match reply::contradiction(
                     &self.effect,
                     &self.intent.request,
@@ -205,6 +224,7 @@ impl Search {
                     None => Progress::Found(item.clone()),
                 };
             }
+            past_window |= self.lookup.newest_first && self.is_before(item, self.window_start);
         }
         self.pages += 1;
         self.read_early |= asked_at < self.visible_from;
@@ -223,22 +243,33 @@ impl Search {
         }
     }
 
-    fn is_too_old(&self, item: &Value) -> bool {
+    fn is_before(&self, item: &Value, instant: Instant) -> bool {
         item.pointer(&self.lookup.created_at)
             .and_then(Value::as_text)
             .and_then(parse_time)
-            .is_some_and(|created| created < self.window_start)
+            .is_some_and(|created| created < instant)
     }
 
     fn is_ours(&self, item: &Value) -> bool {
         match &self.lookup.matching {
             Match::Reference(pointer) => item.pointer(pointer) == Some(&Value::text(&self.intent.reference)),
-            Match::Natural { field, pointer } => {
+            Match::Natural { field, pointer, dead } => {
                 let wanted = sent_field(&sent_body(&self.intent), field);
-                wanted.is_some() && item.pointer(pointer) == wanted.as_ref()
+                let matches = wanted.is_some() && item.pointer(pointer) == wanted.as_ref();
+                let is_dead = dead.as_ref().is_some_and(|dead| {
+                    let status = item.pointer(&dead.pointer).and_then(Value::as_text);
+                    status.is_some_and(|status| dead.values.iter().any(|value| value == status))
+                });
+                // One that came to nothing before we sent ours is another.
+                matches && !(is_dead && self.is_before(item, self.first_sent - DEAD_MARGIN))
             }
         }
     }
+}
+
+/// The longest a request is under way.
+fn request_time() -> TimeDelta {
+    TimeDelta::from_std(PROVIDER_TOTAL_TIMEOUT).unwrap_or(TimeDelta::MAX)
 }
 
 fn sent_body(intent: &Intent) -> Json {

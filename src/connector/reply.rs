@@ -12,6 +12,7 @@ use serde_json::Value as Json;
 use super::client::SendError;
 use super::request::identity;
 use super::table::{AmountField, Connector, Effect, Endpoint, ErrorClass, Unit};
+use crate::base::clock::Instant;
 use crate::base::limits::RETRY_AFTER_MAX;
 use crate::base::money::{Currency, Money, parse_plain};
 use crate::model::journal::{Failure, StoredRequest};
@@ -77,6 +78,12 @@ pub enum Verdict {
 pub struct RetryHint {
     /// How long the provider wants to be left alone, if it says so.
     pub after: Option<Duration>,
+}
+
+/// What the provider's clock said when it answered (RFC 9110, `Date`).
+pub fn provider_time(answer: &RawAnswer) -> Option<Instant> {
+    let date = DateTime::parse_from_rfc2822(answer.header("date")?).ok()?;
+    Some(date.to_utc())
 }
 
 /// The least pause a provider is taken at its word for.

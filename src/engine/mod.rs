@@ -1,12 +1,15 @@
 //! Runs become steps.
 //!
 //! The engine takes queued runs from the store, runs their scripts turn by turn, and makes every outside
-//! effect happen once: `turn` is one pass over a script, `step` a call to a provider, `wait` a pause,
-//! `worker` the pool that drives it all, `primitives` what scripts can call. It never learns how a run came
-//! to be, and names no type of the interpreter, the database or the HTTP client.
+//! effect happen once: `turn` is one pass over a script, `step` a call to a provider, `effect` one that changes
+//! something there, `look_up` the search for what one of unknown outcome did, `wait` a pause, `worker` the pool
+//! that drives it all, `primitives` what scripts can call. It never learns how a run came to be, and names no type
+//! of the interpreter, the database or the HTTP client.
 
 pub mod backoff;
+mod effect;
 mod inbox;
+mod look_up;
 pub mod primitives;
 pub mod services;
 mod step;

@@ -47,6 +47,8 @@ pub struct Services {
     pub settings: EngineSettings,
     stopping: AtomicBool,
     due_hint: Mutex<Option<Instant>>,
+    /// When this process first sent each key that has no outcome yet, by the clock that never goes back.
+    sent: Mutex<BTreeMap<String, Duration>>,
 }
 
 /// The parts of [`Services`] that are given from outside.
@@ -83,6 +85,7 @@ impl Services {
             settings: parts.settings,
             stopping: AtomicBool::new(false),
             due_hint: Mutex::new(None),
+            sent: Mutex::new(BTreeMap::new()),
         })
     }
 
@@ -95,6 +98,24 @@ impl Services {
     pub fn stop(&self) {
         self.stopping.store(true, Ordering::Relaxed);
         self.wake.nudge();
+    }
+
+    /// Remembers when a key was first sent by this process.
+    pub(super) fn note_sent(&self, key: &str) {
+        let now = self.clock.elapsed();
+        let mut sent = self.sent.lock().unwrap_or_else(PoisonError::into_inner);
+        sent.entry(key.to_owned()).or_insert(now);
+    }
+
+    /// For how long a key has been out, if this process sent it.
+    pub(super) fn sent_for(&self, key: &str) -> Option<Duration> {
+        let sent = self.sent.lock().unwrap_or_else(PoisonError::into_inner);
+        sent.get(key).map(|since| self.clock.elapsed().saturating_sub(*since))
+    }
+
+    /// A key's outcome is known.
+    pub(super) fn forget_sent(&self, key: &str) {
+        self.sent.lock().unwrap_or_else(PoisonError::into_inner).remove(key);
     }
 
     /// Tells the dispatcher when a run that just went to wait is due.

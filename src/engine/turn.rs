@@ -145,8 +145,30 @@ impl Turn {
         }))
     }
 
-    /// The next step of the script. Name and input are compared with what the journal has at this place.
+    /// The next step of the script. Name and input are compared with what the journal has at this place. A step
+    /// the journal does not know does not begin when the run or the process is to end.
     pub(super) fn begin(&self, name: &str, summary: String, input: &Json) -> Result<Begun, Thrown> {
+        let begun = self.reach(name, summary, input)?;
+        if begun.phase.is_some() {
+            return Ok(begun);
+        }
+        if let Some(below) = self.below(&begun.path, 1) {
+            return Err(self.park(
+                "diverged",
+                format!("step {} is now `{name}`, but its journal has step {below}", begun.path),
+            ));
+        }
+        if self.services.stopping() {
+            return Err(self.interrupt(Interrupt::Stopping));
+        }
+        if self.run.cancel_requested {
+            return Err(self.interrupt(Interrupt::Cancelled));
+        }
+        Ok(begun)
+    }
+
+    /// The same for a step made of others: these test for themselves whether they may begin.
+    fn reach(&self, name: &str, summary: String, input: &Json) -> Result<Begun, Thrown> {
         if self.interrupted() {
             return Err(Thrown::Interrupt);
         }
@@ -159,13 +181,6 @@ impl Turn {
         let mut state = self.lock();
         let path = state.next_path();
         let Some(known) = state.journal.step(&path) else {
-            drop(state);
-            if self.services.stopping() {
-                return Err(self.interrupt(Interrupt::Stopping));
-            }
-            if self.run.cancel_requested {
-                return Err(self.interrupt(Interrupt::Cancelled));
-            }
             return Ok(Begun {
                 path,
                 step,
@@ -185,6 +200,31 @@ impl Turn {
         let message = divergence(&path, &known.step, &step);
         drop(state);
         Err(self.park("diverged", message))
+    }
+
+    /// A step of the journal below a path, from a number on.
+    fn below(&self, path: &StepPath, number: u32) -> Option<StepPath> {
+        self.lock()
+            .journal
+            .step_from(path, number)
+            .map(|(below, _)| below.clone())
+    }
+
+    /// Runs the inside of a step made of others. It has to reach all that the journal has there.
+    fn inside<T>(&self, path: &StepPath, body: impl FnOnce() -> Result<T, Thrown>) -> Result<T, Thrown> {
+        self.lock().scopes.push((path.clone(), 0));
+        let result = body();
+        let last = self.lock().scopes.pop().map_or(0, |(_, last)| last);
+        if matches!(result, Err(Thrown::Interrupt)) {
+            return result;
+        }
+        match self.below(path, last + 1) {
+            None => result,
+            Some(missed) => Err(self.park(
+                "diverged",
+                format!("step {path} ended before step {missed}, which its journal has"),
+            )),
+        }
     }
 
     /// A step that is computed here, once; afterwards the record answers.
@@ -209,15 +249,13 @@ impl Turn {
         input: &Json,
         body: impl FnOnce() -> Result<(Value, String), Thrown>,
     ) -> Result<Value, Thrown> {
-        let begun = self.begin(name, String::new(), input)?;
+        let begun = self.reach(name, String::new(), input)?;
         match begun.phase {
             Some(Phase::Done(outcome)) => return recorded(outcome),
             Some(_) => return Err(self.unfit(&begun.path)),
             None => {}
         }
-        self.lock().scopes.push((begun.path.clone(), 0));
-        let result = body();
-        self.lock().scopes.pop();
+        let result = self.inside(&begun.path, body);
         self.conclude_local(begun.path, begun.step, result)
     }
 
@@ -228,14 +266,11 @@ impl Turn {
         input: &Json,
         body: impl FnOnce() -> Result<T, Thrown>,
     ) -> Result<T, Thrown> {
-        let begun = self.begin(name, String::new(), input)?;
+        let begun = self.reach(name, String::new(), input)?;
         if begun.phase.is_some() {
             return Err(self.unfit(&begun.path));
         }
-        self.lock().scopes.push((begun.path, 0));
-        let result = body();
-        self.lock().scopes.pop();
-        result
+        self.inside(&begun.path, body)
     }
 
     fn conclude_local(
@@ -276,8 +311,10 @@ impl Turn {
                 return Err(self.park("diverged", illegal.to_string()));
             }
         }
+        // What begins an effect is committed by whoever rides it, together with the word that it does.
+        let begins = matches!(record.entry, Entry::Intent { .. } | Entry::Sending { .. });
         state.riding.push(record);
-        let full = state.riding.len() >= RIDING_MAX;
+        let full = state.riding.len() >= RIDING_MAX && !begins;
         drop(state);
         if full { self.queue() } else { Ok(()) }
     }
@@ -354,8 +391,11 @@ impl Turn {
             Some(Interrupt::Cancelled) => Settlement::Cancelled,
             Some(Interrupt::Stopping) => Settlement::Queued,
             Some(Interrupt::LeaseLost) => return Box::pin(ready(Ok(false))),
-            Some(Interrupt::StoreDown(error)) => return Box::pin(ready(Err(error))),
+            // What cannot be read now may be read in a moment; what is damaged will not be.
+            Some(Interrupt::StoreDown(error @ StoreError::Corrupt(_))) => parked("damaged", error.to_string()),
+            Some(Interrupt::StoreDown(_)) => self.shortly(),
         };
+        let end = self.with_nothing_open(&state, end);
         let mut append = state.take_append();
         append.settlement = Some(end);
         let written = self.services.store.append(&self.lease, append, self.now());
@@ -368,6 +408,46 @@ impl Turn {
                 Err(error) => Err(error),
             }
         })
+    }
+
+    /// No run ends while it is not known what one of its steps did: a person decides, or, if only the end of the
+    /// run was asked for, the next turn finds out first.
+    fn with_nothing_open(&self, state: &State, end: Settlement) -> Settlement {
+        let Some((path, record)) = state.journal.doubtful().filter(|_| end.state().is_final()) else {
+            return end;
+        };
+        if end == Settlement::Cancelled {
+            return self.shortly();
+        }
+        let message = format!(
+            "step {path}, `{}`, was sent and its outcome was never recorded",
+            record.step.name
+        );
+        parked("in_doubt", message)
+    }
+
+    /// To be taken again in a moment.
+    fn shortly(&self) -> Settlement {
+        let wake_at = self.now() + chrono::TimeDelta::seconds(1);
+        Settlement::Waiting {
+            wake_at,
+            waits_for: None,
+            seen: EventMark::default(),
+        }
+    }
+
+    /// The provider's ids of the events that earlier waits of this run were given.
+    pub(super) fn events_taken(&self) -> Vec<String> {
+        let state = self.lock();
+        let waits = state
+            .journal
+            .steps()
+            .filter(|(_, record)| record.step.name == "wait_event");
+        let taken = waits.filter_map(|(_, record)| match &record.phase {
+            Phase::Done(Outcome::Value(event)) => event.get("id").and_then(Value::as_text),
+            _ => None,
+        });
+        taken.map(str::to_owned).collect()
     }
 
     fn lock(&self) -> MutexGuard<'_, State> {

@@ -8,7 +8,7 @@ use std::sync::Arc;
 
 use chrono::TimeDelta;
 
-use super::turn::{Begun, Interrupt, Turn, fail, recorded};
+use super::turn::{Begun, Interrupt, Turn, recorded};
 use crate::base::clock::Instant;
 use crate::connector::connection::Connection;
 use crate::connector::reply::Verdict;
@@ -66,7 +66,11 @@ impl Turn {
             Standing::New => Wait {
                 deadline: self.deadline(timeout),
                 poll_at: None,
-                event: Some(filter(self.run.created_at)),
+                // Two waits of one run are given two events.
+                event: Some(EventFilter {
+                    except: self.events_taken(),
+                    ..filter(self.run.created_at)
+                }),
             },
         };
         let Some(filter) = wait.event.clone() else {
@@ -74,10 +78,14 @@ impl Turn {
         };
         let (found, seen) = self.find_event(filter)?;
         if let Some(event) = found {
-            let document = Value::from_plain(&event.as_document());
-            let document =
-                document.map_err(|error| fail("unreadable_event", format!("the event cannot be read: {error}")))?;
-            return self.end_wait(begun, wait, Outcome::Value(document));
+            let outcome = match Value::from_plain(&event.as_document()) {
+                Ok(document) => Outcome::Value(document),
+                Err(error) => {
+                    let message = format!("event {} cannot be read: {error}", event.provider_id);
+                    Outcome::Failure(Failure::new("unreadable_event", message))
+                }
+            };
+            return self.end_wait(begun, wait, outcome);
         }
         if self.now() >= wait.deadline {
             let failure = Failure::new("timeout", format!("no such event until {}", time_text(wait.deadline)));
@@ -119,14 +127,19 @@ impl Turn {
         };
         let now = self.now();
         let due = wait.poll_at.is_some_and(|at| now >= at) || now >= wait.deadline;
+        let over = now >= wait.deadline;
         // The first look costs a request only when there is something to see.
         if found.is_some() || due || (fresh && wait.event.is_none()) {
-            if let Some(settled) = self.look_at_resource(connection, resource, id, &begun)? {
-                return self.end_wait(begun, wait, Outcome::Value(settled));
-            }
-            if now >= wait.deadline {
-                let message = format!("{kind} {id} had not settled by {}", time_text(wait.deadline));
-                return self.end_wait(begun, wait, Outcome::Failure(Failure::new("timeout", message)));
+            match self.look_at_resource(connection, resource, id) {
+                Look::Settled(settled) => return self.end_wait(begun, wait, Outcome::Value(settled)),
+                Look::Pending if over => {
+                    let message = format!("{kind} {id} had not settled by {}", time_text(wait.deadline));
+                    return self.end_wait(begun, wait, Outcome::Failure(Failure::new("timeout", message)));
+                }
+                // What is refused for good may be a resource that lists do not show yet, until the end of the wait.
+                Look::Refused(failure) if over => return self.end_wait(begun, wait, Outcome::Failure(failure)),
+                // Nothing was seen: that the time is over says nothing about the resource.
+                Look::Pending | Look::Refused(_) | Look::Unseen => {}
             }
         }
         if found.is_some() {
@@ -144,28 +157,39 @@ impl Turn {
             subject: Some(id.to_owned()),
             matching: crate::model::event::Matching::default(),
             since: self.run.created_at,
+            except: Vec::new(),
         }
     }
 
-    /// The resource, if it has settled. A read that does not get through is no answer; the next poll may be.
-    fn look_at_resource(
-        &self,
-        connection: &Arc<Connection>,
-        resource: &Resource,
-        id: &str,
-        begun: &Begun,
-    ) -> Result<Option<Value>, Thrown> {
-        let Some(endpoint) = connection.connector.endpoint(&resource.retrieve) else {
-            return Err(self.unfit(&begun.path));
+    fn look_at_resource(&self, connection: &Arc<Connection>, resource: &Resource, id: &str) -> Look {
+        let missing = || Failure::new("unsupported", format!("there is no endpoint `{}`", resource.retrieve));
+        let prepared = connection
+            .connector
+            .endpoint(&resource.retrieve)
+            .ok_or_else(missing)
+            .and_then(|endpoint| {
+                let args = arguments(endpoint, &[Value::text(id)])?;
+                Ok((endpoint, prepare(connection, endpoint, &args, None)?))
+            });
+        let (endpoint, prepared) = match prepared {
+            Ok(prepared) => prepared,
+            Err(failure) => return Look::Refused(failure),
         };
-        let args = arguments(endpoint, &[Value::text(id)]).map_err(Thrown::Failure)?;
-        let prepared = prepare(connection, endpoint, &args, None).map_err(Thrown::Failure)?;
         match self.ask(connection, endpoint, &prepared.request) {
             Verdict::Applied { value, .. } => {
                 let status = value.pointer(&resource.status).and_then(Value::as_text).unwrap_or("");
-                Ok((resource.stage(status) != Stage::Pending).then_some(value))
+                match resource.stage(status) {
+                    Stage::Pending => Look::Pending,
+                    Stage::Succeeded | Stage::Failed => Look::Settled(value),
+                }
             }
-            Verdict::NotApplied { .. } | Verdict::Unknown { .. } | Verdict::Contradiction { .. } => Ok(None),
+            Verdict::NotApplied {
+                failure,
+                retry: None,
+                refused: false,
+            } => Look::Refused(failure),
+            // The credentials may be corrected, the network may come back.
+            Verdict::NotApplied { .. } | Verdict::Unknown { .. } | Verdict::Contradiction { .. } => Look::Unseen,
         }
     }
 
@@ -200,7 +224,12 @@ impl Turn {
 
     fn wait_on(&self, begun: Begun, wait: Wait, seen: EventMark) -> Thrown {
         let known = matches!(&begun.phase, Some(Phase::Waiting(known)) if *known == wait);
-        let wake_at = wait.poll_at.map_or(wait.deadline, |poll| poll.min(wait.deadline));
+        // Past the deadline only a look can end the wait.
+        let wake_at = match wait.poll_at {
+            Some(poll) if self.now() < wait.deadline => poll.min(wait.deadline),
+            Some(poll) => poll,
+            None => wait.deadline,
+        };
         let waits_for = wait.event.clone();
         if !known
             && let Err(thrown) = self.ride(Entry::Waiting {
@@ -233,6 +262,14 @@ impl Turn {
         })?;
         recorded(outcome)
     }
+}
+
+/// What a look at a resource showed.
+enum Look {
+    Settled(Value),
+    Pending,
+    Refused(Failure),
+    Unseen,
 }
 
 enum Standing {

@@ -3,11 +3,10 @@
 //! One dispatcher (asynchronous) and a fixed pool of script threads. The dispatcher never runs a script, a
 //! script thread never takes a run by itself. A turn that panics parks its run and harms no other.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::convert::Infallible;
 use std::panic::{AssertUnwindSafe, catch_unwind};
-use std::sync::atomic::{AtomicUsize, Ordering};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use chrono::TimeDelta;
@@ -17,7 +16,7 @@ use super::inbox::Inbox;
 use super::services::Services;
 use super::turn::{Interrupt, Turn};
 use crate::base::clock::Instant;
-use crate::base::ids::{Digest, WorkerId};
+use crate::base::ids::{Digest, RunId, WorkerId};
 use crate::base::wake::Wake;
 use crate::model::journal::Journal;
 use crate::model::run::{RunError, Settlement};
@@ -51,18 +50,19 @@ impl Engine {
     pub fn start(services: Arc<Services>, worker: WorkerId) -> std::io::Result<Self> {
         let inbox = Arc::new(Inbox::default());
         let (settling, settled) = mpsc::channel(1);
-        let busy = Arc::new(AtomicUsize::new(0));
+        let live = Live::default();
         let freed = Wake::new();
         let versions = Arc::new(Versions::default());
         let mut threads = Vec::with_capacity(services.settings.runs_max);
         for number in 0..services.settings.runs_max {
-            let (services, inbox, busy) = (services.clone(), inbox.clone(), busy.clone());
+            let (services, inbox, live) = (services.clone(), inbox.clone(), live.clone());
             let (freed, versions, settling) = (freed.clone(), versions.clone(), settling.clone());
             threads.push(spawn_script_thread(&format!("script-{number}"), move || {
                 let mut driver = Driver::new(services, versions, settling);
                 while let Some(claim) = inbox.take() {
+                    let lease = claim.lease.clone();
                     driver.drive(claim);
-                    busy.fetch_sub(1, Ordering::Relaxed);
+                    live.remove(&lease);
                     freed.nudge();
                 }
             })?);
@@ -71,7 +71,7 @@ impl Engine {
             services: services.clone(),
             worker,
             inbox,
-            busy,
+            live,
             freed,
         };
         let dispatcher = tokio::spawn(dispatcher.run());
@@ -102,11 +102,38 @@ impl Engine {
     }
 }
 
+/// The runs that a thread of this process drives: no others keep their lease. By claim, because a run that was
+/// given back may be taken again before the thread that gave it back has left it.
+#[derive(Debug, Clone, Default)]
+struct Live(Arc<Mutex<BTreeSet<(RunId, i64)>>>);
+
+impl Live {
+    fn add(&self, lease: &Lease) {
+        self.claims().insert((lease.run, lease.fence));
+    }
+
+    fn remove(&self, lease: &Lease) {
+        self.claims().remove(&(lease.run, lease.fence));
+    }
+
+    fn all(&self) -> Vec<RunId> {
+        self.claims().iter().map(|(run, _)| *run).collect()
+    }
+
+    fn count(&self) -> usize {
+        self.claims().len()
+    }
+
+    fn claims(&self) -> MutexGuard<'_, BTreeSet<(RunId, i64)>> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
 struct Dispatcher {
     services: Arc<Services>,
     worker: WorkerId,
     inbox: Arc<Inbox>,
-    busy: Arc<AtomicUsize>,
+    live: Live,
     freed: Wake,
 }
 
@@ -115,7 +142,6 @@ impl Dispatcher {
         let clock = self.services.clock.clone();
         let mut next_due = Some(clock.now());
         let mut looked_at = clock.elapsed();
-        let mut renewed_at = clock.elapsed();
         while !self.services.stopping() {
             let now = clock.now();
             let look = clock.elapsed().saturating_sub(looked_at) >= LOOK_EVERY;
@@ -123,15 +149,7 @@ impl Dispatcher {
                 looked_at = clock.elapsed();
                 next_due = self.wake_due(now).await;
             }
-            if clock.elapsed().saturating_sub(renewed_at) >= self.services.settings.lease / 3 {
-                renewed_at = clock.elapsed();
-                self.renew(now).await;
-            }
-            let free = self
-                .services
-                .settings
-                .runs_max
-                .saturating_sub(self.busy.load(Ordering::Relaxed));
+            let free = self.services.settings.runs_max.saturating_sub(self.live.count());
             let took = if free > 0 { self.claim(now, free).await } else { 0 };
             // As many as could be: there may be more.
             if took > 0 && took == free {
@@ -158,19 +176,26 @@ impl Dispatcher {
         }
     }
 
+    /// First the leases of the runs that are driven here, so that no jump of the clock makes them lapse; then
+    /// whatever is due, and whatever nobody drives any more.
     async fn wake_due(&self, now: Instant) -> Option<Instant> {
+        let driven = self.live.all();
+        if !driven.is_empty()
+            && let Err(error) = self
+                .services
+                .store
+                .renew(self.worker, driven, self.lease_until(now))
+                .await
+        {
+            tracing::error!(%error, "leases could not be renewed");
+            return None;
+        }
         match self.services.store.wake_due(now).await {
             Ok((_, next)) => next,
             Err(error) => {
                 tracing::error!(%error, "waiting runs could not be looked at");
                 None
             }
-        }
-    }
-
-    async fn renew(&self, now: Instant) {
-        if let Err(error) = self.services.store.renew(self.worker, self.lease_until(now)).await {
-            tracing::error!(%error, "leases could not be renewed");
         }
     }
 
@@ -189,8 +214,8 @@ impl Dispatcher {
             }
         };
         let took = claims.len();
-        self.busy.fetch_add(took, Ordering::Relaxed);
         for claim in claims {
+            self.live.add(&claim.lease);
             self.inbox.put(claim);
         }
         took
@@ -249,6 +274,11 @@ impl Driver {
         let Claim { lease, run, records } = claim;
         let version = self.version(run.version)?;
         let missing = version.sources.is_empty();
+        let gone = version
+            .uses
+            .iter()
+            .find(|name| !self.services.connections.contains_key(*name))
+            .cloned();
         let globals = globals(&run);
         let (journal, damage) = match Journal::from_records(records) {
             Ok(journal) => (journal, None),
@@ -260,6 +290,14 @@ impl Driver {
             _ if missing => parked(
                 "damaged",
                 "its version is not in the store: was a backup restored in part?".to_owned(),
+            ),
+            // A script that caught the failure of one bank could pay by another.
+            _ if gone.is_some() => parked(
+                "missing_connection",
+                format!(
+                    "connection `{}` is not configured any more: put it back, then resolve the run",
+                    gone.unwrap_or_default()
+                ),
             ),
             (Some(message), _) => parked(
                 "diverged",
@@ -354,6 +392,10 @@ fn settlement(ran: Ran) -> Settlement {
         }) => Settlement::Failed {
             error: RunError { code, message, trace },
         },
+        Ran::Panicked => parked(
+            "internal",
+            "the program itself failed while it ran the script; its log has more".to_owned(),
+        ),
         Ran::Exhausted(limit) => failed("script_exhausted", limit.describe().to_owned()),
         // The turn knows why, and says so when it is settled.
         Ran::Interrupted => Settlement::Queued,

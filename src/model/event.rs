@@ -98,6 +98,9 @@ pub struct EventFilter {
     pub matching: Matching,
     /// Events received before this do not count.
     pub since: Instant,
+    /// The provider's ids of events that do not count: those an earlier wait was given.
+    #[serde(default)]
+    pub except: Vec<String>,
 }
 
 impl EventFilter {
@@ -110,6 +113,7 @@ impl EventFilter {
                 .as_ref()
                 .is_none_or(|subject| event.subject.as_ref() == Some(subject))
             && event.received_at >= self.since
+            && !self.except.contains(&event.provider_id)
             && self.matching.accepts(event)
     }
 }

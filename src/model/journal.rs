@@ -191,6 +191,9 @@ pub struct Retry {
     pub reason: String,
     /// When to try again.
     pub at: Instant,
+    /// Whether the next thing is a look-up: nothing is sent again until absence is proved.
+    #[serde(default)]
+    pub look_up: bool,
 }
 
 /// What a waiting step waits for.
@@ -379,6 +382,8 @@ pub enum Phase {
         unknown: bool,
         /// When it last went out.
         sent_at: Instant,
+        /// Whether the next thing is a look-up.
+        look_up: bool,
     },
     /// A wait.
     Waiting(Wait),
@@ -546,11 +551,19 @@ impl Journal {
         self.last_seq
     }
 
-    /// The step that needs a person, if one does.
+    /// A step that may have had an effect nobody knows the outcome of, if there is one: in doubt, or sent.
     pub fn doubtful(&self) -> Option<(&StepPath, &StepRecord)> {
-        self.steps
-            .iter()
-            .find(|(_, record)| matches!(record.phase, Phase::Doubt { .. }))
+        self.steps.iter().find(|(_, record)| match &record.phase {
+            Phase::Doubt { .. } => true,
+            Phase::Sent { next_at, unknown, .. } => *unknown || next_at.is_none(),
+            Phase::Trying { .. } | Phase::Waiting(_) | Phase::Cleared { .. } | Phase::Done(_) => false,
+        })
+    }
+
+    /// A step below this path from this number on, if there is one.
+    pub fn step_from(&self, above: &StepPath, number: u32) -> Option<(&StepPath, &StepRecord)> {
+        let next = self.steps.range(above.child(number)..).next()?;
+        next.0.0.starts_with(&above.0).then_some(next)
     }
 }
 
@@ -604,13 +617,14 @@ fn proceed(known: StepRecord, entry: Entry, at: Instant) -> Result<(Step, Phase)
                 next_at: Some(retry.at),
                 unknown,
                 sent_at,
+                look_up: retry.look_up,
             }
         }
         (
             Phase::Sent {
                 intent,
                 attempts,
-                next_at: Some(_),
+                next_at,
                 unknown,
                 ..
             },
@@ -618,9 +632,11 @@ fn proceed(known: StepRecord, entry: Entry, at: Instant) -> Result<(Step, Phase)
         ) => Phase::Sent {
             intent,
             attempts,
+            // Nobody heard what became of a request that was on its way.
+            unknown: unknown || next_at.is_none(),
             next_at: None,
-            unknown,
             sent_at: at,
+            look_up: false,
         },
         (Phase::Sent { intent, .. }, Entry::InDoubt { doubt, .. }) => Phase::Doubt {
             intent: Some(intent),
@@ -634,6 +650,15 @@ fn proceed(known: StepRecord, entry: Entry, at: Instant) -> Result<(Step, Phase)
         }
         (Phase::Doubt { intent, doubt }, Entry::Resolved { resolution, reason, .. }) => {
             resolve(intent, &doubt, resolution, &reason, at)?
+        }
+        // The run was parked for another reason while this step was open.
+        (Phase::Sent { intent, .. }, Entry::Resolved { resolution, reason, .. }) => {
+            let message = "its outcome was never recorded".to_owned();
+            let doubt = Doubt {
+                code: "in_doubt".to_owned(),
+                message,
+            };
+            resolve(Some(intent), &doubt, resolution, &reason, at)?
         }
         (Phase::Cleared { epoch }, Entry::Intent { intent, .. }) => {
             if intent.epoch != epoch {
@@ -653,6 +678,7 @@ fn sent(intent: Box<Intent>, at: Instant) -> Phase {
         next_at: None,
         unknown: false,
         sent_at: at,
+        look_up: false,
     }
 }
 
@@ -690,6 +716,7 @@ fn resolve(
             next_at: Some(at),
             unknown: true,
             sent_at: at,
+            look_up: false,
         }),
         (Resolution::Resend, Some(intent)) => Ok(Phase::Cleared {
             epoch: intent.epoch + 1,

@@ -42,6 +42,8 @@ pub enum Ran {
     Failed(ScriptError),
     /// The host ended the turn. Nothing the script did after that counts.
     Interrupted,
+    /// The program itself failed: a bug. What the script did until then stands.
+    Panicked,
     /// The script used up what a turn may use.
     Exhausted(Limit),
 }
@@ -114,10 +116,7 @@ impl<H: Host> Interpreter<H> {
         match (turn.meter.stopped(), ended) {
             (Some(Stop::Interrupted), _) => Ran::Interrupted,
             (Some(Stop::Exhausted(limit)), _) => Ran::Exhausted(limit),
-            (None, Err(_panic)) => Ran::Failed(ScriptError::plain(
-                "internal",
-                "the program itself failed while running the script; its log has more",
-            )),
+            (None, Err(_panic)) => Ran::Panicked,
             (None, Ok(result)) => verdict(result, &program),
         }
     }

@@ -118,8 +118,8 @@ impl Store for Faulty {
         self.write(|| self.inner.claim(worker, now, lease_until, limit))
     }
 
-    fn renew(&self, worker: WorkerId, lease_until: Instant) -> Answer<'_, ()> {
-        self.write(|| self.inner.renew(worker, lease_until))
+    fn renew(&self, worker: WorkerId, runs: Vec<RunId>, lease_until: Instant) -> Answer<'_, ()> {
+        self.write(|| self.inner.renew(worker, runs, lease_until))
     }
 
     fn append(&self, lease: &Lease, append: Append, now: Instant) -> Written {

@@ -192,8 +192,8 @@ pub trait Store: Send + Sync + 'static {
     /// A run whose row or journal cannot be read is parked as `damaged` and does not stop the others.
     fn claim(&self, worker: WorkerId, now: Instant, lease_until: Instant, limit: u32) -> Answer<'_, Vec<Claim>>;
 
-    /// Extends the lease of every run this worker drives.
-    fn renew(&self, worker: WorkerId, lease_until: Instant) -> Answer<'_, ()>;
+    /// Extends the leases of these runs, as far as this worker has them.
+    fn renew(&self, worker: WorkerId, runs: Vec<RunId>, lease_until: Instant) -> Answer<'_, ()>;
 
     /// Writes what a turn did, under its lease. The write is queued by the call itself, behind all that was
     /// queued before; the answer only waits until it is durable. A run whose end was asked for does not wait and

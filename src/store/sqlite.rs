@@ -222,9 +222,10 @@ impl Store for SqliteStore {
         })
     }
 
-    fn renew(&self, worker: WorkerId, lease_until: Instant) -> Answer<'_, ()> {
+    fn renew(&self, worker: WorkerId, runs: Vec<RunId>, lease_until: Instant) -> Answer<'_, ()> {
         self.submit(|reply| Command::Renew {
             worker,
+            runs,
             lease_until,
             reply,
         })

@@ -6,6 +6,7 @@
     reason = "tests report what they did, and stop where they fail"
 )]
 
+mod accidents;
 mod catalog;
 mod cli;
 mod connectors;
@@ -16,6 +17,7 @@ mod kills;
 mod model;
 mod reload;
 mod replay;
+
 mod rhai_contract;
 mod schedules;
 mod scripts;

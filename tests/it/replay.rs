@@ -162,3 +162,34 @@ async fn what_a_journal_says_outranks_what_the_provider_would_say_now() {
     assert_eq!(run.result, Some(Json::from("EUR 48,250.00")));
     engine.stop().await;
 }
+
+/// A step made of others keeps the place of what is below it: nothing else may begin there, and none may be left out.
+#[tokio::test(flavor = "multi_thread")]
+async fn what_stands_below_a_step_is_not_passed_over() {
+    let world = World::demo().await;
+    let (records, recorded_run) = recorded(&world).await;
+    // The sweep is step 6: its children were recorded, its own end was not.
+    let end = records
+        .iter()
+        .position(|record| record.entry.path().to_string() == "6")
+        .expect("its end");
+    for (from, to) in [
+        (
+            "let swept = bank::sweep(",
+            "let swept = #{ moved: uuid(), reason: \"\" }; let unused = (#{ it: ",
+        ),
+        ("keep: EUR(1_000)", "keep: EUR(1_000_000)"),
+    ] {
+        let edited = SCRIPT.replace(from, to);
+        let edited = if to.starts_with("let swept") {
+            edited.replace("Berlin\")}` });", "Berlin\")}` } });")
+        } else {
+            edited
+        };
+        let effects = world.simulator.control.effects().len();
+        let run = replayed(&world, recorded_run.id, &edited, records[..end].to_vec()).await;
+        assert_eq!(run.state, RunState::Parked, "{to}: {:?}", run.error);
+        assert_eq!(run.error.map(|error| error.code).as_deref(), Some("diverged"), "{to}");
+        assert_eq!(world.simulator.control.effects().len(), effects);
+    }
+}

@@ -393,7 +393,7 @@ impl<'a> Check<'a, '_, '_> {
                     );
                 }
             }
-            Match::Natural { field, pointer } => {
+            Match::Natural { field, pointer, .. } => {
                 self.pointer(&["lookup", "match"], Some(pointer));
                 self.need_param(&["lookup", "match"], field);
             }

@@ -168,6 +168,7 @@ fn wait_event(turn: &Turn, connection: &Arc<Connection>, args: &[Value]) -> Resu
         subject,
         matching,
         since: since.unwrap_or(started),
+        except: Vec::new(),
     };
     turn.wait_event(filter, timeout, given)
 }

@@ -80,18 +80,7 @@ impl Writer {
 
     async fn resolve_run(&mut self, decision: &Decision, error: Option<RunError>) -> Result<(), Halt> {
         let run = decision.run;
-        // A journal that cannot be read is why the run may be parked: it must be possible to end it.
-        match self.journal_of(run).await {
-            Ok(journal) => {
-                if let Some((path, _)) = journal.doubtful() {
-                    return Err(conflict(format!(
-                        "step {path} of {run} is in doubt: decide about that step"
-                    )));
-                }
-            }
-            Err(Halt::Refused(_)) => {}
-            Err(failed @ Halt::Failed(_)) => return Err(failed),
-        }
+        self.refuse_doubt(run).await?;
         if decision.resolution != Resolution::Fail {
             return Err(conflict(format!(
                 "{run} is not parked at a step: it can only be failed"
@@ -113,6 +102,21 @@ impl Writer {
             .execute(&mut self.connection)
             .await?;
         Ok(())
+    }
+
+    /// No run ends by the way while it is not known what one of its steps did. A journal that cannot be read is
+    /// why a run may be parked: that one it must be possible to end.
+    async fn refuse_doubt(&mut self, run: RunId) -> Result<(), Halt> {
+        match self.journal_of(run).await {
+            Ok(journal) => match journal.doubtful() {
+                Some((path, _)) => Err(conflict(format!(
+                    "step {path} of {run} may have moved money and its outcome is not known: decide about that step"
+                ))),
+                None => Ok(()),
+            },
+            Err(Halt::Refused(_)) => Ok(()),
+            Err(failed @ Halt::Failed(_)) => Err(failed),
+        }
     }
 
     async fn journal_of(&mut self, run: RunId) -> Result<Journal, Halt> {
@@ -140,6 +144,7 @@ impl Writer {
             // What was sent is asked after first: only then is it known what the end means.
             RunState::Queued | RunState::Waiting => self.has_open_effect(run).await?,
             RunState::Parked => {
+                self.refuse_doubt(run).await?;
                 if let Some(error) = standing.error {
                     note = format!("{note} (before that: {})", error.message);
                 }

@@ -95,11 +95,14 @@ impl Writer {
         Ok(())
     }
 
-    /// Extends the leases of a worker.
-    pub(super) async fn renew(&mut self, worker: WorkerId, lease_until: Instant) -> Result<(), Halt> {
-        sqlx::query("UPDATE run SET lease_until = $2 WHERE state = 'running' AND worker = $1")
+    /// Extends the leases of these runs, as far as this worker has them.
+    pub(super) async fn renew(&mut self, worker: WorkerId, runs: &[RunId], lease_until: Instant) -> Result<(), Halt> {
+        let statement = "UPDATE run SET lease_until = $2 \
+             WHERE state = 'running' AND worker = $1 AND id IN (SELECT value FROM json_each($3))";
+        sqlx::query(statement)
             .bind(worker.to_string())
             .bind(nanos(lease_until))
+            .bind(text_of(&runs))
             .execute(&mut self.connection)
             .await?;
         Ok(())

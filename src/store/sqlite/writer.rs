@@ -40,6 +40,7 @@ pub(super) enum Command {
     },
     Renew {
         worker: WorkerId,
+        runs: Vec<RunId>,
         lease_until: Instant,
         reply: Reply<()>,
     },
@@ -267,10 +268,11 @@ impl Writer {
             }
             Command::Renew {
                 worker,
+                runs,
                 lease_until,
                 reply,
             } => {
-                let done = self.renew(worker, lease_until).await;
+                let done = self.renew(worker, &runs, lease_until).await;
                 answers.settle(reply, done)
             }
             Command::WakeDue { now, reply } => {

@@ -44,6 +44,7 @@ fn ours(script: &str) -> String {
         Ran::Finished(value) => value.to_string(),
         Ran::Failed(error) => error.code,
         Ran::Interrupted => "interrupted".to_owned(),
+        Ran::Panicked => "panicked".to_owned(),
         Ran::Exhausted(limit) => format!("{limit:?}"),
     }
 }

@@ -238,7 +238,10 @@ async fn only_the_holder_of_the_lease_may_write(store: &dyn Store) {
 
 async fn a_lease_that_is_renewed_does_not_lapse(store: &dyn Store) {
     let claim = running(store, "sweep", 0).await;
-    store.renew(claim.lease.worker, at(60)).await.expect("renewed");
+    store
+        .renew(claim.lease.worker, vec![claim.lease.run], at(60))
+        .await
+        .expect("renewed");
     assert_eq!(store.wake_due(at(59)).await, Ok((0, None)));
     assert_eq!(store.append(&claim.lease, Append::default(), at(59)).await, Ok(()));
     assert_eq!(store.wake_due(at(60)).await, Ok((1, None)));
@@ -589,9 +592,15 @@ async fn the_end_of_a_run_depends_on_where_it_stands(store: &dyn Store) {
     assert_eq!(cancel(waiting.run.id).await, Ok(RunState::Cancelled));
     assert_eq!(store.wake_due(at(60)).await, Ok((0, None)));
     let doubtful = parked(store, 3, true).await;
-    assert_eq!(cancel(doubtful).await, Ok(RunState::Cancelled));
+    assert!(
+        matches!(cancel(doubtful).await, Err(StoreError::Conflict(_))),
+        "money may have moved: somebody has to look first"
+    );
+    assert_eq!(state_of(store, doubtful).await, RunState::Parked);
+    let diverged = parked(store, 4, false).await;
+    assert_eq!(cancel(diverged).await, Ok(RunState::Cancelled));
     let message = store
-        .run(doubtful)
+        .run(diverged)
         .await
         .expect("read")
         .expect("there")
@@ -599,7 +608,7 @@ async fn the_end_of_a_run_depends_on_where_it_stands(store: &dyn Store) {
         .expect("a reason")
         .message;
     assert!(message.contains("it was in_doubt"), "{message}");
-    let ended = running(store, "sweep", 4).await;
+    let ended = running(store, "sweep", 5).await;
     store
         .append(&ended.lease, settle(succeeded()), at(5))
         .await

@@ -82,6 +82,7 @@ pub(super) fn caused(workflow: &str, event: &Event) -> NewRun {
 
 pub(super) fn filter(connection: &str, subject: Option<&str>, since: i64) -> EventFilter {
     EventFilter {
+        except: Vec::new(),
         connection: connection.to_owned(),
         types: vec!["deposit.received".to_owned()],
         subject: subject.map(str::to_owned),
@@ -149,6 +150,7 @@ pub(super) fn retry(seq: u32, place: &str, attempt: u32) -> Record {
             path: path(place),
             step: step("bank.create_payout"),
             retry: Retry {
+                look_up: false,
                 attempt,
                 unknown: true,
                 reason: "no answer".to_owned(),

@@ -109,7 +109,7 @@ impl World {
         change(Arc::make_mut(bank));
     }
 
-    async fn with_clock(config: SimulatorConfig, clock: Arc<dyn Clock>) -> Self {
+    pub(crate) async fn with_clock(config: SimulatorConfig, clock: Arc<dyn Clock>) -> Self {
         let simulator = Simulator::start(config, clock.clone())
             .await
             .expect("the simulator starts");

@@ -1,0 +1,375 @@
+//! Effects: calls that change something at the provider, and happen once.
+//!
+//! An effect goes intent → send → outcome, and every way it can go wrong is one of four answers: it did not
+//! happen, it happened, nobody knows, or the answer contradicts the request. Nobody knows is never a
+//! failure: the same bytes go out under the same key while the provider is trusted to honour it; else
+//! `look_up` looks for our reference; else a person decides. That a request goes out is durable before it does.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use chrono::TimeDelta;
+
+use super::step::{refusal, verdict};
+use super::turn::{Begun, Interrupt, Turn, recorded};
+use crate::base::clock::Instant;
+use crate::base::key::derived_uuid;
+use crate::connector::connection::Connection;
+use crate::connector::reply::Verdict;
+use crate::connector::request::{Prepared, prepare};
+use crate::connector::table::{Endpoint, InDoubt};
+use crate::model::journal::{Entry, Failure, Intent, Outcome, Phase, Retry, StepPath};
+use crate::model::policy::{Clearance, Decision, Question, decide};
+use crate::model::value::{Map, Value};
+use crate::script::Thrown;
+
+/// The least time by which the trust in a key ends before the provider's window does.
+const KEY_MARGIN_MIN: Duration = Duration::from_secs(600);
+
+/// An effect that has an intent and no outcome yet.
+pub(super) struct Open<'a> {
+    pub(super) begun: &'a Begun,
+    pub(super) connection: &'a Arc<Connection>,
+    pub(super) endpoint: &'a Endpoint,
+    pub(super) intent: Box<Intent>,
+    pub(super) clearance: Option<Clearance>,
+    /// Failed attempts so far.
+    pub(super) attempts: u32,
+    /// Whether any attempt so far may have had its effect.
+    pub(super) unknown: bool,
+    /// When the intent was made.
+    pub(super) first_sent: Instant,
+    /// When it last went out.
+    pub(super) last_sent: Instant,
+}
+
+/// An intent of an earlier turn.
+struct SentBefore {
+    intent: Box<Intent>,
+    attempts: u32,
+    unknown: bool,
+    sent_at: Instant,
+    /// Whether the next thing is a look-up.
+    look_up: bool,
+}
+
+impl Turn {
+    /// An effect: at most one, whatever happens between here and the provider.
+    pub(super) fn effect(
+        &self,
+        connection: &Arc<Connection>,
+        endpoint: &Endpoint,
+        args: &Map,
+    ) -> Result<Value, Thrown> {
+        let mut begun = self.begin_call(connection, endpoint, args)?;
+        let epoch = match begun.phase.take() {
+            None => 0,
+            Some(Phase::Cleared { epoch }) => epoch,
+            Some(Phase::Done(outcome)) => return recorded(outcome),
+            Some(Phase::Doubt { doubt, .. }) => return Err(self.park(&doubt.code, doubt.message)),
+            Some(Phase::Sent { next_at: Some(at), .. }) if self.now() < at => return Err(self.pause_until(at)),
+            Some(Phase::Sent {
+                intent,
+                attempts,
+                next_at,
+                unknown,
+                sent_at,
+                look_up,
+            }) => {
+                // On its way when the process ended: it may have arrived.
+                let unknown = unknown || next_at.is_none();
+                let sent = SentBefore {
+                    intent,
+                    attempts,
+                    unknown,
+                    sent_at,
+                    look_up,
+                };
+                return self.resume(&begun, connection, endpoint, args, sent);
+            }
+            Some(_) => return Err(self.unfit(&begun.path)),
+        };
+        self.intend(&mut begun, connection, endpoint, args, epoch)
+    }
+
+    fn prepare_effect(
+        &self,
+        path: &StepPath,
+        connection: &Connection,
+        endpoint: &Endpoint,
+        args: &Map,
+    ) -> Result<(Prepared, String), Failure> {
+        let reference = format!("{}/{path}", self.run.id);
+        let prepared = prepare(connection, endpoint, args, Some(&reference))?;
+        Ok((prepared, reference))
+    }
+
+    /// Makes the intent durable, then sends it.
+    fn intend(
+        &self,
+        begun: &mut Begun,
+        connection: &Arc<Connection>,
+        endpoint: &Endpoint,
+        args: &Map,
+        epoch: u32,
+    ) -> Result<Value, Thrown> {
+        let prepared = self.prepare_effect(&begun.path, connection, endpoint, args);
+        let refuse = |failure: Failure| {
+            if epoch > 0 {
+                return Err(self.park("diverged", format!("step {}: {}", begun.path, failure.message)));
+            }
+            let outcome = Outcome::Failure(failure);
+            self.ride(Entry::Done {
+                path: begun.path.clone(),
+                step: begun.step.clone(),
+                outcome: outcome.clone(),
+            })?;
+            recorded(outcome)
+        };
+        let (prepared, reference) = match prepared {
+            Ok(prepared) => prepared,
+            Err(failure) => return refuse(failure),
+        };
+        let clearance = match self.clear(&begun.path, connection, &prepared) {
+            Ok(clearance) => clearance,
+            Err(failure) => return refuse(failure),
+        };
+        begun.step.summary = prepared.summary;
+        let now = self.now();
+        let key = endpoint.idempotent.then(|| self.key(&begun.path, epoch));
+        let intent = Box::new(Intent {
+            connection: connection.name.clone(),
+            endpoint: endpoint.name.clone(),
+            epoch,
+            key_safe_until: connection
+                .key_window(endpoint)
+                .map(|window| now + TimeDelta::from_std(trusted(window)).unwrap_or_default()),
+            key,
+            reference,
+            fingerprint: prepared.fingerprint,
+            request: prepared.request,
+            movement: prepared.movement,
+        });
+        self.ride(Entry::Intent {
+            path: begun.path.clone(),
+            step: begun.step.clone(),
+            intent: intent.clone(),
+        })?;
+        self.commit(true)?;
+        self.send(Open {
+            begun,
+            connection,
+            endpoint,
+            intent,
+            clearance,
+            attempts: 0,
+            unknown: false,
+            first_sent: now,
+            last_sent: now,
+        })
+    }
+
+    /// Goes on with an intent of an earlier turn.
+    fn resume(
+        &self,
+        begun: &Begun,
+        connection: &Arc<Connection>,
+        endpoint: &Endpoint,
+        args: &Map,
+        sent: SentBefore,
+    ) -> Result<Value, Thrown> {
+        let SentBefore {
+            intent,
+            attempts,
+            unknown,
+            sent_at,
+            look_up,
+        } = sent;
+        let same = self.prepare_effect(&begun.path, connection, endpoint, args);
+        let prepared = match same {
+            Ok((prepared, _)) if prepared.fingerprint == intent.fingerprint => prepared,
+            Ok(_) => {
+                return Err(self.park(
+                    "diverged",
+                    format!("step {}: the request would not be the one that was sent", begun.path),
+                ));
+            }
+            Err(failure) => return Err(self.park("diverged", format!("step {}: {}", begun.path, failure.message))),
+        };
+        let clearance = match self.clear(&begun.path, connection, &prepared) {
+            Ok(clearance) => clearance,
+            Err(failure) => return Err(self.park(&failure.code, failure.message)),
+        };
+        let first_sent = begun.started_at.unwrap_or(sent_at);
+        let mut open = Open {
+            begun,
+            connection,
+            endpoint,
+            intent,
+            clearance,
+            attempts,
+            unknown,
+            first_sent,
+            last_sent: sent_at,
+        };
+        // A run that is to end sends nothing again; what it may have sent has to be known before it ends.
+        if self.run.cancel_requested && !open.unknown {
+            return Err(self.interrupt(Interrupt::Cancelled));
+        }
+        if open.unknown && (look_up || self.run.cancel_requested || !self.may_repeat(&open)) {
+            return self.look_up(&open);
+        }
+        // Durable first: if the process ends now, the next turn knows when the request may have gone out.
+        self.ride(Entry::Sending {
+            path: begun.path.clone(),
+        })?;
+        self.commit(true)?;
+        open.last_sent = self.now();
+        self.send(open)
+    }
+
+    /// Sends the intent once and acts on the answer.
+    fn send(&self, mut open: Open<'_>) -> Result<Value, Thrown> {
+        let (client, intent) = (&self.services.client, &open.intent);
+        let key = intent.key.as_deref();
+        if let Some(key) = key {
+            self.services.note_sent(key);
+        }
+        let answer = match &open.clearance {
+            Some(clearance) => self.block_on(client.send_money(
+                open.connection,
+                open.endpoint,
+                intent,
+                clearance,
+                self.run.id,
+                &open.begun.path,
+            )),
+            None => self.block_on(client.send(open.connection, open.endpoint, &intent.request, key)),
+        };
+        let last = open.attempts + 1 >= self.services.settings.backoff.attempts_max;
+        match verdict(
+            open.connection,
+            open.endpoint,
+            &intent.request,
+            intent.movement.as_ref(),
+            answer,
+        ) {
+            Verdict::Applied { value, .. } => self.conclude(&open, Outcome::Value(value)),
+            Verdict::Contradiction { reason } => Err(self.doubt(&open, "contradiction", &reason)),
+            Verdict::NotApplied {
+                failure, refused: true, ..
+            } => {
+                let message = refusal(open.connection, &failure.message);
+                Err(self.doubt(&open, "refused", &message))
+            }
+            Verdict::NotApplied {
+                failure,
+                retry: Some(hint),
+                ..
+            } if !last => Err(self.send_later(&open, hint.after, failure.message)),
+            // The provider says no, but an earlier attempt may have got through: look before believing it.
+            Verdict::NotApplied { .. } if open.unknown => self.look_up(&open),
+            Verdict::NotApplied { failure, .. } => self.conclude(&open, Outcome::Failure(failure)),
+            Verdict::Unknown { reason, retry_after } => {
+                open.unknown = true;
+                if last || !self.may_repeat(&open) {
+                    return self.look_up(&open);
+                }
+                Err(self.send_later(&open, retry_after, reason))
+            }
+        }
+    }
+
+    pub(super) fn conclude(&self, open: &Open<'_>, outcome: Outcome) -> Result<Value, Thrown> {
+        if let Some(key) = &open.intent.key {
+            self.services.forget_sent(key);
+        }
+        self.ride(Entry::Outcome {
+            path: open.begun.path.clone(),
+            outcome: outcome.clone(),
+        })?;
+        self.queue()?;
+        recorded(outcome)
+    }
+
+    pub(super) fn doubt(&self, open: &Open<'_>, code: &str, message: &str) -> Thrown {
+        self.doubt_at(open.begun, code, message)
+    }
+
+    fn send_later(&self, open: &Open<'_>, after: Option<Duration>, reason: String) -> Thrown {
+        let at = self.next_attempt_at(open.attempts + 1, after);
+        self.retry_at(open, at, reason, false)
+    }
+
+    pub(super) fn retry_at(&self, open: &Open<'_>, at: Instant, reason: String, look_up: bool) -> Thrown {
+        let retry = Retry {
+            attempt: open.attempts + 1,
+            unknown: open.unknown,
+            reason,
+            at,
+            look_up,
+        };
+        let entry = Entry::Retry {
+            path: open.begun.path.clone(),
+            step: open.begun.step.clone(),
+            retry,
+        };
+        match self.ride(entry) {
+            Ok(()) => self.pause_until(at),
+            Err(thrown) => thrown,
+        }
+    }
+
+    fn clear(
+        &self,
+        path: &StepPath,
+        connection: &Connection,
+        prepared: &Prepared,
+    ) -> Result<Option<Clearance>, Failure> {
+        let Some(movement) = &prepared.movement else {
+            return Ok(None);
+        };
+        let question = Question {
+            run: self.run.id,
+            path,
+            connection: &connection.name,
+            uses: &self.version.uses,
+            fingerprint: prepared.fingerprint,
+            movement,
+        };
+        match decide(&question) {
+            Decision::Allowed(clearance) => Ok(Some(clearance)),
+            Decision::Denied(message) => Err(Failure::new("refused_by_policy", message)),
+        }
+    }
+
+    fn key(&self, path: &StepPath, epoch: u32) -> String {
+        let parts = [self.run.id.to_string(), path.to_string(), epoch.to_string()];
+        derived_uuid(
+            &self.services.installation_secret,
+            &parts.each_ref().map(String::as_str),
+        )
+        .to_string()
+    }
+
+    /// Whether the same bytes may go out again under the same key although the first may have arrived: the table
+    /// has to say that the endpoint repeats, and the key has to be young by the wall clock and by the clock that
+    /// never goes back. A wall clock that stands before the first attempt has been set back, and says nothing.
+    fn may_repeat(&self, open: &Open<'_>) -> bool {
+        let (Some(key), Some(until)) = (&open.intent.key, open.intent.key_safe_until) else {
+            return false;
+        };
+        let young = match (self.services.sent_for(key), open.connection.key_window(open.endpoint)) {
+            (Some(elapsed), Some(window)) => elapsed < trusted(window),
+            // Sent by an earlier process: only the wall clock knows.
+            _ => true,
+        };
+        let now = self.now();
+        open.endpoint.in_doubt == InDoubt::Repeat && young && open.first_sent <= now && now < until
+    }
+}
+
+/// For how long a key is trusted: the provider's window less a margin for clocks and queues.
+fn trusted(window: Duration) -> Duration {
+    window.saturating_sub((window / 10).max(KEY_MARGIN_MIN))
+}

@@ -1,0 +1,133 @@
+//! Looking for what an effect of unknown outcome left at the provider.
+//!
+//! What is found is adopted. What is not found is sent again, under a new key, only when the list proves that it
+//! is not there; everything else waits, or asks a person.
+
+use chrono::TimeDelta;
+
+use super::effect::Open;
+use super::step::verdict;
+use super::turn::Turn;
+use crate::base::clock::Instant;
+use crate::connector::lookup::{Progress, Search};
+use crate::connector::reply::{RawAnswer, Verdict, provider_time};
+use crate::connector::table::InDoubt;
+use crate::model::journal::{Doubt, Entry, Outcome, Resolution};
+use crate::model::value::Value;
+use crate::script::Thrown;
+
+/// How far two clocks may be apart before a look-up by time proves nothing; half of what look-ups allow for.
+const CLOCKS_APART_MAX: TimeDelta = TimeDelta::hours(12);
+
+impl Turn {
+    /// Looks for what an effect of unknown outcome may have left at the provider.
+    pub(super) fn look_up(&self, open: &Open<'_>) -> Result<Value, Thrown> {
+        if open.endpoint.in_doubt == InDoubt::Park {
+            let message = format!(
+                "`{}` may have been applied, and its table says to ask a person",
+                open.begun.step.name
+            );
+            return Err(self.doubt(open, "in_doubt", &message));
+        }
+        let begun = Search::begin(
+            open.connection,
+            open.endpoint,
+            &open.intent,
+            open.first_sent,
+            open.last_sent,
+        );
+        let mut search = match begun {
+            Ok(search) => search,
+            Err(failure) => {
+                let message = format!("`{}` may have been applied: {}", open.begun.step.name, failure.message);
+                return Err(self.doubt(open, "in_doubt", &message));
+            }
+        };
+        loop {
+            let asked_at = self.now();
+            let request = search.request();
+            let answer = self.block_on(self.services.client.send(open.connection, search.list(), request, None));
+            if let Some(apart) = answer.as_ref().ok().and_then(|answer| clocks_apart(answer, self.now())) {
+                let message = format!(
+                    "`{}` may have been applied, and our clock and the provider's are {} hours apart, so that its \
+                     list proves nothing",
+                    open.begun.step.name,
+                    apart.num_hours()
+                );
+                return Err(self.doubt(open, "in_doubt", &message));
+            }
+            let page = match verdict(open.connection, search.list(), request, None, answer) {
+                Verdict::Applied { value, .. } => value,
+                Verdict::NotApplied { failure, .. } => return self.look_again(open, &failure.message),
+                Verdict::Unknown { reason, .. } | Verdict::Contradiction { reason } => {
+                    return self.look_again(open, &reason);
+                }
+            };
+            match search.take(&page, asked_at) {
+                Progress::Next(further) => search = *further,
+                Progress::Found(resource) => return self.conclude(open, Outcome::Value(resource)),
+                Progress::Contradiction(reason) => return Err(self.doubt(open, "contradiction", &reason)),
+                Progress::Absent => return self.send_anew(open),
+                Progress::Unproved { again_at: Some(at) } if open.attempts < self.look_ups_max() => {
+                    let reason = "the provider's list may not show it yet".to_owned();
+                    return Err(self.retry_at(open, at, reason, true));
+                }
+                Progress::Unproved { .. } => {
+                    let message = format!(
+                        "`{}` may have been applied: {} does not show it, which proves nothing",
+                        open.begun.step.name, open.connection.connector.title
+                    );
+                    return Err(self.doubt(open, "in_doubt", &message));
+                }
+            }
+        }
+    }
+
+    /// Attempts and look-ups of one step before a person is asked.
+    fn look_ups_max(&self) -> u32 {
+        self.services.settings.backoff.attempts_max * 2
+    }
+
+    fn look_again(&self, open: &Open<'_>, reason: &str) -> Result<Value, Thrown> {
+        // A look-up that cannot be made proves nothing.
+        if open.attempts + 1 >= self.look_ups_max() {
+            let message = format!(
+                "`{}` may have been applied, and the look-up failed: {reason}",
+                open.begun.step.name
+            );
+            return Err(self.doubt(open, "in_doubt", &message));
+        }
+        let at = self.next_attempt_at(open.attempts + 1, None);
+        Err(self.retry_at(open, at, format!("the look-up failed: {reason}"), true))
+    }
+
+    /// Absence was proved: the decision is recorded, and a new intent goes out under a new key.
+    fn send_anew(&self, open: &Open<'_>) -> Result<Value, Thrown> {
+        let path = open.begun.path.clone();
+        let doubt = Doubt {
+            code: "in_doubt".to_owned(),
+            message: "the outcome is unknown".to_owned(),
+        };
+        self.ride(Entry::InDoubt {
+            path: path.clone(),
+            step: open.begun.step.clone(),
+            doubt,
+        })?;
+        self.ride(Entry::Resolved {
+            path: path.clone(),
+            resolution: Resolution::Resend,
+            actor: "bursar".to_owned(),
+            reason: "the provider's list covers the whole window and does not have it".to_owned(),
+        })?;
+        self.commit(false)?;
+        // The next turn finds the step cleared and goes on from there.
+        Err(self.pause_until(self.now()))
+    }
+}
+
+/// How far the provider's clock is from ours, if that is too far for a list to prove anything.
+fn clocks_apart(answer: &RawAnswer, now: Instant) -> Option<TimeDelta> {
+    let theirs = provider_time(answer)?;
+    let apart = (theirs - now).abs();
+    (apart > CLOCKS_APART_MAX).then_some(apart)
+}
