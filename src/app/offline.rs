@@ -13,6 +13,7 @@ use crate::catalog::load::{Loaded, load};
 use crate::catalog::snapshot::Snapshot;
 use crate::catalog::watch::Catalog;
 use crate::engine::worker::Engine;
+use crate::model::diagnostic::Diagnostic;
 use crate::model::run::{Run, RunState};
 use crate::model::workflow::Workflow;
 use crate::store::sqlite::{SqliteOptions, SqliteStore};
@@ -105,11 +106,10 @@ pub fn find_workflow(snapshot: &Snapshot, name: &str) -> Result<Arc<Workflow>, A
     if let Some(workflow) = snapshot.workflows.get(name) {
         return Ok(workflow.clone());
     }
-    let file = format!("{name}.toml");
-    if let Some((_, findings)) = snapshot.problems.iter().find(|(known, _)| known.ends_with(&file)) {
+    if snapshot.broken.contains(name) {
         return Err(AppError::BrokenWorkflow {
             name: name.to_owned(),
-            findings: findings.clone(),
+            findings: findings_about(snapshot, name),
         });
     }
     let suggestion = nearest(name, snapshot.workflows.keys().map(String::as_str)).map(str::to_owned);
@@ -117,6 +117,23 @@ pub fn find_workflow(snapshot: &Snapshot, name: &str) -> Result<Arc<Workflow>, A
         name: name.to_owned(),
         suggestion,
     })
+}
+
+/// What is wrong with a manifest, or else with the scripts, of which one is the reason.
+fn findings_about(snapshot: &Snapshot, name: &str) -> Vec<Diagnostic> {
+    let file = format!("/{name}.toml");
+    let errors = || snapshot.diagnostics().filter(|finding| finding.is_error());
+    let own: Vec<Diagnostic> = errors()
+        .filter(|finding| finding.file.ends_with(&file))
+        .cloned()
+        .collect();
+    if own.is_empty() {
+        return errors()
+            .filter(|finding| finding.file.ends_with(".rhai"))
+            .cloned()
+            .collect();
+    }
+    own
 }
 
 /// Records a decision about a parked run, when no daemon holds the store.

@@ -71,14 +71,14 @@ pub fn write_folder(folder: &Path, bank: &LocalBank, daemon: &str) -> io::Result
     }
     for (path, secret) in [
         ("secrets/bank.key", &bank.api_key),
-        ("secrets/bank.webhook", &bank.webhook_secret),
+        ("secrets/bank-webhook.key", &bank.webhook_secret),
     ] {
         write(folder, path, secret)?;
         fs::set_permissions(folder.join(path), fs::Permissions::from_mode(0o600))?;
     }
     let settings = format!(
         "[daemon]\n{daemon}\n[connection.bank]\nconnector = \"augustus\"\nbase_url = \"{}\"\n\
-         api_key = {{ file = \"secrets/bank.key\" }}\nwebhook_secrets = [{{ file = \"secrets/bank.webhook\" }}]\n",
+         api_key = {{ file = \"secrets/bank.key\" }}\nwebhook_secrets = [{{ file = \"secrets/bank-webhook.key\" }}]\n",
         bank.url
     );
     write(folder, "bursar.toml", &settings)

@@ -17,12 +17,13 @@ use toml::de::{DeTable, DeValue, ValueDeserializer};
 
 use crate::base::limits::LEASE_DURATION;
 use crate::base::secret::Secret;
-use crate::base::suggest::{nearest, nearest_in_complaint};
+use crate::base::suggest::nearest;
 use crate::connector::connection::{Connection, check_base_url};
 use crate::connector::registry::Registry;
 use crate::engine::backoff::Backoff;
 use crate::engine::services::EngineSettings;
 use crate::model::diagnostic::{Diagnostic, Span};
+use crate::simulator::config::{DEMO_API_KEY, DEMO_WEBHOOK_SECRET};
 
 /// Every variable that is read, with what it overrides.
 pub const VARIABLES: &[(&str, &str)] = &[
@@ -81,7 +82,7 @@ pub struct Settings {
     pub durable: bool,
     /// Connections by name.
     pub connections: BTreeMap<String, Arc<Connection>>,
-    /// What is wrong with secrets and tables, but stops only those who need them.
+    /// What stops only those who need it: connections without a key, tables that cannot be used.
     pub warnings: Vec<Diagnostic>,
 }
 
@@ -136,9 +137,9 @@ struct RawConnection {
     connector: String,
     environment: Option<String>,
     base_url: Option<String>,
-    api_key: Option<SecretRef>,
+    api_key: Option<Referred>,
     #[serde(default)]
-    webhook_secrets: Vec<SecretRef>,
+    webhook_secrets: ReferredList,
     key_window_secs: Option<u64>,
 }
 
@@ -149,6 +150,65 @@ enum SecretRef {
     File(PathBuf),
     Env(String),
 }
+
+/// A [`SecretRef`]. What else stands there may be the secret itself, so no message repeats it.
+struct Referred(SecretRef);
+
+impl<'de> Deserialize<'de> for Referred {
+    fn deserialize<D: serde::Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        struct Visitor;
+        impl<'de> serde::de::Visitor<'de> for Visitor {
+            type Value = Referred;
+
+            fn expecting(&self, formatter: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+                formatter.write_str(SECRET_EXPECTED)
+            }
+
+            fn visit_str<E: serde::de::Error>(self, _: &str) -> Result<Referred, E> {
+                Err(E::custom(SECRET_INLINE))
+            }
+
+            fn visit_map<A: serde::de::MapAccess<'de>>(self, map: A) -> Result<Referred, A::Error> {
+                SecretRef::deserialize(serde::de::value::MapAccessDeserializer::new(map)).map(Referred)
+            }
+        }
+        deserializer.deserialize_any(Visitor)
+    }
+}
+
+/// Several [`Referred`].
+#[derive(Default)]
+struct ReferredList(Vec<Referred>);
+
+impl<'de> Deserialize<'de> for ReferredList {
+    fn deserialize<D: serde::Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        struct Visitor;
+        impl<'de> serde::de::Visitor<'de> for Visitor {
+            type Value = ReferredList;
+
+            fn expecting(&self, formatter: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+                write!(formatter, "a list: [{SECRET_EXPECTED}]")
+            }
+
+            fn visit_str<E: serde::de::Error>(self, _: &str) -> Result<ReferredList, E> {
+                Err(E::custom(SECRET_INLINE))
+            }
+
+            fn visit_seq<A: serde::de::SeqAccess<'de>>(self, mut list: A) -> Result<ReferredList, A::Error> {
+                let mut found = ReferredList::default();
+                while let Some(reference) = list.next_element()? {
+                    found.0.push(reference);
+                }
+                Ok(found)
+            }
+        }
+        deserializer.deserialize_any(Visitor)
+    }
+}
+
+const SECRET_EXPECTED: &str = "{ file = \"PATH\" } or { env = \"VARIABLE\" }";
+const SECRET_INLINE: &str =
+    "a secret does not stand in the settings: write { file = \"PATH\" } or { env = \"VARIABLE\" }";
 
 /// Reads the settings.
 ///
@@ -194,6 +254,7 @@ pub fn load_from(overrides: &Overrides, env: &dyn Fn(&str) -> Option<String>) ->
         file: path.display().to_string(),
         text: &text,
         found: Vec::new(),
+        warnings: Vec::new(),
     };
     let settings = reader.settings(&base, file, overrides, env);
     match settings {
@@ -206,6 +267,7 @@ struct Reader<'a> {
     file: String,
     text: &'a str,
     found: Vec<Diagnostic>,
+    warnings: Vec<Diagnostic>,
 }
 
 impl<'a> Reader<'a> {
@@ -247,6 +309,7 @@ impl<'a> Reader<'a> {
         };
         let connectors = under(daemon.connectors.as_deref().unwrap_or(Path::new("connectors")));
         let (registry, warnings) = Registry::with_local(&connectors);
+        self.warnings.extend(warnings);
         let connections = self.connections(&root, &registry, &under, env);
         let listen = overrides
             .listen
@@ -297,7 +360,7 @@ impl<'a> Reader<'a> {
             engine: engine(&daemon),
             durable: daemon.durability != Some(Durability::Normal),
             connections,
-            warnings,
+            warnings: std::mem::take(&mut self.warnings),
         })
     }
 
@@ -397,12 +460,34 @@ impl<'a> Reader<'a> {
             return None;
         }
         let credential = match raw.api_key {
-            Some(reference) => Some(self.secret(name, "api_key", span, &reference, under, env)?),
-            None => None,
+            Some(Referred(reference)) => Some(self.secret(name, "api_key", span, &reference, under, env)?),
+            None => {
+                let message = format!("connection `{name}` has no api_key: a run that calls it is parked");
+                self.warnings.push(
+                    Diagnostic::warning("settings", &self.file, message)
+                        .at(Span::of_bytes(self.text, span))
+                        .help(format!(
+                            "api_key = {{ file = \"secrets/{name}.key\" }}, and the key in that file"
+                        )),
+                );
+                None
+            }
         };
         let mut webhook_secrets = Vec::new();
-        for reference in &raw.webhook_secrets {
+        for Referred(reference) in &raw.webhook_secrets.0 {
             webhook_secrets.push(self.secret(name, "webhook_secrets", span, reference, under, env)?);
+        }
+        // The simulator never speaks https, so this is a provider: whoever read our source could sign its webhooks.
+        let known = |secret: &Secret| [DEMO_API_KEY, DEMO_WEBHOOK_SECRET].contains(&secret.expose());
+        if base_url.starts_with("https://") && credential.iter().chain(&webhook_secrets).any(known) {
+            self.error(
+                span,
+                format!(
+                    "connection `{name}` leads to {base_url} with a secret of the simulator, which everybody knows"
+                ),
+                Some("put your own secrets into the files named by `api_key` and `webhook_secrets`".to_owned()),
+            );
+            return None;
         }
         Some(Connection {
             name: name.to_owned(),
@@ -423,35 +508,29 @@ impl<'a> Reader<'a> {
         under: &dyn Fn(&Path) -> PathBuf,
         env: &dyn Fn(&str) -> Option<String>,
     ) -> Option<Secret> {
-        let (text, place) = match reference {
+        let (text, place, help) = match reference {
             SecretRef::Env(variable) => (
-                env(variable).ok_or("it is not set".to_owned()),
+                env(variable).ok_or("which is not set".to_owned()),
                 format!("the variable {variable}"),
+                format!("export {variable}, or name a file: {{ file = \"secrets/{connection}.key\" }}"),
             ),
             SecretRef::File(path) => {
                 let path = under(path);
-                (secret_file(&path), format!("the file {}", path.display()))
+                let help = format!(
+                    "put the secret there, for its owner alone: chmod 600 {0}",
+                    path.display()
+                );
+                (secret_file(&path), format!("the file {}", path.display()), help)
             }
         };
-        match text.map(|text| text.trim().to_owned()) {
-            Ok(text) if !text.is_empty() => Some(Secret::new(text)),
-            Ok(_) => {
-                self.error(
-                    span,
-                    format!("connection `{connection}`: `{key}` names {place}, which is empty"),
-                    None,
-                );
-                None
-            }
-            Err(reason) => {
-                self.error(
-                    span,
-                    format!("connection `{connection}`: `{key}` names {place}: {reason}"),
-                    None,
-                );
-                None
-            }
-        }
+        let reason = match text.map(|text| text.trim().to_owned()) {
+            Ok(text) if !text.is_empty() => return Some(Secret::new(text)),
+            Ok(_) => "which is empty".to_owned(),
+            Err(reason) => reason,
+        };
+        let message = format!("connection `{connection}`: `{key}` names {place}, {reason}");
+        self.error(span, message, Some(help));
+        None
     }
 
     fn error(&mut self, range: &std::ops::Range<usize>, message: String, help: Option<String>) {
@@ -462,9 +541,26 @@ impl<'a> Reader<'a> {
 
     fn of_toml(&self, error: &toml::de::Error) -> Diagnostic {
         let message = error.message();
+        // serde writes: unknown field `x`, expected one of `a`, `b`
+        let words: Vec<&str> = message.split('`').skip(1).step_by(2).collect();
+        let (message, help) = match (message.starts_with("unknown "), words.as_slice()) {
+            (true, [word, known @ ..]) => {
+                let what = if message.starts_with("unknown field") {
+                    "unknown key"
+                } else {
+                    "unknown value"
+                };
+                let help = nearest(word, known.iter().copied()).map_or_else(
+                    || format!("one of: {}", known.join(", ")),
+                    |near| format!("did you mean `{near}`?"),
+                );
+                (format!("{what} `{word}`"), Some(help))
+            }
+            _ => (message.replace("expected a string", "expected a text in quotes"), None),
+        };
         let mut finding = Diagnostic::error("settings", &self.file, message);
         finding.span = error.span().map(|range| Span::of_bytes(self.text, &range));
-        finding.help = nearest_in_complaint(message).map(|near| format!("did you mean `{near}`?"));
+        finding.help = help;
         finding
     }
 
@@ -494,16 +590,20 @@ fn is_script_name(name: &str) -> bool {
 
 /// A secret's file: only its owner may read it.
 fn secret_file(path: &Path) -> Result<String, String> {
-    let text = fs::read_to_string(path).map_err(|error| error.to_string())?;
+    let text = fs::read_to_string(path).map_err(|error| match error.kind() {
+        std::io::ErrorKind::NotFound => "which is not there".to_owned(),
+        std::io::ErrorKind::InvalidData => "which is not text".to_owned(),
+        _ => format!("which cannot be read: {error}"),
+    })?;
     #[cfg(unix)]
     {
         use std::os::unix::fs::PermissionsExt as _;
         let mode = fs::metadata(path)
-            .map_err(|error| error.to_string())?
+            .map_err(|error| format!("which cannot be looked at: {error}"))?
             .permissions()
             .mode();
         if mode & 0o077 != 0 {
-            return Err(format!("others may read it: run `chmod 600 {}`", path.display()));
+            return Err("which others may read".to_owned());
         }
     }
     Ok(text)

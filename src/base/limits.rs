@@ -21,8 +21,9 @@ pub const PROVIDER_CONNECT_TIMEOUT: Duration = Duration::from_secs(5);
 pub const PROVIDER_TOTAL_TIMEOUT: Duration = Duration::from_secs(30);
 /// An answer of a provider; one hundred resources of a page stay far below.
 pub const PROVIDER_REPLY_BYTES_MAX: usize = 4 * 1024 * 1024;
-/// Attempts of one step before it is parked or fails.
-pub const STEP_ATTEMPTS_MAX: u32 = 8;
+/// Attempts of one step before it is parked or fails: with the default pauses, an outage of some minutes passes
+/// unnoticed.
+pub const STEP_ATTEMPTS_MAX: u32 = 16;
 /// The longest a provider's `Retry-After` is believed.
 pub const RETRY_AFTER_MAX: Duration = Duration::from_secs(3_600);
 /// Pages of one list a script may walk in one call.

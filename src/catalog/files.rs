@@ -189,7 +189,7 @@ fn read_text(path: &Path, shown: &str, bytes_max: usize) -> Result<String, Box<D
     String::from_utf8(bytes).map_err(|problem| {
         let valid = problem.utf8_error().valid_up_to();
         let text = String::from_utf8_lossy(problem.as_bytes());
-        Box::new(finding("is not UTF-8 text").at(Span::of_bytes(&text, &(valid..valid))))
+        Box::new(finding("the file is not UTF-8 text").at(Span::of_bytes(&text, &(valid..valid))))
     })
 }
 

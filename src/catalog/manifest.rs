@@ -186,7 +186,7 @@ fn known_connection<'f>(
     if known.is_none() {
         let names: Vec<&str> = facts.connections.keys().map(String::as_str).collect();
         let help = did_you_mean(name, &names).unwrap_or_else(|| match names.as_slice() {
-            [] => "no connection is configured".to_owned(),
+            [] => "none is: write [connection.NAME] in bursar.toml, as `bursar init` does".to_owned(),
             names => format!("configured: {}", names.join(", ")),
         });
         report.error(place, format!("connection `{name}` is not configured"), Some(help));

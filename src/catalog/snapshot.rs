@@ -16,6 +16,8 @@ pub struct Snapshot {
     pub workflows: BTreeMap<String, Arc<Workflow>>,
     /// Workflows above whose files are broken now: they stand as they last loaded.
     pub outdated: BTreeSet<String>,
+    /// Workflows that are there, but whose files are broken and never loaded.
+    pub broken: BTreeSet<String>,
     /// Findings by file, in the order of the file; warnings too.
     pub problems: BTreeMap<String, Vec<Diagnostic>>,
     /// Rises with every snapshot that differs from the one before.
@@ -36,6 +38,8 @@ impl Snapshot {
                 outdated.insert(name.clone());
             }
         }
+        let mut broken = loaded.broken;
+        broken.retain(|name| !workflows.contains_key(name));
         let mut problems: BTreeMap<String, Vec<Diagnostic>> = BTreeMap::new();
         for diagnostic in loaded.diagnostics {
             problems.entry(diagnostic.file.clone()).or_default().push(diagnostic);
@@ -43,6 +47,7 @@ impl Snapshot {
         let mut next = Self {
             workflows,
             outdated,
+            broken,
             problems,
             generation: previous.generation,
         };

@@ -92,13 +92,18 @@ impl Catalog {
 
 fn tell(snapshot: &Snapshot) {
     let errors = snapshot.diagnostics().filter(|finding| finding.is_error()).count();
-    tracing::info!(
-        generation = snapshot.generation,
-        workflows = snapshot.workflows.len(),
-        outdated = snapshot.outdated.len(),
-        errors,
-        "Workflows loaded."
-    );
+    let (generation, workflows, outdated) = (snapshot.generation, snapshot.workflows.len(), snapshot.outdated.len());
+    if errors == 0 {
+        tracing::info!(generation, workflows, "workflows loaded");
+    } else {
+        tracing::warn!(
+            generation,
+            workflows,
+            outdated,
+            errors,
+            "workflows loaded, not all: `bursar check` says why"
+        );
+    }
 }
 
 /// How the watcher paces itself.

@@ -1,6 +1,8 @@
 //! `bursar check`: everything that is wrong with settings, connectors, manifests and scripts, and when each
 //! schedule fires next.
 
+use std::collections::BTreeSet;
+
 use serde_json::json;
 
 use super::Context;
@@ -27,7 +29,7 @@ pub(super) struct Args {
 pub(super) fn run(args: &Args, context: &Context) -> Result<Exit, CliError> {
     let format = if context.output.json { Format::Json } else { args.format };
     let settings = match crate::app::settings::load(&context.overrides) {
-        Ok(settings) => settings,
+        Ok(settings) => super::at_work(settings)?,
         Err(SettingsError::Wrong(findings)) => {
             report(context, &findings, &[], format, &Sources::default())?;
             return Ok(Exit::Usage);
@@ -36,35 +38,40 @@ pub(super) fn run(args: &Args, context: &Context) -> Result<Exit, CliError> {
     };
     let (workflows, found) = from_files(&settings, context.now());
     let mut findings = settings.warnings.clone();
-    findings.extend(without_credentials(&settings));
+    findings.extend(without_webhook_secret(&settings, &workflows));
     findings.extend(found);
     report(context, &findings, &workflows, format, &Sources::of(&settings))?;
     let wrong = findings.iter().any(Diagnostic::is_error);
     Ok(if wrong { Exit::Usage } else { Exit::Ok })
 }
 
-/// Connections whose calls the provider would refuse.
-fn without_credentials(settings: &Settings) -> Vec<Diagnostic> {
+/// Webhooks that start workflows and would not be let in.
+fn without_webhook_secret(settings: &Settings, workflows: &[WorkflowView]) -> Vec<Diagnostic> {
     let file = settings
         .file
         .as_ref()
         .map_or_else(|| "bursar.toml".to_owned(), |file| file.display().to_string());
-    let unarmed = settings
+    let named: BTreeSet<&str> = workflows
+        .iter()
+        .flat_map(|workflow| &workflow.triggers)
+        .filter_map(|trigger| match trigger {
+            TriggerView::Webhook { connection, .. } => Some(connection.as_str()),
+            TriggerView::Cron { .. } => None,
+        })
+        .collect();
+    let deaf = settings
         .connections
         .values()
-        .filter(|connection| connection.credential.is_none());
-    unarmed
-        .map(|connection| {
-            let message = format!(
-                "connection `{}` has no api_key: its calls will be refused",
-                connection.name
-            );
-            Diagnostic::warning("settings", &file, message).help(format!(
-                "api_key = {{ file = \"secrets/{}.key\" }}; see secrets/README",
-                connection.name
-            ))
-        })
-        .collect()
+        .filter(|connection| connection.webhook_secrets.is_empty() && named.contains(connection.name.as_str()));
+    deaf.map(|connection| {
+        let name = &connection.name;
+        let message =
+            format!("connection `{name}` has no webhook_secrets: its webhooks are refused, and start nothing");
+        Diagnostic::warning("settings", &file, message).help(format!(
+            "webhook_secrets = [{{ file = \"secrets/{name}-webhook.key\" }}]"
+        ))
+    })
+    .collect()
 }
 
 fn report(
@@ -92,7 +99,7 @@ fn report(
                 output.print("")?;
             }
             for workflow in workflows {
-                output.print(&page(workflow, context.now(), output))?;
+                output.print(&format!("{}\n", page(workflow, context.now(), output)))?;
             }
         }
     }

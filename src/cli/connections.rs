@@ -39,7 +39,7 @@ enum Command {
 }
 
 pub(super) fn run(args: &Args, context: &Context) -> Result<Exit, CliError> {
-    let settings = context.settings()?;
+    let settings = context.workplace()?;
     match &args.command {
         Command::Ls => ls(&settings, context),
         Command::Check { name } => {

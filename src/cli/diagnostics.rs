@@ -3,7 +3,7 @@
 //! Rendering only; what is wrong was decided elsewhere.
 
 use std::fs;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use annotate_snippets::{Annotation, AnnotationKind, Element, Group, Level, Origin, Renderer, Snippet};
 use serde::Serialize;
@@ -146,11 +146,51 @@ impl Sources {
             let name = folder.file_name()?.to_str()?;
             Some(folder.join(file.strip_prefix(name)?.strip_prefix('/')?))
         };
-        let path = self
-            .folders
-            .iter()
-            .find_map(below)
-            .unwrap_or_else(|| PathBuf::from(file));
-        fs::read_to_string(path).ok()
+        if let Some(path) = self.folders.iter().find_map(below) {
+            return fs::read_to_string(path).ok();
+        }
+        let text = fs::read_to_string(file).ok()?;
+        let is_table = Path::new(file)
+            .parent()
+            .is_some_and(|folder| folder.ends_with("connectors"));
+        Some(if is_table { text } else { masked(&text) })
     }
+}
+
+/// Keys of the settings whose values may be shown.
+const HARMLESS: &[&str] = &[
+    "state",
+    "workflows",
+    "scripts",
+    "connectors",
+    "listen",
+    "log",
+    "log_format",
+    "durability",
+    "connector",
+    "environment",
+    "base_url",
+];
+
+/// The settings with stars for every text that may be a secret: what somebody wrote there by mistake must not reach
+/// the log of a build as well.
+fn masked(text: &str) -> String {
+    let mask = |line: &str| {
+        let name = line.split('=').next().unwrap_or("").trim();
+        if HARMLESS.contains(&name) || name.starts_with(['[', '#']) {
+            return line.to_owned();
+        }
+        let mut hidden = false;
+        let letter = |letter: char| match letter {
+            '"' | '\'' => {
+                hidden = !hidden;
+                letter
+            }
+            '\r' => letter,
+            _ if hidden => '*',
+            _ => letter,
+        };
+        line.chars().map(letter).collect()
+    };
+    text.split('\n').map(mask).collect::<Vec<String>>().join("\n")
 }

@@ -219,6 +219,11 @@ impl From<AppError> for CliError {
                 findings,
                 ..Self::usage(message).hint("correct what stands above; `bursar check` looks at everything")
             },
+            AppError::Io { ref source, .. } if source.kind() == io::ErrorKind::AddrInUse => {
+                Self::new(Exit::Failed, message).hint(
+                    "another program listens there, perhaps another daemon: --listen 127.0.0.1:8081 takes another port",
+                )
+            }
             AppError::Client(_) | AppError::Io { .. } | AppError::Other(_) => Self::new(Exit::Failed, message),
         }
     }

@@ -5,10 +5,13 @@ use clap::Subcommand;
 use super::Context;
 use super::error::{CliError, Exit};
 use super::output::{FAINT, Table};
-use super::text::clean;
+use super::text::{clean, cut};
 use super::view::when;
 use crate::base::ids::EventId;
 use crate::store::{EventQuery, StoreError};
+
+/// So much of an id is enough to tell it from its neighbours.
+const SUBJECT_LENGTH_MAX: usize = 14;
 
 /// List and show events: verified webhooks
 #[derive(Debug, clap::Args)]
@@ -72,13 +75,21 @@ async fn ls(args: Ls, context: &Context) -> Result<Exit, CliError> {
         return Ok(Exit::Ok);
     }
     let now = context.now();
-    let mut table = Table::new(&["event", "connection", "type", "about", "received"]).whole(&[0, 4]);
+    // A terminal has no room for whole ids of the provider; `events show` has them.
+    let about = |subject: &str| {
+        if output.look.terminal {
+            cut(subject, SUBJECT_LENGTH_MAX)
+        } else {
+            subject.to_owned()
+        }
+    };
+    let mut table = Table::new(&["event", "connection", "type", "about", "received"]).whole(&[0, 2, 4]);
     for event in &events {
         table.row([
             event.id.to_string().into(),
             (&event.connection).into(),
             (&event.kind).into(),
-            event.subject.as_deref().unwrap_or("").into(),
+            about(event.subject.as_deref().unwrap_or("")).into(),
             when(event.received_at, now, output.look).into(),
         ]);
     }

@@ -10,8 +10,12 @@ use super::Context;
 use super::error::{CliError, Exit};
 use super::text::count;
 use crate::app::sample;
+use crate::simulator::config::{DEMO_API_KEY, DEMO_WEBHOOK_SECRET};
 
 /// Make a folder with settings and the shipped workflows
+///
+/// The settings lead to the simulator (`bursar sim serve`), so that everything can be tried at once; one line leads them
+/// to the provider instead. What is there already is left as it is.
 #[derive(Debug, clap::Args)]
 pub(super) struct Args {
     /// The folder; made if it is not there
@@ -24,6 +28,9 @@ const OWN: &[(&str, &str)] = &[
     ("bursar.toml", include_str!("init/bursar.toml")),
     (".gitignore", include_str!("init/gitignore")),
     ("secrets/README", include_str!("init/secrets-readme")),
+    // Of no use to anybody but the simulator: `settings` refuses them for a provider.
+    ("secrets/bank.key", DEMO_API_KEY),
+    ("secrets/bank-webhook.key", DEMO_WEBHOOK_SECRET),
 ];
 
 /// The folder whose content is nobody else's business.
@@ -69,11 +76,12 @@ pub(super) fn run(args: &Args, context: &Context) -> Result<Exit, CliError> {
     let enter = if folder == Path::new(".") {
         String::new()
     } else {
-        format!("cd {} && ", folder.display())
+        format!("  cd {}\n", folder.display())
     };
     output.note(&format!(
-        "next: {enter}bursar check        what is there is right\n      bursar demo         a payment, a crash and its recovery, on a simulated bank\n      \
-         bursar sim serve    a bank to try your scripts on; put its address and key into bursar.toml"
+        "next:\n{enter}  bursar check                every fault with file, line and column; moves nothing\n  \
+         bursar sim serve            a simulated bank: leave it running, the settings fit it\n  \
+         bursar run nightly-sweep    in another terminal: moves its money"
     ));
     Ok(Exit::Ok)
 }

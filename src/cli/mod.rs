@@ -135,6 +135,14 @@ impl Context {
         Ok(settings::load(&self.overrides)?)
     }
 
+    /// The same for commands that are of no use without a folder of workflows.
+    ///
+    /// # Errors
+    /// What is wrong with them; that there is nothing of ours here.
+    pub fn workplace(&self) -> Result<Settings, CliError> {
+        at_work(self.settings()?)
+    }
+
     /// The store, for reading, beside the daemon or without one.
     ///
     /// # Errors
@@ -172,6 +180,18 @@ impl Context {
     pub fn now(&self) -> Instant {
         self.clock.now()
     }
+}
+
+/// Refuses a folder that has nothing of ours: a daemon started in the wrong place would serve nothing, in silence.
+fn at_work(settings: Settings) -> Result<Settings, CliError> {
+    if settings.file.is_some() || settings.workflows.exists() || settings.scripts.exists() {
+        return Ok(settings);
+    }
+    Err(
+        CliError::usage("there is no bursar.toml here, and no folder of workflows")
+            .hint("go to the folder that has them, or name the settings: --config FILE")
+            .hint("`bursar init treasury` makes such a folder"),
+    )
 }
 
 /// Does what the arguments of the process ask for.

@@ -54,7 +54,7 @@ pub(super) struct Args {
 }
 
 pub(super) fn run(args: &Args, context: &Context) -> Result<Exit, CliError> {
-    let settings = context.settings()?;
+    let settings = context.workplace()?;
     let request = Request {
         payload: args
             .payload
@@ -130,7 +130,7 @@ async fn here(
     patience: Duration,
     context: &Context,
 ) -> Result<Run, CliError> {
-    let filter = ["warn,script=off", "info,script=off", "debug"][usize::from(context.verbose)];
+    let filter = ["warn,script=off,bursar::catalog=error", "info,script=off", "debug"][usize::from(context.verbose)];
     telemetry::start(filter, LogFormat::Human, context.color_on_stderr()).map_err(CliError::usage)?;
     let (started, running) = oneshot::channel();
     let tell = move |id| {
@@ -202,10 +202,18 @@ fn conclude(context: &Context, run: &Run, detached: bool) -> Result<Exit, CliErr
             "a person has to decide: `bursar runs show {}` says what",
             run.id
         )),
+        (RunState::Failed, _) if run.error.as_ref().is_some_and(|error| is_far(&error.code)) => {
+            output.note("`bursar connections check` says whether the provider can be reached");
+        }
         (RunState::Waiting, Some(wake)) => {
             output.note(&format!("waits until {}: `bursar serve` goes on with it", time(wake)));
         }
         _ => {}
     }
     Ok(exit)
+}
+
+/// Whether a run failed because nobody answered.
+fn is_far(code: &str) -> bool {
+    matches!(code, "not_sent" | "no_answer" | "provider_unavailable")
 }

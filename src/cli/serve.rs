@@ -23,6 +23,7 @@ pub(super) fn run(args: &Args, context: &Context) -> Result<Exit, CliError> {
         listen: args.listen.clone(),
         ..context.overrides.clone()
     })?;
+    let settings = super::at_work(settings)?;
     let filter = match context.verbose {
         0 => settings.log.clone(),
         1 => "info,bursar=debug".to_owned(),
@@ -33,13 +34,20 @@ pub(super) fn run(args: &Args, context: &Context) -> Result<Exit, CliError> {
         context.output.complain(&super::diagnostics::concise(finding));
     }
     let output = context.output;
+    let doors: Vec<String> = settings
+        .connections
+        .values()
+        .filter(|connection| !connection.webhook_secrets.is_empty())
+        .map(|connection| connection.name.clone())
+        .collect();
     context.wait(async move {
-        serve(settings, |ready| output.note(&banner(ready))).await?;
+        serve(settings, |ready| output.note(&banner(ready, &doors))).await?;
         Ok(Exit::Ok)
     })
 }
 
-fn banner(ready: &Ready) -> String {
+/// What the daemon has come to. `doors` are the connections whose webhooks it can tell from forged ones.
+fn banner(ready: &Ready, doors: &[String]) -> String {
     let problems = match ready.problems {
         0 => String::new(),
         number => format!(", {} with problems (`bursar check`)", count(number, "file")),
@@ -51,10 +59,19 @@ fn banner(ready: &Ready) -> String {
             count(usize::try_from(number).unwrap_or(usize::MAX), "run")
         ),
     };
+    let webhooks = match doors {
+        [] => format!("none: no connection has webhook_secrets (http://{})", ready.webhooks),
+        doors => {
+            let urls: Vec<String> = doors
+                .iter()
+                .map(|name| format!("http://{}/hooks/{name}", ready.webhooks))
+                .collect();
+            urls.join("\n             ")
+        }
+    };
     format!(
-        "bursar {} is ready\n  webhooks   http://{}/hooks/NAME-OF-CONNECTION\n  control    {}\n  workflows  {}{problems}{recovered}",
+        "bursar {} is ready\n  webhooks   {webhooks}\n  control    {}\n  workflows  {}{problems}{recovered}",
         env!("CARGO_PKG_VERSION"),
-        ready.webhooks,
         ready.control.display(),
         ready.workflows,
     )

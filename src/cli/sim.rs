@@ -12,7 +12,7 @@ use super::error::{CliError, Exit};
 use super::input;
 use super::output::{FAINT, STRONG, Table};
 use crate::base::clock::SystemClock;
-use crate::simulator::config::{SimulatorConfig, SimulatorError};
+use crate::simulator::config::{SimulatorConfig, SimulatorError, SubscriptionSeed};
 use crate::simulator::{Running, Simulator};
 
 /// Run a simulated bank to try scripts on
@@ -39,7 +39,13 @@ struct Serve {
     /// Accounts, faults and timing as JSON, instead of the demo company
     #[arg(long = "setup", value_name = "FILE")]
     setup: Option<PathBuf>,
+    /// Where signed webhooks are posted [default: http://127.0.0.1:8080/hooks/bank, unless --setup says where]
+    #[arg(long, value_name = "URL")]
+    webhooks: Option<String>,
 }
+
+/// Where the daemon takes the webhooks of the connection `bank`, as `bursar init` writes it.
+const DAEMON_DOOR: &str = "http://127.0.0.1:8080/hooks/bank";
 
 pub(super) fn run(args: Args, context: &Context) -> Result<Exit, CliError> {
     let Command::Serve(args) = args.command;
@@ -55,6 +61,16 @@ fn config(args: &Serve) -> Result<SimulatorConfig, CliError> {
         })?,
     };
     config.listen = args.listen;
+    let door = match (&args.webhooks, &args.setup) {
+        (Some(url), _) => Some(url.clone()),
+        (None, None) => Some(DAEMON_DOOR.to_owned()),
+        (None, Some(_)) => None,
+    };
+    config.subscriptions.extend(door.map(|url| SubscriptionSeed {
+        url,
+        events: vec!["*".to_owned()],
+        secret: None,
+    }));
     if let Some(seed) = args.seed {
         config.seed = seed;
     }
@@ -62,36 +78,57 @@ fn config(args: &Serve) -> Result<SimulatorConfig, CliError> {
 }
 
 async fn serve(config: SimulatorConfig, context: &Context) -> Result<Exit, CliError> {
-    let (key, secret) = (
-        config.api_keys.first().map(|key| key.key.clone()),
-        config.webhook_secret.clone(),
-    );
+    let facts = Facts {
+        api_key: config.api_keys.first().map(|key| key.key.clone()).unwrap_or_default(),
+        webhook_secret: config.webhook_secret.clone(),
+        webhooks: config.subscriptions.iter().map(|seed| seed.url.clone()).collect(),
+    };
     let running = Simulator::start(config, Arc::new(SystemClock::new()))
         .await
         .map_err(|error| {
-            let hint = match &error {
-                SimulatorError::Listen { .. } => "choose another: --listen 127.0.0.1:0 takes a free port",
-                SimulatorError::Config(_) => "correct the file that --setup names",
+            let (exit, hint) = match &error {
+                SimulatorError::Listen { .. } => (
+                    Exit::Failed,
+                    "end what listens there, or choose another: --listen 127.0.0.1:0 takes a free port",
+                ),
+                SimulatorError::Config(_) => (Exit::Usage, "correct the file that --setup names"),
             };
-            CliError::new(Exit::Usage, error.to_string()).hint(hint)
+            CliError::new(exit, error.to_string()).hint(hint)
         })?;
-    introduce(&running, &key.unwrap_or_default(), &secret, context)?;
+    introduce(&running, &facts, context)?;
     tokio::signal::ctrl_c().await?;
     running.stop().await;
     Ok(Exit::Ok)
 }
 
-/// The credentials printed here open nothing but this process.
-fn introduce(running: &Running, key: &str, secret: &str, context: &Context) -> Result<(), CliError> {
+/// What a daemon has to know of the simulator. The credentials open nothing but this process.
+struct Facts {
+    api_key: String,
+    webhook_secret: String,
+    webhooks: Vec<String>,
+}
+
+fn introduce(running: &Running, facts: &Facts, context: &Context) -> Result<(), CliError> {
     let accounts = running.control.accounts();
     let output = &context.output;
+    let url = running.url();
+    let Facts {
+        api_key,
+        webhook_secret,
+        webhooks,
+    } = facts;
     if output.json {
-        let body = json!({ "base_url": running.url(), "api_key": key, "webhook_secret": secret, "accounts": accounts });
+        let body = json!({
+            "base_url": url,
+            "api_key": api_key,
+            "webhook_secret": webhook_secret,
+            "webhooks": webhooks,
+            "accounts": accounts,
+        });
         return output.object("bursar.simulator/1", &body);
     }
     output.print(&format!(
-        "{STRONG}a simulated bank{STRONG:#}, real in everything but the money\n  base_url        {}\n  api key         {key}\n  webhook secret  {secret}",
-        running.url(),
+        "{STRONG}a simulated bank{STRONG:#}, real in everything but the money; Ctrl-C ends it, and it keeps nothing\n\n"
     ))?;
     let mut table = Table::new(&["account", "balance", "id"]).right(&[1]).whole(&[2]);
     for account in &accounts {
@@ -101,12 +138,32 @@ fn introduce(running: &Running, key: &str, secret: &str, context: &Context) -> R
         table.row([label(account).into(), balance.into(), text("id").into()]);
     }
     output.table(&table)?;
+    let posted = match webhooks.as_slice() {
+        [] => "nowhere: --webhooks http://127.0.0.1:8080/hooks/bank names a daemon".to_owned(),
+        urls => urls.join(", "),
+    };
+    output.print(&format!(
+        "\nbursar.toml, as `bursar init` writes it:\n  \
+           [connection.bank]\n  \
+           connector       = \"augustus\"\n  \
+           base_url        = \"{url}\"\n  \
+           api_key         = {{ file = \"secrets/bank.key\" }}            {FAINT}# holds {api_key}{FAINT:#}\n  \
+           webhook_secrets = [{{ file = \"secrets/bank-webhook.key\" }}]  {FAINT}# holds {webhook_secret}{FAINT:#}\n\n\
+         webhooks go to {posted}"
+    ))?;
     output.note(&format!(
-        "{FAINT}faults, deposits and the ledger: {}/_sim/; Ctrl-C ends it{FAINT:#}",
-        running.url()
+        "\ntry, in other terminals:\n  \
+           bursar run nightly-sweep\n  \
+           bursar serve    {FAINT}# then pay something in, which starts a workflow by webhook:{FAINT:#}\n  \
+           curl {url}/_sim/deposits -d '{DEPOSIT}'\n  \
+           curl {url}/_sim/ledger    {FAINT}# every cent; /_sim/effects, /_sim/events, /_sim/faults too{FAINT:#}"
     ));
     Ok(())
 }
+
+/// A customer's payment that `split-settlement` shares.
+const DEPOSIT: &str =
+    r#"{"account": "Marketplace EUR", "amount": "120.00", "bank_statement_reference": "SELLER-042 order 17"}"#;
 
 fn label(account: &Json) -> String {
     ["label", "account_label", "name"]

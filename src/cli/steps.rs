@@ -44,7 +44,7 @@ impl StepLine {
         };
         let (outcome, tone) = outcome(record, &summary, now);
         let took = record.updated_at - record.started_at;
-        let ended = matches!(record.phase, Phase::Done(_)) && took > chrono::TimeDelta::zero();
+        let ended = matches!(record.phase, Phase::Done(_)) && took >= chrono::TimeDelta::milliseconds(1);
         let key = record.effect.as_ref().and_then(|intent| intent.key.clone());
         Self {
             path: path.to_string(),
@@ -61,6 +61,7 @@ impl StepLine {
         let style = self.tone.style();
         let outcome = match (self.outcome.as_str(), self.took.as_str()) {
             ("", "") => String::new(),
+            ("", took) => format!("  {took}"),
             (outcome, "") => format!("  {style}{outcome}{style:#}"),
             (outcome, took) => format!("  {style}{outcome}{style:#}  {took}"),
         };
@@ -73,8 +74,14 @@ fn outcome(record: &StepRecord, summary: &str, now: Instant) -> (String, Tone) {
     match &record.phase {
         Phase::Done(Outcome::Value(value)) => (cut(&of_value(value, summary), OUTCOME_LENGTH_MAX), Tone::Plain),
         Phase::Done(Outcome::Failure(failure)) => (of_failure(failure), Tone::Bad),
+        // A person said so.
+        Phase::Trying { attempts: 0, .. } => ("to be tried again".to_owned(), Tone::Attention),
         Phase::Trying { attempts, next_at } => (
-            format!("{attempts} failed, again {}", relative(*next_at, now)),
+            format!(
+                "attempt {attempts} failed, again {}{}",
+                relative(*next_at, now),
+                trouble(record)
+            ),
             Tone::Attention,
         ),
         Phase::Sent { next_at: None, .. } => ("sent, no answer yet".to_owned(), Tone::Attention),
@@ -85,14 +92,23 @@ fn outcome(record: &StepRecord, summary: &str, now: Instant) -> (String, Tone) {
             ..
         } => {
             let what = if *unknown { "outcome not known" } else { "not done" };
+            let tried = super::text::count(usize::try_from(*attempts).unwrap_or(usize::MAX), "attempt");
             (
-                format!("{what} after {attempts}, again {}", relative(*next_at, now)),
+                format!(
+                    "{what} after {tried}, again {}{}",
+                    relative(*next_at, now),
+                    trouble(record)
+                ),
                 Tone::Attention,
             )
         }
         Phase::Waiting(wait) => (format!("waits until {}", time(wait.deadline)), Tone::Faint),
         Phase::Doubt { doubt, .. } => (
-            format!("{}: {}", doubt.code.replace('_', " "), one_line(&doubt.message)),
+            // The run says the whole of it.
+            cut(
+                &format!("{}: {}", doubt.code.replace('_', " "), one_line(&doubt.message)),
+                OUTCOME_LENGTH_MAX,
+            ),
             Tone::Attention,
         ),
         Phase::Cleared { .. } => (
@@ -100,6 +116,13 @@ fn outcome(record: &StepRecord, summary: &str, now: Instant) -> (String, Tone) {
             Tone::Attention,
         ),
     }
+}
+
+fn trouble(record: &StepRecord) -> String {
+    record
+        .trouble
+        .as_ref()
+        .map_or_else(String::new, |reason| format!(": {}", one_line(reason)))
 }
 
 /// A failure on one line.

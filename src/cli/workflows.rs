@@ -35,7 +35,7 @@ pub(super) fn run(args: &Args, context: &Context) -> Result<Exit, CliError> {
 }
 
 async fn ls(context: &Context) -> Result<Exit, CliError> {
-    let settings = context.settings()?;
+    let settings = context.workplace()?;
     let now = context.now();
     let output = &context.output;
     let (workflows, problems, live) = match daemon::connect(&settings).await? {
@@ -62,7 +62,9 @@ async fn ls(context: &Context) -> Result<Exit, CliError> {
         output.note("no workflows; `bursar init` makes four to begin with");
     }
     let texts: Vec<String> = workflows.iter().map(|workflow| page(workflow, now, output)).collect();
-    output.print(&texts.join("\n"))?;
+    if !texts.is_empty() {
+        output.print(&texts.join("\n"))?;
+    }
     for problem in &problems {
         output.complain(&of_problem(problem));
     }
@@ -127,11 +129,15 @@ fn of_trigger(trigger: &TriggerView, now: Instant, output: &Output) -> String {
             }
             for slot in next {
                 let away = if output.look.terminal {
-                    format!("  {FAINT}{}{FAINT:#}", relative(*slot, now))
+                    format!("  {FAINT}{}{FAINT:#}", relative(slot.to_utc(), now))
                 } else {
                     String::new()
                 };
-                text.push_str(&format!("            {}{away}\n", time(*slot)));
+                text.push_str(&format!(
+                    "            {}  {FAINT}{}{FAINT:#}{away}\n",
+                    slot.format("%a %Y-%m-%d %H:%M:%S %:z"),
+                    time(slot.to_utc())
+                ));
             }
             text
         }

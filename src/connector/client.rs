@@ -41,6 +41,9 @@ pub enum SendError {
     /// No byte of the request left this machine.
     #[error("not sent: {0}")]
     NotSent(String),
+    /// Neither did any, and none will: there is nothing to authorise it with.
+    #[error("connection `{0}` has no api_key")]
+    NoCredential(String),
     /// It may have arrived.
     #[error("sent, but no answer: {0}")]
     Unknown(String),
@@ -126,7 +129,11 @@ impl Client {
         key: Option<&str>,
     ) -> Result<RawAnswer, SendError> {
         let request = self.build(connection, endpoint, request, key)?;
-        let mut response = self.http.execute(request).await.map_err(|error| of_reqwest(&error))?;
+        let mut response = self
+            .http
+            .execute(request)
+            .await
+            .map_err(|error| of_reqwest(&error, &connection.base_url))?;
         let headers = response
             .headers()
             .iter()
@@ -184,7 +191,7 @@ impl Client {
             let credential = connection
                 .credential
                 .as_ref()
-                .ok_or_else(|| not_sent(format!("connection `{}` has no credential", connection.name)))?;
+                .ok_or_else(|| SendError::NoCredential(connection.name.clone()))?;
             let (name, value) = auth::header(&connection.connector.auth, credential);
             let bad = |what: &str| {
                 not_sent(format!(
@@ -213,8 +220,10 @@ impl Client {
 
 /// Only what certainly happened before the first byte counts as not sent: building, resolving, connecting and
 /// the handshake. A time-out of the whole, a reset, an early end: nobody knows.
-fn of_reqwest(error: &reqwest::Error) -> SendError {
-    if error.is_builder() || error.is_connect() {
+fn of_reqwest(error: &reqwest::Error, base_url: &str) -> SendError {
+    if error.is_connect() {
+        SendError::NotSent(format!("{base_url}: {}", chain(error)))
+    } else if error.is_builder() {
         SendError::NotSent(chain(error))
     } else {
         SendError::Unknown(chain(error))
@@ -233,7 +242,9 @@ fn chain(error: &reqwest::Error) -> String {
     let mut cause = error.source();
     while let Some(inner) = cause {
         let inner_text = inner.to_string();
-        if !text.ends_with(&inner_text) {
+        // Layers of the client that only say that something below them failed.
+        let says_nothing = inner_text.starts_with("client error (") || inner_text == "tcp connect error";
+        if !says_nothing && !text.ends_with(&inner_text) {
             text.push_str(": ");
             text.push_str(&inner_text);
         }

@@ -107,6 +107,11 @@ pub fn classify(
 pub fn classify_error(endpoint: &Endpoint, error: &SendError) -> Verdict {
     match (error, endpoint.effect) {
         (SendError::NotSent(reason), _) => try_again("not_sent", reason.clone(), None),
+        (SendError::NoCredential(_), _) => Verdict::NotApplied {
+            failure: Failure::new("no_credential", error.to_string()),
+            retry: None,
+            refused: true,
+        },
         (SendError::Unknown(reason), Effect::Read) => try_again("no_answer", reason.clone(), None),
         (SendError::Unknown(reason), Effect::Write | Effect::MovesMoney) => Verdict::Unknown {
             reason: reason.clone(),

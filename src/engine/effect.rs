@@ -123,6 +123,7 @@ impl Turn {
                 path: begun.path.clone(),
                 step: begun.step.clone(),
                 outcome: outcome.clone(),
+                began: None,
             })?;
             recorded(outcome)
         };

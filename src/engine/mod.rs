@@ -9,6 +9,7 @@
 pub mod backoff;
 mod effect;
 mod inbox;
+mod live;
 mod look_up;
 pub mod primitives;
 pub mod services;

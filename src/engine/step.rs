@@ -49,11 +49,12 @@ impl Turn {
         };
         let prepared = match prepare(connection, endpoint, args, None) {
             Ok(prepared) => prepared,
-            Err(failure) => return self.conclude_read(begun, Outcome::Failure(failure)),
+            Err(failure) => return self.conclude_read(begun, self.now(), Outcome::Failure(failure)),
         };
         begun.step.summary.clone_from(&prepared.summary);
+        let began = begun.started_at.unwrap_or_else(|| self.now());
         match self.ask(connection, endpoint, &prepared.request) {
-            Verdict::Applied { value, .. } => self.conclude_read(begun, Outcome::Value(value)),
+            Verdict::Applied { value, .. } => self.conclude_read(begun, began, Outcome::Value(value)),
             Verdict::NotApplied {
                 failure, refused: true, ..
             } => Err(self.refused(&begun, connection, &failure.message)),
@@ -61,19 +62,22 @@ impl Turn {
                 failure,
                 retry: Some(hint),
                 ..
-            } => self.try_again(begun, attempts, hint.after, failure),
+            } => self.try_again(begun, began, attempts, hint.after, failure),
             Verdict::NotApplied {
                 failure, retry: None, ..
-            } => self.conclude_read(begun, Outcome::Failure(failure)),
+            } => self.conclude_read(begun, began, Outcome::Failure(failure)),
             Verdict::Unknown { reason, retry_after } => self.try_again(
                 begun,
+                began,
                 attempts,
                 retry_after,
                 Failure::new("provider_unavailable", reason),
             ),
-            Verdict::Contradiction { reason } => {
-                self.conclude_read(begun, Outcome::Failure(Failure::new("unreadable_answer", reason)))
-            }
+            Verdict::Contradiction { reason } => self.conclude_read(
+                begun,
+                began,
+                Outcome::Failure(Failure::new("unreadable_answer", reason)),
+            ),
         }
     }
 
@@ -83,11 +87,12 @@ impl Turn {
         verdict(connection, endpoint, request, None, answer)
     }
 
-    fn conclude_read(&self, begun: Begun, outcome: Outcome) -> Result<Value, Thrown> {
+    fn conclude_read(&self, begun: Begun, began: Instant, outcome: Outcome) -> Result<Value, Thrown> {
         self.ride(Entry::Done {
             path: begun.path,
             step: begun.step,
             outcome: outcome.clone(),
+            began: Some(began),
         })?;
         recorded(outcome)
     }
@@ -95,12 +100,13 @@ impl Turn {
     fn try_again(
         &self,
         begun: Begun,
+        began: Instant,
         attempts: u32,
         after: Option<Duration>,
         failure: Failure,
     ) -> Result<Value, Thrown> {
         if attempts + 1 >= self.services.settings.backoff.attempts_max {
-            return self.conclude_read(begun, Outcome::Failure(failure));
+            return self.conclude_read(begun, began, Outcome::Failure(failure));
         }
         let at = self.next_attempt_at(attempts + 1, after);
         let retry = Retry {
@@ -176,11 +182,14 @@ pub(super) fn verdict(
     }
 }
 
-/// What a person is told when the provider refuses our credentials.
+/// What a person has to do before this connection can be used.
 pub(super) fn refusal(connection: &Connection, message: &str) -> String {
+    let then = "restart the daemon if one runs, and have the step tried again";
+    if connection.credential.is_none() {
+        return format!("{message}, so nothing was sent. Name the key in bursar.toml, {then}");
+    }
     format!(
-        "{} refused the credentials of connection `{}`: {message}. Correct the key or its scopes, then \
-         `bursar runs resolve RUN --retry`",
-        connection.connector.title, connection.name
+        "the key of connection `{}` was refused: {message}. Correct the key or its scopes, {then}",
+        connection.name
     )
 }

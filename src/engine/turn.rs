@@ -291,6 +291,7 @@ impl Turn {
             path,
             step,
             outcome: outcome.clone(),
+            began: None,
         })?;
         recorded(outcome)
     }

@@ -3,20 +3,21 @@
 //! One dispatcher (asynchronous) and a fixed pool of script threads. The dispatcher never runs a script, a
 //! script thread never takes a run by itself. A turn that panics parks its run and harms no other.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
 use std::convert::Infallible;
 use std::panic::{AssertUnwindSafe, catch_unwind};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use chrono::TimeDelta;
 use tokio::sync::mpsc;
 
 use super::inbox::Inbox;
+use super::live::Live;
 use super::services::Services;
 use super::turn::{Interrupt, Turn};
 use crate::base::clock::Instant;
-use crate::base::ids::{Digest, RunId, WorkerId};
+use crate::base::ids::{Digest, WorkerId};
 use crate::base::wake::Wake;
 use crate::model::journal::Journal;
 use crate::model::run::{RunError, Settlement};
@@ -102,33 +103,6 @@ impl Engine {
     }
 }
 
-/// The runs that a thread of this process drives: no others keep their lease. By claim, because a run that was
-/// given back may be taken again before the thread that gave it back has left it.
-#[derive(Debug, Clone, Default)]
-struct Live(Arc<Mutex<BTreeSet<(RunId, i64)>>>);
-
-impl Live {
-    fn add(&self, lease: &Lease) {
-        self.claims().insert((lease.run, lease.fence));
-    }
-
-    fn remove(&self, lease: &Lease) {
-        self.claims().remove(&(lease.run, lease.fence));
-    }
-
-    fn all(&self) -> Vec<RunId> {
-        self.claims().iter().map(|(run, _)| *run).collect()
-    }
-
-    fn count(&self) -> usize {
-        self.claims().len()
-    }
-
-    fn claims(&self) -> MutexGuard<'_, BTreeSet<(RunId, i64)>> {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-}
-
 struct Dispatcher {
     services: Arc<Services>,
     worker: WorkerId,
@@ -179,7 +153,7 @@ impl Dispatcher {
     /// First the leases of the runs that are driven here, so that no jump of the clock makes them lapse; then
     /// whatever is due, and whatever nobody drives any more.
     async fn wake_due(&self, now: Instant) -> Option<Instant> {
-        let driven = self.live.all();
+        let driven = self.live.runs();
         if !driven.is_empty()
             && let Err(error) = self
                 .services

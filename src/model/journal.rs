@@ -245,6 +245,8 @@ pub enum Entry {
         step: Step,
         /// How.
         outcome: Outcome,
+        /// When it was begun, where that is worth knowing: a read takes as long as the provider does.
+        began: Option<Instant>,
     },
     /// An effect is about to be sent.
     Intent {
@@ -412,7 +414,9 @@ pub struct StepRecord {
     pub phase: Phase,
     /// The newest intent, if the step is an effect; kept when it has ended.
     pub effect: Option<Box<Intent>>,
-    /// When its first entry was made.
+    /// What went wrong at its last attempt, until it ends.
+    pub trouble: Option<String>,
+    /// When it began, as far as the journal knows: at the latest when its first entry was made.
     pub started_at: Instant,
     /// When its last entry was made.
     pub updated_at: Instant,
@@ -483,7 +487,16 @@ impl Journal {
             Entry::Intent { intent, .. } => Some(intent.clone()),
             _ => known.as_ref().and_then(|known| known.effect.clone()),
         };
-        let started_at = known.as_ref().map_or(at, |known| known.started_at);
+        let trouble = match &entry {
+            Entry::Retry { retry, .. } => Some(retry.reason.clone()),
+            Entry::Sending { .. } => known.as_ref().and_then(|known| known.trouble.clone()),
+            _ => None,
+        };
+        let started_at = match (&known, &entry) {
+            (Some(known), _) => known.started_at,
+            (None, Entry::Done { began, .. }) => began.or_else(|| self.first_below(&path)).unwrap_or(at),
+            (None, _) => at,
+        };
         let (step, phase) = match known {
             None => begin(entry, at),
             Some(known) => proceed(known, entry, at),
@@ -498,6 +511,7 @@ impl Journal {
                 step,
                 phase,
                 effect,
+                trouble,
                 started_at,
                 updated_at: at,
             },
@@ -510,6 +524,12 @@ impl Journal {
         std::iter::successors(path.parent(), StepPath::parent)
             .filter_map(|above| self.steps.get(&above))
             .any(|above| matches!(above.phase, Phase::Done(_)))
+    }
+
+    /// When the first of the steps below this one began.
+    fn first_below(&self, path: &StepPath) -> Option<Instant> {
+        let (below, first) = self.steps.range(path..).next()?;
+        below.0.starts_with(&path.0).then_some(first.started_at)
     }
 
     /// Whether money may still be on its way in a step below this one.

@@ -6,7 +6,7 @@ use std::any::TypeId;
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
-use rhai::{Dynamic, EvalAltResult, FuncRegistration, Module, NativeCallContext, RhaiFunc, Shared};
+use rhai::{Dynamic, EvalAltResult, FuncRegistration, Module, NativeCallContext, Position, RhaiFunc, Shared};
 
 use super::fault::{Native, failure, fault, terminated};
 use super::meter::Meter;
@@ -66,7 +66,8 @@ fn register<H: Host>(module: &mut Module, function: &Function<H>, arity: usize) 
             func: Arc::new(
                 move |context: Option<NativeCallContext<'_>>, arguments: &mut [&mut Dynamic]| {
                     let context = context.ok_or_else(terminated)?;
-                    call(&context, &name, &body, arguments)
+                    // The interpreter tells the place of plain natives only, not of those of a module.
+                    call(&context, &name, &body, arguments).map_err(|error| placed(error, context.call_position()))
                 },
             ),
             has_context: true,
@@ -74,6 +75,13 @@ fn register<H: Host>(module: &mut Module, function: &Function<H>, arity: usize) 
             is_volatile: true,
         },
     );
+}
+
+fn placed(mut error: Box<EvalAltResult>, position: Position) -> Box<EvalAltResult> {
+    if error.position().is_none() {
+        error.set_position(position);
+    }
+    error
 }
 
 fn turn_of<H: Host>(context: &NativeCallContext<'_>) -> Option<Arc<Turn<H>>> {

@@ -62,7 +62,9 @@ impl ControlClient {
     /// [`ClientError::NotRunning`] when nobody listens there.
     pub async fn connect(path: &Path) -> Result<Self, ClientError> {
         let stream = UnixStream::connect(path).await.map_err(|error| match error.kind() {
-            io::ErrorKind::NotFound | io::ErrorKind::ConnectionRefused => ClientError::NotRunning { path: path.into() },
+            io::ErrorKind::NotFound | io::ErrorKind::NotADirectory | io::ErrorKind::ConnectionRefused => {
+                ClientError::NotRunning { path: path.into() }
+            }
             io::ErrorKind::PermissionDenied => ClientError::NotAllowed { path: path.into() },
             _ => broken(error),
         })?;

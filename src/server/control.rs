@@ -318,6 +318,13 @@ fn named(actor: &str) -> Result<(), Problem> {
 }
 
 fn unknown_workflow(snapshot: &Snapshot, name: &str) -> Problem {
+    if snapshot.broken.contains(name) {
+        return Problem::new(
+            StatusCode::UNPROCESSABLE_ENTITY,
+            "broken_workflow",
+            format!("workflow `{name}` cannot be used: `bursar check` shows what is wrong with it"),
+        );
+    }
     let near = nearest(name, snapshot.workflows.keys().map(String::as_str))
         .map_or(String::new(), |near| format!(": did you mean `{near}`?"));
     Problem::new(

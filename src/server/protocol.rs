@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 
+use chrono::{DateTime, FixedOffset};
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value as Json};
 
@@ -74,8 +75,8 @@ pub enum TriggerView {
         schedule: String,
         /// Its zone.
         timezone: String,
-        /// The next slots.
-        next: Vec<Instant>,
+        /// The next slots, with the zone's distance from UTC.
+        next: Vec<DateTime<FixedOffset>>,
         /// Why there are none.
         problem: Option<String>,
     },

@@ -15,6 +15,11 @@ use super::resources::FinancialAddress;
 use crate::base::clock::Instant;
 use crate::base::money::Currency;
 
+/// The key that the simulator lets in. Everybody knows it.
+pub const DEMO_API_KEY: &str = "sandbox.demo-key";
+/// What the simulator signs with. Everybody knows it.
+pub const DEMO_WEBHOOK_SECRET: &str = "whsec_AAECAwQFBgcICQoLDA0ODxAREhMUFRYXGBkaGxwdHh8=";
+
 /// Everything a simulator is started with.
 #[derive(Debug, Clone, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
@@ -69,7 +74,7 @@ impl Default for SimulatorConfig {
             listen: SocketAddr::from((Ipv4Addr::LOCALHOST, 0)),
             seed: 1,
             api_keys: vec![ApiKey::default()],
-            webhook_secret: "whsec_AAECAwQFBgcICQoLDA0ODxAREhMUFRYXGBkaGxwdHh8=".to_owned(),
+            webhook_secret: DEMO_WEBHOOK_SECRET.to_owned(),
             programs: Vec::new(),
             accounts: Vec::new(),
             subscriptions: Vec::new(),
@@ -110,7 +115,7 @@ pub struct ApiKey {
 impl Default for ApiKey {
     fn default() -> Self {
         Self {
-            key: "sandbox.demo-key".to_owned(),
+            key: DEMO_API_KEY.to_owned(),
             scopes: vec!["full_access".to_owned()],
             ip_allow_list: Vec::new(),
             expires_at: None,

@@ -77,6 +77,8 @@ enum EntryForm<'a> {
         path: Cow<'a, StepPath>,
         step: Cow<'a, Step>,
         outcome: OutcomeForm<'a>,
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        began: Option<Instant>,
     },
     Intent {
         path: Cow<'a, StepPath>,
@@ -117,10 +119,13 @@ impl<'a> From<&'a Entry> for EntryForm<'a> {
     fn from(entry: &'a Entry) -> Self {
         let path = Cow::Borrowed(entry.path());
         match entry {
-            Entry::Done { step, outcome, .. } => Self::Done {
+            Entry::Done {
+                step, outcome, began, ..
+            } => Self::Done {
                 path,
                 step: Cow::Borrowed(step),
                 outcome: outcome.into(),
+                began: *began,
             },
             Entry::Intent { step, intent, .. } => Self::Intent {
                 path,
@@ -165,10 +170,16 @@ impl<'a> From<&'a Entry> for EntryForm<'a> {
 impl From<EntryForm<'_>> for Entry {
     fn from(form: EntryForm<'_>) -> Self {
         match form {
-            EntryForm::Done { path, step, outcome } => Self::Done {
+            EntryForm::Done {
+                path,
+                step,
+                outcome,
+                began,
+            } => Self::Done {
                 path: path.into_owned(),
                 step: step.into_owned(),
                 outcome: outcome.into(),
+                began,
             },
             EntryForm::Intent { path, step, intent } => Self::Intent {
                 path: path.into_owned(),

@@ -26,7 +26,7 @@ pub enum StoreError {
     #[error("the store is not available: {0}")]
     Unavailable(String),
     /// Another process holds it.
-    #[error("the store {path} is in use by another bursar process{}", holder.map_or(String::new(), |pid| format!(" (process {pid})")))]
+    #[error("the store in {path} is in use by another bursar process{}", holder.map_or(String::new(), |pid| format!(" (process {pid})")))]
     Locked {
         /// The folder.
         path: String,

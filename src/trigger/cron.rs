@@ -8,7 +8,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 use std::time::Duration;
 
-use chrono::TimeDelta;
+use chrono::{DateTime, FixedOffset, TimeDelta};
 use serde_json::json;
 
 use super::new_run;
@@ -86,8 +86,8 @@ pub struct Upcoming {
     pub schedule: String,
     /// Its zone.
     pub timezone: String,
-    /// The next slots, or why there are none.
-    pub slots: Result<Vec<Instant>, ScheduleError>,
+    /// The next slots as its zone's clocks show them, or why there are none.
+    pub slots: Result<Vec<DateTime<FixedOffset>>, ScheduleError>,
 }
 
 /// The next slots of every schedule of a workflow.
@@ -99,6 +99,7 @@ pub fn upcoming(workflow: &Workflow, now: Instant, count: usize) -> Vec<Upcoming
             slots: Schedule::parse(schedule, timezone).map(|schedule| {
                 std::iter::successors(schedule.next_after(now), |slot| schedule.next_after(*slot))
                     .take(count)
+                    .map(|slot| schedule.local(slot))
                     .collect()
             }),
         })

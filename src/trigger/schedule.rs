@@ -7,7 +7,10 @@
 
 use std::str::FromStr as _;
 
-use chrono::{Datelike as _, LocalResult, NaiveDateTime, Offset as _, SubsecRound as _, TimeDelta, TimeZone as _, Utc};
+use chrono::{
+    DateTime, Datelike as _, FixedOffset, LocalResult, NaiveDateTime, Offset as _, SubsecRound as _, TimeDelta,
+    TimeZone as _, Utc,
+};
 use chrono_tz::{GapInfo, Tz};
 
 use super::expression::Expression;
@@ -130,6 +133,11 @@ impl Schedule {
         }
     }
 
+    /// The instant as the clocks on the wall of its zone show it.
+    pub fn local(&self, instant: Instant) -> DateTime<FixedOffset> {
+        instant.with_timezone(&self.zone).fixed_offset()
+    }
+
     /// The name of the zone.
     pub fn zone(&self) -> &'static str {
         self.zone.name()
@@ -203,5 +211,17 @@ mod tests {
         check("0 9 30 2 *", "UTC", "names no time");
         check("0 9 31 4,6,9,11 *", "UTC", "names no time");
         assert!(Schedule::parse("0 9 29 2 *", "UTC").is_ok());
+    }
+
+    #[test]
+    fn an_instant_is_shown_as_the_zone_has_it_on_that_day() {
+        let check = |utc: &str, expected: &str| {
+            let schedule = Schedule::parse("0 18 * * *", "Europe/Berlin").expect("a schedule");
+            let instant = utc.parse().expect("an instant");
+            assert_eq!(schedule.local(instant).to_rfc3339(), expected);
+        };
+        check("2026-07-01T16:00:00Z", "2026-07-01T18:00:00+02:00");
+        check("2026-12-01T17:00:00Z", "2026-12-01T18:00:00+01:00");
+        check("2026-12-31T23:30:00Z", "2027-01-01T00:30:00+01:00");
     }
 }

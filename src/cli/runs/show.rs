@@ -109,6 +109,8 @@ fn decisions(run: &Run, journal: &Journal, now: Instant) -> String {
     };
     if let Some(intent) = intent {
         text.push_str(&evidence(intent, now));
+    } else {
+        text.push_str("\nSay how it goes on:\n");
     }
     let mut choice = |option: &str, meaning: &str| {
         text.push_str(&format!(
@@ -125,7 +127,12 @@ fn decisions(run: &Run, journal: &Journal, now: Instant) -> String {
             "it is proved that it did not happen: sent again under a new key",
         );
     }
-    choice("--retry", "try again as it was, under the same key");
+    let retry = if intent.is_some() {
+        "try again as it was, under the same key"
+    } else {
+        "try again: nothing was sent"
+    };
+    choice("--retry", retry);
     choice("--fail", "the script sees a failure");
     text
 }

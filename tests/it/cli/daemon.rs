@@ -2,7 +2,6 @@
 
 use std::fs;
 use std::io::{BufRead as _, BufReader};
-use std::os::unix::fs::PermissionsExt as _;
 use std::path::Path;
 use std::process::{Child, Command, Stdio};
 use std::sync::Arc;
@@ -15,28 +14,30 @@ use tempfile::{TempDir, tempdir};
 use super::harness::{bursar, command};
 
 /// A folder as `init` makes it, with its connection led to a simulated bank.
-async fn world() -> (TempDir, Running) {
+pub(super) async fn world() -> (TempDir, Running) {
     let bank = Simulator::start(SimulatorConfig::demo(), Arc::new(SystemClock::new()))
         .await
         .expect("the simulator starts");
     let folder = tempdir().expect("a folder");
     bursar(folder.path(), &["init"]).expect(0);
-    let key = folder.path().join("secrets/bank.key");
-    fs::write(&key, "sandbox.demo-key\n").expect("written");
-    fs::set_permissions(&key, fs::Permissions::from_mode(0o600)).expect("closed to others");
-    let settings = format!(
-        "[daemon]\nlisten = \"127.0.0.1:0\"\n[connection.bank]\nconnector = \"augustus\"\nbase_url = \"{}\"\napi_key = {{ file = \"secrets/bank.key\" }}\n",
-        bank.url(),
-    );
-    fs::write(folder.path().join("bursar.toml"), settings).expect("written");
+    let settings = folder.path().join("bursar.toml");
+    let text = fs::read_to_string(&settings)
+        .expect("init made it")
+        .replace("http://127.0.0.1:4010", &bank.url())
+        .replace("# listen    = \"127.0.0.1:8080\"", "listen = \"127.0.0.1:0\"");
+    fs::write(settings, text).expect("written");
     (folder, bank)
 }
 
 /// A daemon that ends with the test.
-struct Daemon(Child);
+pub(super) struct Daemon {
+    child: Child,
+    /// Where webhooks arrive: an address with its port.
+    pub(super) door: String,
+}
 
 impl Daemon {
-    fn start(folder: &Path) -> Self {
+    pub(super) fn start(folder: &Path) -> Self {
         let mut child = command(folder, &["serve"])
             .stderr(Stdio::piped())
             .stdout(Stdio::null())
@@ -55,22 +56,28 @@ impl Daemon {
         }
         // Whoever writes a log nobody reads waits for ever once the pipe is full.
         std::thread::spawn(move || lines.lines().for_each(drop));
-        Self(child)
+        let (_, rest) = seen.split_once("http://").expect("the address of the door");
+        let door = rest.split(['/', ')']).next().expect("an address").to_owned();
+        Self { child, door }
+    }
+
+    pub(super) fn pid(&self) -> u32 {
+        self.child.id()
     }
 
     fn stop(mut self) -> Option<i32> {
-        let pid = self.0.id().to_string();
+        let pid = self.pid().to_string();
         let told = Command::new("kill").args(["-TERM", &pid]).status().expect("kill runs");
         assert!(told.success());
-        self.0.wait().expect("it ends").code()
+        self.child.wait().expect("it ends").code()
     }
 }
 
 impl Drop for Daemon {
     fn drop(&mut self) {
         // It may have ended already.
-        drop(self.0.kill());
-        drop(self.0.wait());
+        drop(self.child.kill());
+        drop(self.child.wait());
     }
 }
 

@@ -1,5 +1,6 @@
 //! The command line as people and scripts meet it: the real binary, its output, its exit codes.
 
+mod bad_input;
 mod commands;
 mod daemon;
 mod harness;

@@ -201,6 +201,7 @@ fn journal() -> Journal {
         path: path.parse().expect("a path"),
         step: step(name, summary),
         outcome,
+        began: None,
     };
     let value = |json: serde_json::Value| Outcome::Value(Value::from_plain(&json).expect("a value"));
     let entries = [
@@ -251,9 +252,9 @@ fn the_steps_of_a_run_are_told_in_few_words() {
     let journal = journal();
     let now = DateTime::from_timestamp(1_767_225_700, 0).expect("a valid instant");
     insta::assert_snapshot!(table(&journal, now).render(Look::PIPED), @r"
-    step  what                                     outcome                               took  key
+    step  what                                     outcome                                 took  key
     1.1   bank.list_accounts status=active         3 items
-    2     bank.sweep EUR 0.00 moved: not worth it
+    2     bank.sweep EUR 0.00 moved: not worth it                                        1.00 s
     2.1   bank.retrieve_account_balance …052a      EUR 48,200.13
     3     said by the script\u{1b}[2J
     4     log.warn said louder
@@ -279,6 +280,7 @@ fn a_step_is_printed_once_and_a_compound_one_after_its_parts() {
             path,
             step: step("now", ""),
             outcome: Outcome::Value(Value::Null),
+            began: None,
         },
     };
     let longer = journal.next(record).expect("it follows");

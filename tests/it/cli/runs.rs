@@ -115,6 +115,7 @@ async fn fixture() -> Fixture {
         path: path("1"),
         step: step("bank.balance", "…052a"),
         outcome: Outcome::Value(balance),
+        began: None,
     };
     let result = Settlement::Succeeded {
         result: Value::Null.to_typed(),

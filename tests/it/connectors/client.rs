@@ -225,7 +225,7 @@ async fn what_cannot_be_sent_rightly_is_not_sent() {
     let mut connection = bank_at("http://127.0.0.1:1");
     connection.credential = None;
     let error = read_account(&connection).await.unwrap_err().to_string();
-    assert_eq!(error, "not sent: connection `bank` has no credential");
+    assert_eq!(error, "connection `bank` has no api_key");
     let error = read_account(&bank_at("http://api.example.com"))
         .await
         .unwrap_err()

@@ -171,6 +171,15 @@ fn a_call_without_an_answer_is_in_doubt_only_if_it_may_have_arrived() {
                 ..
             }
         ));
+        let unarmed = classify_error(endpoint, &SendError::NoCredential("bank".to_owned()));
+        assert!(matches!(
+            unarmed,
+            Verdict::NotApplied {
+                retry: None,
+                refused: true,
+                ..
+            }
+        ));
         let doubtful = matches!(classify_error(endpoint, &unknown), Verdict::Unknown { .. });
         assert_eq!(doubtful, endpoint.effect != Effect::Read, "{}", endpoint.name);
     }

@@ -109,6 +109,7 @@ fn entry(path: StepPath, made: Move) -> Entry {
             path,
             step,
             outcome: Outcome::Value(Value::Int(1)),
+            began: None,
         },
         Move::Intent(epoch) => Entry::Intent {
             path,
@@ -413,4 +414,51 @@ fn waits_keep_the_deadline_of_their_first_entry() {
         },
     };
     assert!(first.next(later).is_err());
+}
+
+#[test]
+fn a_step_began_when_its_read_or_its_first_part_did() {
+    let done = |place: &str, began: Option<i64>| {
+        let made = entry(path(place), Move::Done);
+        match made {
+            Entry::Done {
+                path, step, outcome, ..
+            } => Entry::Done {
+                path,
+                step,
+                outcome,
+                began: began.map(instant),
+            },
+            other => other,
+        }
+    };
+    let entries = [
+        done("1", Some(3)),
+        done("2.1", Some(14)),
+        done("2.2", None),
+        done("2", None),
+        done("10", None),
+        entry(path("11"), Move::Retry(1, false)),
+        done("11", Some(55)),
+    ];
+    let records = entries.into_iter().zip(1..).map(|(entry, seq)| Record {
+        seq,
+        at: instant(i64::from(seq) * 10),
+        entry,
+    });
+    let journal = Journal::from_records(records).expect("a legal journal");
+    let check = |place: &str, began: i64, ended: i64| {
+        let record = journal.step(&path(place)).expect("it is there");
+        assert_eq!(
+            (record.started_at, record.updated_at),
+            (instant(began), instant(ended)),
+            "{place}"
+        );
+    };
+    check("1", 3, 10);
+    check("2.1", 14, 20);
+    check("2.2", 30, 30);
+    check("2", 14, 40);
+    check("10", 50, 50);
+    check("11", 60, 70);
 }

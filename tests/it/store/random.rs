@@ -130,6 +130,7 @@ impl Case {
                         path: path(&self.steps.to_string()),
                         step: step("now"),
                         outcome,
+                        began: None,
                     };
                     made.push(record);
                 }

@@ -136,7 +136,7 @@ async fn workflows_are_shown_with_their_next_slots_or_why_there_are_none() {
         panic!("{:?}", sweep.triggers)
     };
     assert_eq!(next.len(), 5);
-    assert_eq!(next[0].to_rfc3339(), "2026-05-04T16:00:00+00:00");
+    assert_eq!(next[0].to_rfc3339(), "2026-05-04T18:00:00+02:00");
     assert!(never.is_empty() && problem.contains("names no time"), "{problem}");
 }
 
