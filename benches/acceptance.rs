@@ -40,9 +40,10 @@ pub(crate) fn measure(_options: &Options) -> Vec<Figure> {
     let mut figures = Vec::new();
     for senders in [16, 64] {
         let (mut bare, mut normal, mut full, mut disk) = (Vec::new(), Vec::new(), Vec::new(), Vec::new());
-        let mut acks = Vec::new();
+        let (mut alone, mut acks) = (Vec::new(), Vec::new());
         for _ in 0..ROUNDS {
             bare.push(rig::runtime().block_on(bare_round(senders)).rate);
+            alone.push(rig::runtime().block_on(store_round(senders)));
             normal.push(rig::runtime().block_on(door_round(senders, Durability::Normal)).rate);
             disk.push(limits::group_commits_per_second(rig::folder().path()));
             let seen = rig::runtime().block_on(door_round(senders, Durability::Full));
@@ -52,10 +53,12 @@ pub(crate) fn measure(_options: &Options) -> Vec<Figure> {
         acks.sort();
         let (p50, p99) = acks.get(ROUNDS / 2).copied().unwrap_or_default();
         let (bare, normal, full, disk) = (median(bare), median(normal), median(full), median(disk));
+        let alone = median(alone);
         let width = per_second(senders, Duration::from_secs(1));
         let what = |what: &str| format!("{senders} senders, {what}");
         figures.extend([
             Figure::ratio(what("NORMAL, of a bare server that verifies"), normal, bare),
+            Figure::ratio(what("NORMAL, of the store without a network"), normal, alone),
             Figure::ratio(what("FULL, of a bare server that verifies"), full, bare),
             Figure::ratio(what("FULL, of what the disk's commits allow"), full, disk * width),
             Figure::new(
@@ -75,6 +78,39 @@ async fn bare_round(senders: usize) -> Seen {
     )
     .await;
     send_all(address, senders).await
+}
+
+/// Admissions in a second when nothing is received, verified or read: the same events, straight to the store.
+async fn store_round(callers: usize) -> f64 {
+    let folder = rig::folder();
+    let store = rig::store(folder.path(), Durability::Normal).await;
+    let version = rig::version("()");
+    store.save_version(version.clone()).await.expect("a version");
+    let mut shares: Vec<Vec<_>> = (0..callers).map(|_| Vec::new()).collect();
+    for number in 0..WEBHOOKS {
+        if let Some(share) = shares.get_mut(number % callers) {
+            share.push(rig::event_and_run(&version, number));
+        }
+    }
+    let clock = SystemClock::new();
+    let started = clock.elapsed();
+    let admitting: Vec<_> = shares
+        .into_iter()
+        .map(|share| {
+            let store = store.clone();
+            tokio::spawn(async move {
+                for (event, run) in share {
+                    store.admit(event, vec![run]).await.expect("the store takes it");
+                }
+            })
+        })
+        .collect();
+    for caller in admitting {
+        caller.await.expect("a caller");
+    }
+    let rate = per_second(WEBHOOKS, clock.elapsed().saturating_sub(started));
+    store.close().await.expect("the store closes");
+    rate
 }
 
 async fn door_round(senders: usize, durability: Durability) -> Seen {

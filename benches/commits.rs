@@ -45,8 +45,6 @@ pub(crate) fn measure(_options: &Options) -> Vec<Figure> {
             each(waits.settled),
             each(waits.passed)
         )),
-        Figure::new("runs that share one commit", format!("{:.1}", in_run * rate / disk))
-            .note("needed of the 64 in flight, were the disk never idle"),
         Figure::ratio(
             "runs in a second, of what the disk's commits allow",
             rate,

@@ -115,8 +115,8 @@ pub(crate) fn version(script: &str) -> Version {
     Version::new("bench".to_owned(), String::new(), vec!["stub".to_owned()], vec![source])
 }
 
-/// A new run of a version.
-pub(crate) fn run_of(version: &Version, params: &serde_json::Value, number: usize) -> NewRun {
+/// An event, and the run of a version that it starts.
+pub(crate) fn event_and_run(version: &Version, number: usize) -> (Event, NewRun) {
     let now = SystemClock::new().now();
     let payload = json!({
         "amount": "129.90",
@@ -134,14 +134,24 @@ pub(crate) fn run_of(version: &Version, params: &serde_json::Value, number: usiz
         received_at: now,
         payload,
     };
-    NewRun {
+    let run = NewRun {
         id: RunId::generate(now),
         workflow: version.workflow.clone(),
         version: version.digest,
         cause: Cause::Webhook { event: event.id },
         event: event.as_document(),
-        params: params.clone(),
+        params: json!({}),
         created_at: now,
+    };
+    (event, run)
+}
+
+/// A new run of a version, without its event.
+pub(crate) fn run_of(version: &Version, params: &serde_json::Value, number: usize) -> NewRun {
+    let (_, run) = event_and_run(version, number);
+    NewRun {
+        params: params.clone(),
+        ..run
     }
 }
 
