@@ -113,25 +113,3 @@ CREATE TABLE workflow_success (
     workflow        TEXT NOT NULL PRIMARY KEY,
     last_success_at INTEGER NOT NULL
 ) STRICT, WITHOUT ROWID;
-
--- How many runs stand in each state: counting a million rows takes seconds, so it is kept.
-CREATE TABLE run_count (
-    state TEXT NOT NULL PRIMARY KEY,
-    runs  INTEGER NOT NULL
-) STRICT, WITHOUT ROWID;
-
-INSERT INTO run_count (state, runs)
-VALUES ('queued', 0), ('running', 0), ('waiting', 0), ('succeeded', 0), ('failed', 0), ('cancelled', 0), ('parked', 0);
-
-CREATE TRIGGER run_made AFTER INSERT ON run BEGIN
-    UPDATE run_count SET runs = runs + 1 WHERE state = new.state;
-END;
-
-CREATE TRIGGER run_moved AFTER UPDATE OF state ON run WHEN old.state <> new.state BEGIN
-    UPDATE run_count SET runs = runs - 1 WHERE state = old.state;
-    UPDATE run_count SET runs = runs + 1 WHERE state = new.state;
-END;
-
-CREATE TRIGGER run_removed AFTER DELETE ON run BEGIN
-    UPDATE run_count SET runs = runs - 1 WHERE state = old.state;
-END;
