@@ -116,6 +116,10 @@ pub async fn serve(door: Arc<WebhookDoor>, listener: TcpListener, shutdown: Shut
 /// Serves one connection to its end.
 async fn drive(door: Arc<WebhookDoor>, stream: TcpStream, _place: OwnedSemaphorePermit, mut shutdown: Shutdown) {
     let limits = door.limits;
+    // An answer is one small packet: nothing follows that it could wait for.
+    if let Err(error) = stream.set_nodelay(true) {
+        tracing::debug!(%error, "a webhook connection keeps its delay");
+    }
     let service = service_fn(move |request| {
         let door = Arc::clone(&door);
         async move { Ok::<_, Infallible>(door.answer(request).await) }
