@@ -12,7 +12,7 @@ use bursar::store::faulty::{Fault, Faulty};
 use serde_json::json;
 
 use crate::support::real_time::{Patience, pause};
-use crate::support::{World, audit_store, open, until};
+use crate::support::{World, audit_store, hurry, open, until};
 
 const PAY: &str = r#"
     let from = bank::accounts(#{ label: "Operating DE" })[0].id;
@@ -61,13 +61,7 @@ async fn two_deaths_around_the_end_of_the_key_window_pay_once() {
     let store = open(world.folder.path()).await;
     store.reclaim_all(world.clock.now()).await.expect("reclaimed");
     let engine = world.engine(store.clone()).await;
-    let hand = clock.clone();
-    tokio::spawn(async move {
-        loop {
-            pause(Duration::from_millis(2)).await;
-            hand.advance(Duration::from_millis(250));
-        }
-    });
+    hurry(clock.clone());
     until(store.as_ref(), id, |run| {
         run.state.is_final() || run.state == RunState::Parked
     })
@@ -106,13 +100,7 @@ async fn a_waiting_run_that_is_ended_first_learns_what_its_payout_did() {
     until(store.as_ref(), id, |run| run.state == RunState::Waiting).await;
     let left = store.cancel(id, "treasurer", "a mistake", clock.now()).await;
     assert_eq!(left, Ok(RunState::Waiting), "only a note is left");
-    let hand = clock.clone();
-    tokio::spawn(async move {
-        loop {
-            pause(Duration::from_millis(2)).await;
-            hand.advance(Duration::from_millis(250));
-        }
-    });
+    hurry(clock.clone());
     until(store.as_ref(), id, |run| run.state.is_final()).await;
     engine.stop().await;
     let kinds: Vec<_> = store
@@ -321,13 +309,8 @@ async fn a_clock_that_is_ahead_of_the_provider_pays_once() {
     let mut world = World::with_clock(SimulatorConfig::demo(), Arc::new(theirs.clone())).await;
     world.clock = Arc::new(ours.clone());
     world.reconnect(|bank| bank.key_window_secs = Some(0));
-    tokio::spawn(async move {
-        loop {
-            pause(Duration::from_millis(2)).await;
-            theirs.advance(Duration::from_millis(250));
-            ours.advance(Duration::from_millis(250));
-        }
-    });
+    hurry(theirs);
+    hurry(ours);
     world
         .simulator
         .control

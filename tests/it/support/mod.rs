@@ -67,6 +67,16 @@ pub(crate) fn report(line: &str) {
     writeln!(std::io::stderr(), "{line}").expect("standard error takes a line");
 }
 
+/// Lets minutes of this clock pass in moments, for as long as the test lasts.
+pub(crate) fn hurry(clock: ManualClock) {
+    tokio::spawn(async move {
+        loop {
+            pause(Duration::from_millis(2)).await;
+            clock.advance(Duration::from_millis(250));
+        }
+    });
+}
+
 /// How long a test waits for something that takes milliseconds.
 const PATIENCE: Duration = Duration::from_secs(20);
 
@@ -93,13 +103,7 @@ impl World {
     /// A world in which minutes pass in moments, for as long as the test lasts.
     pub(crate) async fn in_haste(config: SimulatorConfig) -> Self {
         let clock = ManualClock::new(SystemClock::new().now());
-        let hand = clock.clone();
-        tokio::spawn(async move {
-            loop {
-                pause(Duration::from_millis(2)).await;
-                hand.advance(Duration::from_millis(250));
-            }
-        });
+        hurry(clock.clone());
         Self::with_clock(config, Arc::new(clock)).await
     }
 
