@@ -12,17 +12,17 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use serde::Deserialize;
-use toml::Spanned;
-use toml::de::{DeTable, DeValue, ValueDeserializer};
 
 use crate::base::limits::LEASE_DURATION;
 use crate::base::secret::Secret;
 use crate::base::suggest::nearest;
 use crate::connector::connection::{Connection, check_base_url};
 use crate::connector::registry::Registry;
+use crate::connector::table::Connector;
 use crate::engine::backoff::Backoff;
 use crate::engine::services::EngineSettings;
-use crate::model::diagnostic::{Diagnostic, Span};
+use crate::model::diagnostic::Diagnostic;
+use crate::model::document::Document;
 use crate::simulator::config::{DEMO_API_KEY, DEMO_WEBHOOK_SECRET};
 
 /// Every variable that is read, with what it overrides.
@@ -247,113 +247,55 @@ pub fn load_from(overrides: &Overrides, env: &dyn Fn(&str) -> Option<String>) ->
             });
         }
     };
-    let base = path.parent().map(Path::to_path_buf).unwrap_or_default();
     let file = text.as_ref().map(|_| path.clone());
-    let text = text.unwrap_or_default();
+    let (shown, text) = (path.display().to_string(), text.unwrap_or_default());
     let mut reader = Reader {
-        file: path.display().to_string(),
-        text: &text,
-        found: Vec::new(),
+        file: &shown,
+        document: Document::parse(&shown, &text, "settings").map_err(SettingsError::Wrong)?,
+        base: path.parent().unwrap_or(Path::new("")),
+        env,
         warnings: Vec::new(),
     };
-    let settings = reader.settings(&base, file, overrides, env);
-    match settings {
-        Some(settings) if reader.found.is_empty() => Ok(settings),
-        _ => Err(SettingsError::Wrong(reader.found)),
+    match reader.settings(file, overrides) {
+        Some(settings) if !reader.document.has_errors() => Ok(settings),
+        _ => Err(SettingsError::Wrong(reader.document.finish())),
     }
 }
 
 struct Reader<'a> {
-    file: String,
-    text: &'a str,
-    found: Vec<Diagnostic>,
+    file: &'a str,
+    document: Document<'a>,
+    /// The folder of the file: paths in it are relative to that.
+    base: &'a Path,
+    env: &'a dyn Fn(&str) -> Option<String>,
     warnings: Vec<Diagnostic>,
 }
 
-impl<'a> Reader<'a> {
-    fn settings(
-        &mut self,
-        base: &Path,
-        file: Option<PathBuf>,
-        overrides: &Overrides,
-        env: &dyn Fn(&str) -> Option<String>,
-    ) -> Option<Settings> {
-        let (document, wrong) = DeTable::parse_recoverable(self.text);
-        if !wrong.is_empty() {
-            let found: Vec<Diagnostic> = wrong.iter().map(|error| self.of_toml(error)).collect();
-            self.found.extend(found);
-            return None;
-        }
-        let root = document.into_inner();
-        for key in root
-            .keys()
-            .filter(|key| !matches!(key.get_ref().as_ref(), "daemon" | "connection"))
-        {
-            let message = format!("unknown section `{}`", key.get_ref());
-            let help = nearest(key.get_ref(), ["daemon", "connection"]).map_or_else(
-                || "the sections are [daemon] and [connection.NAME]".to_owned(),
-                |near| format!("did you mean `{near}`?"),
-            );
-            self.error(&key.span(), message, Some(help));
-        }
-        let daemon = match root.get("daemon") {
-            Some(value) => self.value::<RawDaemon>(value.clone())?,
-            None => RawDaemon::default(),
-        };
-        let under = |path: &Path| {
-            if path.is_absolute() {
-                path.to_path_buf()
-            } else {
-                base.join(path)
-            }
-        };
-        let connectors = under(daemon.connectors.as_deref().unwrap_or(Path::new("connectors")));
+impl Reader<'_> {
+    fn under(&self, path: Option<&Path>, default: &str) -> PathBuf {
+        self.base.join(path.unwrap_or(Path::new(default)))
+    }
+
+    fn settings(&mut self, file: Option<PathBuf>, overrides: &Overrides) -> Option<Settings> {
+        self.document.refuse_unknown(&["daemon", "connection"]);
+        let daemon: RawDaemon = self.document.optional("daemon").unwrap_or_default();
+        let connectors = self.under(daemon.connectors.as_deref(), "connectors");
         let (registry, warnings) = Registry::with_local(&connectors);
         self.warnings.extend(warnings);
-        let connections = self.connections(&root, &registry, &under, env);
-        let listen = overrides
-            .listen
-            .clone()
-            .or_else(|| env("BURSAR_LISTEN"))
-            .or_else(|| daemon.listen.clone());
-        let listen = listen.unwrap_or_else(|| "127.0.0.1:8080".to_owned());
-        let Ok(listen) = listen.parse::<SocketAddr>() else {
-            let span = section_key(&root, "daemon", "listen");
-            let message = format!("`{listen}` is not an address to listen on");
-            self.error(
-                &span.unwrap_or_default(),
-                message,
-                Some("write an IP address and a port, such as 127.0.0.1:8080".to_owned()),
-            );
-            return None;
-        };
-        let log_format = match env("BURSAR_LOG_FORMAT").as_deref() {
-            None => daemon.log_format.unwrap_or_default(),
-            Some("human") => LogFormat::Human,
-            Some("json") => LogFormat::Json,
-            Some(other) => {
-                self.found.push(
-                    Diagnostic::error(
-                        "settings",
-                        "BURSAR_LOG_FORMAT",
-                        format!("`{other}` is not a log format"),
-                    )
-                    .help("one of: human, json"),
-                );
-                return None;
-            }
-        };
+        let connections = self.connections(&registry);
+        let listen = self.listen(overrides, &daemon)?;
+        let log_format = self.log_format(&daemon)?;
         let state = overrides
             .state
             .clone()
-            .or_else(|| env("BURSAR_STATE").map(PathBuf::from));
+            .or_else(|| (self.env)("BURSAR_STATE").map(PathBuf::from));
         Some(Settings {
             file,
-            state: state.unwrap_or_else(|| under(daemon.state.as_deref().unwrap_or(Path::new("state")))),
-            workflows: under(daemon.workflows.as_deref().unwrap_or(Path::new("workflows"))),
-            scripts: under(daemon.scripts.as_deref().unwrap_or(Path::new("scripts"))),
+            state: state.unwrap_or_else(|| self.under(daemon.state.as_deref(), "state")),
+            workflows: self.under(daemon.workflows.as_deref(), "workflows"),
+            scripts: self.under(daemon.scripts.as_deref(), "scripts"),
             listen,
-            log: env("BURSAR_LOG")
+            log: (self.env)("BURSAR_LOG")
                 .or(daemon.log.clone())
                 .unwrap_or_else(|| "info".to_owned()),
             log_format,
@@ -364,128 +306,89 @@ impl<'a> Reader<'a> {
         })
     }
 
-    fn connections(
-        &mut self,
-        root: &DeTable<'a>,
-        registry: &Registry,
-        under: &dyn Fn(&Path) -> PathBuf,
-        env: &dyn Fn(&str) -> Option<String>,
-    ) -> BTreeMap<String, Arc<Connection>> {
-        let mut connections = BTreeMap::new();
-        let Some(section) = root.get("connection") else {
-            return connections;
-        };
-        let DeValue::Table(sections) = section.get_ref() else {
-            self.error(
-                &section.span(),
-                "`connection` is not a section".to_owned(),
-                Some("write [connection.NAME]".to_owned()),
+    fn listen(&mut self, overrides: &Overrides, daemon: &RawDaemon) -> Option<SocketAddr> {
+        let given = overrides.listen.clone().or_else(|| (self.env)("BURSAR_LISTEN"));
+        let listen = given.or_else(|| daemon.listen.clone());
+        let listen = listen.unwrap_or_else(|| "127.0.0.1:8080".to_owned());
+        let address = listen.parse().ok();
+        if address.is_none() {
+            self.wrong(
+                &["daemon", "listen"],
+                format!("`{listen}` is not an address to listen on"),
+                "write an IP address and a port, such as 127.0.0.1:8080",
             );
-            return connections;
-        };
-        for (name, value) in sections {
-            let span = name.span();
-            let name = name.get_ref().to_string();
-            if !is_script_name(&name) {
-                let help =
-                    "use a lower-case letter, then letters, digits and underscores: scripts write it as NAME::payout"
-                        .to_owned();
-                self.error(
-                    &span,
-                    format!("`{name}` cannot be the name of a connection"),
-                    Some(help),
-                );
-                continue;
+        }
+        address
+    }
+
+    fn log_format(&mut self, daemon: &RawDaemon) -> Option<LogFormat> {
+        match (self.env)("BURSAR_LOG_FORMAT").as_deref() {
+            None => Some(daemon.log_format.unwrap_or_default()),
+            Some("human") => Some(LogFormat::Human),
+            Some("json") => Some(LogFormat::Json),
+            Some(other) => {
+                let message = format!("`{other}` is not a log format");
+                let finding = Diagnostic::error("settings", "BURSAR_LOG_FORMAT", message);
+                self.document.add(finding.help("one of: human, json"));
+                None
             }
-            let Some(raw) = self.value::<RawConnection>(value.clone()) else {
-                continue;
-            };
-            if let Some(connection) = self.connection(&name, &span, raw, registry, under, env) {
+        }
+    }
+
+    fn connections(&mut self, registry: &Registry) -> BTreeMap<String, Arc<Connection>> {
+        let mut connections = BTreeMap::new();
+        for (name, raw) in self.document.named::<RawConnection>("connection") {
+            if !is_script_name(&name) {
+                self.wrong(
+                    &["connection", &name],
+                    format!("`{name}` cannot be the name of a connection"),
+                    "use a lower-case letter, then letters, digits and underscores: scripts write it as NAME::payout",
+                );
+            } else if let Some(connection) = self.connection(&name, raw, registry) {
                 connections.insert(name, Arc::new(connection));
             }
         }
         connections
     }
 
-    fn connection(
-        &mut self,
-        name: &str,
-        span: &std::ops::Range<usize>,
-        raw: RawConnection,
-        registry: &Registry,
-        under: &dyn Fn(&Path) -> PathBuf,
-        env: &dyn Fn(&str) -> Option<String>,
-    ) -> Option<Connection> {
+    fn connection(&mut self, name: &str, raw: RawConnection, registry: &Registry) -> Option<Connection> {
+        let at = ["connection", name];
         let Some(connector) = registry.get(&raw.connector) else {
             let known: Vec<&str> = registry.names().collect();
             let help = nearest(&raw.connector, known.iter().copied()).map_or_else(
                 || format!("one of: {}", known.join(", ")),
                 |near| format!("did you mean `{near}`?"),
             );
-            self.error(
-                span,
-                format!("connection `{name}`: there is no connector `{}`", raw.connector),
-                Some(help),
-            );
+            let message = format!("connection `{name}`: there is no connector `{}`", raw.connector);
+            self.wrong(&at, message, help);
             return None;
         };
-        let base_url = match (&raw.base_url, &raw.environment) {
-            (Some(url), _) => url.trim_end_matches('/').to_owned(),
-            (None, Some(environment)) => match connector.base_url.get(environment) {
-                Some(url) => url.clone(),
-                None => {
-                    let known: Vec<&str> = connector.base_url.keys().map(String::as_str).collect();
-                    self.error(
-                        span,
-                        format!(
-                            "connection `{name}`: {} has no environment `{environment}`",
-                            connector.title
-                        ),
-                        Some(format!("one of: {}", known.join(", "))),
-                    );
-                    return None;
-                }
-            },
-            (None, None) => {
-                self.error(
-                    span,
-                    format!("connection `{name}` says neither `environment` nor `base_url`"),
-                    Some("write environment = \"sandbox\" to begin with; \"live\" moves real money".to_owned()),
-                );
-                return None;
-            }
-        };
-        if let Err(error) = check_base_url(&base_url) {
-            self.error(span, format!("connection `{name}`: {error}"), None);
-            return None;
-        }
+        let base_url = self.base_url(name, &raw, connector)?;
         let credential = match raw.api_key {
-            Some(Referred(reference)) => Some(self.secret(name, "api_key", span, &reference, under, env)?),
+            Some(Referred(reference)) => Some(self.secret(name, "api_key", &reference)?),
             None => {
                 let message = format!("connection `{name}` has no api_key: a run that calls it is parked");
-                self.warnings.push(
-                    Diagnostic::warning("settings", &self.file, message)
-                        .at(Span::of_bytes(self.text, span))
-                        .help(format!(
-                            "api_key = {{ file = \"secrets/{name}.key\" }}, and the key in that file"
-                        )),
-                );
+                let mut finding = Diagnostic::warning("settings", self.file, message).help(format!(
+                    "api_key = {{ file = \"secrets/{name}.key\" }}, and the key in that file"
+                ));
+                finding.span = self.document.span(&at);
+                self.warnings.push(finding);
                 None
             }
         };
         let mut webhook_secrets = Vec::new();
         for Referred(reference) in &raw.webhook_secrets.0 {
-            webhook_secrets.push(self.secret(name, "webhook_secrets", span, reference, under, env)?);
+            webhook_secrets.push(self.secret(name, "webhook_secrets", reference)?);
         }
         // The simulator never speaks https, so this is a provider: whoever read our source could sign its webhooks.
         let known = |secret: &Secret| [DEMO_API_KEY, DEMO_WEBHOOK_SECRET].contains(&secret.expose());
         if base_url.starts_with("https://") && credential.iter().chain(&webhook_secrets).any(known) {
-            self.error(
-                span,
+            self.wrong(
+                &at,
                 format!(
                     "connection `{name}` leads to {base_url} with a secret of the simulator, which everybody knows"
                 ),
-                Some("put your own secrets into the files named by `api_key` and `webhook_secrets`".to_owned()),
+                "put your own secrets into the files named by `api_key` and `webhook_secrets`",
             );
             return None;
         }
@@ -499,23 +402,46 @@ impl<'a> Reader<'a> {
         })
     }
 
-    fn secret(
-        &mut self,
-        connection: &str,
-        key: &str,
-        span: &std::ops::Range<usize>,
-        reference: &SecretRef,
-        under: &dyn Fn(&Path) -> PathBuf,
-        env: &dyn Fn(&str) -> Option<String>,
-    ) -> Option<Secret> {
+    /// Where the provider listens: as written, or as its table has it for the environment.
+    fn base_url(&mut self, name: &str, raw: &RawConnection, connector: &Connector) -> Option<String> {
+        let at = ["connection", name];
+        let url = match (&raw.base_url, &raw.environment) {
+            (Some(url), _) => url.trim_end_matches('/').to_owned(),
+            (None, Some(environment)) => {
+                let Some(url) = connector.base_url.get(environment) else {
+                    let known: Vec<&str> = connector.base_url.keys().map(String::as_str).collect();
+                    let title = &connector.title;
+                    let message = format!("connection `{name}`: {title} has no environment `{environment}`");
+                    self.wrong(&at, message, format!("one of: {}", known.join(", ")));
+                    return None;
+                };
+                url.clone()
+            }
+            (None, None) => {
+                self.wrong(
+                    &at,
+                    format!("connection `{name}` says neither `environment` nor `base_url`"),
+                    "write environment = \"sandbox\" to begin with; \"live\" moves real money",
+                );
+                return None;
+            }
+        };
+        if let Err(error) = check_base_url(&url) {
+            self.document.wrong(&at, format!("connection `{name}`: {error}"));
+            return None;
+        }
+        Some(url)
+    }
+
+    fn secret(&mut self, connection: &str, key: &str, reference: &SecretRef) -> Option<Secret> {
         let (text, place, help) = match reference {
             SecretRef::Env(variable) => (
-                env(variable).ok_or("which is not set".to_owned()),
+                (self.env)(variable).ok_or("which is not set".to_owned()),
                 format!("the variable {variable}"),
                 format!("export {variable}, or name a file: {{ file = \"secrets/{connection}.key\" }}"),
             ),
             SecretRef::File(path) => {
-                let path = under(path);
+                let path = self.base.join(path);
                 let help = format!(
                     "put the secret there, for its owner alone: chmod 600 {0}",
                     path.display()
@@ -529,55 +455,13 @@ impl<'a> Reader<'a> {
             Err(reason) => reason,
         };
         let message = format!("connection `{connection}`: `{key}` names {place}, {reason}");
-        self.error(span, message, Some(help));
+        self.wrong(&["connection", connection], message, help);
         None
     }
 
-    fn error(&mut self, range: &std::ops::Range<usize>, message: String, help: Option<String>) {
-        let mut finding = Diagnostic::error("settings", &self.file, message).at(Span::of_bytes(self.text, range));
-        finding.help = help;
-        self.found.push(finding);
+    fn wrong(&mut self, path: &[&str], message: String, help: impl Into<String>) {
+        self.document.wrong(path, message).help = Some(help.into());
     }
-
-    fn of_toml(&self, error: &toml::de::Error) -> Diagnostic {
-        let message = error.message();
-        // serde writes: unknown field `x`, expected one of `a`, `b`
-        let words: Vec<&str> = message.split('`').skip(1).step_by(2).collect();
-        let (message, help) = match (message.starts_with("unknown "), words.as_slice()) {
-            (true, [word, known @ ..]) => {
-                let what = if message.starts_with("unknown field") {
-                    "unknown key"
-                } else {
-                    "unknown value"
-                };
-                let help = nearest(word, known.iter().copied()).map_or_else(
-                    || format!("one of: {}", known.join(", ")),
-                    |near| format!("did you mean `{near}`?"),
-                );
-                (format!("{what} `{word}`"), Some(help))
-            }
-            _ => (message.replace("expected a string", "expected a text in quotes"), None),
-        };
-        let mut finding = Diagnostic::error("settings", &self.file, message);
-        finding.span = error.span().map(|range| Span::of_bytes(self.text, &range));
-        finding.help = help;
-        finding
-    }
-
-    fn value<T: serde::de::DeserializeOwned>(&mut self, value: Spanned<DeValue<'a>>) -> Option<T> {
-        match T::deserialize(ValueDeserializer::from(value)) {
-            Ok(value) => Some(value),
-            Err(error) => {
-                let finding = self.of_toml(&error);
-                self.found.push(finding);
-                None
-            }
-        }
-    }
-}
-
-fn section_key(root: &DeTable<'_>, section: &str, key: &str) -> Option<std::ops::Range<usize>> {
-    root.get(section)?.get_ref().as_table()?.get(key).map(Spanned::span)
 }
 
 /// Names that scripts can write before `::`.

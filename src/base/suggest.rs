@@ -17,13 +17,6 @@ pub fn nearest<'a>(word: &str, candidates: impl IntoIterator<Item = &'a str>) ->
         .map(|(_, candidate)| candidate)
 }
 
-/// The same for a complaint in serde's words: ``unknown field `x`, expected one of `a`, `b` ``.
-pub fn nearest_in_complaint(message: &str) -> Option<&str> {
-    let mut quoted = message.strip_prefix("unknown ")?.split('`').skip(1).step_by(2);
-    let word = quoted.next()?;
-    nearest(word, quoted)
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -36,12 +29,5 @@ mod tests {
         );
         assert_eq!(nearest("totl", ["total", "keep"]), Some("total"));
         assert_eq!(nearest("zebra", ["schedule", "timezone"]), None);
-    }
-
-    #[test]
-    fn a_complaint_names_the_word_and_its_candidates() {
-        let complaint = "unknown field `listn`, expected one of `state`, `listen`";
-        assert_eq!(nearest_in_complaint(complaint), Some("listen"));
-        assert_eq!(nearest_in_complaint("invalid type: map, expected `listen`"), None);
     }
 }

@@ -9,74 +9,7 @@ use toml::Spanned;
 use toml::de::{DeTable, DeValue};
 
 use crate::base::suggest::nearest;
-use crate::model::diagnostic::{Diagnostic, Span};
-
-/// Syntax errors told at once; one slip can make many, and nobody reads a hundred.
-const SYNTAX_ERRORS_MAX: usize = 20;
-
-/// What was found in one file so far.
-pub(super) struct Report<'a> {
-    file: &'a str,
-    text: &'a str,
-    code: &'static str,
-    found: Vec<Diagnostic>,
-}
-
-impl<'a> Report<'a> {
-    pub(super) fn new(file: &'a str, text: &'a str, code: &'static str) -> Self {
-        Self {
-            file,
-            text,
-            code,
-            found: Vec::new(),
-        }
-    }
-
-    pub(super) fn span(&self, place: &Range<usize>) -> Span {
-        Span::of_bytes(self.text, place)
-    }
-
-    pub(super) fn error(&mut self, place: &Range<usize>, message: impl Into<String>, help: Option<String>) {
-        let span = self.span(place);
-        let mut finding = Diagnostic::error(self.code, self.file, message).at(span);
-        finding.help = help;
-        self.found.push(finding);
-    }
-
-    pub(super) fn warning(
-        &mut self,
-        code: &'static str,
-        place: &Range<usize>,
-        message: impl Into<String>,
-        help: impl Into<String>,
-    ) {
-        let span = self.span(place);
-        self.found
-            .push(Diagnostic::warning(code, self.file, message).at(span).help(help));
-    }
-
-    /// Everything found, in the order of the file.
-    pub(super) fn finish(mut self) -> Vec<Diagnostic> {
-        self.found.sort_by_key(|finding| (finding.span, finding.severity));
-        self.found
-    }
-}
-
-/// Parses a file; nothing if its syntax is broken, with every place where it is.
-pub(super) fn parse<'t>(text: &'t str, report: &mut Report<'_>) -> Option<Spanned<DeTable<'t>>> {
-    let (table, errors) = DeTable::parse_recoverable(text);
-    let mut last_line = None;
-    for error in errors.iter().take(SYNTAX_ERRORS_MAX) {
-        let place = error.span().unwrap_or(0..0);
-        // What follows an error on its own line is its consequence.
-        let line = report.span(&place).line;
-        if last_line.replace(line) != Some(line) {
-            report.code = "toml";
-            report.error(&place, error.message().to_lowercase(), None);
-        }
-    }
-    errors.is_empty().then_some(table)
-}
+use crate::model::document::Report;
 
 /// One table of the file, with the keys it may have.
 pub(super) struct Fields<'t> {

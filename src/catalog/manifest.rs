@@ -10,9 +10,10 @@ use serde_json::Value as Json;
 use toml::Spanned;
 use toml::de::{DeTable, DeValue};
 
-use super::fields::{self, Fields, Report, did_you_mean, kind};
+use super::fields::{self, Fields, did_you_mean, kind};
 use super::params::{read_params, read_scalar};
 use crate::model::diagnostic::{Diagnostic, Span};
+use crate::model::document::{Report, parse};
 use crate::model::event::Matching;
 use crate::model::workflow::{CatchUp, Trigger};
 
@@ -72,7 +73,7 @@ pub struct Manifest {
 /// Nothing is returned if there is any error; findings may be warnings alone.
 pub fn read_manifest(file: &str, stem: &str, text: &str, facts: &Facts<'_>) -> (Option<Manifest>, Vec<Diagnostic>) {
     let mut report = Report::new(file, text, "manifest");
-    let manifest = fields::parse(text, &mut report).and_then(|table| check(&table, stem, facts, &mut report));
+    let manifest = parse(text, &mut report).and_then(|table| check(&table, stem, facts, &mut report));
     let found = report.finish();
     let sound = !found.iter().any(Diagnostic::is_error);
     (manifest.filter(|_| sound), found)

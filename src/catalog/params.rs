@@ -6,9 +6,10 @@ use serde_json::Value as Json;
 use toml::Spanned;
 use toml::de::{DeTable, DeValue};
 
-use super::fields::{Report, kind};
+use super::fields::kind;
 use crate::base::limits::VALUE_DEPTH_MAX;
 use crate::base::money::parse_plain;
+use crate::model::document::Report;
 
 /// Words in the name of a parameter that say it should not be one.
 const SECRET_WORDS: [&str; 5] = ["secret", "password", "token", "api_key", "private_key"];

@@ -57,7 +57,7 @@ const HOMES: &[(&str, &[&str])] = &[
     ("rustls", &["connector"]),
     ("hmac", &["connector", "base"]),
     ("notify", &["catalog"]),
-    ("toml", &["catalog", "connector", "app"]),
+    ("toml", &["model", "catalog"]),
     ("cron", &["trigger"]),
     ("chrono_tz", &["trigger", "engine"]),
     ("axum", &["server", "simulator"]),

@@ -4,11 +4,11 @@
 
 use std::collections::BTreeSet;
 
-use super::parse::Source;
 use super::{AmountField, Connector, Effect, Endpoint, InDoubt, Kind, Method, Param, Place, Shape};
 use crate::base::money::parse_plain;
 use crate::connector::connection::check_base_url;
 use crate::connector::lookup::{Lookup, Match, Template};
+use crate::model::document::Document;
 
 /// The treasury primitives a table may map, with what their endpoint does.
 const PRIMITIVES: &[(&str, Effect)] = &[
@@ -19,7 +19,7 @@ const PRIMITIVES: &[(&str, Effect)] = &[
     ("return_deposit", Effect::MovesMoney),
 ];
 
-pub(super) fn all(connector: &Connector, source: &mut Source<'_>) {
+pub(super) fn all(connector: &Connector, source: &mut Document<'_>) {
     provider(connector, source);
     for (name, shape) in &connector.shapes {
         check_shape(connector, name, shape, source);
@@ -40,7 +40,7 @@ pub(super) fn all(connector: &Connector, source: &mut Source<'_>) {
     resources(connector, source);
 }
 
-fn provider(connector: &Connector, source: &mut Source<'_>) {
+fn provider(connector: &Connector, source: &mut Document<'_>) {
     if !is_word(&connector.name) {
         source.wrong(&["name"], "a name is made of small letters, digits and `_`");
     }
@@ -89,7 +89,7 @@ fn is_word(name: &str) -> bool {
             .all(|byte| byte.is_ascii_lowercase() || byte.is_ascii_digit() || byte == b'_')
 }
 
-fn pointer(path: &[&str], pointer: Option<&String>, source: &mut Source<'_>) {
+fn pointer(path: &[&str], pointer: Option<&String>, source: &mut Document<'_>) {
     if let Some(pointer) = pointer.filter(|pointer| !pointer.starts_with('/')) {
         source.wrong(path, format!("`{pointer}` is not a pointer")).help =
             Some("a pointer begins with a slash: /data/0/id".to_owned());
@@ -97,7 +97,7 @@ fn pointer(path: &[&str], pointer: Option<&String>, source: &mut Source<'_>) {
 }
 
 /// What is asked of parameters and of members alike.
-fn check_param(connector: &Connector, path: &[&str], param: &Param, source: &mut Source<'_>) {
+fn check_param(connector: &Connector, path: &[&str], param: &Param, source: &mut Document<'_>) {
     let name = &param.name;
     if !is_word(name) {
         source
@@ -139,7 +139,7 @@ fn check_param(connector: &Connector, path: &[&str], param: &Param, source: &mut
     }
 }
 
-fn check_shape(connector: &Connector, name: &str, shape: &Shape, source: &mut Source<'_>) {
+fn check_shape(connector: &Connector, name: &str, shape: &Shape, source: &mut Document<'_>) {
     if shape.tag.is_some() == shape.variant.is_empty() || shape.tag.is_some() != shape.fields.is_empty() {
         source.wrong(&["shape", name], "a shape has either `tag` and variants, or `fields`");
     }
@@ -168,7 +168,7 @@ fn check_shape(connector: &Connector, name: &str, shape: &Shape, source: &mut So
 struct Check<'a, 'b, 'c> {
     connector: &'a Connector,
     endpoint: &'a Endpoint,
-    source: &'b mut Source<'c>,
+    source: &'b mut Document<'c>,
 }
 
 impl<'a> Check<'a, '_, '_> {
@@ -401,7 +401,7 @@ impl<'a> Check<'a, '_, '_> {
     }
 }
 
-fn unknown_endpoint(connector: &Connector, path: &[&str], name: &str, source: &mut Source<'_>) {
+fn unknown_endpoint(connector: &Connector, path: &[&str], name: &str, source: &mut Document<'_>) {
     source.unknown(path, "endpoint", name, connector.endpoints.keys().map(String::as_str));
 }
 
@@ -410,7 +410,7 @@ fn known_endpoint<'a>(
     connector: &'a Connector,
     path: &[&str],
     name: &str,
-    source: &mut Source<'_>,
+    source: &mut Document<'_>,
 ) -> Option<&'a Endpoint> {
     let found = connector.endpoint(name);
     if found.is_none() {
@@ -419,7 +419,7 @@ fn known_endpoint<'a>(
     found
 }
 
-fn known_param(endpoint: &Endpoint, path: &[&str], name: &str, source: &mut Source<'_>) {
+fn known_param(endpoint: &Endpoint, path: &[&str], name: &str, source: &mut Document<'_>) {
     if endpoint.param(name).is_none() {
         let known = endpoint.params.iter().map(|param| param.name.as_str());
         let what = format!("parameter of `{}` named", endpoint.name);
@@ -427,7 +427,7 @@ fn known_param(endpoint: &Endpoint, path: &[&str], name: &str, source: &mut Sour
     }
 }
 
-fn webhook(connector: &Connector, source: &mut Source<'_>) {
+fn webhook(connector: &Connector, source: &mut Document<'_>) {
     let mut envelopes = Vec::new();
     if let Some(webhook) = connector.webhook() {
         envelopes.push(("webhook", &webhook.envelope));
@@ -463,7 +463,7 @@ fn webhook(connector: &Connector, source: &mut Source<'_>) {
     }
 }
 
-fn primitives(connector: &Connector, source: &mut Source<'_>) {
+fn primitives(connector: &Connector, source: &mut Document<'_>) {
     for (name, map) in connector.primitives() {
         let at = |key: &'static str| ["primitive", name, key];
         let Some((_, effect)) = PRIMITIVES.iter().find(|(known, _)| *known == name) else {
@@ -524,7 +524,7 @@ fn primitives(connector: &Connector, source: &mut Source<'_>) {
     }
 }
 
-fn resources(connector: &Connector, source: &mut Source<'_>) {
+fn resources(connector: &Connector, source: &mut Document<'_>) {
     for (kind, resource) in connector.resources() {
         let at = |key: &'static str| ["resource", kind, key];
         if let Some(endpoint) = known_endpoint(connector, &at("retrieve"), &resource.retrieve, source) {

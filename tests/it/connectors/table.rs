@@ -208,7 +208,7 @@ fn a_wrong_table_is_told_where_and_what_to_do() {
         (
             "title = \"Toy\"",
             "titel = \"Toy\"",
-            "there is no section `titel` (did you mean `title`?)",
+            "unknown key `titel` (did you mean `title`?)",
         ),
         (
             "name  = \"toy\"",
@@ -223,9 +223,9 @@ fn a_wrong_table_is_told_where_and_what_to_do() {
         (
             "scheme = \"bearer\"",
             "scheme = \"baerer\"",
-            "5:19 unknown variant `baerer`",
+            "5:19 unknown value `baerer`",
         ),
-        ("effect = \"read\"", "effekt = \"read\"", "42:1 unknown field `effekt`"),
+        ("effect = \"read\"", "effekt = \"read\"", "42:1 unknown key `effekt`"),
         ("effect = \"read\"", "effekt = \"read\"", "(did you mean `effect`?)"),
         ("doc = \"Pays.\"\n", "", "17:1 missing field `doc`"),
         ("doc = \"Pays.\"", "doc = \"\"", "18:7 it is not explained"),
