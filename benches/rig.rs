@@ -6,7 +6,7 @@ use std::os::unix::fs::PermissionsExt as _;
 use std::path::Path;
 use std::sync::Arc;
 
-use bursar::app::settings::{self, Overrides, Settings};
+use bursar::app::settings::{self, Overrides, Secrets, Settings};
 use bursar::base::clock::{Clock as _, SystemClock};
 use bursar::base::ids::{EventId, RunId};
 use bursar::base::wake::Wake;
@@ -69,7 +69,7 @@ pub(crate) fn settings(folder: &Path) -> Settings {
         config: Some(folder.join("bursar.toml")),
         ..Overrides::default()
     };
-    let settings = settings::load(&overrides).expect("the comparison's settings");
+    let settings = settings::load(&overrides, Secrets::Needed).expect("the comparison's settings");
     assert!(settings.warnings.is_empty(), "{:?}", settings.warnings);
     settings
 }

@@ -104,13 +104,13 @@ pub fn context(settings: &Settings) -> Context {
             .webhook()
             .map(|table| table.event_names().map(str::to_owned).collect()),
     };
-    let connections = settings.connections.clone();
+    let (connections, registry) = (settings.connections.clone(), settings.registry.clone());
     Context {
         connections: connections
             .iter()
             .map(|(name, connection)| (name.clone(), facts(connection)))
             .collect(),
-        surface_of: Box::new(move |uses| primitives::surface(&connections, uses)),
+        surface_of: Box::new(move |uses| primitives::surface(&connections, &registry, uses)),
         check_schedule: Box::new(|schedule, timezone| {
             Schedule::parse(schedule, timezone)
                 .map(drop)

@@ -1,8 +1,10 @@
 //! Settings: `bursar.toml`, the environment, and what the command line overrides.
 //!
 //! Precedence: command line over `BURSAR_*` variables over the file over the defaults written here. This is
-//! the only file that reads the environment, and the only one that reads a secret; secrets go straight into a
-//! type that cannot be printed. Unknown keys are refused with a suggestion. No domain rule lives here.
+//! the only file that reads the environment, and with `secrets` the only one that reads a secret; secrets go
+//! straight into a type that cannot be printed. Unknown keys are refused with a suggestion. No domain rule lives here.
+
+mod secrets;
 
 use std::collections::BTreeMap;
 use std::fs;
@@ -13,6 +15,7 @@ use std::time::Duration;
 
 use serde::Deserialize;
 
+use self::secrets::{Reason, Referred, ReferredList, SecretRef, Unusable};
 use crate::base::limits::LEASE_DURATION;
 use crate::base::secret::Secret;
 use crate::base::suggest::nearest;
@@ -82,8 +85,33 @@ pub struct Settings {
     pub durable: bool,
     /// Connections by name.
     pub connections: BTreeMap<String, Arc<Connection>>,
+    /// Every connector, configured or not.
+    pub registry: Registry,
     /// What stops only those who need it: connections without a key, tables that cannot be used.
     pub warnings: Vec<Diagnostic>,
+    /// Secrets that are named and not there; none where secrets are [`Secrets::Needed`].
+    pub absent_secrets: Vec<AbsentSecret>,
+}
+
+/// Whether the secrets that the settings name have to be there.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Secrets {
+    /// Calls will be made and webhooks told from forged ones: one that is not there is an error.
+    Needed,
+    /// Nobody will be called: a machine that only checks files need not hold the keys to the accounts. What is
+    /// not there is left out of its connection.
+    Optional,
+}
+
+/// A secret that the settings name and that is not there.
+#[derive(Debug, Clone)]
+pub struct AbsentSecret {
+    /// Its connection.
+    pub connection: String,
+    /// The key of the settings that names it: `api_key` or `webhook_secrets`.
+    pub key: &'static str,
+    /// What to tell about it: a warning.
+    pub finding: Diagnostic,
 }
 
 /// Why there are no settings.
@@ -143,79 +171,12 @@ struct RawConnection {
     key_window_secs: Option<u64>,
 }
 
-/// Where a secret stands. Never the secret itself: settings files end up in version control.
-#[derive(Deserialize)]
-#[serde(deny_unknown_fields, rename_all = "lowercase")]
-enum SecretRef {
-    File(PathBuf),
-    Env(String),
-}
-
-/// A [`SecretRef`]. What else stands there may be the secret itself, so no message repeats it.
-struct Referred(SecretRef);
-
-impl<'de> Deserialize<'de> for Referred {
-    fn deserialize<D: serde::Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        struct Visitor;
-        impl<'de> serde::de::Visitor<'de> for Visitor {
-            type Value = Referred;
-
-            fn expecting(&self, formatter: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-                formatter.write_str(SECRET_EXPECTED)
-            }
-
-            fn visit_str<E: serde::de::Error>(self, _: &str) -> Result<Referred, E> {
-                Err(E::custom(SECRET_INLINE))
-            }
-
-            fn visit_map<A: serde::de::MapAccess<'de>>(self, map: A) -> Result<Referred, A::Error> {
-                SecretRef::deserialize(serde::de::value::MapAccessDeserializer::new(map)).map(Referred)
-            }
-        }
-        deserializer.deserialize_any(Visitor)
-    }
-}
-
-/// Several [`Referred`].
-#[derive(Default)]
-struct ReferredList(Vec<Referred>);
-
-impl<'de> Deserialize<'de> for ReferredList {
-    fn deserialize<D: serde::Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        struct Visitor;
-        impl<'de> serde::de::Visitor<'de> for Visitor {
-            type Value = ReferredList;
-
-            fn expecting(&self, formatter: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-                write!(formatter, "a list: [{SECRET_EXPECTED}]")
-            }
-
-            fn visit_str<E: serde::de::Error>(self, _: &str) -> Result<ReferredList, E> {
-                Err(E::custom(SECRET_INLINE))
-            }
-
-            fn visit_seq<A: serde::de::SeqAccess<'de>>(self, mut list: A) -> Result<ReferredList, A::Error> {
-                let mut found = ReferredList::default();
-                while let Some(reference) = list.next_element()? {
-                    found.0.push(reference);
-                }
-                Ok(found)
-            }
-        }
-        deserializer.deserialize_any(Visitor)
-    }
-}
-
-const SECRET_EXPECTED: &str = "{ file = \"PATH\" } or { env = \"VARIABLE\" }";
-const SECRET_INLINE: &str =
-    "a secret does not stand in the settings: write { file = \"PATH\" } or { env = \"VARIABLE\" }";
-
 /// Reads the settings.
 ///
 /// # Errors
 /// [`SettingsError`], with everything that is wrong at once.
-pub fn load(overrides: &Overrides) -> Result<Settings, SettingsError> {
-    load_from(overrides, &|name| variable(name))
+pub fn load(overrides: &Overrides, secrets: Secrets) -> Result<Settings, SettingsError> {
+    load_from(overrides, secrets, &|name| variable(name))
 }
 
 #[expect(
@@ -230,7 +191,11 @@ fn variable(name: &str) -> Option<String> {
 ///
 /// # Errors
 /// As [`load`].
-pub fn load_from(overrides: &Overrides, env: &dyn Fn(&str) -> Option<String>) -> Result<Settings, SettingsError> {
+pub fn load_from(
+    overrides: &Overrides,
+    secrets: Secrets,
+    env: &dyn Fn(&str) -> Option<String>,
+) -> Result<Settings, SettingsError> {
     let named = overrides
         .config
         .clone()
@@ -254,7 +219,9 @@ pub fn load_from(overrides: &Overrides, env: &dyn Fn(&str) -> Option<String>) ->
         document: Document::parse(&shown, &text, "settings").map_err(SettingsError::Wrong)?,
         base: path.parent().unwrap_or(Path::new("")),
         env,
+        secrets,
         warnings: Vec::new(),
+        absent: Vec::new(),
     };
     match reader.settings(file, overrides) {
         Some(settings) if !reader.document.has_errors() => Ok(settings),
@@ -268,7 +235,9 @@ struct Reader<'a> {
     /// The folder of the file: paths in it are relative to that.
     base: &'a Path,
     env: &'a dyn Fn(&str) -> Option<String>,
+    secrets: Secrets,
     warnings: Vec<Diagnostic>,
+    absent: Vec<AbsentSecret>,
 }
 
 impl Reader<'_> {
@@ -302,7 +271,9 @@ impl Reader<'_> {
             engine: engine(&daemon),
             durable: daemon.durability != Some(Durability::Normal),
             connections,
+            registry,
             warnings: std::mem::take(&mut self.warnings),
+            absent_secrets: std::mem::take(&mut self.absent),
         })
     }
 
@@ -365,7 +336,7 @@ impl Reader<'_> {
         };
         let base_url = self.base_url(name, &raw, connector)?;
         let credential = match raw.api_key {
-            Some(Referred(reference)) => Some(self.secret(name, "api_key", &reference)?),
+            Some(Referred(reference)) => self.secret(name, "api_key", &reference),
             None => {
                 let message = format!("connection `{name}` has no api_key: a run that calls it is parked");
                 let mut finding = Diagnostic::warning("settings", self.file, message).help(format!(
@@ -376,10 +347,10 @@ impl Reader<'_> {
                 None
             }
         };
-        let mut webhook_secrets = Vec::new();
-        for Referred(reference) in &raw.webhook_secrets.0 {
-            webhook_secrets.push(self.secret(name, "webhook_secrets", reference)?);
-        }
+        let references = raw.webhook_secrets.0.iter();
+        let webhook_secrets: Vec<Secret> = references
+            .filter_map(|Referred(reference)| self.secret(name, "webhook_secrets", reference))
+            .collect();
         // The simulator never speaks https, so this is a provider: whoever read our source could sign its webhooks.
         let known = |secret: &Secret| [DEMO_API_KEY, DEMO_WEBHOOK_SECRET].contains(&secret.expose());
         if base_url.starts_with("https://") && credential.iter().chain(&webhook_secrets).any(known) {
@@ -433,29 +404,28 @@ impl Reader<'_> {
         Some(url)
     }
 
-    fn secret(&mut self, connection: &str, key: &str, reference: &SecretRef) -> Option<Secret> {
-        let (text, place, help) = match reference {
-            SecretRef::Env(variable) => (
-                (self.env)(variable).ok_or("which is not set".to_owned()),
-                format!("the variable {variable}"),
-                format!("export {variable}, or name a file: {{ file = \"secrets/{connection}.key\" }}"),
-            ),
-            SecretRef::File(path) => {
-                let path = self.base.join(path);
-                let help = format!(
-                    "put the secret there, for its owner alone: chmod 600 {0}",
-                    path.display()
-                );
-                (secret_file(&path), format!("the file {}", path.display()), help)
-            }
+    /// The secret this reference leads to. One that is not there may be left out; one that is there and of no use
+    /// is wrong.
+    fn secret(&mut self, connection: &str, key: &'static str, reference: &SecretRef) -> Option<Secret> {
+        let unusable = match reference.read(self.base, self.env) {
+            Ok(secret) => return Some(secret),
+            Err(unusable) => unusable,
         };
-        let reason = match text.map(|text| text.trim().to_owned()) {
-            Ok(text) if !text.is_empty() => return Some(Secret::new(text)),
-            Ok(_) => "which is empty".to_owned(),
-            Err(reason) => reason,
-        };
+        let at = ["connection", connection];
+        let Unusable { place, reason, help } = unusable;
         let message = format!("connection `{connection}`: `{key}` names {place}, {reason}");
-        self.wrong(&["connection", connection], message, help);
+        if matches!(reason, Reason::Absent(_)) && self.secrets == Secrets::Optional {
+            let mut finding = Diagnostic::warning("settings", self.file, message).help(help);
+            finding.span = self.document.span(&at);
+            let connection = connection.to_owned();
+            self.absent.push(AbsentSecret {
+                connection,
+                key,
+                finding,
+            });
+        } else {
+            self.wrong(&at, message, help);
+        }
         None
     }
 
@@ -470,27 +440,6 @@ fn is_script_name(name: &str) -> bool {
     letters.next().is_some_and(|first| first.is_ascii_lowercase())
         && letters.all(|letter| letter.is_ascii_lowercase() || letter.is_ascii_digit() || letter == '_')
         && !matches!(name, "log" | "state" | "event" | "params" | "run")
-}
-
-/// A secret's file: only its owner may read it.
-fn secret_file(path: &Path) -> Result<String, String> {
-    let text = fs::read_to_string(path).map_err(|error| match error.kind() {
-        std::io::ErrorKind::NotFound => "which is not there".to_owned(),
-        std::io::ErrorKind::InvalidData => "which is not text".to_owned(),
-        _ => format!("which cannot be read: {error}"),
-    })?;
-    #[cfg(unix)]
-    {
-        use std::os::unix::fs::PermissionsExt as _;
-        let mode = fs::metadata(path)
-            .map_err(|error| format!("which cannot be looked at: {error}"))?
-            .permissions()
-            .mode();
-        if mode & 0o077 != 0 {
-            return Err("which others may read".to_owned());
-        }
-    }
-    Ok(text)
 }
 
 fn engine(daemon: &RawDaemon) -> EngineSettings {

@@ -120,6 +120,7 @@ fn misplaced(folder: &str, path: &str, what: &str, home: &str) -> Diagnostic {
         format!("{folder}/{path}"),
         format!("{what} in the folder `{folder}` is not used"),
     )
+    .at(Span::START)
     .help(format!("move it to `{home}`"))
 }
 

@@ -9,7 +9,7 @@ use super::fields::did_you_mean;
 use super::files::{Files, Folders};
 use super::manifest::{CheckSchedule, ConnectionFacts, Facts, Manifest, declared_name, read_manifest};
 use crate::base::limits::SCRIPT_STACK_BYTES;
-use crate::model::diagnostic::Diagnostic;
+use crate::model::diagnostic::{Diagnostic, Span};
 use crate::model::workflow::{Source, Version, Workflow};
 use crate::script::{Surface, check, snapshot};
 
@@ -133,9 +133,11 @@ impl Loading<'_> {
             check_schedule: &*self.context.check_schedule,
         };
         let (manifest, found) = read_manifest(&file.shown, stem, text, &facts);
+        let sound = !found.iter().any(Diagnostic::is_error);
         self.loaded.diagnostics.extend(found);
         let manifest = manifest?;
-        let sources = self.sources(&file.shown, &manifest)?;
+        // Checked even if the manifest is wrong elsewhere: all that is wrong is told at once.
+        let sources = self.sources(&file.shown, &manifest).filter(|_| sound)?;
         let Manifest {
             name,
             summary,
@@ -221,12 +223,12 @@ impl Loading<'_> {
     fn warn_of_duplicate_names(&mut self) {
         let mut first: BTreeMap<String, &str> = BTreeMap::new();
         for file in self.files.manifests.values() {
-            let Some(name) = file.text.as_ref().ok().and_then(|text| declared_name(text)) else {
+            let Some((name, place)) = file.text.as_ref().ok().and_then(|text| declared_name(text)) else {
                 continue;
             };
             if let Some(earlier) = first.insert(name.clone(), &file.shown) {
                 let message = format!("`{name}` is the name of two manifests");
-                let finding = Diagnostic::warning("duplicate-name", &file.shown, message);
+                let finding = Diagnostic::warning("duplicate-name", &file.shown, message).at(place);
                 self.loaded
                     .diagnostics
                     .push(finding.help(format!("the other one is {earlier}")));
@@ -242,9 +244,11 @@ impl Loading<'_> {
         for (path, file) in &self.files.scripts {
             if !self.used.contains(path) {
                 let finding = Diagnostic::warning("orphan-script", &file.shown, "no workflow uses this script");
-                self.loaded
-                    .diagnostics
-                    .push(finding.help("name it in a manifest or import it, or remove it"));
+                self.loaded.diagnostics.push(
+                    finding
+                        .at(Span::START)
+                        .help("name it in a manifest or import it, or remove it"),
+                );
             }
         }
     }

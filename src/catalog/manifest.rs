@@ -64,26 +64,26 @@ pub struct Manifest {
     pub uses: Vec<String>,
     /// What starts it, besides a person.
     pub triggers: Vec<Trigger>,
-    /// Constants of the script: a JSON object.
+    /// Constants of the script: a JSON object; null if they could not all be read.
     pub params: Json,
 }
 
 /// Reads one manifest. `file` is its name in messages, `stem` its file name without the ending.
 ///
-/// Nothing is returned if there is any error; findings may be warnings alone.
+/// One with an error is returned too, if enough of it is right to check its scripts; it must not be used for
+/// anything else. Findings may be warnings alone.
 pub fn read_manifest(file: &str, stem: &str, text: &str, facts: &Facts<'_>) -> (Option<Manifest>, Vec<Diagnostic>) {
     let mut report = Report::new(file, text, "manifest");
     let manifest = parse(text, &mut report).and_then(|table| check(&table, stem, facts, &mut report));
-    let found = report.finish();
-    let sound = !found.iter().any(Diagnostic::is_error);
-    (manifest.filter(|_| sound), found)
+    (manifest, report.finish())
 }
 
-/// The name a manifest gives itself, as far as it can be read: to find two manifests of one name.
-pub fn declared_name(text: &str) -> Option<String> {
+/// The name a manifest gives itself, and where, as far as it can be read: to find two manifests of one name.
+pub fn declared_name(text: &str) -> Option<(String, Span)> {
     let (table, _) = DeTable::parse_recoverable(text);
-    let name = table.get_ref().iter().find(|(key, _)| key.get_ref() == "name");
-    name.and_then(|(_, value)| value.get_ref().as_str().map(str::to_owned))
+    let (_, value) = table.get_ref().iter().find(|(key, _)| key.get_ref() == "name")?;
+    let name = value.get_ref().as_str()?.to_owned();
+    Some((name, Span::of_bytes(text, &value.span())))
 }
 
 fn check(table: &Spanned<DeTable<'_>>, stem: &str, facts: &Facts<'_>, report: &mut Report<'_>) -> Option<Manifest> {
@@ -103,7 +103,11 @@ fn check(table: &Spanned<DeTable<'_>>, stem: &str, facts: &Facts<'_>, report: &m
     let triggers = read_triggers(&fields, facts, report);
     let params = match fields.get("params").map(|value| (value.get_ref(), value.span())) {
         None => Json::Object(serde_json::Map::new()),
-        Some((DeValue::Table(table), _)) => read_params(table, report),
+        Some((DeValue::Table(table), _)) => {
+            let before = report.errors();
+            let params = read_params(table, report);
+            if report.errors() == before { params } else { Json::Null }
+        }
         Some((other, place)) => {
             let message = format!("`params` must be a table, not {}", kind(other));
             report.error(
@@ -120,7 +124,7 @@ fn check(table: &Spanned<DeTable<'_>>, stem: &str, facts: &Facts<'_>, report: &m
         summary: summary?.to_owned(),
         script,
         script_span: report.span(&script_place),
-        uses,
+        uses: uses?,
         triggers,
         params,
     })
@@ -165,15 +169,19 @@ fn read_script(fields: &Fields<'_>, report: &mut Report<'_>) -> Option<(String, 
     Some((script.to_owned(), value.span()))
 }
 
-fn read_uses(fields: &Fields<'_>, facts: &Facts<'_>, report: &mut Report<'_>) -> Vec<String> {
+/// The connections, configured or not; nothing if they could not all be read.
+fn read_uses(fields: &Fields<'_>, facts: &Facts<'_>, report: &mut Report<'_>) -> Option<Vec<String>> {
     let Some(value) = fields.get("uses") else {
-        return Vec::new();
+        return Some(Vec::new());
     };
-    let named = fields::texts("`uses`", value, report).unwrap_or_default();
+    let before = report.errors();
+    let named = fields::texts("`uses`", value, report);
+    let whole = report.errors() == before;
+    let named = named.unwrap_or_default();
     for (name, place) in &named {
         known_connection(name, place, facts, report);
     }
-    named.into_iter().map(|(name, _)| name.to_owned()).collect()
+    whole.then(|| named.into_iter().map(|(name, _)| name.to_owned()).collect())
 }
 
 /// The facts of a connection, or an error that names the one that was probably meant.

@@ -11,14 +11,14 @@ use super::error::{CliError, Exit};
 use super::output::{BAD, GOOD};
 use super::text::count;
 use super::workflows::{from_files, page};
-use crate::app::settings::{Settings, SettingsError};
+use crate::app::settings::{Secrets, Settings, SettingsError};
 use crate::model::diagnostic::Diagnostic;
 use crate::server::protocol::{TriggerView, WorkflowView};
 
 /// Find everything that is wrong before it runs
 ///
-/// Reads settings, connector tables, manifests and scripts; calls nobody and moves nothing. Shows when each schedule
-/// fires next.
+/// Reads settings, connector tables, manifests and scripts; calls nobody and moves nothing. Needs no secrets: one that
+/// is not there is a warning. Shows when each schedule fires next.
 #[derive(Debug, clap::Args)]
 pub(super) struct Args {
     /// How findings look
@@ -28,7 +28,7 @@ pub(super) struct Args {
 
 pub(super) fn run(args: &Args, context: &Context) -> Result<Exit, CliError> {
     let format = if context.output.json { Format::Json } else { args.format };
-    let settings = match crate::app::settings::load(&context.overrides) {
+    let settings = match crate::app::settings::load(&context.overrides, Secrets::Optional) {
         Ok(settings) => super::at_work(settings)?,
         Err(SettingsError::Wrong(findings)) => {
             report(context, &findings, &[], format, &Sources::default())?;
@@ -38,6 +38,7 @@ pub(super) fn run(args: &Args, context: &Context) -> Result<Exit, CliError> {
     };
     let (workflows, found) = from_files(&settings, context.now());
     let mut findings = settings.warnings.clone();
+    findings.extend(settings.absent_secrets.iter().map(|absent| absent.finding.clone()));
     findings.extend(without_webhook_secret(&settings, &workflows));
     findings.extend(found);
     report(context, &findings, &workflows, format, &Sources::of(&settings))?;
@@ -59,10 +60,15 @@ fn without_webhook_secret(settings: &Settings, workflows: &[WorkflowView]) -> Ve
             TriggerView::Cron { .. } => None,
         })
         .collect();
-    let deaf = settings
-        .connections
-        .values()
-        .filter(|connection| connection.webhook_secrets.is_empty() && named.contains(connection.name.as_str()));
+    // Of a secret that is named and not there, its own finding tells.
+    let told = |connection: &str| {
+        let mut absent = settings.absent_secrets.iter();
+        absent.any(|absent| absent.connection == connection && absent.key == "webhook_secrets")
+    };
+    let deaf = settings.connections.values().filter(|connection| {
+        let name = connection.name.as_str();
+        connection.webhook_secrets.is_empty() && named.contains(name) && !told(name)
+    });
     deaf.map(|connection| {
         let name = &connection.name;
         let message =

@@ -40,7 +40,7 @@ use self::diagnostics::Sources;
 use self::error::{CliError, Exit};
 use self::output::{ColorWhen, Output};
 use crate::app::offline::read_store;
-use crate::app::settings::{self, Overrides, Settings};
+use crate::app::settings::{self, Overrides, Secrets, Settings};
 use crate::base::clock::{Clock as _, Instant, SystemClock};
 use crate::store::Store;
 
@@ -127,20 +127,20 @@ pub struct Context {
 }
 
 impl Context {
-    /// The settings.
+    /// The settings, for commands that call no provider: a secret need not be there.
     ///
     /// # Errors
     /// What is wrong with them.
     pub fn settings(&self) -> Result<Settings, CliError> {
-        Ok(settings::load(&self.overrides)?)
+        Ok(settings::load(&self.overrides, Secrets::Optional)?)
     }
 
-    /// The same for commands that are of no use without a folder of workflows.
+    /// The settings, for commands that are of no use without a folder of workflows.
     ///
     /// # Errors
     /// What is wrong with them; that there is nothing of ours here.
-    pub fn workplace(&self) -> Result<Settings, CliError> {
-        at_work(self.settings()?)
+    pub fn workplace(&self, secrets: Secrets) -> Result<Settings, CliError> {
+        at_work(settings::load(&self.overrides, secrets)?)
     }
 
     /// The store, for reading, beside the daemon or without one.

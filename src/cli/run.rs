@@ -17,7 +17,7 @@ use super::text::{one_line, time};
 use super::view::{run_json, standing, tone};
 use super::{daemon, input};
 use crate::app::offline::{load_workflows, read_store, run_here};
-use crate::app::settings::{LogFormat, Settings};
+use crate::app::settings::{LogFormat, Secrets, Settings};
 use crate::app::telemetry;
 use crate::base::clock::{Clock as _, SystemClock};
 use crate::base::ids::RunId;
@@ -54,7 +54,7 @@ pub(super) struct Args {
 }
 
 pub(super) fn run(args: &Args, context: &Context) -> Result<Exit, CliError> {
-    let settings = context.workplace()?;
+    let settings = context.workplace(Secrets::Needed)?;
     let request = Request {
         payload: args
             .payload

@@ -4,7 +4,7 @@ use super::Context;
 use super::error::{CliError, Exit};
 use super::text::count;
 use crate::app::daemon::{Ready, serve};
-use crate::app::settings::{self, Overrides};
+use crate::app::settings::{self, Overrides, Secrets};
 use crate::app::telemetry;
 
 /// Run the daemon until it is told to stop
@@ -19,11 +19,11 @@ pub(super) struct Args {
 }
 
 pub(super) fn run(args: &Args, context: &Context) -> Result<Exit, CliError> {
-    let settings = settings::load(&Overrides {
+    let overrides = Overrides {
         listen: args.listen.clone(),
         ..context.overrides.clone()
-    })?;
-    let settings = super::at_work(settings)?;
+    };
+    let settings = super::at_work(settings::load(&overrides, Secrets::Needed)?)?;
     let filter = match context.verbose {
         0 => settings.log.clone(),
         1 => "info,bursar=debug".to_owned(),

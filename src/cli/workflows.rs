@@ -9,7 +9,7 @@ use super::error::{CliError, Exit};
 use super::output::{ATTENTION, BAD, FAINT, Output, STRONG};
 use super::text::{clean, one_line, relative, time};
 use crate::app::offline::load_workflows;
-use crate::app::settings::Settings;
+use crate::app::settings::{Secrets, Settings};
 use crate::base::clock::Instant;
 use crate::catalog::snapshot::Snapshot;
 use crate::model::diagnostic::Diagnostic;
@@ -35,7 +35,7 @@ pub(super) fn run(args: &Args, context: &Context) -> Result<Exit, CliError> {
 }
 
 async fn ls(context: &Context) -> Result<Exit, CliError> {
-    let settings = context.workplace()?;
+    let settings = context.workplace(Secrets::Optional)?;
     let now = context.now();
     let output = &context.output;
     let (workflows, problems, live) = match daemon::connect(&settings).await? {

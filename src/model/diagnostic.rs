@@ -26,6 +26,13 @@ pub struct Span {
 }
 
 impl Span {
+    /// The beginning of a file: the place of what is said of the file as a whole.
+    pub const START: Self = Self {
+        line: 1,
+        column: 1,
+        length: 1,
+    };
+
     /// The span of a range of bytes in a text, cut to its first line.
     pub fn of_bytes(text: &str, range: &std::ops::Range<usize>) -> Self {
         let start = floor_boundary(text, range.start);

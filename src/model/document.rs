@@ -61,9 +61,9 @@ impl<'a> Report<'a> {
             .push(Diagnostic::warning(code, self.file, message).at(span).help(help));
     }
 
-    /// Whether anything was found that stops the file from being used.
-    pub fn has_errors(&self) -> bool {
-        self.found.iter().any(Diagnostic::is_error)
+    /// How much was found that stops the file from being used.
+    pub fn errors(&self) -> usize {
+        self.found.iter().filter(|finding| finding.is_error()).count()
     }
 
     /// Everything found, in the order of the file.
@@ -113,7 +113,7 @@ impl<'a> Document<'a> {
 
     /// Whether anything was found that stops the file from being used.
     pub fn has_errors(&self) -> bool {
-        self.report.has_errors()
+        self.report.errors() > 0
     }
 
     /// Everything found, in the order of the file.

@@ -5,23 +5,31 @@ use std::sync::Arc;
 
 use super::{Module, all, calls, offered};
 use crate::connector::connection::Connection;
+use crate::connector::registry::Registry;
+use crate::connector::table::Connector;
 use crate::script::{ModuleSurface, Signature, Surface};
 
-/// What a script with these `uses` may call. A connection that is not configured is left out: the manifest's
-/// own check says so.
-pub fn surface(connections: &BTreeMap<String, Arc<Connection>>, uses: &[String]) -> Surface {
+/// What a script with these `uses` may call. That a connection is not configured is said by the manifest's own
+/// check; what can be called through it is known only if it has the name of a connector.
+pub fn surface(connections: &BTreeMap<String, Arc<Connection>>, registry: &Registry, uses: &[String]) -> Surface {
     let mut modules: BTreeMap<String, ModuleSurface> = [Module::Log, Module::State]
         .into_iter()
         .filter_map(|module| Some((module.common_name()?.to_owned(), common(module))))
         .collect();
+    let mut unknown_modules = Vec::new();
     for name in uses {
-        if let Some(connection) = connections.get(name) {
-            modules.insert(name.clone(), of_connection(connection));
+        let configured = connections.get(name).map(|connection| &connection.connector);
+        match configured.or_else(|| registry.get(name)) {
+            Some(connector) => {
+                modules.insert(name.clone(), of_connector(connector));
+            }
+            None => unknown_modules.push(name.clone()),
         }
     }
     Surface {
         functions: signatures(Module::Plain),
         modules,
+        unknown_modules,
         params: None,
     }
 }
@@ -45,15 +53,15 @@ fn common(module: Module) -> ModuleSurface {
     }
 }
 
-fn of_connection(connection: &Connection) -> ModuleSurface {
-    let mut functions: Vec<Signature> = offered(&connection.connector)
+fn of_connector(connector: &Connector) -> ModuleSurface {
+    let mut functions: Vec<Signature> = offered(connector)
         .map(|primitive| Signature {
             name: primitive.name.to_owned(),
             arity: primitive.arity(),
             pure: false,
         })
         .collect();
-    for endpoint in connection.connector.endpoints() {
+    for endpoint in connector.endpoints() {
         if !functions.iter().any(|known| known.name == endpoint.name) {
             functions.push(Signature {
                 name: endpoint.name.clone(),
@@ -66,7 +74,7 @@ fn of_connection(connection: &Connection) -> ModuleSurface {
         .filter(|primitive| primitive.module == Module::Connection)
         .map(|primitive| primitive.name.to_owned());
     ModuleSurface {
-        connector: connection.connector.name.clone(),
+        connector: connector.name.clone(),
         functions,
         known: known.collect(),
     }

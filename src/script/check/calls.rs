@@ -207,6 +207,9 @@ fn module_of<'a>(case: &'a Case<'_>, namespace: &str) -> Option<Module<'a>> {
             _ => Module::Opaque,
         });
     }
+    if case.surface.is_unknown(root) {
+        return Some(Module::Opaque);
+    }
     let host = case.surface.modules.get(root)?;
     (!is_nested).then_some(Module::Host(host))
 }

@@ -133,7 +133,7 @@ fn declared_anew(case: &Case<'_>, statement: &Stmt, findings: &mut Vec<Diagnosti
         Stmt::Import(import, _) => {
             let alias = &import.1;
             findings.extend(reserved(case, &alias.name, alias.pos));
-            if case.surface.modules.contains_key(alias.name.as_str()) {
+            if case.surface.has_module(&alias.name) {
                 let message = format!("`{}` is a module of this workflow already", alias.name);
                 findings.push(
                     case.error("reserved-name", message)

@@ -36,6 +36,8 @@ pub struct Surface {
     pub functions: Vec<Signature>,
     /// Modules by the name scripts use.
     pub modules: BTreeMap<String, ModuleSurface>,
+    /// Modules of which nothing is known: no call into one of them is wrong.
+    pub unknown_modules: Vec<String>,
     /// The keys of `params`, if they are known.
     pub params: Option<Vec<String>>,
 }
@@ -91,6 +93,16 @@ pub(super) fn standard_functions() -> &'static BTreeMap<String, Vec<RangeInclusi
 }
 
 impl Surface {
+    /// Whether the host has a module of this name, known or not.
+    pub(super) fn has_module(&self, name: &str) -> bool {
+        self.modules.contains_key(name) || self.is_unknown(name)
+    }
+
+    /// Whether nothing is known of the module of this name.
+    pub(super) fn is_unknown(&self, name: &str) -> bool {
+        self.unknown_modules.iter().any(|unknown| unknown == name)
+    }
+
     pub(super) fn function(&self, name: &str) -> Option<&Signature> {
         self.functions.iter().find(|function| function.name == name)
     }

@@ -58,13 +58,15 @@ fn surface_of(uses: &[String]) -> Surface {
         ("bank", module("augustus", &["sweep", "convert", "balance"])),
         ("hub", module("payaut", &["balance"])),
     ];
+    let unknown = uses.iter().filter(|used| modules.iter().all(|(name, _)| name != used));
     Surface {
         functions: vec![signature("sleep", 1..=1)],
         modules: modules
-            .into_iter()
+            .iter()
             .filter(|(name, _)| uses.iter().any(|used| used == name))
-            .map(|(name, module)| (name.to_owned(), module))
+            .map(|(name, module)| ((*name).to_owned(), module.clone()))
             .collect(),
+        unknown_modules: unknown.cloned().collect(),
         params: None,
     }
 }

@@ -57,6 +57,7 @@ fn surface() -> Surface {
             ("hub".to_owned(), hub),
             ("log".to_owned(), log),
         ]),
+        unknown_modules: vec!["elsewhere".to_owned()],
         params: Some(vec![
             "buffer".to_owned(),
             "treasury_account".to_owned(),
@@ -151,6 +152,17 @@ invoices::TABLE.len() + global::LIMIT + shorten("a").len();
 "#;
 
 const INVOICES: &str = "export const TABLE = [1];\nfn known(reference) { reference in TABLE_OF(reference) }\nprivate fn TABLE_OF(x) { [x] }";
+
+#[test]
+fn no_call_into_a_module_nothing_is_known_of_is_wrong() {
+    check_files(
+        &[(
+            "main.rhai",
+            "let a = elsewhere::anything(1, 2, 3); elsewhere::other(a); bank::swep(#{});",
+        )],
+        &["main.rhai:1:60+10 unknown-function: no function `swep` in `bank` | did you mean `sweep`?"],
+    );
+}
 
 #[test]
 fn a_good_script_has_no_finding() {

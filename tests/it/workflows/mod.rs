@@ -3,6 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
+use bursar::connector::registry::Registry;
 use bursar::engine::primitives::{Module, all, surface};
 use bursar::model::run::{Run, RunState};
 use bursar::model::workflow::Source;
@@ -161,7 +162,7 @@ fn every_primitive_has_its_own_name_a_doc_and_an_example_that_passes_the_check()
             path: "example.rhai".to_owned(),
             text: primitive.example.to_owned(),
         };
-        let findings = check(&[source], &surface(&world, &uses));
+        let findings = check(&[source], &surface(&world, &Registry::built_in(), &uses));
         assert!(findings.is_empty(), "{path}: {findings:?}");
     }
 }
@@ -169,7 +170,7 @@ fn every_primitive_has_its_own_name_a_doc_and_an_example_that_passes_the_check()
 #[test]
 fn what_a_connection_offers_is_what_the_checker_knows() {
     let world = connections();
-    let offered = surface(&world, &["bank".to_owned()]);
+    let offered = surface(&world, &Registry::built_in(), &["bank".to_owned()]);
     let bank = &offered.modules["bank"];
     let functions = bursar::engine::primitives::functions(&world);
     let registered: BTreeSet<&str> = functions
