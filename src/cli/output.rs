@@ -202,6 +202,7 @@ pub struct Table {
     headings: Vec<&'static str>,
     right: Vec<usize>,
     whole: Vec<usize>,
+    one_line: bool,
     rows: Vec<Vec<Cell>>,
 }
 
@@ -225,6 +226,13 @@ impl Table {
     #[must_use]
     pub fn whole(mut self, columns: &[usize]) -> Self {
         self.whole = columns.to_vec();
+        self
+    }
+
+    /// Gives every row one line of a terminal: what does not fit ends with an ellipsis. A pipe gets it whole.
+    #[must_use]
+    pub fn one_line(mut self) -> Self {
+        self.one_line = true;
         self
     }
 
@@ -264,7 +272,11 @@ impl Table {
         for row in &self.rows {
             let mut cells: Vec<comfy_table::Cell> = row.iter().map(drawn).collect();
             cells.resize_with(self.headings.len(), || comfy_table::Cell::new(""));
-            table.add_row(cells);
+            let mut row = comfy_table::Row::from(cells);
+            if self.one_line && look.terminal {
+                row.max_height(1);
+            }
+            table.add_row(row);
         }
         for (index, column) in table.column_iter_mut().enumerate() {
             column.set_padding((0, 2));

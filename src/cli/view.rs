@@ -2,7 +2,7 @@
 
 use serde_json::{Value as Json, json};
 
-use super::output::{Look, Tone};
+use super::output::{Cell, Look, Table, Tone};
 use super::text::{duration, relative, time};
 use crate::base::clock::Instant;
 use crate::model::run::{Cause, Run, RunState};
@@ -47,6 +47,38 @@ pub fn when(at: Instant, now: Instant, look: Look) -> String {
     } else {
         time(at)
     }
+}
+
+/// Below this a terminal has no room for causes and whole times beside the ids, which are long.
+const ROOMY_COLUMNS: u16 = 120;
+
+/// Runs as a list: on a terminal one line each, however long the names of workflows are.
+pub fn runs_table(runs: &[Run], now: Instant, look: Look) -> Table {
+    let narrow = look.width.is_some_and(|columns| columns < ROOMY_COLUMNS);
+    let mut table = Table::new(&["run", "workflow", "state", "took", "created", "cause"])
+        .right(&[3])
+        .whole(&[0, 2, 3, 4])
+        .one_line();
+    for run in runs {
+        let took = match (run.started_at, run.finished_at) {
+            (Some(started), Some(finished)) => duration(finished - started),
+            _ => String::new(),
+        };
+        let (created, cause) = match look.terminal {
+            true if narrow => (relative(run.created_at, now), String::new()),
+            true => (when(run.created_at, now, look), cause_in_short(&run.cause)),
+            false => (when(run.created_at, now, look), cause(&run.cause)),
+        };
+        table.row([
+            run.id.to_string().into(),
+            Cell::from(&run.workflow),
+            Cell::toned(run.state.name(), tone(run.state)),
+            took.into(),
+            created.into(),
+            cause.into(),
+        ]);
+    }
+    table
 }
 
 /// `succeeded in 1.84 s`, `waiting until …`.

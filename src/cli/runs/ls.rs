@@ -2,9 +2,7 @@
 
 use crate::cli::Context;
 use crate::cli::error::{CliError, Exit};
-use crate::cli::output::{Cell, Table};
-use crate::cli::text::duration;
-use crate::cli::view::{cause, cause_in_short, run_json, tone, when};
+use crate::cli::view::{run_json, runs_table};
 use crate::model::run::RunState;
 use crate::store::RunQuery;
 
@@ -49,30 +47,7 @@ pub(super) async fn run(args: Args, context: &Context) -> Result<Exit, CliError>
         output.note("no such runs; `bursar run WORKFLOW` starts one");
         return Ok(Exit::Ok);
     }
-    let now = context.now();
-    let mut table = Table::new(&["run", "workflow", "state", "took", "created", "cause"])
-        .right(&[3])
-        .whole(&[0, 2, 3, 4]);
-    for run in &runs {
-        let took = match (run.started_at, run.finished_at) {
-            (Some(started), Some(finished)) => duration(finished - started),
-            _ => String::new(),
-        };
-        table.row([
-            run.id.to_string().into(),
-            Cell::from(&run.workflow),
-            Cell::toned(run.state.name(), tone(run.state)),
-            took.into(),
-            when(run.created_at, now, output.look).into(),
-            if output.look.terminal {
-                cause_in_short(&run.cause)
-            } else {
-                cause(&run.cause)
-            }
-            .into(),
-        ]);
-    }
-    output.table(&table)?;
+    output.table(&runs_table(&runs, context.now(), output.look))?;
     if let (Some(oldest), true) = (
         runs.last(),
         runs.len() == usize::try_from(args.limit).unwrap_or(usize::MAX),

@@ -1,13 +1,15 @@
 //! What is printed, as functions of what is known: tables, findings, steps, foreign text.
 
-use bursar::base::ids::Digest;
+use bursar::base::ids::{Digest, EventId, RunId};
 use bursar::cli::diagnostics::{Format, concise, full, render};
 use bursar::cli::error::CliError;
 use bursar::cli::output::{Cell, Look, Table, Tone};
 use bursar::cli::steps::{Shown, table};
 use bursar::cli::text::{clean, cut, duration, one_line, relative};
+use bursar::cli::view::runs_table;
 use bursar::model::diagnostic::{Diagnostic, Span};
 use bursar::model::journal::{Entry, Failure, Journal, Outcome, Record, Step, StepPath};
+use bursar::model::run::{Cause, Run, RunState};
 use bursar::model::value::Value;
 use chrono::{DateTime, TimeDelta};
 use serde_json::json;
@@ -74,6 +76,61 @@ fn a_table_on_a_terminal_has_colour_and_fits_its_width() {
         piped.lines().collect::<Vec<_>>(),
         "the same words, once there is room"
     );
+}
+
+#[test]
+fn runs_take_one_line_each_on_a_terminal_and_are_whole_in_a_pipe() {
+    let at = DateTime::from_timestamp(1_767_225_600, 0).expect("a valid instant");
+    let run = |workflow: &str, state: RunState, cause: Cause| Run {
+        id: RunId::generate(at),
+        workflow: workflow.to_owned(),
+        version: Digest::of([b"x".as_slice()]),
+        cause,
+        state,
+        event: json!(null),
+        params: json!({}),
+        last_success_at: None,
+        created_at: at,
+        started_at: Some(at),
+        finished_at: state.is_final().then(|| at + TimeDelta::seconds(250)),
+        wake_at: None,
+        waits_for: None,
+        result: None,
+        error: None,
+        turns: 1,
+        cancel_requested: false,
+    };
+    let actor = "somebody with a long name".to_owned();
+    let long = "convert-stablecoin-deposits-of-the-northern-branch";
+    let runs = [
+        run(long, RunState::Succeeded, Cause::Manual { actor }),
+        run(
+            "größere-überträge-jeden-abend",
+            RunState::Waiting,
+            Cause::Webhook {
+                event: EventId::generate(at),
+            },
+        ),
+    ];
+    let table = runs_table(&runs, at + TimeDelta::minutes(12), Look::PIPED).render(Look::PIPED);
+    assert!(table.contains(long) && table.contains("by somebody with a long name") && !table.contains('…'));
+    for width in [80, 100, 120, 160] {
+        let look = Look {
+            terminal: true,
+            width: Some(width),
+        };
+        let drawn = unstyled(&runs_table(&runs, at + TimeDelta::minutes(12), look).render(look));
+        let lines: Vec<&str> = drawn.lines().collect();
+        assert_eq!(lines.len(), 3, "{width}: a line each\n{drawn}");
+        for line in &lines {
+            assert!(line.chars().count() <= usize::from(width), "{width}:\n{drawn}");
+        }
+        assert!(runs.iter().all(|run| drawn.contains(&run.id.to_string())), "{drawn}");
+        assert!(
+            lines[1].contains("convert-st") && lines[1].contains('…'),
+            "{width}:\n{drawn}"
+        );
+    }
 }
 
 #[test]
