@@ -6,16 +6,16 @@ use clap::Subcommand;
 use serde::Serialize;
 
 use super::Context;
+use super::diagnostics::concise;
 use super::error::{CliError, Exit};
 use super::output::{Cell, Table, Tone};
 use super::text::{count, one_line};
-use crate::app::settings::Settings;
+use crate::app::settings::{Secrets, Settings};
 use crate::base::suggest::nearest;
 use crate::connector::client::Client;
 use crate::connector::connection::Connection;
 use crate::connector::reply::{Verdict, classify};
 use crate::connector::request::prepare;
-use crate::connector::table::{Effect, Endpoint};
 use crate::model::value::{Map, Value};
 
 /// List connections and try their keys
@@ -39,10 +39,10 @@ enum Command {
 }
 
 pub(super) fn run(args: &Args, context: &Context) -> Result<Exit, CliError> {
-    let settings = context.workplace()?;
     match &args.command {
-        Command::Ls => ls(&settings, context),
+        Command::Ls => ls(&context.workplace(Secrets::Optional)?, context),
         Command::Check { name } => {
+            let settings = context.workplace(Secrets::Needed)?;
             let chosen = chosen(&settings, name.as_deref())?;
             context.wait(check(chosen, context))
         }
@@ -72,6 +72,9 @@ fn ls(settings: &Settings, context: &Context) -> Result<Exit, CliError> {
             output.object("bursar.connection/1", &connection)?;
         }
         return Ok(Exit::Ok);
+    }
+    for absent in &settings.absent_secrets {
+        output.complain(&concise(&absent.finding));
     }
     let mut table = Table::new(&["connection", "connector", "address", "api key", "webhook secrets"]).right(&[4]);
     for connection in listed {
@@ -180,17 +183,6 @@ async fn check(connections: Vec<Arc<Connection>>, context: &Context) -> Result<E
     Ok(worst)
 }
 
-/// The read that tells most and takes least: what the key may do, else the first read without arguments.
-fn harmless(connection: &Connection) -> Option<&Endpoint> {
-    let usable = |endpoint: &&Endpoint| {
-        endpoint.effect == Effect::Read && !endpoint.public && endpoint.params.iter().all(|param| !param.required)
-    };
-    let in_path = |endpoint: &&Endpoint| !endpoint.path.contains('{');
-    let mut reads = connection.connector.endpoints().filter(usable).filter(in_path);
-    let own = connection.connector.endpoint("retrieve_api_key").filter(usable);
-    own.or_else(|| reads.next())
-}
-
 async fn probe(client: &Client, connection: &Connection) -> Probe {
     let mut probe = Probe {
         name: connection.name.clone(),
@@ -200,7 +192,7 @@ async fn probe(client: &Client, connection: &Connection) -> Probe {
         scopes: Vec::new(),
         message: String::new(),
     };
-    let Some(endpoint) = harmless(connection) else {
+    let Some(endpoint) = connection.connector.harmless_read() else {
         probe.message = format!("{} has no read that needs no arguments", connection.connector.title);
         return probe;
     };

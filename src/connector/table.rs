@@ -67,6 +67,18 @@ impl Connector {
         self.endpoints.values()
     }
 
+    /// The read that tells most and takes least: what the key may do, else the first read without arguments.
+    pub fn harmless_read(&self) -> Option<&Endpoint> {
+        let usable = |endpoint: &&Endpoint| {
+            endpoint.effect == Effect::Read
+                && !endpoint.public
+                && !endpoint.path.contains('{')
+                && endpoint.params.iter().all(|param| !param.required)
+        };
+        let own = self.endpoint("retrieve_api_key").filter(usable);
+        own.or_else(|| self.endpoints().find(usable))
+    }
+
     /// How a treasury primitive is done here, if it can be.
     pub fn primitive(&self, name: &str) -> Option<&PrimitiveMap> {
         self.primitives.get(name)

@@ -14,8 +14,9 @@ use super::step::{refusal, verdict};
 use super::turn::{Begun, Interrupt, Turn, recorded};
 use crate::base::clock::Instant;
 use crate::base::key::derived_uuid;
+use crate::connector::client::SendError;
 use crate::connector::connection::Connection;
-use crate::connector::reply::Verdict;
+use crate::connector::reply::{Verdict, provider_time};
 use crate::connector::request::{Prepared, prepare};
 use crate::connector::table::{Endpoint, InDoubt};
 use crate::model::journal::{Entry, Failure, Intent, Outcome, Phase, Retry, StepPath};
@@ -217,7 +218,16 @@ impl Turn {
         if self.run.cancel_requested && !open.unknown {
             return Err(self.interrupt(Interrupt::Cancelled));
         }
-        if open.unknown && (look_up || self.run.cancel_requested || !self.may_repeat(&open)) {
+        let has_to_look = look_up || self.run.cancel_requested;
+        if open.unknown
+            && !has_to_look
+            && let Err(error) = self.learn_age(&open)
+            && open.attempts + 1 < self.services.settings.backoff.attempts_max
+        {
+            let reason = format!("the provider could not be asked for its time: {error}");
+            return Err(self.send_later(&open, None, reason));
+        }
+        if open.unknown && (has_to_look || !self.may_repeat(&open)) {
             return self.look_up(&open);
         }
         // Durable first: if the process ends now, the next turn knows when the request may have gone out.
@@ -233,8 +243,8 @@ impl Turn {
     fn send(&self, mut open: Open<'_>) -> Result<Value, Thrown> {
         let (client, intent) = (&self.services.client, &open.intent);
         let key = intent.key.as_deref();
-        if let Some(key) = key {
-            self.services.note_sent(key);
+        if let (Some(key), Some(window)) = (key, open.connection.key_window(open.endpoint)) {
+            self.services.trust(key, trusted(window));
         }
         let answer = match &open.clearance {
             Some(clearance) => self.block_on(client.send_money(
@@ -283,7 +293,7 @@ impl Turn {
 
     pub(super) fn conclude(&self, open: &Open<'_>, outcome: Outcome) -> Result<Value, Thrown> {
         if let Some(key) = &open.intent.key {
-            self.services.forget_sent(key);
+            self.services.forget_key(key);
         }
         self.ride(Entry::Outcome {
             path: open.begun.path.clone(),
@@ -355,18 +365,40 @@ impl Turn {
 
     /// Whether the same bytes may go out again under the same key although the first may have arrived: the table
     /// has to say that the endpoint repeats, and the key has to be young by the wall clock and by the clock that
-    /// never goes back. A wall clock that stands before the first attempt has been set back, and says nothing.
+    /// never goes back. A key of unknown age is not young.
     fn may_repeat(&self, open: &Open<'_>) -> bool {
-        let (Some(key), Some(until)) = (&open.intent.key, open.intent.key_safe_until) else {
-            return false;
-        };
-        let young = match (self.services.sent_for(key), open.connection.key_window(open.endpoint)) {
-            (Some(elapsed), Some(window)) => elapsed < trusted(window),
-            // Sent by an earlier process: only the wall clock knows.
-            _ => true,
-        };
+        self.young_by_the_wall(open)
+            .is_some_and(|(key, _)| self.services.trusts(key) == Some(true))
+    }
+
+    /// The key and the end of our trust in it, if that has not come by the wall clock. A wall clock that stands
+    /// before the first attempt has been set back, and says nothing.
+    fn young_by_the_wall<'a>(&self, open: &'a Open<'_>) -> Option<(&'a str, Instant)> {
+        let (key, until) = (open.intent.key.as_deref()?, open.intent.key_safe_until?);
         let now = self.now();
-        open.endpoint.in_doubt == InDoubt::Repeat && young && open.first_sent <= now && now < until
+        let young = open.first_sent <= now && now < until;
+        (open.endpoint.in_doubt == InDoubt::Repeat && young).then_some((key, until))
+    }
+
+    /// Finds out the age of a key that an earlier process sent. No clock of ours ran all the time since, and the
+    /// wall clock may have been set back meanwhile: the provider's says how much is left, and from then on the
+    /// clock that never goes back counts. What the provider does not say stays unknown.
+    fn learn_age(&self, open: &Open<'_>) -> Result<(), SendError> {
+        let Some((key, until)) = self.young_by_the_wall(open) else {
+            return Ok(());
+        };
+        let read = open.connection.connector.harmless_read();
+        let read = read.filter(|_| self.services.trusts(key).is_none());
+        let request =
+            read.and_then(|read| Some((read, prepare(open.connection, read, &Map::new(), None).ok()?.request)));
+        let Some((read, request)) = request else {
+            return Ok(());
+        };
+        let answer = self.block_on(self.services.client.send(open.connection, read, &request, None))?;
+        if let Some(theirs) = provider_time(&answer) {
+            self.services.trust(key, (until - theirs).to_std().unwrap_or_default());
+        }
+        Ok(())
     }
 }
 

@@ -56,6 +56,10 @@ impl Turn {
                 );
                 return Err(self.doubt(open, "in_doubt", &message));
             }
+            // A clock of ours that was set ahead would let a list that lags look old enough to be believed. A date
+            // has whole seconds.
+            let theirs = answer.as_ref().ok().and_then(provider_time);
+            let read_at = theirs.map_or(asked_at, |theirs| asked_at.min(theirs + TimeDelta::seconds(1)));
             let page = match verdict(open.connection, search.list(), request, None, answer) {
                 Verdict::Applied { value, .. } => value,
                 Verdict::NotApplied { failure, .. } => return self.look_again(open, &failure.message),
@@ -63,14 +67,14 @@ impl Turn {
                     return self.look_again(open, &reason);
                 }
             };
-            match search.take(&page, asked_at) {
+            match search.take(&page, read_at) {
                 Progress::Next(further) => search = *further,
                 Progress::Found(resource) => return self.conclude(open, Outcome::Value(resource)),
                 Progress::Contradiction(reason) => return Err(self.doubt(open, "contradiction", &reason)),
                 Progress::Absent => return self.send_anew(open),
                 Progress::Unproved { again_at: Some(at) } if open.attempts < self.look_ups_max() => {
                     let reason = "the provider's list may not show it yet".to_owned();
-                    return Err(self.retry_at(open, at, reason, true));
+                    return Err(self.retry_at(open, at + (asked_at - read_at), reason, true));
                 }
                 Progress::Unproved { .. } => {
                     let message = format!(

@@ -47,8 +47,8 @@ pub struct Services {
     pub settings: EngineSettings,
     stopping: AtomicBool,
     due_hint: Mutex<Option<Instant>>,
-    /// When this process first sent each key that has no outcome yet, by the clock that never goes back.
-    sent: Mutex<BTreeMap<String, Duration>>,
+    /// Until when each key that this process knows the age of is trusted, by the clock that never goes back.
+    trusted: Mutex<BTreeMap<String, Duration>>,
 }
 
 /// The parts of [`Services`] that are given from outside.
@@ -85,7 +85,7 @@ impl Services {
             settings: parts.settings,
             stopping: AtomicBool::new(false),
             due_hint: Mutex::new(None),
-            sent: Mutex::new(BTreeMap::new()),
+            trusted: Mutex::new(BTreeMap::new()),
         })
     }
 
@@ -100,22 +100,23 @@ impl Services {
         self.wake.nudge();
     }
 
-    /// Remembers when a key was first sent by this process.
-    pub(super) fn note_sent(&self, key: &str) {
-        let now = self.clock.elapsed();
-        let mut sent = self.sent.lock().unwrap_or_else(PoisonError::into_inner);
-        sent.entry(key.to_owned()).or_insert(now);
+    /// Remembers for how long a key is to be trusted from now on, unless that is known.
+    pub(super) fn trust(&self, key: &str, left: Duration) {
+        let until = self.clock.elapsed().saturating_add(left);
+        let mut trusted = self.trusted.lock().unwrap_or_else(PoisonError::into_inner);
+        trusted.entry(key.to_owned()).or_insert(until);
     }
 
-    /// For how long a key has been out, if this process sent it.
-    pub(super) fn sent_for(&self, key: &str) -> Option<Duration> {
-        let sent = self.sent.lock().unwrap_or_else(PoisonError::into_inner);
-        sent.get(key).map(|since| self.clock.elapsed().saturating_sub(*since))
+    /// Whether a key is still to be trusted, if this process knows its age.
+    pub(super) fn trusts(&self, key: &str) -> Option<bool> {
+        let trusted = self.trusted.lock().unwrap_or_else(PoisonError::into_inner);
+        trusted.get(key).map(|until| self.clock.elapsed() < *until)
     }
 
     /// A key's outcome is known.
-    pub(super) fn forget_sent(&self, key: &str) {
-        self.sent.lock().unwrap_or_else(PoisonError::into_inner).remove(key);
+    pub(super) fn forget_key(&self, key: &str) {
+        let mut trusted = self.trusted.lock().unwrap_or_else(PoisonError::into_inner);
+        trusted.remove(key);
     }
 
     /// Tells the dispatcher when a run that just went to wait is due.

@@ -496,8 +496,10 @@ impl Answer {
             Manner::Drip { bytes, interval } => drip(shared, self.body, bytes, interval),
         };
         let status = StatusCode::from_u16(self.status).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR);
+        let date = shared.clock.now().format("%a, %d %b %Y %H:%M:%S GMT").to_string();
         let mut response = Response::builder()
             .status(status)
+            .header(header::DATE, date)
             .header(header::CONTENT_TYPE, self.content_type)
             .header(header::CONTENT_LENGTH, length)
             .header("api-version", version)

@@ -1,0 +1,109 @@
+//! How old a key is: by which clocks, and what is done when they disagree.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use bursar::base::clock::{Clock as _, ManualClock, SystemClock};
+use bursar::model::run::RunState;
+use bursar::simulator::config::SimulatorConfig;
+use bursar::simulator::faults::{FaultAction, FaultRule, When};
+use bursar::store::faulty::Fault;
+use chrono::TimeDelta;
+use serde_json::json;
+
+use crate::accidents::dies;
+use crate::support::{World, audit_store, hurry, open, settled, until};
+
+const PAY: &str = r#"
+    let from = bank::accounts(#{ label: "Operating DE" })[0].id;
+    let to = bank::accounts(#{ label: "Treasury EUR" })[0].id;
+    bank::payout(#{ from: from, to: to, amount: EUR(10.50), reference: "INV-1" }).status
+"#;
+
+const ONCE: &str = "1 intended, 1 paid, 0 twice, 0 missing; ledger EUR 10.50 = journal EUR 10.50";
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_wall_clock_set_back_makes_no_old_key_young() {
+    let clock = ManualClock::new(SystemClock::new().now());
+    let world = World::with_clock(SimulatorConfig::demo(), Arc::new(clock.clone())).await;
+    // Made, but its answer says otherwise, and to come back in a minute.
+    let fault = FaultAction::Status {
+        status: 500,
+        when: When::After,
+        retry_after_secs: Some(60),
+    };
+    world
+        .simulator
+        .control
+        .add_fault(FaultRule::on("create_payout", fault).times(1));
+    let store = world.store().await;
+    let engine = world.engine(store.clone()).await;
+    let id = world.start(store.as_ref(), PAY, json!({}), json!({})).await;
+    until(store.as_ref(), id, |run| run.state == RunState::Waiting).await;
+    // Two hours pass, and the wall clock shows two minutes: the provider has forgotten the key.
+    let sent_at = clock.now();
+    clock.jump_to(sent_at - TimeDelta::hours(2) + TimeDelta::minutes(2));
+    clock.advance(Duration::from_secs(2 * 3_600));
+    let run = settled(store.as_ref(), id).await;
+    engine.stop().await;
+    assert_eq!(run.state, RunState::Succeeded, "{:?}", run.error);
+    assert_eq!(audit_store(store.as_ref(), &world.simulator).await.to_string(), ONCE);
+    let requests = world.simulator.control.requests()["create_payout"];
+    assert_eq!(requests.total, 1, "it is looked up, not sent again");
+}
+
+/// A payout is made and the process dies before it hears so. The next one starts when so much time has passed,
+/// with a wall clock that shows so much; the provider's list lags a little. How often the payout was sent.
+async fn after_a_death(passed: TimeDelta, shown: TimeDelta) -> u64 {
+    let theirs = ManualClock::new(SystemClock::new().now());
+    let ours = ManualClock::new(theirs.now());
+    let mut world = World::with_clock(SimulatorConfig::demo(), Arc::new(theirs.clone())).await;
+    world.clock = Arc::new(ours.clone());
+    world
+        .simulator
+        .control
+        .configure(|config| config.lists.visibility_lag_ms = 100_000);
+    let store = open(world.folder.path()).await;
+    let id = world.start(store.as_ref(), PAY, json!({}), json!({})).await;
+    world.wake.nudged().await;
+    store.close().await.expect("closed");
+    // 1: wake_due, 2: claim, 3: the intent, 4: the outcome.
+    dies(&world, Fault::Before(4)).await;
+    assert_eq!(world.simulator.control.effects().len(), 1);
+
+    let died_at = theirs.now();
+    theirs.advance(passed.to_std().expect("time passes"));
+    // The clock that never goes back begins anew with each process: only the wall clock says anything.
+    ours.jump_to(died_at + shown);
+    let store = open(world.folder.path()).await;
+    store.reclaim_all(world.clock.now()).await.expect("reclaimed");
+    let engine = world.engine(store.clone()).await;
+    hurry(theirs);
+    hurry(ours);
+    let run = settled(store.as_ref(), id).await;
+    engine.stop().await;
+    assert_eq!(run.state, RunState::Succeeded, "{passed} {shown}: {:?}", run.error);
+    let audit = audit_store(store.as_ref(), &world.simulator).await.to_string();
+    assert_eq!(audit, ONCE, "{passed} passed and {shown} were shown");
+    world.simulator.control.requests()["create_payout"].total
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_key_of_an_earlier_process_is_as_old_as_the_provider_says() {
+    let check = async |passed: i64, shown: i64, sent: u64| {
+        let (passed, shown) = (TimeDelta::minutes(passed), TimeDelta::minutes(shown));
+        assert_eq!(
+            after_a_death(passed, shown).await,
+            sent,
+            "{passed} passed, {shown} shown"
+        );
+    };
+    // Both clocks agree that the key still holds: the same bytes go out, and the provider repeats its answer.
+    check(10, 10, 2).await;
+    // Both agree that it does not.
+    check(120, 120, 1).await;
+    // Ours was set back while nobody ran: the key looks young and is not.
+    check(120, 10, 1).await;
+    // Ours was set ahead: the key looks old, and the list looks as if it had had time to show the payout.
+    check(0, 120, 1).await;
+}
