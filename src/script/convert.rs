@@ -29,10 +29,12 @@ pub(super) enum Refused {
     #[error("a value larger than {VALUE_BYTES_MAX} bytes")]
     TooLarge,
     /// More than the interpreter may hold in one value.
-    #[error("a value of more than {limit} {what}")]
+    #[error("{found} {what}, and a script may hold {limit} in one value")]
     OverLimit {
         /// What there is too much of.
         what: &'static str,
+        /// How much there is.
+        found: usize,
         /// How much there may be.
         limit: usize,
     },
@@ -178,7 +180,8 @@ impl Sizes {
             ("map entries", self.keys, SCRIPT_MAP_KEYS_MAX),
         ] {
             if size > limit {
-                return Err(Refused::OverLimit { what, limit });
+                let found = size;
+                return Err(Refused::OverLimit { what, found, limit });
             }
         }
         Ok(())

@@ -22,6 +22,12 @@ use crate::model::workflow::Version;
 /// Programs kept compiled by one thread. One is some hundred kilobytes; compiling one takes a millisecond.
 const PROGRAMS_MAX: usize = 64;
 
+/// What to do about an event no script can hold: it is as the provider sent it.
+const EVENT_TOO_LARGE: &str = ": have the provider send less at once, or keep such events from the workflow by `when` \
+     and let a schedule read what they tell of";
+/// The same about parameters.
+const PARAMS_TOO_LARGE: &str = ": give the workflow fewer, in its manifest or in the request that started the run";
+
 /// The constants of a run, visible in every function, closure and import.
 #[derive(Debug, Clone, PartialEq, Default)]
 pub struct Globals {
@@ -187,14 +193,16 @@ struct Constants {
 
 impl Constants {
     fn new(globals: Globals) -> Result<Self, Box<ScriptError>> {
-        let convert = |name: &str, value| {
-            convert::to_script(value)
-                .map_err(|refused| Box::new(ScriptError::plain("too_large", format!("`{name}` holds {refused}"))))
+        let convert = |name: &str, value, then: &str| {
+            convert::to_script(value).map_err(|refused| {
+                let message = format!("`{name}` holds {refused}{then}");
+                Box::new(ScriptError::plain("too_large", message))
+            })
         };
         Ok(Self {
-            event: convert("event", globals.event)?,
-            params: convert("params", globals.params)?,
-            run: convert("run", globals.run)?,
+            event: convert("event", globals.event, EVENT_TOO_LARGE)?,
+            params: convert("params", globals.params, PARAMS_TOO_LARGE)?,
+            run: convert("run", globals.run, "")?,
         })
     }
 

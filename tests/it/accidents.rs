@@ -9,10 +9,11 @@ use bursar::model::run::RunState;
 use bursar::simulator::config::SimulatorConfig;
 use bursar::simulator::faults::{FaultAction, FaultRule, When};
 use bursar::store::faulty::{Fault, Faulty};
+use bursar::store::{Store, StoreError};
 use serde_json::json;
 
 use crate::support::real_time::{Patience, pause};
-use crate::support::{World, audit_store, hurry, open, until};
+use crate::support::{World, audit_store, hurry, open, settled, until};
 
 const PAY: &str = r#"
     let from = bank::accounts(#{ label: "Operating DE" })[0].id;
@@ -20,7 +21,8 @@ const PAY: &str = r#"
     bank::payout(#{ from: from, to: to, amount: EUR(10.50), reference: "INV-1" }).status
 "#;
 
-async fn dies(world: &World, fault: Fault) {
+/// Lets an engine run until its store fails at the chosen write.
+pub(crate) async fn dies(world: &World, fault: Fault) {
     let store = open(world.folder.path()).await;
     store.reclaim_all(world.clock.now()).await.expect("reclaimed");
     let faulty = Faulty::new(store.clone(), fault);
@@ -140,8 +142,8 @@ async fn an_outage_of_ten_minutes_parks_nobody() {
 async fn a_turn_that_cannot_be_settled_is_taken_again() {
     let world = World::in_haste(SimulatorConfig::demo()).await;
     let store = world.store().await;
-    let once = Arc::new(once::FailsOnce::new(store.clone()));
-    let engine = world.engine(once.clone()).await;
+    let error = StoreError::Unavailable("pool timed out".to_owned());
+    let engine = world.engine(Arc::new(once::FailsOnce::new(store.clone(), error))).await;
     let script = r#"bank::wait_event(#{ type: "payout.paid", timeout: 1 })"#;
     let id = world.start(store.as_ref(), script, json!({}), json!({})).await;
     // 20 seconds of patience are some 40 minutes of this world, and a lease is 30 seconds.
@@ -157,6 +159,26 @@ async fn a_turn_that_cannot_be_settled_is_taken_again() {
     assert!(run.state.is_final(), "still {} after {} turns", run.state, run.turns);
 }
 
+/// What cannot be read now may be read in a moment; what is damaged will not be.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_turn_that_reads_something_damaged_is_parked_and_harms_no_other() {
+    let world = World::in_haste(SimulatorConfig::demo()).await;
+    let store = world.store().await;
+    let error = StoreError::Corrupt("events: row 1, column payload: expected value".to_owned());
+    let engine = world.engine(Arc::new(once::FailsOnce::new(store.clone(), error))).await;
+    let script = r#"try { bank::wait_event(#{ type: "payout.paid", timeout: 1 }); } catch { 1 }"#;
+    let id = world.start(store.as_ref(), script, json!({}), json!({})).await;
+    let damaged = settled(store.as_ref(), id).await;
+    let other = world.start(store.as_ref(), PAY, json!({}), json!({})).await;
+    let other = settled(store.as_ref(), other).await;
+    engine.stop().await;
+    assert_eq!(damaged.state, RunState::Parked, "{:?}", damaged.error);
+    let error = damaged.error.expect("a reason");
+    assert_eq!(error.code, "damaged");
+    assert!(error.message.contains("column payload"), "{}", error.message);
+    assert_eq!(other.state, RunState::Succeeded, "{:?}", other.error);
+}
+
 mod once {
     use super::*;
     use std::sync::atomic::{AtomicBool, Ordering};
@@ -170,15 +192,18 @@ mod once {
     use bursar::model::workflow::Version;
     use bursar::store::*;
 
+    /// The first look for an event fails with this error.
     pub(super) struct FailsOnce {
         inner: Arc<dyn Store>,
+        error: StoreError,
         failed: AtomicBool,
     }
 
     impl FailsOnce {
-        pub(super) fn new(inner: Arc<dyn Store>) -> Self {
+        pub(super) fn new(inner: Arc<dyn Store>, error: StoreError) -> Self {
             Self {
                 inner,
+                error,
                 failed: AtomicBool::new(false),
             }
         }
@@ -238,9 +263,7 @@ mod once {
         }
         fn find_event(&self, filter: EventFilter) -> Answer<'_, (Option<Event>, EventMark)> {
             if !self.failed.swap(true, Ordering::SeqCst) {
-                return Box::pin(std::future::ready(Err(StoreError::Unavailable(
-                    "pool timed out".to_owned(),
-                ))));
+                return Box::pin(std::future::ready(Err(self.error.clone())));
             }
             self.inner.find_event(filter)
         }
@@ -447,4 +470,54 @@ async fn a_run_whose_connection_is_gone_is_parked_and_pays_by_no_other() {
     let run = world.run(r#"try { bank::balance("x") } catch { 1 }"#).await;
     assert_eq!(run.state, RunState::Parked);
     assert_eq!(run.error.map(|error| error.code).as_deref(), Some("missing_connection"));
+}
+
+/// Entries that ride are written when there are 256 of them. An intent that is the 256th has to go with the word that
+/// it begins an effect, or the end of the run, asked for meanwhile, would come too late for it.
+#[tokio::test(flavor = "multi_thread")]
+async fn an_intent_that_fills_the_last_place_among_the_riding_ones_is_still_refused_when_the_run_is_to_end() {
+    let script = |lines: usize| {
+        let (reads, pays) = PAY.trim().split_once("bank::payout").expect("it pays");
+        format!("{reads} for line in 0..{lines} {{ log::info(\"x\"); }} bank::payout{pays}")
+    };
+    let world = World::demo().await;
+    let intents = async |store: &dyn Store, id| {
+        let records = store.journal(id).await.expect("the journal");
+        let intents = records.iter().filter(|record| record.entry.kind() == "intent");
+        intents.map(|record| record.seq).collect::<Vec<_>>()
+    };
+    let store = world.store().await;
+    let engine = world.engine(store.clone()).await;
+    let id = world.start(store.as_ref(), &script(0), json!({}), json!({})).await;
+    settled(store.as_ref(), id).await;
+    let place = usize::try_from(intents(store.as_ref(), id).await[0]).expect("small");
+
+    for lines in [256 - place - 1, 256 - place, 256 - place + 1] {
+        // Long enough that the end is asked for while the read is out.
+        let slow = FaultAction::Delay {
+            ms: 300,
+            when: When::Before,
+        };
+        let reads = |world: &World| world.simulator.control.requests()["list_accounts"].total;
+        let before = reads(&world);
+        let fault = FaultRule::on("list_accounts", slow).times(1);
+        world.simulator.control.add_fault(fault);
+        let id = world.start(store.as_ref(), &script(lines), json!({}), json!({})).await;
+        let patience = Patience::new(Duration::from_secs(10));
+        while reads(&world) == before {
+            assert!(!patience.is_over());
+            pause(Duration::from_millis(2)).await;
+        }
+        let asked = store.cancel(id, "treasurer", "a mistake", world.clock.now()).await;
+        assert_eq!(asked, Ok(RunState::Running), "only a note is left");
+        let run = settled(store.as_ref(), id).await;
+        assert_eq!(run.state, RunState::Cancelled, "{lines}: {:?}", run.error);
+        assert_eq!(
+            intents(store.as_ref(), id).await,
+            Vec::<u32>::new(),
+            "{lines} lines before it"
+        );
+    }
+    engine.stop().await;
+    assert_eq!(world.simulator.control.effects().len(), 1, "only the first run paid");
 }

@@ -7,12 +7,14 @@
 )]
 
 mod accidents;
+mod admission;
 mod catalog;
 mod cli;
 mod connectors;
 mod crash;
 mod doubt;
 mod engine;
+mod key_age;
 mod kills;
 mod model;
 mod reload;
