@@ -22,10 +22,17 @@ const PAY: &str = r#"
 
 const ONCE: &str = "1 intended, 1 paid, 0 twice, 0 missing; ledger EUR 10.50 = journal EUR 10.50";
 
+/// A provider that forgets a key when we think it may: what goes out later under it is paid again.
+fn forgetful() -> SimulatorConfig {
+    let mut config = SimulatorConfig::demo();
+    config.idempotency.window_ms = 3_600_000;
+    config
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn a_wall_clock_set_back_makes_no_old_key_young() {
     let clock = ManualClock::new(SystemClock::new().now());
-    let world = World::with_clock(SimulatorConfig::demo(), Arc::new(clock.clone())).await;
+    let world = World::with_clock(forgetful(), Arc::new(clock.clone())).await;
     // Made, but its answer says otherwise, and to come back in a minute.
     let fault = FaultAction::Status {
         status: 500,
@@ -44,6 +51,7 @@ async fn a_wall_clock_set_back_makes_no_old_key_young() {
     let sent_at = clock.now();
     clock.jump_to(sent_at - TimeDelta::hours(2) + TimeDelta::minutes(2));
     clock.advance(Duration::from_secs(2 * 3_600));
+    hurry(clock);
     let run = settled(store.as_ref(), id).await;
     engine.stop().await;
     assert_eq!(run.state, RunState::Succeeded, "{:?}", run.error);
@@ -53,11 +61,12 @@ async fn a_wall_clock_set_back_makes_no_old_key_young() {
 }
 
 /// A payout is made and the process dies before it hears so. The next one starts when so much time has passed,
-/// with a wall clock that shows so much; the provider's list lags a little. How often the payout was sent.
-async fn after_a_death(passed: TimeDelta, shown: TimeDelta) -> u64 {
+/// with a wall clock that shows so much; the provider's list lags a little, and its time is refused so often. How
+/// often the payout was sent.
+async fn after_a_death(passed: TimeDelta, shown: TimeDelta, refused: u64) -> u64 {
     let theirs = ManualClock::new(SystemClock::new().now());
     let ours = ManualClock::new(theirs.now());
-    let mut world = World::with_clock(SimulatorConfig::demo(), Arc::new(theirs.clone())).await;
+    let mut world = World::with_clock(forgetful(), Arc::new(theirs.clone())).await;
     world.clock = Arc::new(ours.clone());
     world
         .simulator
@@ -71,6 +80,8 @@ async fn after_a_death(passed: TimeDelta, shown: TimeDelta) -> u64 {
     dies(&world, Fault::Before(4)).await;
     assert_eq!(world.simulator.control.effects().len(), 1);
 
+    let fault = FaultRule::on("retrieve_api_key", FaultAction::Refuse).times(refused);
+    world.simulator.control.add_fault(fault);
     let died_at = theirs.now();
     theirs.advance(passed.to_std().expect("time passes"));
     // The clock that never goes back begins anew with each process: only the wall clock says anything.
@@ -90,20 +101,23 @@ async fn after_a_death(passed: TimeDelta, shown: TimeDelta) -> u64 {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_key_of_an_earlier_process_is_as_old_as_the_provider_says() {
-    let check = async |passed: i64, shown: i64, sent: u64| {
+    let check = async |passed: i64, shown: i64, refused: u64, sent: u64| {
         let (passed, shown) = (TimeDelta::minutes(passed), TimeDelta::minutes(shown));
         assert_eq!(
-            after_a_death(passed, shown).await,
+            after_a_death(passed, shown, refused).await,
             sent,
             "{passed} passed, {shown} shown"
         );
     };
     // Both clocks agree that the key still holds: the same bytes go out, and the provider repeats its answer.
-    check(10, 10, 2).await;
+    check(10, 10, 0, 2).await;
     // Both agree that it does not.
-    check(120, 120, 1).await;
+    check(120, 120, 0, 1).await;
     // Ours was set back while nobody ran: the key looks young and is not.
-    check(120, 10, 1).await;
+    check(120, 10, 0, 1).await;
     // Ours was set ahead: the key looks old, and the list looks as if it had had time to show the payout.
-    check(0, 120, 1).await;
+    check(0, 120, 0, 1).await;
+    // It does not say at once: nothing goes out before it does.
+    check(10, 10, 2, 2).await;
+    check(120, 10, 2, 1).await;
 }

@@ -1,11 +1,13 @@
 //! Journals replayed: a stored journal answers every step without the provider, any beginning of it is enough to go
 //! on from, and an edited script is found out at the step where it differs.
 
+use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use bursar::base::ids::{RunId, WorkerId};
-use bursar::model::journal::Record;
+use bursar::model::journal::{Entry, Outcome, Record};
 use bursar::model::run::{Run, RunState, Settlement};
+use bursar::model::value::Value;
 use bursar::model::workflow::Version;
 use bursar::store::{Append, Store};
 use chrono::TimeDelta;
@@ -192,4 +194,40 @@ async fn what_stands_below_a_step_is_not_passed_over() {
         assert_eq!(run.error.map(|error| error.code).as_deref(), Some("diverged"), "{to}");
         assert_eq!(world.simulator.control.effects().len(), effects);
     }
+}
+
+/// A journal that was damaged in the store but reads well: nothing of it may bring the program down, and no payment
+/// may be made by it.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_read_whose_record_makes_no_sense_parks_its_run_and_pays_nothing() {
+    let world = World::demo().await;
+    let (records, run) = recorded(&world).await;
+    let paid = world.simulator.control.effects().len();
+    let nonsense = [
+        Value::Null,
+        Value::text("x"),
+        Value::List(vec![Value::Int(1)]),
+        Value::map([("data", Value::Int(1))]),
+    ];
+    let mut ends: BTreeMap<String, u32> = BTreeMap::new();
+    for (place, record) in records.iter().enumerate() {
+        let Entry::Done { step, .. } = &record.entry else {
+            continue;
+        };
+        let is_read = step.name.starts_with("bank.list_") || step.name.starts_with("bank.retrieve_");
+        for value in nonsense.iter().filter(|_| is_read) {
+            let mut damaged = records.clone();
+            if let Entry::Done { outcome, .. } = &mut damaged[place].entry {
+                *outcome = Outcome::Value(value.clone());
+            }
+            let left = replayed(&world, run.id, SCRIPT, damaged).await;
+            let code = left.error.map_or_else(String::new, |error| error.code);
+            // What a step made of others has recorded answers for its parts, damaged or not.
+            let fit = [("parked", "diverged"), ("succeeded", "")].contains(&(left.state.name(), &code));
+            assert!(fit, "{} as {value}: {} {code}", step.name, left.state);
+            *ends.entry(format!("{} {code}", left.state)).or_default() += 1;
+        }
+    }
+    assert_eq!(world.simulator.control.effects().len(), paid, "{ends:?}");
+    report(&format!("runs over damaged reads: {ends:?}"));
 }
