@@ -19,19 +19,19 @@ use crate::webhooks::harness::{OTHER_SECRET, Signed, deposit_body};
 /// A credential that no output may show.
 const SECRET: &str = "sk_live_4eC39HqLyjWDarjtT1zdp7dc";
 
-fn initialised() -> TempDir {
+pub(super) fn initialised() -> TempDir {
     let folder = tempdir().expect("a folder");
     bursar(folder.path(), &["init"]).expect(0);
     folder
 }
 
-fn write(folder: &Path, name: &str, text: impl AsRef<[u8]>) {
+pub(super) fn write(folder: &Path, name: &str, text: impl AsRef<[u8]>) {
     fs::write(folder.join(name), text).expect("written");
 }
 
 /// Runs the command and holds what it says against what every message owes to people.
 #[track_caller]
-fn told(folder: &Path, args: &[&str], code: i32, sentences: &[&str]) -> Ran {
+pub(super) fn told(folder: &Path, args: &[&str], code: i32, sentences: &[&str]) -> Ran {
     let ran = bursar(folder, args);
     let text = format!("{}{}", ran.stdout, ran.stderr);
     assert_eq!(ran.code, Some(code), "{args:?}: {text}");
@@ -178,83 +178,6 @@ fn a_secret_in_the_wrong_place_is_named_and_not_repeated() {
     check(
         "webhook_secrets = [{ file = \"secrets/bank-webhook.key\" }]",
         &["a secret of the simulator, which everybody knows"],
-    );
-}
-
-/// Whoever checks files holds no keys; whoever calls a provider does.
-#[test]
-fn a_secret_that_is_not_there_stops_only_who_would_use_it() {
-    let folder = initialised();
-    let settings = |lines: &str| {
-        let settings = format!("[connection.bank]\nconnector = \"augustus\"\nenvironment = \"live\"\n{lines}\n");
-        write(folder.path(), "bursar.toml", settings);
-    };
-    let check = |lines: &str, sentence: &str| {
-        settings(lines);
-        told(
-            folder.path(),
-            &["check"],
-            0,
-            &["warning[settings]", sentence, "0 errors"],
-        );
-        told(folder.path(), &["workflows", "ls"], 0, &["nightly-sweep"]);
-        told(folder.path(), &["connections", "ls"], 0, &["bank", sentence]);
-        for args in [&["serve"][..], &["run", "nightly-sweep"], &["connections", "check"]] {
-            told(folder.path(), args, 2, &["error[settings]", sentence]);
-        }
-        assert!(!folder.path().join("state").exists(), "nothing was begun");
-    };
-    let hook = "webhook_secrets = [{ file = \"secrets/bank-webhook.key\" }]";
-    let hook = hook.replace("bank-webhook", "absent-webhook");
-    let key = "api_key = { file = \"secrets/absent.key\" }";
-    check(key, "absent.key, which is not there");
-    check(
-        "api_key = { env = \"BANK_KEY\" }",
-        "the variable BANK_KEY, which is not set",
-    );
-    check(
-        &hook,
-        "`webhook_secrets` names the file secrets/absent-webhook.key, which is not there",
-    );
-    // Named and not there is one finding, not two.
-    settings(&format!("{key}\n{hook}"));
-    let checked = bursar(folder.path(), &["check", "--format", "concise"]).expect(0);
-    assert_eq!(checked.stdout.matches("warning").count(), 3, "{}", checked.stdout);
-    // Another error is an error still, and a warning hides none.
-    settings(&format!("{key}\nbase_ulr = \"x\""));
-    told(folder.path(), &["check"], 2, &["did you mean `base_url`?"]);
-}
-
-/// What is wrong with a script is told beside what is wrong with its connections, in the same pass.
-#[test]
-fn a_script_is_checked_although_its_connection_is_not_configured() {
-    let folder = initialised();
-    write(folder.path(), "bursar.toml", String::new());
-    let manifest = |uses: &str| {
-        let text = format!("name = \"one\"\nsummary = \"One.\"\nscript = \"one.rhai\"\nuses = [\"{uses}\"]\n");
-        write(folder.path(), "workflows/one.toml", text);
-    };
-    let check = |script: &str, sentences: &[&str]| {
-        write(folder.path(), "scripts/one.rhai", script);
-        told(folder.path(), &["check"], 2, sentences);
-    };
-    manifest("bank");
-    check("let a = ;", &["connection `bank` is not configured", "one.rhai:1:9"]);
-    check(
-        "bank::whatever(1, 2); totl(3);",
-        &[
-            "connection `bank` is not configured",
-            "no function `totl`",
-            "one.rhai:1:23",
-        ],
-    );
-    let checked = bursar(folder.path(), &["check", "--format", "concise"]).expect(2);
-    assert!(!checked.stdout.contains("whatever"), "{}", checked.stdout);
-    // A connection that has the name of a connector is probably one of it.
-    manifest("augustus");
-    check(
-        "augustus::payot(#{});",
-        &["is not configured", "did you mean `payout`?"],
     );
 }
 

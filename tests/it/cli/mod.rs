@@ -1,6 +1,7 @@
 //! The command line as people and scripts meet it: the real binary, its output, its exit codes.
 
 mod bad_input;
+mod check;
 mod commands;
 mod daemon;
 mod harness;
