@@ -15,7 +15,9 @@ use bursar::model::journal::Record;
 use bursar::model::run::{EventMark, NewRun, Run, RunState};
 use bursar::model::value::Value;
 use bursar::model::workflow::Version;
-use bursar::store::{Admitted, Answer, Append, Claim, Decision, EventQuery, Lease, RunQuery, Store, Written};
+use bursar::store::{
+    Admitted, Answer, Append, Claim, Decision, EventQuery, Lease, Routed, Routing, RunQuery, Store, Unrouted, Written,
+};
 
 /// What was waited for.
 #[derive(Debug, Clone, Copy, Default)]
@@ -87,8 +89,16 @@ impl Store for Counting {
         })
     }
 
-    fn admit(&self, event: Event, runs: Vec<NewRun>) -> Answer<'_, Admitted> {
-        self.inner.admit(event, runs)
+    fn admit(&self, event: Event) -> Answer<'_, Admitted> {
+        self.inner.admit(event)
+    }
+
+    fn unrouted(&self, limit: u32, bytes_max: usize) -> Answer<'_, Unrouted> {
+        self.inner.unrouted(limit, bytes_max)
+    }
+
+    fn route(&self, routing: Routing) -> Answer<'_, Routed> {
+        self.inner.route(routing)
     }
 
     fn create_run(&self, run: NewRun) -> Answer<'_, Option<RunId>> {

@@ -115,8 +115,8 @@ pub(crate) fn version(script: &str) -> Version {
     Version::new("bench".to_owned(), String::new(), vec!["stub".to_owned()], vec![source])
 }
 
-/// An event, and the run of a version that it starts.
-pub(crate) fn event_and_run(version: &Version, number: usize) -> (Event, NewRun) {
+/// An event of the comparison's kind.
+pub(crate) fn event(number: usize) -> Event {
     let now = SystemClock::new().now();
     let payload = json!({
         "amount": "129.90",
@@ -124,7 +124,7 @@ pub(crate) fn event_and_run(version: &Version, number: usize) -> (Event, NewRun)
         "customer": "cus_7Q2m",
         "note": "x".repeat(800),
     });
-    let event = Event {
+    Event {
         id: EventId::generate(now),
         connection: "stub".to_owned(),
         provider_id: format!("evt-{number:08}"),
@@ -133,25 +133,20 @@ pub(crate) fn event_and_run(version: &Version, number: usize) -> (Event, NewRun)
         occurred_at: None,
         received_at: now,
         payload,
-    };
-    let run = NewRun {
-        id: RunId::generate(now),
-        workflow: version.workflow.clone(),
-        version: version.digest,
-        cause: Cause::Webhook { event: event.id },
-        event: event.as_document(),
-        params: json!({}),
-        created_at: now,
-    };
-    (event, run)
+    }
 }
 
 /// A new run of a version, without its event.
 pub(crate) fn run_of(version: &Version, params: &serde_json::Value, number: usize) -> NewRun {
-    let (_, run) = event_and_run(version, number);
+    let event = event(number);
     NewRun {
+        id: RunId::generate(event.received_at),
+        workflow: version.workflow.clone(),
+        version: version.digest,
+        cause: Cause::Webhook { event: event.id },
+        event: event.as_document().into(),
         params: params.clone(),
-        ..run
+        created_at: event.received_at,
     }
 }
 

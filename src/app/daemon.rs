@@ -26,6 +26,7 @@ use crate::server::{control, webhook};
 use crate::store::Store;
 use crate::store::sqlite::{Durability, SqliteOptions, SqliteStore};
 use crate::trigger::cron::CronTrigger;
+use crate::trigger::router::Router;
 use crate::trigger::versions::KnownVersions;
 use crate::trigger::webhook::WebhookTrigger;
 
@@ -124,14 +125,21 @@ async fn serve_store(
     let engine = Engine::start(services, WorkerId::generate(clock.now()));
     let engine = engine.map_err(AppError::io("the script threads cannot be started"))?;
 
+    let arrived = Wake::new();
     let trigger = Arc::new(WebhookTrigger {
         store: store.clone(),
-        catalog: catalog.clone(),
         connections: shared_connections(settings),
         clock: clock.clone(),
+        arrived: arrived.clone(),
+    });
+    let router = Router {
+        store: store.clone(),
+        catalog: catalog.clone(),
+        clock: clock.clone(),
+        arrived,
         wake: wake.clone(),
         versions: versions.clone(),
-    });
+    };
     let counters = Arc::new(DoorCounters::new());
     let door = Arc::new(WebhookDoor {
         trigger,
@@ -150,6 +158,7 @@ async fn serve_store(
     });
     let door = tokio::spawn(webhook::serve(door, listener, shutdown.clone()));
     let control = tokio::spawn(control::serve(control, control_listener, shutdown.clone()));
+    let router = tokio::spawn(router.run(shutdown.clone()));
     let cron = CronTrigger::run(store, catalog.clone(), clock, wake, versions, shutdown.clone());
     let cron = tokio::spawn(cron);
 
@@ -163,7 +172,11 @@ async fn serve_store(
     });
     shutdown.requested().await;
     // The doors first, so that nothing new comes in; then the engine, so that what is under way is recorded.
-    for (part, ended) in [("webhook door", door.await.err()), ("schedules", cron.await.err())] {
+    for (part, ended) in [
+        ("webhook door", door.await.err()),
+        ("router", router.await.err()),
+        ("schedules", cron.await.err()),
+    ] {
         if let Some(error) = ended {
             tracing::error!(%error, "the {part} ended badly");
         }

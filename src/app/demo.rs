@@ -320,12 +320,6 @@ impl Demo {
                 .iter()
                 .filter(|event| event["event_type"] == "deposit.received")
                 .count();
-            let runs = store
-                .runs(RunQuery {
-                    limit: 1_000,
-                    ..RunQuery::default()
-                })
-                .await?;
             let events = store
                 .events(EventQuery {
                     kind: Some("deposit.received".to_owned()),
@@ -333,7 +327,15 @@ impl Demo {
                     ..Default::default()
                 })
                 .await?;
+            let unrouted = store.unrouted(1, 1).await?.events.len();
+            let runs = store
+                .runs(RunQuery {
+                    limit: 1_000,
+                    ..RunQuery::default()
+                })
+                .await?;
             if events.len() == deposits
+                && unrouted == 0
                 && runs
                     .iter()
                     .all(|run| run.state.is_final() || run.state == RunState::Parked)

@@ -156,6 +156,11 @@ impl Digest {
         &self.0
     }
 
+    /// A digest made of bytes that something else keeps.
+    pub fn from_bytes(bytes: [u8; 32]) -> Self {
+        Self(bytes)
+    }
+
     /// The first twelve hexadecimal digits: enough for a person.
     pub fn short(&self) -> String {
         self.to_string().chars().take(12).collect()

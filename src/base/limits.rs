@@ -13,6 +13,13 @@ pub const WEBHOOK_READ_TIMEOUT: Duration = Duration::from_secs(5);
 /// Webhook connections open at once; further ones wait in the kernel's queue.
 pub const WEBHOOK_CONNECTIONS_MAX: usize = 1_024;
 
+// --- events -------------------------------------------------------------------------------------
+
+/// Admitted events from which runs are made in one write.
+pub const ROUTED_EVENTS_MAX: u32 = 256;
+/// Their payloads together: a few of the largest webhooks.
+pub const ROUTED_BYTES_MAX: usize = 4 * 1024 * 1024;
+
 // --- provider calls -----------------------------------------------------------------------------
 
 /// Establishing a connection to a provider.

@@ -55,7 +55,7 @@ impl Turn {
     /// Waits for an event; past the deadline a failure `timeout`.
     pub(super) fn wait_event(
         &self,
-        filter: impl FnOnce(Instant) -> EventFilter,
+        filter: impl FnOnce(EventMark) -> EventFilter,
         timeout: TimeDelta,
         input: &Value,
     ) -> Result<Value, Thrown> {
@@ -69,7 +69,7 @@ impl Turn {
                 // Two waits of one run are given two events.
                 event: Some(EventFilter {
                     except: self.events_taken(),
-                    ..filter(self.run.created_at)
+                    ..filter(self.run.since_mark)
                 }),
             },
         };
@@ -156,7 +156,8 @@ impl Turn {
             types: resource.events.clone(),
             subject: Some(id.to_owned()),
             matching: crate::model::event::Matching::default(),
-            since: self.run.created_at,
+            after: self.run.since_mark,
+            since: None,
             except: Vec::new(),
         }
     }

@@ -6,6 +6,7 @@
 use serde::{Deserialize, Serialize};
 use serde_json::Value as Json;
 
+use super::run::EventMark;
 use crate::base::clock::Instant;
 use crate::base::ids::EventId;
 
@@ -96,23 +97,28 @@ pub struct EventFilter {
     pub subject: Option<String>,
     /// Further conditions.
     pub matching: Matching,
-    /// Events received before this do not count.
-    pub since: Instant,
+    /// Only events admitted after this one count: the order of admission is not moved by a clock.
+    #[serde(default)]
+    pub after: EventMark,
+    /// Events received before this do not count, if a script said so.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub since: Option<Instant>,
     /// The provider's ids of events that do not count: those an earlier wait was given.
     #[serde(default)]
     pub except: Vec<String>,
 }
 
 impl EventFilter {
-    /// Whether this event ends the wait.
-    pub fn accepts(&self, event: &Event) -> bool {
-        event.connection == self.connection
+    /// Whether this event, admitted at this mark, ends the wait.
+    pub fn accepts(&self, mark: EventMark, event: &Event) -> bool {
+        mark > self.after
+            && event.connection == self.connection
             && (self.types.is_empty() || self.types.contains(&event.kind))
             && self
                 .subject
                 .as_ref()
                 .is_none_or(|subject| event.subject.as_ref() == Some(subject))
-            && event.received_at >= self.since
+            && self.since.is_none_or(|since| event.received_at >= since)
             && !self.except.contains(&event.provider_id)
             && self.matching.accepts(event)
     }

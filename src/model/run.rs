@@ -145,12 +145,27 @@ pub struct NewRun {
     pub version: Digest,
     /// Why.
     pub cause: Cause,
-    /// What the script sees as `event`, in plain JSON.
-    pub event: Json,
+    /// What the script sees as `event`.
+    pub event: RunEvent,
     /// What the script sees as `params`, in plain JSON.
     pub params: Json,
     /// When it was made.
     pub created_at: Instant,
+}
+
+/// What the script of a new run sees as `event`.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum RunEvent {
+    /// The admitted event of this mark, which is kept once however many runs it makes.
+    Admitted(EventMark),
+    /// A document of its own, in plain JSON.
+    Document(Json),
+}
+
+impl From<Json> for RunEvent {
+    fn from(document: Json) -> Self {
+        Self::Document(document)
+    }
 }
 
 /// Why a run ended as failed or stands parked.
@@ -184,6 +199,9 @@ pub struct Run {
     pub params: Json,
     /// When the last run of this workflow that succeeded was created, as known when this one was created.
     pub last_success_at: Option<Instant>,
+    /// The newest event admitted before it was made, or the one that made it: a wait looks only at later ones.
+    #[serde(skip)]
+    pub since_mark: EventMark,
     /// When it was made.
     pub created_at: Instant,
     /// When a worker first took it.

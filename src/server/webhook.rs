@@ -191,8 +191,8 @@ impl WebhookDoor {
 
     fn outcome(&self, admitted: Result<Admitted, Refused>, connection: &str) -> Outcome {
         match admitted {
-            Ok(Admitted::New { runs, woken }) => {
-                tracing::info!(connection, runs = runs.len(), woken, "a webhook was accepted");
+            Ok(Admitted::New { mark }) => {
+                tracing::info!(connection, mark = mark.0, "a webhook was accepted");
                 Outcome::Accepted
             }
             Ok(Admitted::Duplicate { event }) => {

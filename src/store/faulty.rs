@@ -7,7 +7,10 @@
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 
-use super::{Admitted, Answer, Append, Claim, Decision, EventQuery, Lease, RunQuery, Store, StoreError, Written};
+use super::{
+    Admitted, Answer, Append, Claim, Decision, EventQuery, Lease, Routed, Routing, RunQuery, Store, StoreError,
+    Unrouted, Written,
+};
 use crate::base::clock::Instant;
 use crate::base::ids::{Digest, EventId, RunId, WorkerId};
 use crate::model::event::{Event, EventFilter};
@@ -98,8 +101,16 @@ fn stopped(fault: Fault) -> StoreError {
 }
 
 impl Store for Faulty {
-    fn admit(&self, event: Event, runs: Vec<NewRun>) -> Answer<'_, Admitted> {
-        self.write(|| self.inner.admit(event, runs))
+    fn admit(&self, event: Event) -> Answer<'_, Admitted> {
+        self.write(|| self.inner.admit(event))
+    }
+
+    fn unrouted(&self, limit: u32, bytes_max: usize) -> Answer<'_, Unrouted> {
+        self.read(|| self.inner.unrouted(limit, bytes_max))
+    }
+
+    fn route(&self, routing: Routing) -> Answer<'_, Routed> {
+        self.write(|| self.inner.route(routing))
     }
 
     fn create_run(&self, run: NewRun) -> Answer<'_, Option<RunId>> {

@@ -91,18 +91,47 @@ pub struct Claim {
 /// What happened to an event.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Admitted {
-    /// It is new; these runs were made (fewer than asked for only if one existed for the same cause).
+    /// It is new, and durable. The router makes its runs.
     New {
-        /// The runs.
-        runs: Vec<RunId>,
-        /// How many waiting runs it woke.
-        woken: u64,
+        /// Where it stands in the order of admission.
+        mark: EventMark,
     },
     /// It was known already; nothing was written.
     Duplicate {
         /// The id it was stored under.
         event: EventId,
     },
+}
+
+/// Admitted events that no runs were made from yet, in the order of admission.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Unrouted {
+    /// Where the cursor stands: everything up to here was routed.
+    pub after: EventMark,
+    /// The events. One that cannot be read says why, so that it does not stop the others.
+    pub events: Vec<(EventMark, Result<Event, StoreError>)>,
+}
+
+/// What becomes of some admitted events, in one write.
+#[derive(Debug, Clone)]
+pub struct Routing {
+    /// Where the cursor has to stand.
+    pub after: EventMark,
+    /// Where it stands afterwards.
+    pub up_to: EventMark,
+    /// The events between the two, which may wake waiting runs.
+    pub events: Vec<(EventMark, Event)>,
+    /// The runs they start.
+    pub runs: Vec<NewRun>,
+}
+
+/// What was made of some admitted events.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Routed {
+    /// Runs that were not there before.
+    pub runs: u64,
+    /// Waiting runs that were queued.
+    pub woken: u64,
 }
 
 /// One durable write of a turn: all of it, or nothing.
@@ -173,9 +202,18 @@ pub type Answer<'a, T> = BoxFuture<'a, Result<T, StoreError>>;
 pub trait Store: Send + Sync + 'static {
     // --- what triggers write -----------------------------------------------------------------
 
-    /// Takes an event and makes the runs it starts. The event is unique by (connection, provider id), a run
-    /// by (workflow, cause). Wakes waiting runs whose filter may accept the event.
-    fn admit(&self, event: Event, runs: Vec<NewRun>) -> Answer<'_, Admitted>;
+    /// Takes an event, unique by (connection, provider id). Nothing else happens in this write: runs are made
+    /// from it by [`Store::route`].
+    fn admit(&self, event: Event) -> Answer<'_, Admitted>;
+
+    /// Events after the cursor, oldest first: at most `limit`, and not many more bytes than `bytes_max`.
+    fn unrouted(&self, limit: u32, bytes_max: usize) -> Answer<'_, Unrouted>;
+
+    /// Makes the runs that some events start, wakes the waiting runs whose filter accepts one of them, and moves
+    /// the cursor: all of it or nothing. A run is unique by (workflow, cause); one that is there stays as it is.
+    ///
+    /// [`StoreError::Conflict`] if the cursor is not at `after`: somebody else routed them.
+    fn route(&self, routing: Routing) -> Answer<'_, Routed>;
 
     /// Makes a run without an event. `None`: a run for the same cause exists already.
     fn create_run(&self, run: NewRun) -> Answer<'_, Option<RunId>>;
@@ -190,6 +228,10 @@ pub trait Store: Send + Sync + 'static {
 
     /// Takes up to `limit` queued runs, oldest first, under a lease until `lease_until`. Increments `turns`.
     /// A run whose row or journal cannot be read is parked as `damaged` and does not stop the others.
+    ///
+    /// The answer comes when the claim is written, not when it is durable. That is enough: whatever its turn
+    /// writes is queued behind it, no effect leaves before its own intent is durable, and if this commit fails,
+    /// nothing queued behind it is ever written.
     fn claim(&self, worker: WorkerId, now: Instant, lease_until: Instant, limit: u32) -> Answer<'_, Vec<Claim>>;
 
     /// Extends the leases of these runs, as far as this worker has them.
@@ -236,7 +278,8 @@ pub trait Store: Send + Sync + 'static {
     /// Events, newest first.
     fn events(&self, query: EventQuery) -> Answer<'_, Vec<Event>>;
 
-    /// The first admitted event the filter accepts, if there is one, and the mark up to which was looked.
+    /// The first admitted event the filter accepts, routed or not, if there is one, and the mark up to which was
+    /// looked.
     fn find_event(&self, filter: EventFilter) -> Answer<'_, (Option<Event>, EventMark)>;
 
     /// A value a script kept.

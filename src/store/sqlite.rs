@@ -10,7 +10,9 @@ mod decide;
 mod lease;
 mod lock;
 mod reader;
+mod route;
 mod rows;
+mod values;
 mod version;
 mod writer;
 
@@ -21,13 +23,17 @@ use std::sync::{Arc, OnceLock};
 use tokio::sync::mpsc::{UnboundedSender, unbounded_channel};
 use tokio::sync::oneshot;
 
-use self::admit::Intake;
+use self::admit::Arrival;
 use self::append::PendingAppend;
 use self::lock::FolderLock;
 use self::reader::Reader;
+use self::route::{MadeRun, PendingRouting};
 use self::version::StoredVersion;
 use self::writer::{Command, Reply, Writer};
-use super::{Admitted, Answer, Append, Claim, Decision, EventQuery, Lease, RunQuery, Store, StoreError, Written};
+use super::{
+    Admitted, Answer, Append, Claim, Decision, EventQuery, Lease, Routed, Routing, RunQuery, Store, StoreError,
+    Unrouted, Written,
+};
 use crate::base::clock::Instant;
 use crate::base::ids::{Digest, EventId, RunId, WorkerId};
 use crate::model::event::{Event, EventFilter};
@@ -95,7 +101,9 @@ impl SqliteStore {
         let writer = Writer {
             connection,
             driven: HashMap::new(),
-            last_mark: reader.last_mark().await?,
+            last_mark: reader.last_mark().await?.max(reader.cursor().await?),
+            cursor: reader.cursor().await?,
+            last_success: reader.last_success().await?,
             readers: reader.pool().clone(),
             lock,
             on_failure: options.on_failure,
@@ -193,12 +201,20 @@ fn read_failed(error: sqlx::Error) -> StoreError {
 }
 
 impl Store for SqliteStore {
-    fn admit(&self, event: Event, runs: Vec<NewRun>) -> Answer<'_, Admitted> {
-        self.submit(|reply| Command::Intake(Box::new(Intake::of_event(event, &runs, reply))))
+    fn admit(&self, event: Event) -> Answer<'_, Admitted> {
+        self.submit(|reply| Command::Admit(Box::new(Arrival::new(event, reply))))
+    }
+
+    fn unrouted(&self, limit: u32, bytes_max: usize) -> Answer<'_, Unrouted> {
+        self.read(self.reader.unrouted(limit, bytes_max))
+    }
+
+    fn route(&self, routing: Routing) -> Answer<'_, Routed> {
+        self.submit(|reply| Command::Route(Box::new(PendingRouting::new(routing)), reply))
     }
 
     fn create_run(&self, run: NewRun) -> Answer<'_, Option<RunId>> {
-        self.submit(|reply| Command::Intake(Box::new(Intake::of_run(&run, reply))))
+        self.submit(|reply| Command::Create(Box::new(MadeRun::new(run)), reply))
     }
 
     fn save_version(&self, version: Version) -> Answer<'_, ()> {

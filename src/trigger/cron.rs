@@ -278,7 +278,10 @@ impl CronTrigger {
             "slot": time_text(slot),
         });
         self.versions.keep(self.store.as_ref(), &workflow.version).await?;
-        let made = self.store.create_run(new_run(workflow, cause, event, now)).await?;
+        let made = self
+            .store
+            .create_run(new_run(workflow, cause, event.into(), now))
+            .await?;
         if let Some(run) = made {
             tracing::info!(%run, workflow = key.workflow, slot = %time_text(slot), "a schedule made a run");
             self.wake.nudge();

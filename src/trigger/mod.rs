@@ -5,7 +5,8 @@
 //!
 //! | file | from | to |
 //! |---|---|---|
-//! | [`webhook`] | a delivery | a verified event and the runs it starts |
+//! | [`webhook`] | a delivery | a verified event |
+//! | [`router`] | admitted events | the runs they start |
 //! | [`schedule`] | an expression and a zone | the next instant it names |
 //! | [`cron`] | schedules and the time | runs for the slots that are due |
 //! | [`manual`] | a request of a person | a run |
@@ -13,21 +14,20 @@
 
 pub mod cron;
 pub mod manual;
+pub mod router;
 pub mod schedule;
 pub mod versions;
 pub mod webhook;
 
 mod expression;
 
-use serde_json::Value as Json;
-
 use crate::base::clock::Instant;
 use crate::base::ids::RunId;
-use crate::model::run::{Cause, NewRun};
+use crate::model::run::{Cause, NewRun, RunEvent};
 use crate::model::workflow::Workflow;
 
 /// A run of this workflow as it is loaded now.
-fn new_run(workflow: &Workflow, cause: Cause, event: Json, now: Instant) -> NewRun {
+fn new_run(workflow: &Workflow, cause: Cause, event: RunEvent, now: Instant) -> NewRun {
     NewRun {
         id: RunId::generate(now),
         workflow: workflow.name.clone(),

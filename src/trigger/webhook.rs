@@ -1,24 +1,19 @@
-//! Webhooks become events, and events become runs: verify, read, match; then one write to the store.
+//! Webhooks become events: verify, read; then one row in the store.
 //!
 //! Nothing of a delivery is believed, parsed or stored before its signature is verified. What goes over the
-//! socket is `server`'s.
+//! socket is `server`'s; which runs an event starts is [`super::router`]'s, afterwards.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
-use super::new_run;
-use super::versions::KnownVersions;
 use crate::base::clock::{Clock, Instant};
 use crate::base::ids::EventId;
 use crate::base::secret::Secret;
 use crate::base::wake::Wake;
-use crate::catalog::snapshot::Snapshot;
-use crate::catalog::watch::Catalog;
 use crate::connector::connection::Connection;
 use crate::connector::event::read_event;
 use crate::connector::signature::{Rejected, Scheme, verify};
 use crate::model::event::{Delivery, Event};
-use crate::model::run::{Cause, NewRun};
 use crate::store::{Admitted, Store, StoreError};
 
 /// Configured connections by name.
@@ -38,29 +33,17 @@ pub enum Refused {
     Store(#[from] StoreError),
 }
 
-/// Verifies a delivery and says which runs it starts. Pure.
+/// Verifies a delivery and reads its event. Pure but for the id.
 ///
 /// A connection that does not exist, or takes no webhooks, costs the same work and gives the same answer as
 /// a wrong signature, so that nobody learns from outside which connections there are.
 ///
 /// # Errors
 /// [`Refused::Unsigned`] or [`Refused::BadPayload`].
-pub fn accept(
-    snapshot: &Snapshot,
-    connection: Option<&Connection>,
-    delivery: &Delivery,
-    now: Instant,
-) -> Result<(Event, Vec<NewRun>), Refused> {
+pub fn accept(connection: Option<&Connection>, delivery: &Delivery, now: Instant) -> Result<Event, Refused> {
     let connection = authenticate(connection, delivery, now)?;
-    let event = read_event(&connection.connector, delivery, EventId::generate(now))
-        .map_err(|error| Refused::BadPayload(error.to_string()))?;
-    let runs = snapshot
-        .workflows
-        .values()
-        .filter(|workflow| workflow.triggers.iter().any(|trigger| trigger.accepts(&event)))
-        .map(|workflow| new_run(workflow, Cause::Webhook { event: event.id }, event.as_document(), now))
-        .collect();
-    Ok((event, runs))
+    read_event(&connection.connector, delivery, EventId::generate(now))
+        .map_err(|error| Refused::BadPayload(error.to_string()))
 }
 
 fn authenticate<'a>(
@@ -98,18 +81,14 @@ fn decoy(delivery: &Delivery, now: Instant, reason: &str) -> Refused {
 
 /// Takes deliveries into the store.
 pub struct WebhookTrigger {
-    /// Where events and runs go.
+    /// Where events go.
     pub store: Arc<dyn Store>,
-    /// Which workflows there are.
-    pub catalog: Catalog,
     /// Who may send.
     pub connections: Arc<Connections>,
     /// The time.
     pub clock: Arc<dyn Clock>,
-    /// Whom to tell of new work.
-    pub wake: Wake,
-    /// Versions that need not be saved again.
-    pub versions: Arc<KnownVersions>,
+    /// Tells the router of new events.
+    pub arrived: Wake,
 }
 
 impl WebhookTrigger {
@@ -118,17 +97,11 @@ impl WebhookTrigger {
     /// # Errors
     /// [`Refused`]; nothing was stored.
     pub async fn admit(&self, delivery: &Delivery) -> Result<Admitted, Refused> {
-        let snapshot = self.catalog.current();
         let connection = self.connections.get(&delivery.connection).map(Arc::as_ref);
-        let (event, runs) = accept(&snapshot, connection, delivery, self.clock.now())?;
-        for run in &runs {
-            if let Some(workflow) = snapshot.workflows.get(&run.workflow) {
-                self.versions.keep(self.store.as_ref(), &workflow.version).await?;
-            }
-        }
-        let admitted = self.store.admit(event, runs).await?;
+        let event = accept(connection, delivery, self.clock.now())?;
+        let admitted = self.store.admit(event).await?;
         if matches!(admitted, Admitted::New { .. }) {
-            self.wake.nudge();
+            self.arrived.nudge();
         }
         Ok(admitted)
     }

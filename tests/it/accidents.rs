@@ -210,8 +210,14 @@ mod once {
     }
 
     impl Store for FailsOnce {
-        fn admit(&self, event: Event, runs: Vec<NewRun>) -> Answer<'_, Admitted> {
-            self.inner.admit(event, runs)
+        fn admit(&self, event: Event) -> Answer<'_, Admitted> {
+            self.inner.admit(event)
+        }
+        fn unrouted(&self, limit: u32, bytes_max: usize) -> Answer<'_, Unrouted> {
+            self.inner.unrouted(limit, bytes_max)
+        }
+        fn route(&self, routing: Routing) -> Answer<'_, Routed> {
+            self.inner.route(routing)
         }
         fn create_run(&self, run: NewRun) -> Answer<'_, Option<RunId>> {
             self.inner.create_run(run)
@@ -432,8 +438,7 @@ async fn two_waits_for_an_event_are_given_two_events() {
             received_at: now,
             payload: json!({}),
         };
-        store.admit(event, Vec::new()).await.expect("admitted");
-        world.wake.nudge();
+        world.arrives(store.as_ref(), event).await;
     }
     let run = until(store.as_ref(), id, |run| run.state.is_final()).await;
     engine.stop().await;

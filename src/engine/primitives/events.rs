@@ -12,6 +12,7 @@ use crate::connector::request::arguments;
 use crate::connector::table::WebhookTable;
 use crate::engine::turn::Turn;
 use crate::model::event::{EventFilter, Matching};
+use crate::model::run::EventMark;
 use crate::model::value::{Map, Value};
 use crate::script::Thrown;
 
@@ -162,12 +163,18 @@ fn wait_event(turn: &Turn, connection: &Arc<Connection>, args: &[Value]) -> Resu
     let (subject, since) = (args.text("subject")?.map(str::to_owned), args.time("since")?);
     let timeout = args.duration("timeout")?.unwrap_or(SEVEN_DAYS);
     let name = connection.name.clone();
-    let filter = |started| EventFilter {
+    let filter = |since_mark| EventFilter {
         connection: name,
         types,
         subject,
         matching,
-        since: since.unwrap_or(started),
+        // A time that was asked for may lie before the run.
+        after: if since.is_some() {
+            EventMark::default()
+        } else {
+            since_mark
+        },
+        since,
         except: Vec::new(),
     };
     turn.wait_event(filter, timeout, given)

@@ -4,9 +4,9 @@
 //! only the position, the fence and the state are. They are checked against what the writer holds in memory:
 //! it alone writes, so nothing else can change them, and a group of appends needs one statement, not four.
 
-use std::collections::HashMap;
+use std::collections::{BTreeMap, HashMap};
 
-use super::rows::corrupt;
+use super::rows::{blob, corrupt, hex};
 use super::writer::{Answers, Bounds, Halt, Reply, Writer};
 use crate::base::clock::Instant;
 use crate::base::ids::{RunId, WorkerId};
@@ -42,7 +42,7 @@ impl PendingAppend {
     /// # Errors
     /// [`StoreError::Conflict`] for records with a gap, or for too much at once.
     pub(super) fn new(lease: &Lease, append: Append, now: Instant) -> Result<Self, StoreError> {
-        let run = lease.run.to_string();
+        let (run, name) = (lease.run, hex(lease.run));
         let mut rows = String::new();
         let mut span: Option<(u32, u32)> = None;
         for record in &append.records {
@@ -55,7 +55,7 @@ impl PendingAppend {
                 rows.push(',');
             }
             rows.push_str(&text_of(&format!(
-                "{run}{:010}{:020}{}",
+                "{name}{:010}{:020}{}",
                 record.seq,
                 nanos(record.at),
                 entry_text(&record.entry),
@@ -125,6 +125,7 @@ impl PendingAppend {
 pub(super) struct Driven {
     pub(super) worker: WorkerId,
     pub(super) fence: i64,
+    pub(super) lease_until: Instant,
     pub(super) workflow: String,
     pub(super) created_at: Instant,
     pub(super) last_seq: u32,
@@ -175,7 +176,7 @@ impl Settled {
     fn columns(&self) -> SettledColumns<'_> {
         let wait = self.wait.as_ref();
         (
-            self.run.to_string(),
+            hex(self.run),
             self.state.name(),
             self.state.is_final().then(|| nanos(self.at)),
             wait.map(|wait| wait.wake_at),
@@ -193,8 +194,8 @@ macro_rules! write_appends {
     () => {
         // A row is one text with fields of fixed width, which is cheaper to take apart than a list in a list.
         "INSERT INTO journal (run, seq, at, entry) \
-         SELECT substr(value, 1, 30), CAST(substr(value, 31, 10) AS INTEGER), \
-                CAST(substr(value, 41, 20) AS INTEGER), substr(value, 61) \
+         SELECT unhex(substr(value, 1, 32)), CAST(substr(value, 33, 10) AS INTEGER), \
+                CAST(substr(value, 43, 20) AS INTEGER), substr(value, 63) \
          FROM json_each($1); \
          DELETE FROM workflow_state WHERE (workflow, key) IN \
          (SELECT value ->> 0, value ->> 1 FROM json_each($2) WHERE value ->> 2 IS NULL); \
@@ -205,9 +206,9 @@ macro_rules! write_appends {
                 wait_connection = new.value ->> 4, wait_subject = new.value ->> 5, \
                 wait_filter = new.value ->> 6, result = new.value ->> 7, error = new.value ->> 8, \
                 worker = NULL, lease_until = NULL \
-         FROM json_each($3) AS new WHERE run.id = new.value ->> 0; \
+         FROM json_each($3) AS new WHERE run.id = unhex(new.value ->> 0); \
          INSERT INTO workflow_success (workflow, last_success_at) \
-         SELECT value ->> 0, max(value ->> 1) FROM json_each($4) GROUP BY 1 \
+         SELECT key, value FROM json_each($4) WHERE true \
          ON CONFLICT (workflow) DO UPDATE SET last_success_at = max(last_success_at, excluded.last_success_at); "
     };
 }
@@ -235,6 +236,11 @@ impl Writer {
             return self.pass(bounds).await;
         }
         let settled = self.settle_all(&accepted).await?;
+        let succeeded = newest_successes(&accepted);
+        for (workflow, at) in &succeeded {
+            let newest = self.last_success.entry((*workflow).to_owned()).or_insert(*at);
+            *newest = (*newest).max(*at);
+        }
         let rows: Vec<_> = settled.iter().map(Settled::columns).collect();
         sqlx::query(match (bounds.begins, bounds.commits) {
             (true, true) => concat!("BEGIN IMMEDIATE; ", write_appends!(), "COMMIT"),
@@ -245,7 +251,7 @@ impl Writer {
         .bind(record_rows(&accepted))
         .bind(state_rows(&accepted))
         .bind(text_of(&rows))
-        .bind(success_rows(&accepted))
+        .bind(text_of(&succeeded))
         .execute(&mut self.connection)
         .await?;
         Ok(())
@@ -266,7 +272,7 @@ impl Writer {
         let run = append.run();
         let Some(driven) = self.driven.get_mut(&run) else {
             let known: Option<i64> = sqlx::query_scalar("SELECT 1 FROM run WHERE id = $1")
-                .bind(run.to_string())
+                .bind(blob(run))
                 .fetch_optional(&mut self.connection)
                 .await?;
             return Ok(Err(match known {
@@ -368,15 +374,16 @@ impl Writer {
 
     /// Whether an event came after `seen` that the filter accepts.
     async fn event_since(&mut self, filter: &EventFilter, seen: EventMark) -> Result<bool, sqlx::Error> {
-        if self.last_mark <= seen.0 {
+        let looked_up_to = seen.max(filter.after);
+        if self.last_mark <= looked_up_to.0 {
             return Ok(false);
         }
         let rows = sqlx::query(concat!(
             "SELECT ",
             super::rows::event_columns!(),
-            " FROM event WHERE mark > $1 AND connection = $2 AND ($3 IS NULL OR subject = $3) ORDER BY mark"
+            " FROM event NOT INDEXED WHERE mark > $1 AND connection = $2 AND ($3 IS NULL OR subject = $3) ORDER BY mark"
         ))
-        .bind(seen.0)
+        .bind(looked_up_to.0)
         .bind(filter.connection.as_str())
         .bind(filter.subject.as_deref())
         .fetch_all(&mut self.connection)
@@ -384,13 +391,13 @@ impl Writer {
         // One that cannot be read may be the one: looking once too often is harmless.
         Ok(rows
             .iter()
-            .any(|row| super::rows::event_of(row).map_or(true, |event| filter.accepts(&event))))
+            .any(|row| super::rows::event_and_mark(row).map_or(true, |(mark, event)| filter.accepts(mark, &event))))
     }
 
     /// The journal of a run.
     pub(super) async fn records_of(&mut self, run: RunId) -> Result<Vec<Record>, Halt> {
         let rows = sqlx::query("SELECT seq, at, entry FROM journal WHERE run = $1 ORDER BY seq")
-            .bind(run.to_string())
+            .bind(blob(run))
             .fetch_all(&mut self.connection)
             .await?;
         Ok(super::rows::records_of(run, &rows)?)
@@ -431,15 +438,17 @@ fn state_rows(accepted: &[Accepted]) -> String {
     text_of(&rows)
 }
 
-/// `[workflow, created_at]` of the runs that succeeded.
-fn success_rows(accepted: &[Accepted]) -> String {
-    let rows: Vec<(&str, i64)> = accepted
-        .iter()
-        .filter(|good| matches!(good.append.settlement, Some(Settlement::Succeeded { .. })))
-        .filter_map(|good| good.ended.as_ref())
-        .map(|driven| (driven.workflow.as_str(), nanos(driven.created_at)))
-        .collect();
-    text_of(&rows)
+/// Of each workflow of which a run succeeded, when the newest of those was made.
+fn newest_successes(accepted: &[Accepted]) -> BTreeMap<&str, i64> {
+    let mut newest = BTreeMap::new();
+    for good in accepted {
+        if let (Some(Settlement::Succeeded { .. }), Some(driven)) = (&good.append.settlement, &good.ended) {
+            let at = nanos(driven.created_at);
+            let entry = newest.entry(driven.workflow.as_str()).or_insert(at);
+            *entry = at.max(*entry);
+        }
+    }
+    newest
 }
 
 /// The error of a run that a person ended.

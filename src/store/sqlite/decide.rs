@@ -2,7 +2,7 @@
 
 use super::append::cancelled;
 use super::lease::missing;
-use super::rows::{Columns, corrupt};
+use super::rows::{Columns, blob, corrupt};
 use super::writer::{Halt, Writer};
 use crate::base::clock::Instant;
 use crate::base::ids::RunId;
@@ -20,7 +20,7 @@ struct Standing {
 impl Writer {
     async fn standing(&mut self, run: RunId) -> Result<Standing, Halt> {
         let row = sqlx::query("SELECT state, error FROM run WHERE id = $1")
-            .bind(run.to_string())
+            .bind(blob(run))
             .fetch_optional(&mut self.connection)
             .await?
             .ok_or_else(|| missing(run))?;
@@ -65,14 +65,14 @@ impl Writer {
         let (seq, at, entry) = (record.seq, nanos(record.at), entry_text(&record.entry));
         journal.next(record).map_err(|error| conflict(error.to_string()))?;
         sqlx::query("INSERT INTO journal (run, seq, at, entry) VALUES ($1, $2, $3, $4)")
-            .bind(run.to_string())
+            .bind(blob(run))
             .bind(seq)
             .bind(at)
             .bind(entry)
             .execute(&mut self.connection)
             .await?;
         sqlx::query("UPDATE run SET state = 'queued', error = NULL WHERE id = $1")
-            .bind(run.to_string())
+            .bind(blob(run))
             .execute(&mut self.connection)
             .await?;
         Ok(())
@@ -96,7 +96,7 @@ impl Writer {
             ..before
         };
         sqlx::query("UPDATE run SET state = 'failed', finished_at = $2, error = $3 WHERE id = $1")
-            .bind(run.to_string())
+            .bind(blob(run))
             .bind(nanos(decision.at))
             .bind(text_of(&error))
             .execute(&mut self.connection)
@@ -156,7 +156,7 @@ impl Writer {
                 driven.cancel_note.get_or_insert_with(|| note.clone());
             }
             sqlx::query("UPDATE run SET cancel_note = coalesce(cancel_note, $2) WHERE id = $1")
-                .bind(run.to_string())
+                .bind(blob(run))
                 .bind(note)
                 .execute(&mut self.connection)
                 .await?;
@@ -167,7 +167,7 @@ impl Writer {
                     wait_connection = NULL, wait_subject = NULL, wait_filter = NULL \
              WHERE id = $1",
         )
-        .bind(run.to_string())
+        .bind(blob(run))
         .bind(nanos(now))
         .bind(cancelled(Some(&note)))
         .execute(&mut self.connection)

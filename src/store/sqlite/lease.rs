@@ -1,16 +1,14 @@
 //! Leases: which worker drives which run, and when a run comes back to the queue.
 
-use std::collections::HashSet;
-
 use sqlx::Row as _;
 use sqlx::sqlite::SqliteRow;
 
 use super::append::Driven;
-use super::rows::{run_columns, run_of};
+use super::rows::{hex, run_columns, run_of, runs_with_input, uuid_of};
 use super::writer::{Halt, Writer};
 use crate::base::clock::Instant;
 use crate::base::ids::{RunId, WorkerId};
-use crate::model::run::RunError;
+use crate::model::run::{RunError, RunState};
 use crate::store::codec::{instant, nanos, text_of};
 use crate::store::{Claim, Lease, StoreError};
 
@@ -24,38 +22,51 @@ impl Writer {
         lease_until: Instant,
         limit: u32,
     ) -> Result<Vec<Claim>, Halt> {
-        // A bare `LIMIT $4` would be part of the plan, and every other limit would have it made anew.
+        // Both statements name the same runs: nobody else writes between them. A bare `LIMIT $1` would be part of the
+        // plan, and every other limit would have it made anew.
         let rows = sqlx::query(concat!(
-            "UPDATE run SET state = 'running', fence = fence + 1, worker = $1, lease_until = $2, \
-                    started_at = coalesce(started_at, $3), turns = turns + 1 \
-             WHERE id IN (SELECT id FROM run WHERE state = 'queued' ORDER BY id LIMIT $4 + 0) \
-             RETURNING ",
+            "SELECT ",
             run_columns!(),
-            ", run.fence, run.cancel_note"
+            ", run.fence, run.cancel_note",
+            runs_with_input!(),
+            "WHERE run.state = 'queued' AND run.state <> 'succeeded' ORDER BY run.id LIMIT $1 + 0; \
+             UPDATE run SET state = 'running', fence = fence + 1, worker = $2, lease_until = $3, \
+                    started_at = coalesce(started_at, $4), turns = turns + 1 \
+             WHERE id IN (SELECT id FROM run WHERE state = 'queued' AND state <> 'succeeded' ORDER BY id LIMIT $1 + 0)"
         ))
-        .bind(worker.to_string())
+        .bind(limit)
+        .bind(worker.as_uuid().as_bytes().to_vec())
         .bind(nanos(lease_until))
         .bind(nanos(now))
-        .bind(limit)
         .fetch_all(&mut self.connection)
         .await?;
         let mut claims = Vec::with_capacity(rows.len());
         for row in &rows {
-            match self.claimed(worker, row).await {
+            match self.claimed(worker, now, lease_until, row).await {
                 Ok(claim) => claims.push(claim),
                 Err(Halt::Refused(error)) => self.park_damaged(row, &error).await?,
                 Err(failed @ Halt::Failed(_)) => return Err(failed),
             }
         }
-        claims.sort_by_key(|claim| claim.run.id);
         Ok(claims)
     }
 
-    async fn claimed(&mut self, worker: WorkerId, row: &SqliteRow) -> Result<Claim, Halt> {
-        let run = run_of(row)?;
+    /// The claim of a row as it was before.
+    async fn claimed(
+        &mut self,
+        worker: WorkerId,
+        now: Instant,
+        lease_until: Instant,
+        row: &SqliteRow,
+    ) -> Result<Claim, Halt> {
+        let mut run = run_of(row)?;
         let fence: i64 = row
             .try_get("fence")
             .map_err(|error| super::rows::corrupt(run.id, error))?;
+        let fence = fence + 1;
+        run.state = RunState::Running;
+        run.started_at.get_or_insert(now);
+        run.turns += 1;
         // Only a turn writes a journal, and this may be the first.
         let records = if run.turns > 1 {
             self.records_of(run.id).await?
@@ -70,6 +81,7 @@ impl Writer {
         let driven = Driven {
             worker,
             fence,
+            lease_until,
             workflow: run.workflow.clone(),
             created_at: run.created_at,
             last_seq: records.last().map_or(0, |record| record.seq),
@@ -80,8 +92,9 @@ impl Writer {
     }
 
     async fn park_damaged(&mut self, row: &SqliteRow, error: &StoreError) -> Result<(), Halt> {
-        let run: String = row.try_get(0)?;
-        tracing::error!(run, %error, "a run that cannot be read is parked");
+        let run: Vec<u8> = row.try_get(0)?;
+        let name = uuid_of(&run).map_or_else(|_| "a run".to_owned(), |id| RunId::from_uuid(id).to_string());
+        tracing::error!(run = name, %error, "a run that cannot be read is parked");
         let reason = RunError {
             code: "damaged".to_owned(),
             message: error.to_string(),
@@ -97,12 +110,16 @@ impl Writer {
 
     /// Extends the leases of these runs, as far as this worker has them.
     pub(super) async fn renew(&mut self, worker: WorkerId, runs: &[RunId], lease_until: Instant) -> Result<(), Halt> {
-        let statement = "UPDATE run SET lease_until = $2 \
-             WHERE state = 'running' AND worker = $1 AND id IN (SELECT value FROM json_each($3))";
-        sqlx::query(statement)
-            .bind(worker.to_string())
+        let mut renewed = Vec::with_capacity(runs.len());
+        for run in runs {
+            if let Some(driven) = self.driven.get_mut(run).filter(|driven| driven.worker == worker) {
+                driven.lease_until = lease_until;
+                renewed.push(hex(*run));
+            }
+        }
+        sqlx::query("UPDATE run SET lease_until = $1 WHERE id IN (SELECT unhex(value) FROM json_each($2))")
             .bind(nanos(lease_until))
-            .bind(text_of(&runs))
+            .bind(text_of(&renewed))
             .execute(&mut self.connection)
             .await?;
         Ok(())
@@ -119,30 +136,44 @@ impl Writer {
         .execute(&mut self.connection)
         .await?
         .rows_affected();
-        let lapsed: Vec<String> = sqlx::query_scalar(
-            "UPDATE run SET state = 'queued', worker = NULL, lease_until = NULL \
-             WHERE state = 'running' AND lease_until <= $1 RETURNING id",
-        )
-        .bind(nanos(now))
-        .fetch_all(&mut self.connection)
-        .await?;
-        let lapsed: HashSet<String> = lapsed.into_iter().collect();
-        if !lapsed.is_empty() {
-            self.driven.retain(|run, _| !lapsed.contains(&run.to_string()));
-        }
-        let lapsed = u64::try_from(lapsed.len()).unwrap_or(u64::MAX);
+        let lapsed = self.queue_lapsed(now).await?;
         let next: Option<i64> = sqlx::query_scalar("SELECT min(wake_at) FROM run WHERE wake_at IS NOT NULL")
             .fetch_one(&mut self.connection)
             .await?;
         Ok((woken + lapsed, next.map(instant)))
     }
 
+    /// Queues runs nobody drives any more; says how many.
+    async fn queue_lapsed(&mut self, now: Instant) -> Result<u64, Halt> {
+        let lapsed: Vec<RunId> = self
+            .driven
+            .iter()
+            .filter_map(|(run, driven)| (driven.lease_until <= now).then_some(*run))
+            .collect();
+        if lapsed.is_empty() {
+            return Ok(0);
+        }
+        sqlx::query(
+            "UPDATE run SET state = 'queued', worker = NULL, lease_until = NULL \
+             WHERE id IN (SELECT unhex(value) FROM json_each($1))",
+        )
+        .bind(text_of(&lapsed.iter().map(|run| hex(*run)).collect::<Vec<_>>()))
+        .execute(&mut self.connection)
+        .await?;
+        for run in &lapsed {
+            self.driven.remove(run);
+        }
+        Ok(u64::try_from(lapsed.len()).unwrap_or(u64::MAX))
+    }
+
     /// Queues everything that runs.
     pub(super) async fn reclaim_all(&mut self) -> Result<u64, Halt> {
-        let done =
-            sqlx::query("UPDATE run SET state = 'queued', worker = NULL, lease_until = NULL WHERE state = 'running'")
-                .execute(&mut self.connection)
-                .await?;
+        let done = sqlx::query(
+            "UPDATE run SET state = 'queued', worker = NULL, lease_until = NULL \
+                 WHERE state = 'running' AND state <> 'succeeded'",
+        )
+        .execute(&mut self.connection)
+        .await?;
         self.driven.clear();
         Ok(done.rows_affected())
     }

@@ -1,9 +1,14 @@
 //! What everybody reads, from a pool of connections that cannot write.
 
+use std::collections::HashMap;
+
+use futures_util::TryStreamExt as _;
 use sqlx::sqlite::SqlitePoolOptions;
 use sqlx::{Row as _, SqlitePool};
 
-use super::rows::{Columns, corrupt, event_columns, event_of, records_of, run_columns, run_of};
+use super::rows::{
+    Columns, blob, corrupt, event_and_mark, event_columns, event_of, records_of, run_columns, run_of, runs_with_input,
+};
 use super::writer::Halt;
 use super::{connect, read_failed, version};
 use crate::base::clock::Instant;
@@ -14,14 +19,14 @@ use crate::model::run::{Cause, EventMark, Run, RunState};
 use crate::model::value::Value;
 use crate::model::workflow::Version;
 use crate::store::codec::{nanos, read_value, text_of};
-use crate::store::{EventQuery, RunQuery, StoreError};
+use crate::store::{EventQuery, RunQuery, StoreError, Unrouted};
 
 /// Connections that read at once: as many threads stand behind them.
 const READERS_MAX: u32 = 4;
 /// Events read at once while one is looked for.
 const EVENTS_PAGE: u32 = 256;
 /// Sorts after every id.
-const AFTER_ALL_IDS: &str = "~";
+const AFTER_ALL_IDS: [u8; 17] = [0xff; 17];
 
 /// The reading half of a store.
 #[derive(Debug, Clone)]
@@ -58,6 +63,51 @@ impl Reader {
             .map_err(read_failed)
     }
 
+    /// Up to which event runs were made.
+    pub(super) async fn cursor(&self) -> Result<i64, StoreError> {
+        sqlx::query_scalar("SELECT mark FROM router")
+            .fetch_one(&self.pool)
+            .await
+            .map_err(read_failed)
+    }
+
+    /// When the newest run of each workflow that succeeded was made.
+    pub(super) async fn last_success(&self) -> Result<HashMap<String, i64>, StoreError> {
+        let rows: Vec<(String, i64)> = sqlx::query_as("SELECT workflow, last_success_at FROM workflow_success")
+            .fetch_all(&self.pool)
+            .await
+            .map_err(read_failed)?;
+        Ok(rows.into_iter().collect())
+    }
+
+    pub(super) async fn unrouted(&self, limit: u32, bytes_max: usize) -> Result<Unrouted, StoreError> {
+        // In one statement, so that the cursor and the events belong together.
+        let mut rows = sqlx::query(concat!(
+            "SELECT ",
+            event_columns!(),
+            ", router.mark AS after FROM router LEFT JOIN event ON event.mark > router.mark ORDER BY event.mark LIMIT $1"
+        ))
+        .bind(limit)
+        .fetch(&self.pool);
+        let mut unrouted = Unrouted {
+            after: EventMark::default(),
+            events: Vec::new(),
+        };
+        let mut bytes = 0;
+        while let Some(row) = rows.try_next().await.map_err(read_failed)? {
+            unrouted.after = EventMark(row.try_get("after").map_err(read_failed)?);
+            let Some(mark) = row.try_get("mark").map_err(read_failed)? else {
+                break;
+            };
+            bytes += row.try_get::<&str, _>("payload").map_or(0, str::len);
+            unrouted.events.push((EventMark(mark), event_of(&row)));
+            if bytes >= bytes_max {
+                break;
+            }
+        }
+        Ok(unrouted)
+    }
+
     pub(super) async fn installation_secret(&self) -> Result<[u8; 32], StoreError> {
         let secret: Option<Vec<u8>> = sqlx::query_scalar("SELECT value FROM meta WHERE name = 'installation_secret'")
             .fetch_optional(&self.pool)
@@ -69,17 +119,22 @@ impl Reader {
     }
 
     pub(super) async fn run(&self, id: RunId) -> Result<Option<Run>, StoreError> {
-        let row = sqlx::query(concat!("SELECT ", run_columns!(), " FROM run WHERE id = $1"))
-            .bind(id.to_string())
-            .fetch_optional(&self.pool)
-            .await
-            .map_err(read_failed)?;
+        let row = sqlx::query(concat!(
+            "SELECT ",
+            run_columns!(),
+            runs_with_input!(),
+            "WHERE run.id = $1"
+        ))
+        .bind(blob(id))
+        .fetch_optional(&self.pool)
+        .await
+        .map_err(read_failed)?;
         row.as_ref().map(run_of).transpose()
     }
 
     pub(super) async fn journal(&self, run: RunId) -> Result<Vec<Record>, StoreError> {
         let rows = sqlx::query("SELECT seq, at, entry FROM journal WHERE run = $1 ORDER BY seq")
-            .bind(run.to_string())
+            .bind(blob(run))
             .fetch_all(&self.pool)
             .await
             .map_err(read_failed)?;
@@ -87,9 +142,7 @@ impl Reader {
     }
 
     pub(super) async fn runs(&self, query: RunQuery) -> Result<Vec<Run>, StoreError> {
-        let before = query
-            .before
-            .map_or_else(|| AFTER_ALL_IDS.to_owned(), |run| run.to_string());
+        let before = query.before.map_or_else(|| AFTER_ALL_IDS.to_vec(), blob);
         let mut states = query.states;
         states.sort();
         states.dedup();
@@ -99,7 +152,8 @@ impl Reader {
                 sqlx::query(concat!(
                     "SELECT ",
                     run_columns!(),
-                    " FROM run WHERE id < $1 ORDER BY id DESC LIMIT $2"
+                    runs_with_input!(),
+                    "WHERE run.id < $1 ORDER BY run.id DESC LIMIT $2"
                 ))
                 .bind(before)
                 .bind(query.limit)
@@ -112,8 +166,9 @@ impl Reader {
                 sqlx::query(concat!(
                     "SELECT ",
                     run_columns!(),
-                    " FROM run INDEXED BY run_by_workflow WHERE workflow = $1 AND id < $2 \
-                      AND ($3 OR state IN (SELECT value FROM json_each($4))) ORDER BY id DESC LIMIT $5"
+                    runs_with_input!(),
+                    "WHERE run.workflow = $1 AND run.id < $2 \
+                     AND ($3 OR run.state IN (SELECT value FROM json_each($4))) ORDER BY run.id DESC LIMIT $5"
                 ))
                 .bind(workflow)
                 .bind(before)
@@ -128,16 +183,27 @@ impl Reader {
     }
 
     /// One seek for each state, then merged: a rare state is found among a million others.
-    async fn runs_in(&self, states: &[RunState], before: &str, limit: u32) -> Result<Vec<Run>, StoreError> {
+    async fn runs_in(&self, states: &[RunState], before: &[u8], limit: u32) -> Result<Vec<Run>, StoreError> {
         let mut runs = Vec::new();
         for state in states {
-            let rows = sqlx::query(concat!(
-                "SELECT ",
-                run_columns!(),
-                " FROM run WHERE state = $1 AND id < $2 ORDER BY id DESC LIMIT $3"
-            ))
+            // Nearly all runs have succeeded: those are met by walking through all of them.
+            let rows = sqlx::query(if *state == RunState::Succeeded {
+                concat!(
+                    "SELECT ",
+                    run_columns!(),
+                    runs_with_input!(),
+                    "WHERE +run.state = $1 AND run.id < $2 ORDER BY run.id DESC LIMIT $3"
+                )
+            } else {
+                concat!(
+                    "SELECT ",
+                    run_columns!(),
+                    runs_with_input!(),
+                    "WHERE run.state = $1 AND run.state <> 'succeeded' AND run.id < $2 ORDER BY run.id DESC LIMIT $3"
+                )
+            })
             .bind(state.name())
-            .bind(before)
+            .bind(before.to_vec())
             .bind(limit)
             .fetch_all(&self.pool)
             .await
@@ -163,7 +229,7 @@ impl Reader {
 
     pub(super) async fn event(&self, id: EventId) -> Result<Option<Event>, StoreError> {
         let row = sqlx::query(concat!("SELECT ", event_columns!(), " FROM event WHERE id = $1"))
-            .bind(id.to_string())
+            .bind(id.as_uuid().as_bytes().to_vec())
             .fetch_optional(&self.pool)
             .await
             .map_err(read_failed)?;
@@ -179,7 +245,7 @@ impl Reader {
         ))
         .bind(query.connection)
         .bind(query.kind)
-        .bind(query.before.map(|event| event.to_string()))
+        .bind(query.before.map(|event| event.as_uuid().as_bytes().to_vec()))
         .bind(query.limit)
         .fetch_all(&self.pool)
         .await
@@ -191,23 +257,23 @@ impl Reader {
     pub(super) async fn find_event(&self, filter: EventFilter) -> Result<(Option<Event>, EventMark), StoreError> {
         let last = self.last_mark().await?;
         let kinds = text_of(&filter.types);
-        let mut after = 0;
+        let mut after = filter.after.0;
         loop {
             let page = match &filter.subject {
                 Some(subject) => {
                     sqlx::query(concat!(
                         "SELECT ",
                         event_columns!(),
-                        ", event.mark FROM event INDEXED BY event_by_subject \
+                        " FROM event INDEXED BY event_by_subject \
                           WHERE connection = $1 AND subject = $2 AND mark > $3 AND mark <= $4 \
-                          AND received_at >= $5 AND ($6 = '[]' OR kind IN (SELECT value FROM json_each($6))) \
+                          AND ($5 IS NULL OR received_at >= $5) AND ($6 = '[]' OR kind IN (SELECT value FROM json_each($6))) \
                           ORDER BY mark LIMIT $7"
                     ))
                     .bind(filter.connection.as_str())
                     .bind(subject.as_str())
                     .bind(after)
                     .bind(last)
-                    .bind(nanos(filter.since))
+                    .bind(filter.since.map(nanos))
                     .bind(kinds.as_str())
                     .bind(EVENTS_PAGE)
                     .fetch_all(&self.pool)
@@ -217,16 +283,15 @@ impl Reader {
                     sqlx::query(concat!(
                         "SELECT ",
                         event_columns!(),
-                        ", event.mark FROM event WHERE mark IN \
-                          (SELECT mark FROM event INDEXED BY event_by_time \
-                           WHERE connection = $1 AND received_at >= $4 AND mark > $2 AND mark <= $3) \
+                        " FROM event NOT INDEXED WHERE mark > $2 AND mark <= $3 AND connection = $1 \
+                          AND ($4 IS NULL OR received_at >= $4) \
                           AND ($5 = '[]' OR kind IN (SELECT value FROM json_each($5))) \
                           ORDER BY mark LIMIT $6"
                     ))
                     .bind(filter.connection.as_str())
                     .bind(after)
                     .bind(last)
-                    .bind(nanos(filter.since))
+                    .bind(filter.since.map(nanos))
                     .bind(kinds.as_str())
                     .bind(EVENTS_PAGE)
                     .fetch_all(&self.pool)
@@ -235,8 +300,8 @@ impl Reader {
             }
             .map_err(read_failed)?;
             for row in &page {
-                let event = event_of(row)?;
-                if filter.accepts(&event) {
+                let (mark, event) = event_and_mark(row)?;
+                if filter.accepts(mark, &event) {
                     return Ok((Some(event), EventMark(last)));
                 }
             }
@@ -261,15 +326,20 @@ impl Reader {
     }
 
     pub(super) async fn counts(&self) -> Result<Vec<(RunState, u64)>, StoreError> {
-        // Counted when somebody asks, over an index that holds nothing else: keeping count would cost every run
-        // five writes of its own.
-        let rows = sqlx::query("SELECT state, count(*) FROM run GROUP BY state")
-            .fetch_all(&self.pool)
-            .await
-            .map_err(read_failed)?;
+        // Counted when somebody asks, over indexes that hold nothing else: keeping count would cost every run writes
+        // of its own. In one statement, so that what is left over has succeeded.
+        let rows = sqlx::query(
+            "SELECT state, count(*) FROM run INDEXED BY run_by_state WHERE state <> 'succeeded' GROUP BY state \
+             UNION ALL \
+             SELECT 'succeeded', (SELECT count(*) FROM run) \
+                    - (SELECT count(*) FROM run INDEXED BY run_by_state WHERE state <> 'succeeded')",
+        )
+        .fetch_all(&self.pool)
+        .await
+        .map_err(read_failed)?;
         let mut counts = RunState::ALL.map(|(_, state)| (state, 0)).to_vec();
         for row in &rows {
-            let mut columns = Columns::named(row, "the count of")?;
+            let mut columns = Columns::of(row, "the count of runs".to_owned());
             let state: RunState = columns.parse()?;
             let runs: i64 = columns.get()?;
             let runs = u64::try_from(runs).map_err(|error| columns.damaged(error))?;

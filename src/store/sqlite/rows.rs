@@ -6,34 +6,58 @@ use std::str::FromStr;
 use serde::de::DeserializeOwned;
 use sqlx::sqlite::SqliteRow;
 use sqlx::{Decode, Row as _, Sqlite, Type};
+use uuid::Uuid;
 
-use crate::base::ids::RunId;
+use crate::base::ids::{Digest, EventId, RunId};
 use crate::model::event::Event;
 use crate::model::journal::Record;
-use crate::model::run::Run;
+use crate::model::run::{Cause, EventMark, Run};
 use crate::store::StoreError;
 use crate::store::codec::{instant, read_entry};
 
-/// The columns [`run_of`] reads, of the table `run`.
+/// The columns [`run_of`] reads, of [`runs_with_input`].
 macro_rules! run_columns {
     () => {
-        "run.id, run.workflow, run.version, run.cause, run.state, \
-         (SELECT run_input.event FROM run_input WHERE run_input.run = run.id), \
-         (SELECT run_input.params FROM run_input WHERE run_input.run = run.id), \
-         run.last_success_at, run.created_at, run.started_at, run.finished_at, run.wake_at, run.wait_filter, \
-         run.result, run.error, run.turns, run.cancel_note IS NOT NULL"
+        "run.id, run.workflow, run.version, run.cause, run.state, coalesce(run.params, run_input.params), \
+         run.last_success_at, run.since_mark, run.created_at, run.started_at, run.finished_at, run.wake_at, \
+         run.wait_filter, run.result, run.error, run.turns, run.cancel_note IS NOT NULL, run.event IS NULL, \
+         run_input.event, event.id, event.connection, event.provider_id, event.kind, event.subject, \
+         event.occurred_at, event.received_at, event.payload"
     };
 }
 pub(super) use run_columns;
+
+/// Runs with what their scripts see: the event that made them, or a document.
+macro_rules! runs_with_input {
+    () => {
+        " FROM run LEFT JOIN run_input ON run_input.run = run.id LEFT JOIN event ON event.mark = run.event "
+    };
+}
+pub(super) use runs_with_input;
 
 /// The columns [`event_of`] reads, of the table `event`.
 macro_rules! event_columns {
     () => {
         "event.id, event.connection, event.provider_id, event.kind, event.subject, event.occurred_at, \
-         event.received_at, event.payload"
+         event.received_at, event.payload, event.mark"
     };
 }
 pub(super) use event_columns;
+
+/// The id of a run as the database keeps it.
+pub(super) fn blob(run: RunId) -> Vec<u8> {
+    run.as_uuid().as_bytes().to_vec()
+}
+
+/// The id of a run as text that `unhex` reads, for lists in JSON.
+pub(super) fn hex(run: RunId) -> String {
+    run.as_uuid().simple().to_string()
+}
+
+/// The id of these bytes.
+pub(super) fn uuid_of(bytes: &[u8]) -> Result<Uuid, sqlx::Error> {
+    Uuid::from_slice(bytes).map_err(|error| sqlx::Error::Decode(Box::new(error)))
+}
 
 /// What stands there cannot be read.
 pub(super) fn corrupt(what: impl Display, why: impl Display) -> StoreError {
@@ -48,17 +72,7 @@ pub(super) struct Columns<'r> {
 }
 
 impl<'r> Columns<'r> {
-    /// The columns of a row from its first, which names the row.
-    pub(super) fn named(row: &'r SqliteRow, table: &str) -> Result<Self, StoreError> {
-        let name: String = row.try_get(0).map_err(|error| corrupt(table, error))?;
-        Ok(Self {
-            row,
-            next: 0,
-            what: format!("{table} {name}"),
-        })
-    }
-
-    /// The columns of a row that is named from outside.
+    /// The columns of a row.
     pub(super) fn of(row: &'r SqliteRow, what: String) -> Self {
         Self { row, next: 0, what }
     }
@@ -78,6 +92,19 @@ impl<'r> Columns<'r> {
         text.parse().map_err(|error| self.damaged(error))
     }
 
+    /// The next column, which is an id.
+    pub(super) fn uuid(&mut self) -> Result<Uuid, StoreError> {
+        let bytes: &[u8] = self.get()?;
+        uuid_of(bytes).map_err(|error| self.damaged(error))
+    }
+
+    /// The next column, which is a digest.
+    pub(super) fn digest(&mut self) -> Result<Digest, StoreError> {
+        let bytes: &[u8] = self.get()?;
+        let bytes = bytes.try_into().map_err(|error| self.damaged(error))?;
+        Ok(Digest::from_bytes(bytes))
+    }
+
     /// The next column, which is a JSON document.
     pub(super) fn json<T: DeserializeOwned>(&mut self) -> Result<T, StoreError> {
         let text: &str = self.get()?;
@@ -92,49 +119,105 @@ impl<'r> Columns<'r> {
             .map_err(|error| self.damaged(error))
     }
 
+    /// The next columns, which are those of an event.
+    fn event(&mut self) -> Result<Event, StoreError> {
+        Ok(Event {
+            id: EventId::from_uuid(self.uuid()?),
+            connection: self.get()?,
+            provider_id: self.get()?,
+            kind: self.get()?,
+            subject: self.get()?,
+            occurred_at: self.get::<Option<i64>>()?.map(instant),
+            received_at: instant(self.get()?),
+            payload: self.json()?,
+        })
+    }
+
+    /// Leaves out a column.
+    fn skip(&mut self) {
+        self.next += 1;
+    }
+
     /// The column just read is damaged.
     pub(super) fn damaged(&self, why: impl Display) -> StoreError {
         corrupt(format_args!("{}, column {}", self.what, self.next), why)
     }
 }
 
+/// The id in the first column of a row.
+fn first_id(row: &SqliteRow, table: &str) -> Result<Uuid, StoreError> {
+    row.try_get(0)
+        .and_then(uuid_of)
+        .map_err(|error| corrupt(format_args!("the id of {table}"), error))
+}
+
 /// A run, from [`run_columns`].
 pub(super) fn run_of(row: &SqliteRow) -> Result<Run, StoreError> {
-    let mut columns = Columns::named(row, "run")?;
+    let id = RunId::from_uuid(first_id(row, "a run")?);
+    let mut columns = Columns::of(row, format!("run {id}"));
+    columns.skip();
+    let workflow = columns.get()?;
+    let version = columns.digest()?;
+    let cause = columns.optional_json()?;
+    let state = columns.parse()?;
+    let params = columns.json()?;
+    let last_success_at = columns.get::<Option<i64>>()?.map(instant);
+    let since_mark = EventMark(columns.get()?);
+    let created_at = instant(columns.get()?);
+    let started_at = columns.get::<Option<i64>>()?.map(instant);
+    let finished_at = columns.get::<Option<i64>>()?.map(instant);
+    let wake_at = columns.get::<Option<i64>>()?.map(instant);
+    let waits_for = columns.optional_json()?;
+    let result = columns.optional_json()?;
+    let error = columns.optional_json()?;
+    let turns = columns.get()?;
+    let cancel_requested = columns.get()?;
+    let has_document: bool = columns.get()?;
+    let (event, event_cause) = if has_document {
+        (columns.json()?, None)
+    } else {
+        columns.skip();
+        let event = columns.event()?;
+        (event.as_document(), Some(Cause::Webhook { event: event.id }))
+    };
+    let cause = cause
+        .or(event_cause)
+        .ok_or_else(|| corrupt(format_args!("run {id}"), "it has no cause"))?;
     Ok(Run {
-        id: columns.parse()?,
-        workflow: columns.get()?,
-        version: columns.parse()?,
-        cause: columns.json()?,
-        state: columns.parse()?,
-        event: columns.json()?,
-        params: columns.json()?,
-        last_success_at: columns.get::<Option<i64>>()?.map(instant),
-        created_at: instant(columns.get()?),
-        started_at: columns.get::<Option<i64>>()?.map(instant),
-        finished_at: columns.get::<Option<i64>>()?.map(instant),
-        wake_at: columns.get::<Option<i64>>()?.map(instant),
-        waits_for: columns.optional_json()?,
-        result: columns.optional_json()?,
-        error: columns.optional_json()?,
-        turns: columns.get()?,
-        cancel_requested: columns.get()?,
+        id,
+        workflow,
+        version,
+        cause,
+        state,
+        event,
+        params,
+        last_success_at,
+        since_mark,
+        created_at,
+        started_at,
+        finished_at,
+        wake_at,
+        waits_for,
+        result,
+        error,
+        turns,
+        cancel_requested,
     })
 }
 
 /// An event, from [`event_columns`].
 pub(super) fn event_of(row: &SqliteRow) -> Result<Event, StoreError> {
-    let mut columns = Columns::named(row, "event")?;
-    Ok(Event {
-        id: columns.parse()?,
-        connection: columns.get()?,
-        provider_id: columns.get()?,
-        kind: columns.get()?,
-        subject: columns.get()?,
-        occurred_at: columns.get::<Option<i64>>()?.map(instant),
-        received_at: instant(columns.get()?),
-        payload: columns.json()?,
-    })
+    let id = EventId::from_uuid(first_id(row, "an event")?);
+    Columns::of(row, format!("event {id}")).event()
+}
+
+/// An event with its mark, from [`event_columns`].
+pub(super) fn event_and_mark(row: &SqliteRow) -> Result<(EventMark, Event), StoreError> {
+    let event = event_of(row)?;
+    let mark = row
+        .try_get("mark")
+        .map_err(|error| corrupt(format_args!("event {}", event.id), error))?;
+    Ok((EventMark(mark), event))
 }
 
 /// A record of the journal of `run`, from `seq, at, entry`, which has to be the one after `last_seq`.

@@ -13,7 +13,7 @@ use crate::store::codec::text_of;
 
 /// A version on its way, in the form in which it is written.
 pub(super) struct StoredVersion {
-    digest: String,
+    digest: Digest,
     workflow: String,
     manifest: Digest,
     uses: String,
@@ -42,7 +42,7 @@ impl StoredVersion {
             )
             .collect();
         Self {
-            digest: version.digest.to_string(),
+            digest: version.digest,
             workflow: version.workflow.clone(),
             manifest,
             uses: text_of(&version.uses),
@@ -57,7 +57,7 @@ impl Writer {
     pub(super) async fn save_version(&mut self, version: StoredVersion) -> Result<(), Halt> {
         sqlx::query(
             "INSERT INTO source_text (digest, text) \
-             SELECT value ->> 0, value ->> 1 FROM json_each($1) WHERE true ON CONFLICT DO NOTHING",
+             SELECT unhex(value ->> 0), value ->> 1 FROM json_each($1) WHERE true ON CONFLICT DO NOTHING",
         )
         .bind(version.texts)
         .execute(&mut self.connection)
@@ -66,9 +66,9 @@ impl Writer {
             "INSERT INTO version (digest, workflow, manifest, uses, sources) VALUES ($1, $2, $3, $4, $5) \
              ON CONFLICT DO NOTHING",
         )
-        .bind(version.digest)
+        .bind(version.digest.as_bytes().to_vec())
         .bind(version.workflow)
-        .bind(version.manifest.to_string())
+        .bind(version.manifest.as_bytes().to_vec())
         .bind(version.uses)
         .bind(version.sources)
         .execute(&mut self.connection)
@@ -80,7 +80,7 @@ impl Writer {
 /// Reads a version and proves that its texts are the ones that were kept.
 pub(super) async fn load(connection: &mut SqliteConnection, digest: Digest) -> Result<Option<Version>, Halt> {
     let Some(row) = sqlx::query("SELECT workflow, manifest, uses, sources FROM version WHERE digest = $1")
-        .bind(digest.to_string())
+        .bind(digest.as_bytes().to_vec())
         .fetch_optional(&mut *connection)
         .await?
     else {
@@ -89,20 +89,21 @@ pub(super) async fn load(connection: &mut SqliteConnection, digest: Digest) -> R
     let what = format!("version {digest}");
     let mut columns = Columns::of(&row, what.clone());
     let workflow = columns.get()?;
-    let manifest: Digest = columns.parse()?;
+    let manifest = columns.digest()?;
     let uses = columns.json()?;
     let sources: Vec<(String, Digest)> = columns.json()?;
     let wanted: Vec<Digest> = std::iter::once(manifest)
         .chain(sources.iter().map(|(_, digest)| *digest))
         .collect();
-    let rows = sqlx::query("SELECT digest, text FROM source_text WHERE digest IN (SELECT value FROM json_each($1))")
-        .bind(text_of(&wanted))
-        .fetch_all(connection)
-        .await?;
+    let rows =
+        sqlx::query("SELECT digest, text FROM source_text WHERE digest IN (SELECT unhex(value) FROM json_each($1))")
+            .bind(text_of(&wanted))
+            .fetch_all(connection)
+            .await?;
     let mut texts: HashMap<Digest, String> = HashMap::with_capacity(rows.len());
     for row in &rows {
-        let mut columns = Columns::named(row, "text")?;
-        texts.insert(columns.parse()?, columns.get()?);
+        let mut columns = Columns::of(row, format!("a text of {what}"));
+        texts.insert(columns.digest()?, columns.get()?);
     }
     let text = |digest: Digest| -> Result<String, StoreError> {
         let text = texts

@@ -11,15 +11,16 @@ use sqlx::{SqliteConnection, SqlitePool};
 use tokio::sync::mpsc::UnboundedReceiver;
 use tokio::sync::oneshot;
 
-use super::admit::Intake;
+use super::admit::Arrival;
 use super::append::{Driven, PendingAppend};
 use super::lock::FolderLock;
+use super::route::{MadeRun, PendingRouting};
 use super::{OnFailure, unavailable};
 use crate::base::clock::Instant;
 use crate::base::ids::{RunId, WorkerId};
 use crate::base::limits::GROUP_COMMIT_WRITES_MAX;
 use crate::model::run::RunState;
-use crate::store::{Claim, Decision, StoreError};
+use crate::store::{Claim, Decision, Routed, StoreError};
 
 /// What a transaction may carry at most, so that its texts stay far below what SQLite can hold in one.
 const GROUP_BYTES_MAX: usize = 64 * 1024 * 1024;
@@ -29,7 +30,9 @@ pub(super) type Reply<T> = oneshot::Sender<Result<T, StoreError>>;
 
 /// Something to write, with where its answer goes.
 pub(super) enum Command {
-    Intake(Box<Intake>),
+    Admit(Box<Arrival>),
+    Create(Box<MadeRun>, Reply<Option<RunId>>),
+    Route(Box<PendingRouting>, Reply<Routed>),
     Append(Box<PendingAppend>, Reply<()>),
     Claim {
         worker: WorkerId,
@@ -74,7 +77,9 @@ pub(super) enum Command {
 impl Command {
     fn bytes(&self) -> usize {
         match self {
-            Self::Intake(intake) => intake.bytes(),
+            Self::Admit(arrival) => arrival.bytes(),
+            Self::Create(run, _) => run.bytes(),
+            Self::Route(routing, _) => routing.bytes(),
             Self::Append(append, _) => append.bytes(),
             _ => 0,
         }
@@ -149,13 +154,78 @@ pub(super) struct Bounds {
     pub(super) commits: bool,
 }
 
+/// What shares a commit, by kind.
+#[derive(Default)]
+struct Group {
+    arrivals: Vec<Arrival>,
+    appends: Vec<(PendingAppend, Reply<()>)>,
+    created: Vec<(MadeRun, Reply<Option<RunId>>)>,
+    others: Vec<Command>,
+    writes: usize,
+    bytes: usize,
+}
+
+impl Group {
+    fn is_empty(&self) -> bool {
+        self.writes == 0
+    }
+
+    fn is_only(&self, count: usize) -> bool {
+        self.writes == count
+    }
+
+    fn is_full(&self) -> bool {
+        self.writes >= GROUP_COMMIT_WRITES_MAX || self.bytes >= GROUP_BYTES_MAX
+    }
+
+    fn add(&mut self, command: Command) {
+        self.writes += 1;
+        self.bytes += command.bytes();
+        match command {
+            Command::Admit(arrival) => self.arrivals.push(*arrival),
+            Command::Append(append, reply) => self.appends.push((*append, reply)),
+            Command::Create(run, reply) => self.created.push((*run, reply)),
+            other => self.others.push(other),
+        }
+    }
+}
+
+/// What is asked for.
+struct Inbox {
+    queue: UnboundedReceiver<Command>,
+    /// Somebody asked for the end. Nothing is taken after it.
+    closing: Option<Reply<()>>,
+}
+
+impl Inbox {
+    /// Moves what was asked for into the group, until it is full.
+    fn fill(&mut self, group: &mut Group, first: Option<Command>) {
+        let mut next = first;
+        while self.closing.is_none() && !group.is_full() {
+            let Some(command) = next.take().or_else(|| self.queue.try_recv().ok()) else {
+                return;
+            };
+            if let Command::Close { reply } = command {
+                self.queue.close();
+                self.closing = Some(reply);
+            } else {
+                group.add(command);
+            }
+        }
+    }
+}
+
 /// The writer's own things.
 pub(super) struct Writer {
     pub(super) connection: SqliteConnection,
     /// The runs in state `running`: only the writer makes them so.
     pub(super) driven: HashMap<RunId, Driven>,
-    /// The newest event's mark; only the writer admits events.
+    /// The newest event's mark, or that of one that was refused; only the writer gives marks.
     pub(super) last_mark: i64,
+    /// Up to which event runs were made; only the writer moves it.
+    pub(super) cursor: i64,
+    /// When the newest run of each workflow that succeeded was made; only the writer knows of successes.
+    pub(super) last_success: HashMap<String, i64>,
     pub(super) readers: SqlitePool,
     pub(super) lock: FolderLock,
     pub(super) on_failure: OnFailure,
@@ -172,44 +242,32 @@ impl Writer {
     }
 
     /// Works until the store is closed or dropped.
-    async fn run(mut self, mut queue: UnboundedReceiver<Command>) {
-        let mut closing = None;
-        while let Some(first) = queue.recv().await {
+    async fn run(mut self, queue: UnboundedReceiver<Command>) {
+        let mut inbox = Inbox { queue, closing: None };
+        while let Some(first) = inbox.queue.recv().await {
             // Everybody answered by the last commit gets to speak first, and shares this one.
             std::thread::yield_now();
-            let mut group = Vec::new();
-            let mut bytes = 0;
-            let mut next = Some(first);
-            while let Some(command) = next {
-                if let Command::Close { reply } = command {
-                    queue.close();
-                    closing = Some(reply);
-                    break;
-                }
-                bytes += command.bytes();
-                group.push(command);
-                let full = group.len() >= GROUP_COMMIT_WRITES_MAX || bytes >= GROUP_BYTES_MAX;
-                next = if full { None } else { queue.try_recv().ok() };
-            }
+            let mut group = Group::default();
+            inbox.fill(&mut group, Some(first));
             if !group.is_empty() {
-                self.write(group).await;
+                self.write(group, &mut inbox).await;
             }
-            if closing.is_some() {
+            if inbox.closing.is_some() {
                 break;
             }
         }
-        self.end(closing).await;
+        self.end(inbox.closing).await;
     }
 
-    async fn write(&mut self, group: Vec<Command>) {
+    async fn write(&mut self, group: Group, inbox: &mut Inbox) {
         let mut answers = Answers::default();
         let committed = match self.poisoned.get() {
             Some(reason) => {
                 // The replies are dropped, which their callers read as "not available".
-                tracing::debug!(writes = group.len(), reason, "writes after a failure are refused");
+                tracing::debug!(writes = group.writes, reason, "writes after a failure are refused");
                 return;
             }
-            None => self.transact(group, &mut answers).await,
+            None => self.transact(group, inbox, &mut answers).await,
         };
         let committed = committed.map_err(|error| {
             self.fail(&error);
@@ -218,39 +276,64 @@ impl Writer {
         answers.deliver(&committed);
     }
 
-    /// Admissions first, then appends, then the others in the order of their calls. Nobody of a group has been
-    /// answered yet, so nobody can have relied on another order; but who hands over an append and then asks for
-    /// something else finds the append done.
+    /// Admissions first, then appends, then new runs, then the others in the order of their calls. Nobody of a group
+    /// has been answered yet, so nobody can have relied on another order; but who hands over an append and then asks
+    /// for something else finds the append done.
     ///
-    /// Each text sent to the database's own thread costs two changes of thread, during which nobody can write.
-    /// So the transaction is begun by the first and, if nothing else is in it, committed by the last.
-    async fn transact(&mut self, group: Vec<Command>, answers: &mut Answers) -> Result<(), sqlx::Error> {
-        let mut intakes = Vec::new();
-        let mut appends = Vec::new();
-        let mut others = Vec::new();
-        for command in group {
-            match command {
-                Command::Intake(intake) => intakes.push(*intake),
-                Command::Append(append, reply) => appends.push((*append, reply)),
-                other => others.push(other),
+    /// Each text sent to the database's own thread costs two changes of thread, during which nobody can write. So a
+    /// group of one kind is begun, written and committed by one text. Any other group takes in what was asked for
+    /// while it was written, before it is committed: so a claim follows what it claims into the same commit.
+    async fn transact(&mut self, group: Group, inbox: &mut Inbox, answers: &mut Answers) -> Result<(), sqlx::Error> {
+        let whole = Bounds {
+            begins: true,
+            commits: true,
+        };
+        if group.is_only(group.arrivals.len()) {
+            return self.admit_all(group.arrivals, whole, answers).await;
+        }
+        if group.is_only(group.appends.len()) {
+            return self.append_all(group.appends, whole, answers).await;
+        }
+        let part = Bounds {
+            begins: false,
+            commits: false,
+        };
+        self.begin_if(true).await?;
+        let mut group = group;
+        loop {
+            let (writes, bytes) = (group.writes, group.bytes);
+            if !group.arrivals.is_empty() {
+                self.admit_all(group.arrivals, part, answers).await?;
+            }
+            self.append_all(group.appends, part, answers).await?;
+            self.create_all(group.created, answers).await?;
+            for other in group.others {
+                self.write_one(other, answers).await?;
+            }
+            group = Group {
+                writes,
+                bytes,
+                ..Group::default()
+            };
+            inbox.fill(&mut group, None);
+            if group.writes == writes {
+                break;
             }
         }
-        let begun = !intakes.is_empty();
-        if begun {
-            self.take_in(intakes, answers).await?;
+        self.commit_if(true).await
+    }
+
+    pub(super) async fn begin_if(&mut self, begins: bool) -> Result<(), sqlx::Error> {
+        if begins {
+            sqlx::query("BEGIN IMMEDIATE").execute(&mut self.connection).await?;
         }
-        let bounds = Bounds {
-            begins: !begun,
-            commits: others.is_empty(),
-        };
-        self.append_all(appends, bounds, answers).await?;
-        if bounds.commits {
-            return Ok(());
+        Ok(())
+    }
+
+    pub(super) async fn commit_if(&mut self, commits: bool) -> Result<(), sqlx::Error> {
+        if commits {
+            sqlx::query("COMMIT").execute(&mut self.connection).await?;
         }
-        for other in others {
-            self.write_one(other, answers).await?;
-        }
-        sqlx::query("COMMIT").execute(&mut self.connection).await?;
         Ok(())
     }
 
@@ -263,8 +346,13 @@ impl Writer {
                 limit,
                 reply,
             } => {
-                let done = self.claim(worker, now, lease_until, limit).await;
-                answers.settle(reply, done)
+                match self.claim(worker, now, lease_until, limit).await {
+                    // Not held back until the commit: see [`crate::store::Store::claim`]. Nobody may be waiting any
+                    // more; then the leases lapse.
+                    Ok(claims) => drop(reply.send(Ok(claims))),
+                    refused => return answers.settle(reply, refused),
+                }
+                Ok(())
             }
             Command::Renew {
                 worker,
@@ -301,7 +389,11 @@ impl Writer {
                 let done = self.save_version(*version).await;
                 answers.settle(reply, done)
             }
-            Command::Intake(_) | Command::Append(..) | Command::Close { .. } => Ok(()),
+            Command::Route(routing, reply) => {
+                let done = self.route(*routing).await;
+                answers.settle(reply, done)
+            }
+            Command::Admit(_) | Command::Create(..) | Command::Append(..) | Command::Close { .. } => Ok(()),
         }
     }
 

@@ -75,7 +75,7 @@ async fn make(store: &dyn Store, seconds: i64, entries: Vec<Entry>, settlement: 
         cause: Cause::Manual {
             actor: "tess".to_owned(),
         },
-        event: json!({"type": "manual"}),
+        event: json!({"type": "manual"}).into(),
         params: json!({}),
         created_at: noon(seconds),
     };

@@ -8,7 +8,7 @@ use bursar::model::journal::{Entry, Outcome, Record, Resolution};
 use bursar::model::run::{Cause, EventMark, NewRun, RunState, Settlement};
 use bursar::model::value::Value;
 use bursar::model::workflow::{Source, Version};
-use bursar::store::{Admitted, Append, Decision, EventQuery, RunQuery, Store, StoreError};
+use bursar::store::{Admitted, Append, Decision, EventQuery, Routed, Routing, RunQuery, Store, StoreError};
 use serde_json::json;
 
 use super::make::*;
@@ -30,8 +30,11 @@ macro_rules! rules {
 rules![
     an_event_starts_a_run_that_is_claimed_driven_and_settled,
     an_event_is_admitted_once,
-    an_event_admitted_again_under_its_own_id_starts_nothing,
-    equal_events_admitted_at_once_make_one_run,
+    an_event_admitted_again_under_its_own_id_is_known,
+    equal_events_admitted_at_once_are_one,
+    what_was_routed_is_not_routed_again,
+    events_to_route_come_in_order_and_in_bounds,
+    large_params_and_documents_come_back,
     one_cause_makes_one_run_of_a_workflow,
     the_newest_slot_of_a_schedule_is_known,
     claims_take_the_oldest_and_nobody_twice,
@@ -45,6 +48,7 @@ rules![
     a_run_waits_until_its_time,
     an_event_wakes_the_runs_that_wait_for_it,
     an_event_between_looking_and_waiting_is_not_lost,
+    a_wait_looks_at_events_in_the_order_of_admission,
     the_first_event_that_fits_is_found,
     a_decision_is_recorded_and_queues_the_run,
     decisions_that_do_not_fit_change_nothing,
@@ -60,21 +64,29 @@ rules![
     counts_follow_the_runs,
 ];
 
+async fn state_if_there(store: &dyn Store, run: RunId) -> Option<RunState> {
+    store.run(run).await.expect("read").map(|run| run.state)
+}
+
 async fn state_of(store: &dyn Store, run: RunId) -> RunState {
     store.run(run).await.expect("read").expect("there").state
 }
 
 async fn an_event_starts_a_run_that_is_claimed_driven_and_settled(store: &dyn Store) {
     let event = event("bank", "1", 0);
-    let made = caused("sweep", &event);
-    let admitted = store.admit(event.clone(), vec![made.clone()]).await;
-    let runs = vec![made.id];
-    assert_eq!(admitted, Ok(Admitted::New { runs, woken: 0 }));
+    let mark = admit(store, &event).await;
+    let made = caused("sweep", mark, &event);
+    assert_eq!(state_if_there(store, made.id).await, None, "an admission makes no run");
+    let routed = route(store, vec![made.clone()]).await;
+    assert_eq!(routed, Ok(Routed { runs: 1, woken: 0 }));
 
     let claims = store.claim(worker(1), at(1), at(31), 10).await.expect("claimed");
     let claim = claims.first().expect("a claim");
     assert_eq!(claim.run.state, RunState::Running);
-    assert_eq!((&claim.run.event, &claim.run.params), (&made.event, &made.params));
+    assert_eq!(
+        (&claim.run.event, &claim.run.params),
+        (&event.as_document(), &made.params)
+    );
     assert_eq!((claim.run.turns, claim.run.started_at), (1, Some(at(1))));
     assert_eq!((&claim.run.cause, claim.run.version), (&made.cause, made.version));
 
@@ -96,65 +108,131 @@ async fn an_event_starts_a_run_that_is_claimed_driven_and_settled(store: &dyn St
 
 async fn an_event_is_admitted_once(store: &dyn Store) {
     let first = event("bank", "1", 0);
-    store.admit(first.clone(), vec![]).await.expect("admitted");
-    let again = event("bank", "1", 5);
-    let run = caused("sweep", &again);
-    let answer = store.admit(again.clone(), vec![run.clone()]).await;
-    assert_eq!(answer, Ok(Admitted::Duplicate { event: first.id }));
-    assert_eq!(store.run(run.id).await, Ok(None));
-    assert_eq!(store.event(again.id).await, Ok(None));
+    let mark = admit(store, &first).await;
+    // Again before it was routed, and after.
+    for number in 0..2 {
+        let again = event("bank", "1", 5 + number);
+        let answer = store.admit(again.clone()).await;
+        assert_eq!(answer, Ok(Admitted::Duplicate { event: first.id }));
+        assert_eq!(store.event(again.id).await, Ok(None));
+        let runs = vec![caused("sweep", mark, &first)];
+        let routed = route(store, runs).await;
+        let runs = u64::from(number == 0);
+        assert_eq!(routed, Ok(Routed { runs, woken: 0 }));
+    }
     let elsewhere = event("other", "1", 6);
-    let answer = store.admit(elsewhere, vec![]).await;
-    assert_eq!(answer, Ok(Admitted::New { runs: vec![], woken: 0 }));
+    assert!(admit(store, &elsewhere).await > mark);
 }
 
-async fn an_event_admitted_again_under_its_own_id_starts_nothing(store: &dyn Store) {
-    let event = event("bank", "1", 0);
-    // A person as cause is never a duplicate by itself, so only the event can tell.
-    let runs = [manual("sweep", 1), manual("sweep", 2), manual("sweep", 3)];
-    let mut calls = Vec::new();
-    for run in &runs {
-        calls.push(store.admit(event.clone(), vec![run.clone()]));
-    }
-    let mut answers = Vec::new();
+async fn an_event_admitted_again_under_its_own_id_is_known(store: &dyn Store) {
+    let first = event("bank", "1", 0);
+    let calls = [
+        store.admit(first.clone()),
+        store.admit(first.clone()),
+        store.admit(first.clone()),
+    ];
+    let mut known = 0;
     for call in calls {
-        answers.push(call.await.expect("admitted"));
+        known += u32::from(call.await.expect("admitted") == Admitted::Duplicate { event: first.id });
     }
-    let again = manual("sweep", 4);
-    answers.push(store.admit(event.clone(), vec![again.clone()]).await.expect("admitted"));
-    let duplicate = Admitted::Duplicate { event: event.id };
-    let new = Admitted::New {
-        runs: vec![runs[0].id],
-        woken: 0,
-    };
-    assert_eq!(answers, [new, duplicate.clone(), duplicate.clone(), duplicate]);
-    for run in [&runs[1], &runs[2], &again] {
-        assert_eq!(store.run(run.id).await, Ok(None));
-    }
+    assert_eq!(known, 2);
+    let mut other = event("bank", "2", 1);
+    other.id = first.id;
+    let answer = store.admit(other).await;
+    assert!(matches!(answer, Err(StoreError::Conflict(_))), "{answer:?}");
+    assert_eq!(store.unrouted(9, 1_000).await.expect("read").events.len(), 1);
 }
 
-async fn equal_events_admitted_at_once_make_one_run(store: &dyn Store) {
-    // All are called before any is awaited, so that they meet in one transaction, too.
-    let calls: Vec<_> = (0..64)
-        .map(|number| {
-            let event = event("bank", "1", number);
-            let run = caused("sweep", &event);
-            store.admit(event, vec![run])
-        })
+async fn equal_events_admitted_at_once_are_one(store: &dyn Store) {
+    // All are called before any is awaited, so that they meet in one transaction, too; more than one statement takes.
+    let calls: Vec<_> = (0..200)
+        .map(|number| store.admit(event("bank", &(number % 3).to_string(), number)))
         .collect();
-    let mut made = 0;
+    let mut marks = Vec::new();
     for call in calls {
         match call.await.expect("admitted") {
-            Admitted::New { runs, .. } => made += runs.len(),
+            Admitted::New { mark } => marks.push(mark),
             Admitted::Duplicate { .. } => {}
         }
     }
-    assert_eq!(made, 1);
+    let unrouted = store.unrouted(1_000, 1_000_000).await.expect("read");
+    let found: Vec<EventMark> = unrouted.events.iter().map(|(mark, _)| *mark).collect();
+    assert_eq!((found.len(), &found), (3, &marks));
+}
+
+async fn what_was_routed_is_not_routed_again(store: &dyn Store) {
+    let events = ["1", "2", "3"].map(|id| event("bank", id, 0));
+    let mut marks = Vec::new();
+    for event in &events {
+        marks.push(admit(store, event).await);
+    }
+    let routing = |after: EventMark, up_to: EventMark, number: usize| Routing {
+        after,
+        up_to,
+        events: vec![(marks[number], events[number].clone())],
+        runs: vec![caused("sweep", marks[number], &events[number])],
+    };
+    let start = store.unrouted(1, 1_000).await.expect("read").after;
+    let one = Routed { runs: 1, woken: 0 };
+    assert_eq!(store.route(routing(start, marks[0], 0)).await, Ok(one));
+    // The cursor has moved; and it cannot be moved past what there is, or back.
+    for (after, up_to) in [
+        (start, marks[1]),
+        (marks[1], marks[2]),
+        (marks[0], EventMark(marks[2].0 + 1)),
+        (marks[0], start),
+    ] {
+        let answer = store.route(routing(after, up_to, 1)).await;
+        assert!(
+            matches!(answer, Err(StoreError::Conflict(_))),
+            "{after:?} {up_to:?}: {answer:?}"
+        );
+    }
+    let left = store.unrouted(9, 1_000_000).await.expect("read");
+    let left: Vec<EventMark> = left.events.iter().map(|(mark, _)| *mark).collect();
+    assert_eq!(left, marks[1..]);
     let query = RunQuery {
-        limit: 100,
+        limit: 9,
         ..RunQuery::default()
     };
     assert_eq!(store.runs(query).await.expect("read").len(), 1);
+}
+
+async fn events_to_route_come_in_order_and_in_bounds(store: &dyn Store) {
+    for number in 0..10 {
+        admit(store, &event("bank", &number.to_string(), 10 - number)).await;
+    }
+    for (limit, bytes_max, expected) in [(3, 1_000_000, 3), (100, 1_000_000, 10), (100, 1, 1), (100, 60, 2)] {
+        let unrouted = store.unrouted(limit, bytes_max).await.expect("read");
+        let ids: Vec<String> = unrouted
+            .events
+            .into_iter()
+            .map(|(_, event)| event.expect("readable").provider_id)
+            .collect();
+        let first: Vec<String> = (0..expected).map(|number| number.to_string()).collect();
+        assert_eq!(ids, first, "{limit} {bytes_max}");
+    }
+}
+
+async fn large_params_and_documents_come_back(store: &dyn Store) {
+    let large = json!({"note": "x".repeat(5_000)});
+    let event = event("bank", "1", 0);
+    let mark = admit(store, &event).await;
+    let caused = NewRun {
+        params: large.clone(),
+        ..caused("sweep", mark, &event)
+    };
+    let asked = NewRun {
+        params: large.clone(),
+        event: large.clone().into(),
+        ..manual("sweep", 1)
+    };
+    route(store, vec![caused.clone()]).await.expect("routed");
+    store.create_run(asked.clone()).await.expect("made");
+    for (id, document) in [(caused.id, event.as_document()), (asked.id, large.clone())] {
+        let run = store.run(id).await.expect("read").expect("there");
+        assert_eq!((run.event, run.params), (document, large.clone()));
+    }
 }
 
 fn scheduled(workflow: &str, schedule: &str, timezone: &str, slot: i64) -> NewRun {
@@ -417,8 +495,8 @@ async fn an_event_wakes_the_runs_that_wait_for_it(store: &dyn Store) {
         assert_eq!(run.waits_for.as_ref(), Some(&filter));
         runs.push((claim.run.id, filter, woken));
     }
-    let admitted = store.admit(event("bank", "1", 100), vec![]).await;
-    assert_eq!(admitted, Ok(Admitted::New { runs: vec![], woken: 3 }));
+    admit(store, &event("bank", "1", 100)).await;
+    assert_eq!(route(store, vec![]).await, Ok(Routed { runs: 0, woken: 3 }));
     for (run, filter, woken) in runs {
         let expected = if woken { RunState::Queued } else { RunState::Waiting };
         assert_eq!(state_of(store, run).await, expected, "{filter:?}");
@@ -431,18 +509,24 @@ async fn an_event_between_looking_and_waiting_is_not_lost(store: &dyn Store) {
         (None, RunState::Queued),
         (Some("dep_2"), RunState::Waiting),
     ];
-    for (number, (subject, expected)) in (0..).zip(cases) {
+    let cases = [false, true]
+        .into_iter()
+        .flat_map(|routed_first| cases.map(|case| (routed_first, case)));
+    for (number, (routed_first, (subject, expected))) in (0..).zip(cases) {
         let claim = running(store, "sweep", number).await;
         let name = format!("{}{number}", "1".repeat(usize::from(number > 0)));
         let waits_for = bursar::model::event::EventFilter {
-            since: at(10 + number),
+            since: Some(at(10 + number)),
             ..filter("bank", subject, 0)
         };
         let (found, seen) = store.find_event(waits_for.clone()).await.expect("looked");
         assert_eq!(found, None);
         let mut between = event("bank", &name, 10 + number);
         between.subject = Some("dep_1".to_owned());
-        store.admit(between, vec![]).await.expect("admitted");
+        admit(store, &between).await;
+        if routed_first {
+            route(store, vec![]).await.expect("routed");
+        }
         let settlement = Settlement::Waiting {
             wake_at: at(1_000),
             waits_for: Some(waits_for),
@@ -453,6 +537,39 @@ async fn an_event_between_looking_and_waiting_is_not_lost(store: &dyn Store) {
             .await
             .expect("settled");
         assert_eq!(state_of(store, claim.run.id).await, expected, "{subject:?}");
+        // What was admitted before the run went to wait does not wake it a second time, and harms nobody.
+        let routed = route(store, vec![]).await.expect("routed");
+        assert_eq!(routed.woken, 0, "{subject:?}");
+        assert_eq!(state_of(store, claim.run.id).await, expected, "{subject:?}");
+    }
+}
+
+async fn a_wait_looks_at_events_in_the_order_of_admission(store: &dyn Store) {
+    // The clock is set back by an hour again and again; what counts is who came first.
+    let before = event("bank", "1", 7_200);
+    admit(store, &before).await;
+    let own = event("bank", "2", 3_600);
+    let mark = admit(store, &own).await;
+    let after = event("bank", "3", 0);
+    // Admitted before the run is made from its own, but after its own.
+    let expected = admit(store, &after).await;
+    let run = caused("sweep", mark, &own);
+    let made = run.id;
+    route(store, vec![run]).await.expect("routed");
+    let asked = manual("sweep", 0);
+    store.create_run(asked.clone()).await.expect("made");
+    let late = event("bank", "4", -3_600);
+    admit(store, &late).await;
+    for (id, since_mark, provider_id) in [(made, mark, "3"), (asked.id, expected, "4")] {
+        let run = store.run(id).await.expect("read").expect("there");
+        assert_eq!(run.since_mark, since_mark);
+        let filter = bursar::model::event::EventFilter {
+            after: run.since_mark,
+            since: None,
+            ..filter("bank", None, 0)
+        };
+        let (found, _) = store.find_event(filter).await.expect("looked");
+        assert_eq!(found.map(|event| event.provider_id).as_deref(), Some(provider_id));
     }
 }
 
@@ -462,7 +579,7 @@ async fn the_first_event_that_fits_is_found(store: &dyn Store) {
     for number in 0..600 {
         let mut event = event("bank", &format!("{number}"), number);
         event.subject = Some(format!("dep_{}", number % 2));
-        store.admit(event, vec![]).await.expect("admitted");
+        admit(store, &event).await;
     }
     let at_500 = Matching(vec![("/payload/id".to_owned(), json!("500"))]);
     for (filter, expected) in [
@@ -795,7 +912,7 @@ async fn events_are_listed_newest_first(store: &dyn Store) {
             event.kind = "payout.paid".to_owned();
         }
         ids.push(event.id);
-        store.admit(event, vec![]).await.expect("admitted");
+        admit(store, &event).await;
     }
     let query = |connection: Option<&str>, kind: Option<&str>, before: Option<usize>, limit| EventQuery {
         connection: connection.map(str::to_owned),

@@ -6,12 +6,12 @@ use bursar::base::clock::Instant;
 use bursar::base::ids::{Digest, EventId, RunId, WorkerId};
 use bursar::model::event::{Event, EventFilter, Matching};
 use bursar::model::journal::{Doubt, Entry, Intent, Outcome, Record, Retry, Step, StepPath, StoredRequest, Wait};
-use bursar::model::run::{Cause, NewRun, RunError, Settlement};
+use bursar::model::run::{Cause, EventMark, NewRun, RunError, RunEvent, Settlement};
 use bursar::model::value::Value;
 use bursar::store::sqlite::{OnFailure, SqliteOptions, SqliteStore};
-use bursar::store::{Append, Claim, Store};
+use bursar::store::{Admitted, Append, Claim, Routed, Routing, Store, StoreError};
 use chrono::{DateTime, TimeDelta};
-use serde_json::json;
+use serde_json::{Value as Json, json};
 use tempfile::TempDir;
 
 /// A store with its folder, which goes when the test ends.
@@ -44,6 +44,11 @@ pub(super) fn worker(seconds: i64) -> WorkerId {
     WorkerId::generate(at(seconds))
 }
 
+/// What the script of a run without an event sees.
+pub(super) fn document() -> Json {
+    json!({"amount": 12.30, "note": "ü"})
+}
+
 /// A run nobody but a person asked for.
 pub(super) fn manual(workflow: &str, seconds: i64) -> NewRun {
     NewRun {
@@ -53,7 +58,7 @@ pub(super) fn manual(workflow: &str, seconds: i64) -> NewRun {
         cause: Cause::Manual {
             actor: "tess".to_owned(),
         },
-        event: json!({"amount": 12.30, "note": "ü"}),
+        event: document().into(),
         params: json!({"keep": 1000}),
         created_at: at(seconds),
     }
@@ -72,10 +77,11 @@ pub(super) fn event(connection: &str, provider_id: &str, seconds: i64) -> Event 
     }
 }
 
-/// The run that an event starts.
-pub(super) fn caused(workflow: &str, event: &Event) -> NewRun {
+/// The run that an admitted event starts.
+pub(super) fn caused(workflow: &str, mark: EventMark, event: &Event) -> NewRun {
     NewRun {
         cause: Cause::Webhook { event: event.id },
+        event: RunEvent::Admitted(mark),
         ..manual(workflow, event.received_at.timestamp() - at(0).timestamp())
     }
 }
@@ -87,8 +93,36 @@ pub(super) fn filter(connection: &str, subject: Option<&str>, since: i64) -> Eve
         types: vec!["deposit.received".to_owned()],
         subject: subject.map(str::to_owned),
         matching: Matching::default(),
-        since: at(since),
+        after: EventMark::default(),
+        since: Some(at(since)),
     }
+}
+
+/// Admits an event that is not known.
+pub(super) async fn admit(store: &dyn Store, event: &Event) -> EventMark {
+    match store.admit(event.clone()).await {
+        Ok(Admitted::New { mark }) => mark,
+        other => panic!("{other:?}"),
+    }
+}
+
+/// Routes everything there is, with these runs.
+pub(super) async fn route(store: &dyn Store, runs: Vec<NewRun>) -> Result<Routed, StoreError> {
+    let unrouted = store.unrouted(1_000, 1_000_000).await?;
+    let mut events = Vec::new();
+    for (mark, event) in unrouted.events {
+        events.push((mark, event?));
+    }
+    let up_to = events.last().map_or(unrouted.after, |(mark, _)| *mark);
+    let after = unrouted.after;
+    store
+        .route(Routing {
+            after,
+            up_to,
+            events,
+            runs,
+        })
+        .await
 }
 
 pub(super) fn path(text: &str) -> StepPath {

@@ -180,6 +180,7 @@ impl Site {
                 ..EventQuery::default()
             };
             let events = store.events(query).await.expect("events are listed").len();
+            let unrouted = store.unrouted(1, 1).await.expect("events are read").events.len();
             let runs = store
                 .runs(RunQuery {
                     limit: 100_000,
@@ -188,7 +189,7 @@ impl Site {
                 .await
                 .expect("runs are listed");
             let open = runs.iter().filter(|run| !run.state.is_final()).count();
-            if events >= deposits && open == 0 {
+            if events >= deposits && unrouted == 0 && open == 0 {
                 return;
             }
             assert!(

@@ -19,13 +19,14 @@ use bursar::connector::registry::Registry;
 use bursar::engine::backoff::Backoff;
 use bursar::engine::services::{EngineSettings, Parts, Services};
 use bursar::engine::worker::Engine;
+use bursar::model::event::Event;
 use bursar::model::journal::Journal;
 use bursar::model::run::{Cause, NewRun, Run, RunState};
 use bursar::model::workflow::{Source, Version};
 use bursar::simulator::config::SimulatorConfig;
 use bursar::simulator::{Running, Simulator};
 use bursar::store::sqlite::{OnFailure, SqliteOptions, SqliteStore};
-use bursar::store::{RunQuery, Store};
+use bursar::store::{Routing, RunQuery, Store};
 use serde_json::{Value as Json, json};
 use tempfile::TempDir;
 
@@ -180,12 +181,29 @@ impl World {
             cause: Cause::Manual {
                 actor: "test".to_owned(),
             },
-            event,
+            event: event.into(),
             params,
             created_at: self.clock.now(),
         };
         store.save_version(version).await.expect("the version is kept");
         store.create_run(run).await.expect("the run is made");
+        self.wake.nudge();
+    }
+
+    /// Admits an event and routes it, for the runs that wait for one.
+    pub(crate) async fn arrives(&self, store: &dyn Store, event: Event) {
+        store.admit(event).await.expect("admitted");
+        let unrouted = store.unrouted(100, 1_000_000).await.expect("read");
+        let read = |(mark, event): (_, Result<Event, _>)| (mark, event.expect("readable"));
+        let events: Vec<_> = unrouted.events.into_iter().map(read).collect();
+        let (up_to, _) = events.last().expect("the event");
+        let routing = Routing {
+            after: unrouted.after,
+            up_to: *up_to,
+            events,
+            runs: Vec::new(),
+        };
+        store.route(routing).await.expect("routed");
         self.wake.nudge();
     }
 

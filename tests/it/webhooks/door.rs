@@ -25,10 +25,11 @@ fn short() -> DoorLimits {
 }
 
 #[tokio::test]
-async fn a_signed_webhook_is_durable_with_its_run_and_version_when_it_is_answered() {
+async fn a_signed_webhook_is_durable_when_it_is_answered_and_becomes_a_run_with_its_version() {
     let harness = Harness::new().await;
     let reply = harness.send(&harness.deposit("e1")).await;
     assert_eq!((reply.status, reply.body.as_str()), (200, "accepted\n"));
+    assert_eq!(harness.events().await.len(), 1);
 
     let runs = harness.runs().await;
     let [run] = runs.as_slice() else {
@@ -276,8 +277,7 @@ async fn a_header_without_end_is_refused() {
 
 #[tokio::test]
 async fn wherever_the_store_fails_the_sender_comes_back_and_one_run_is_made() {
-    // The first write of a delivery keeps the version, the second the event with its run.
-    for fault in [Fault::Before(1), Fault::After(1), Fault::Before(2), Fault::After(2)] {
+    for fault in [Fault::Before(1), Fault::After(1)] {
         let folder = tempfile::tempdir().expect("a folder");
         let store = new_store(&folder).await;
         let failing = Harness::over(Faulty::new(store.clone(), fault), DoorLimits::default()).await;
@@ -291,11 +291,30 @@ async fn wherever_the_store_fails_the_sender_comes_back_and_one_run_is_made() {
         assert_eq!(failing.counted(Outcome::Accepted), 0, "{fault:?}");
 
         let restarted = Harness::over(store, DoorLimits::default()).await;
-        let committed = fault == Fault::After(2);
+        let committed = fault == Fault::After(1);
         assert_eq!(restarted.events().await.len(), usize::from(committed), "{fault:?}");
         assert_eq!(restarted.send(&delivery).await.status, 200, "{fault:?}");
         assert_eq!(restarted.counted(Outcome::Duplicate), u64::from(committed), "{fault:?}");
         assert_eq!(restarted.events().await.len(), 1, "{fault:?}");
+        assert_eq!(restarted.runs().await.len(), 1, "{fault:?}");
+    }
+}
+
+#[tokio::test]
+async fn wherever_the_router_dies_an_accepted_webhook_becomes_one_run() {
+    // The first write is the admission, the second keeps the version, the third routes.
+    for fault in [Fault::Before(2), Fault::After(2), Fault::Before(3), Fault::After(3)] {
+        let folder = tempfile::tempdir().expect("a folder");
+        let store = new_store(&folder).await;
+        let failing = Harness::over(Faulty::new(store.clone(), fault), DoorLimits::default()).await;
+        let delivery = failing.deposit("e1");
+        assert_eq!(failing.send(&delivery).await.status, 200, "{fault:?}");
+        assert!(failing.router.route_some().await.is_err(), "{fault:?}");
+
+        let restarted = Harness::over(store, DoorLimits::default()).await;
+        assert_eq!(restarted.runs().await.len(), 1, "{fault:?}");
+        // The sender comes again, before the run and after it.
+        assert_eq!(restarted.send(&delivery).await.body, "known already\n", "{fault:?}");
         assert_eq!(restarted.runs().await.len(), 1, "{fault:?}");
     }
 }

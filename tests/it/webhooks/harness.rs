@@ -22,6 +22,7 @@ use bursar::server::counters::{DoorCounters, Outcome};
 use bursar::server::webhook::{self, DoorLimits, WebhookDoor};
 use bursar::store::sqlite::{OnFailure, SqliteOptions, SqliteStore};
 use bursar::store::{EventQuery, RunQuery, Store};
+use bursar::trigger::router::Router;
 use bursar::trigger::versions::KnownVersions;
 use bursar::trigger::webhook::{Connections, WebhookTrigger};
 use serde_json::{Value as Json, json};
@@ -153,6 +154,8 @@ pub(crate) async fn new_store(folder: &TempDir) -> Arc<SqliteStore> {
 pub(crate) struct Harness {
     pub(crate) address: SocketAddr,
     pub(crate) store: Arc<dyn Store>,
+    /// Routes when a test asks for runs.
+    pub(crate) router: Router,
     pub(crate) counters: Arc<DoorCounters>,
     pub(crate) clock: ManualClock,
     stopper: Stopper,
@@ -181,14 +184,13 @@ impl Harness {
             ("book-deposits", &[on_deposit(None), on_deposit(Some("EUR"))]),
             ("convert-usd", &[on_deposit(Some("USD"))]),
         ]);
+        let arrived = Wake::new();
         let door = Arc::new(WebhookDoor {
             trigger: Arc::new(WebhookTrigger {
                 store: store.clone(),
-                catalog: shelf.catalog.clone(),
                 connections: connections(),
                 clock: Arc::new(clock.clone()),
-                wake: Wake::new(),
-                versions: Arc::new(KnownVersions::new()),
+                arrived: arrived.clone(),
             }),
             counters: counters.clone(),
             limits,
@@ -198,6 +200,14 @@ impl Harness {
         let (stopper, shutdown) = Stopper::new();
         Self {
             address,
+            router: Router {
+                store: store.clone(),
+                catalog: shelf.catalog.clone(),
+                clock: Arc::new(clock.clone()),
+                arrived,
+                wake: Wake::new(),
+                versions: Arc::new(KnownVersions::new()),
+            },
             store,
             counters,
             clock,
@@ -223,7 +233,9 @@ impl Harness {
         TcpStream::connect(self.address).await.expect("the door is open")
     }
 
+    /// The runs there are once everything was routed.
     pub(crate) async fn runs(&self) -> Vec<Run> {
+        while self.router.route_some().await.expect("events can be routed").is_some() {}
         let query = RunQuery {
             limit: 1_000,
             ..RunQuery::default()

@@ -1,5 +1,5 @@
--- The first schema. Ids and digests are text, times whole nanoseconds since 1970 (UTC), documents JSON text.
--- Every index names the query that needs it.
+-- The first schema. Ids are the 16 bytes of their UUID and digests their 32 bytes (`lower(hex(id))` shows them),
+-- times whole nanoseconds since 1970 (UTC), documents JSON text. Every index names the query that needs it.
 
 -- What is made once, with the store.
 CREATE TABLE meta (
@@ -9,24 +9,25 @@ CREATE TABLE meta (
 
 -- Manifests and scripts, each text once, by the digest of its content.
 CREATE TABLE source_text (
-    digest TEXT NOT NULL PRIMARY KEY,
+    digest BLOB NOT NULL PRIMARY KEY,
     text   TEXT NOT NULL
 ) STRICT;
 
 -- What runs are pinned to.
 CREATE TABLE version (
-    digest   TEXT NOT NULL PRIMARY KEY,
+    digest   BLOB NOT NULL PRIMARY KEY,
     workflow TEXT NOT NULL,
-    manifest TEXT NOT NULL REFERENCES source_text (digest),
+    manifest BLOB NOT NULL REFERENCES source_text (digest),
     uses     TEXT NOT NULL,
     -- [[path, digest of the text], …], the main script first.
     sources  TEXT NOT NULL
 ) STRICT, WITHOUT ROWID;
 
--- Admitted events. `mark` is the order of admission and is never used twice, even after a deletion.
+-- Admitted events. `mark` is the order of admission, given by the writer; it is never used twice, even after a
+-- deletion, because it is always above the router's.
 CREATE TABLE event (
-    mark        INTEGER NOT NULL PRIMARY KEY AUTOINCREMENT,
-    id          TEXT NOT NULL UNIQUE,
+    mark        INTEGER NOT NULL PRIMARY KEY,
+    id          BLOB NOT NULL UNIQUE,
     connection  TEXT NOT NULL,
     provider_id TEXT NOT NULL,
     kind        TEXT NOT NULL,
@@ -40,16 +41,29 @@ CREATE TABLE event (
 
 -- A wait for an event about one resource.
 CREATE INDEX event_by_subject ON event (connection, subject, mark) WHERE subject IS NOT NULL;
--- A wait for an event about anything, from some time on.
-CREATE INDEX event_by_time ON event (connection, received_at);
 
--- Runs, without their documents: a row is rewritten whole at every change of state.
+-- Up to which event, in the order of admission, runs were made: one row.
+CREATE TABLE router (
+    name TEXT NOT NULL PRIMARY KEY CHECK (name = 'cursor'),
+    mark INTEGER NOT NULL
+) STRICT, WITHOUT ROWID;
+INSERT INTO router (name, mark) VALUES ('cursor', 0);
+
+-- Runs, without their larger documents: a row is rewritten whole at every change of state.
 CREATE TABLE run (
-    id              TEXT NOT NULL PRIMARY KEY,
+    id              BLOB NOT NULL PRIMARY KEY,
     workflow        TEXT NOT NULL,
-    version         TEXT NOT NULL,
-    cause           TEXT NOT NULL,
+    version         BLOB NOT NULL,
+    -- The event that made it, which is then its cause and what its script sees as `event`.
+    event           INTEGER,
+    -- Any other cause.
+    cause           TEXT,
+    -- What no two runs of a workflow may share, if the cause has it.
     cause_key       TEXT,
+    -- The newest event admitted before it was made.
+    since_mark      INTEGER NOT NULL,
+    -- What its script sees as `params`, unless it is large.
+    params          TEXT,
     state           TEXT NOT NULL
         CHECK (state IN ('queued', 'running', 'waiting', 'succeeded', 'failed', 'cancelled', 'parked')),
     created_at      INTEGER NOT NULL,
@@ -59,7 +73,7 @@ CREATE TABLE run (
     turns           INTEGER NOT NULL DEFAULT 0,
     -- Rises with every claim: a write under an older one is refused.
     fence           INTEGER NOT NULL DEFAULT 0,
-    worker          TEXT,
+    worker          BLOB,
     lease_until     INTEGER,
     wake_at         INTEGER,
     wait_connection TEXT,
@@ -69,14 +83,17 @@ CREATE TABLE run (
     cancel_note     TEXT,
     result          TEXT,
     error           TEXT,
+    CHECK (event IS NOT NULL OR cause IS NOT NULL),
     CHECK ((state = 'running') = (worker IS NOT NULL AND lease_until IS NOT NULL)),
     CHECK ((state = 'waiting') = (wake_at IS NOT NULL))
 ) STRICT, WITHOUT ROWID;
 
--- One cause makes one run of a workflow; also the newest slot of a schedule.
+-- One event makes one run of a workflow.
+CREATE UNIQUE INDEX run_by_event ON run (event, workflow) WHERE event IS NOT NULL;
+-- One slot of a schedule makes one run of a workflow; also the newest slot.
 CREATE UNIQUE INDEX run_by_cause ON run (workflow, cause_key) WHERE cause_key IS NOT NULL;
--- The oldest queued runs for a claim, the running ones for a renewal, lists by state.
-CREATE INDEX run_by_state ON run (state, id);
+-- The oldest queued runs for a claim, lists by state. Nearly all runs have succeeded and are not in it.
+CREATE INDEX run_by_state ON run (state, id) WHERE state <> 'succeeded';
 -- Lists by workflow.
 CREATE INDEX run_by_workflow ON run (workflow, id);
 -- Waiting runs whose time has come, and the next one due.
@@ -84,16 +101,17 @@ CREATE INDEX run_by_wake ON run (wake_at) WHERE wake_at IS NOT NULL;
 -- Waiting runs that an event may wake.
 CREATE INDEX run_by_wait ON run (wait_connection, wait_subject) WHERE wait_connection IS NOT NULL;
 
--- What the script sees as `event` and `params`; written once.
+-- What a script sees as `event` where no event made its run, and `params` too large for the row of the run;
+-- written once.
 CREATE TABLE run_input (
-    run    TEXT NOT NULL PRIMARY KEY REFERENCES run (id) ON DELETE CASCADE,
-    event  TEXT NOT NULL,
-    params TEXT NOT NULL
+    run    BLOB NOT NULL PRIMARY KEY REFERENCES run (id) ON DELETE CASCADE,
+    event  TEXT,
+    params TEXT
 ) STRICT, WITHOUT ROWID;
 
 -- The journal: nothing in it is ever changed.
 CREATE TABLE journal (
-    run   TEXT NOT NULL REFERENCES run (id) ON DELETE CASCADE,
+    run   BLOB NOT NULL REFERENCES run (id) ON DELETE CASCADE,
     seq   INTEGER NOT NULL,
     at    INTEGER NOT NULL,
     entry TEXT NOT NULL,

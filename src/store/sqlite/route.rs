@@ -1,0 +1,267 @@
+//! New runs: those that events start, with the cursor that says how far events were routed, and those without an
+//! event.
+//!
+//! The unique constraints are the rule: what they refuse was there before. Which runs an event starts is the
+//! triggers' to say; which it wakes is said by the filters the runs left.
+
+use std::collections::{BTreeSet, HashSet};
+
+use sqlx::query::QueryScalar;
+use sqlx::sqlite::SqliteArguments;
+use sqlx::{Row as _, Sqlite};
+
+use super::rows::uuid_of;
+use super::values::{ManyRows, ROWS_MAX};
+use super::writer::{Answers, Halt, Reply, Writer};
+use crate::base::ids::RunId;
+use crate::model::event::{Event, EventFilter};
+use crate::model::run::{Cause, EventMark, NewRun, RunEvent};
+use crate::store::codec::{nanos, text_of};
+use crate::store::{Routed, Routing, StoreError};
+
+/// Params up to this size stand in the row of their run, which is rewritten at every change of its state.
+const PARAMS_IN_ROW_BYTES_MAX: usize = 1_024;
+
+/// A run on its way, already in the form in which it is written.
+pub(super) struct MadeRun {
+    id: RunId,
+    workflow: String,
+    version: Vec<u8>,
+    event: Option<EventMark>,
+    cause: Option<String>,
+    cause_key: Option<String>,
+    params: Option<String>,
+    created_at: i64,
+    /// What does not belong into its row: the document, the params.
+    input: Option<(Option<String>, Option<String>)>,
+}
+
+impl MadeRun {
+    /// Prepares a run, on the caller's own time.
+    pub(super) fn new(run: NewRun) -> Self {
+        let params = text_of(&run.params);
+        let (params, large) = if params.len() <= PARAMS_IN_ROW_BYTES_MAX {
+            (Some(params), None)
+        } else {
+            (None, Some(params))
+        };
+        let (event, document) = match run.event {
+            RunEvent::Admitted(mark) => (Some(mark), None),
+            RunEvent::Document(document) => (None, Some(text_of(&document))),
+        };
+        // The event says the same, and its own index guards it.
+        let told = event.is_some() && matches!(run.cause, Cause::Webhook { .. });
+        Self {
+            id: run.id,
+            workflow: run.workflow,
+            version: run.version.as_bytes().to_vec(),
+            event,
+            cause: (!told).then(|| text_of(&run.cause)),
+            cause_key: if told { None } else { run.cause.unique_key() },
+            params,
+            created_at: nanos(run.created_at),
+            input: (document.is_some() || large.is_some()).then_some((document, large)),
+        }
+    }
+
+    /// About how much it writes.
+    pub(super) fn bytes(&self) -> usize {
+        let len = |text: &Option<String>| text.as_ref().map_or(0, String::len);
+        let input = self
+            .input
+            .as_ref()
+            .map_or(0, |(document, params)| len(document) + len(params));
+        len(&self.params) + input
+    }
+}
+
+/// Events with their runs, on their way.
+pub(super) struct PendingRouting {
+    after: EventMark,
+    up_to: EventMark,
+    events: Vec<(EventMark, Event)>,
+    runs: Vec<MadeRun>,
+}
+
+impl PendingRouting {
+    /// Prepares a routing, on the caller's own time.
+    pub(super) fn new(routing: Routing) -> Self {
+        Self {
+            after: routing.after,
+            up_to: routing.up_to,
+            events: routing.events,
+            runs: routing.runs.into_iter().map(MadeRun::new).collect(),
+        }
+    }
+
+    /// About how much it writes.
+    pub(super) fn bytes(&self) -> usize {
+        self.runs.iter().map(MadeRun::bytes).sum()
+    }
+}
+
+macro_rules! insert_runs {
+    () => {
+        "INSERT INTO run (id, workflow, version, event, cause, cause_key, since_mark, params, state, created_at, \
+                          last_success_at) VALUES "
+    };
+}
+const RUN: &str = "(?,?,?,?,?,?,?,?,'queued',?,?)";
+
+/// Says which were new.
+static INSERT_NAMED: ManyRows = ManyRows::new(insert_runs!(), RUN, " ON CONFLICT DO NOTHING RETURNING id");
+/// Says only how many were new: a row for each would cost as much as writing it.
+static INSERT_COUNTED: ManyRows = ManyRows::new(insert_runs!(), RUN, " ON CONFLICT DO NOTHING; SELECT changes()");
+static INSERT_INPUTS: ManyRows = ManyRows::new(
+    "INSERT INTO run_input (run, event, params) SELECT column1, column2, column3 FROM (VALUES ",
+    "(?,?,?)",
+    ") WHERE EXISTS (SELECT 1 FROM run WHERE run.id = column1) ON CONFLICT DO NOTHING",
+);
+
+/// A statement that writes runs.
+type Insert<O> = QueryScalar<'static, Sqlite, O, SqliteArguments>;
+/// A run, its document, its large params.
+type RunInput = (Vec<u8>, Option<String>, Option<String>);
+
+impl Writer {
+    /// Makes runs without an event.
+    pub(super) async fn create_all(
+        &mut self,
+        mut runs: Vec<(MadeRun, Reply<Option<RunId>>)>,
+        answers: &mut Answers,
+    ) -> Result<(), sqlx::Error> {
+        while !runs.is_empty() {
+            let rest = runs.split_off(runs.len().min(ROWS_MAX));
+            let (chunk, replies): (Vec<_>, Vec<_>) = std::mem::replace(&mut runs, rest).into_iter().unzip();
+            let ids: Vec<RunId> = chunk.iter().map(|run| run.id).collect();
+            let text = INSERT_NAMED.text(chunk.len());
+            let (insert, inputs) = self.bound(sqlx::query_scalar(text), chunk);
+            let made: Vec<Vec<u8>> = insert.fetch_all(&mut self.connection).await?;
+            self.insert_inputs(inputs).await?;
+            let made: HashSet<Vec<u8>> = made.into_iter().collect();
+            for (id, reply) in ids.into_iter().zip(replies) {
+                let is_new = made.contains(id.as_uuid().as_bytes().as_slice());
+                answers.later(reply, Ok(is_new.then_some(id)));
+            }
+        }
+        Ok(())
+    }
+
+    /// Makes the runs of some events, wakes those that wait for one, and moves the cursor.
+    pub(super) async fn route(&mut self, routing: PendingRouting) -> Result<Routed, Halt> {
+        if self.cursor != routing.after.0 {
+            return Err(Halt::Refused(StoreError::Conflict(format!(
+                "events were routed up to {}, not {}: somebody else did it",
+                self.cursor, routing.after.0
+            ))));
+        }
+        if routing.up_to < routing.after || routing.up_to.0 > self.last_mark {
+            return Err(Halt::Refused(StoreError::Conflict(format!(
+                "there are no events from {} to {}",
+                routing.after.0, routing.up_to.0
+            ))));
+        }
+        let runs = self.insert_runs(routing.runs).await?;
+        let woken = self.wake(&routing.events).await?;
+        sqlx::query("UPDATE router SET mark = $1")
+            .bind(routing.up_to.0)
+            .execute(&mut self.connection)
+            .await?;
+        self.cursor = routing.up_to.0;
+        Ok(Routed { runs, woken })
+    }
+
+    /// Writes what is not there yet; says how many that were.
+    async fn insert_runs(&mut self, mut runs: Vec<MadeRun>) -> Result<u64, sqlx::Error> {
+        let mut made = 0;
+        while !runs.is_empty() {
+            let rest = runs.split_off(runs.len().min(ROWS_MAX));
+            let chunk = std::mem::replace(&mut runs, rest);
+            let text = INSERT_COUNTED.text(chunk.len());
+            let (insert, inputs) = self.bound(sqlx::query_scalar(text), chunk);
+            let new: i64 = insert.fetch_one(&mut self.connection).await?;
+            made += u64::try_from(new).unwrap_or(0);
+            self.insert_inputs(inputs).await?;
+        }
+        Ok(made)
+    }
+
+    /// Binds rows for one statement; gives back what does not stand in them.
+    fn bound<O>(&self, mut insert: Insert<O>, runs: Vec<MadeRun>) -> (Insert<O>, Vec<RunInput>) {
+        let mut inputs = Vec::new();
+        for run in runs {
+            let last_success = self.last_success.get(&run.workflow).copied();
+            let id = run.id.as_uuid().as_bytes().to_vec();
+            inputs.extend(run.input.map(|(document, params)| (id.clone(), document, params)));
+            insert = insert
+                .bind(id)
+                .bind(run.workflow)
+                .bind(run.version)
+                .bind(run.event.map(|mark| mark.0))
+                .bind(run.cause)
+                .bind(run.cause_key)
+                .bind(run.event.map_or(self.last_mark, |mark| mark.0))
+                .bind(run.params)
+                .bind(run.created_at)
+                .bind(last_success);
+        }
+        (insert, inputs)
+    }
+
+    async fn insert_inputs(&mut self, inputs: Vec<RunInput>) -> Result<(), sqlx::Error> {
+        if inputs.is_empty() {
+            return Ok(());
+        }
+        let mut insert = sqlx::query(INSERT_INPUTS.text(inputs.len()));
+        for (run, document, params) in inputs {
+            insert = insert.bind(run).bind(document).bind(params);
+        }
+        insert.execute(&mut self.connection).await.map(drop)
+    }
+
+    /// Queues the waiting runs whose filter accepts one of these events; says how many.
+    async fn wake(&mut self, events: &[(EventMark, Event)]) -> Result<u64, sqlx::Error> {
+        let keys: BTreeSet<(&str, Option<&str>)> = events
+            .iter()
+            .map(|(_, event)| (event.connection.as_str(), event.subject.as_deref()))
+            .collect();
+        if keys.is_empty() {
+            return Ok(0);
+        }
+        let connections: BTreeSet<&str> = keys.iter().map(|(connection, _)| *connection).collect();
+        let rows = sqlx::query(
+            "SELECT run.id, run.wait_filter FROM json_each($1) AS arrived CROSS JOIN run \
+             WHERE run.wait_connection = arrived.value AND run.wait_subject IS NULL \
+             UNION ALL \
+             SELECT run.id, run.wait_filter FROM json_each($2) AS arrived CROSS JOIN run \
+             WHERE run.wait_connection = arrived.value ->> 0 AND run.wait_subject = arrived.value ->> 1",
+        )
+        .bind(text_of(&connections))
+        .bind(text_of(&keys))
+        .fetch_all(&mut self.connection)
+        .await?;
+        let mut woken = Vec::new();
+        for row in &rows {
+            let filter: Option<&str> = row.try_get(1)?;
+            // A filter that cannot be read wakes its run: looking once too often is harmless.
+            let filter = filter.and_then(|text| serde_json::from_str::<EventFilter>(text).ok());
+            let accepts =
+                |(mark, event): &(EventMark, Event)| filter.as_ref().is_none_or(|filter| filter.accepts(*mark, event));
+            if events.iter().any(accepts) {
+                woken.push(uuid_of(row.try_get(0)?)?.simple().to_string());
+            }
+        }
+        if woken.is_empty() {
+            return Ok(0);
+        }
+        let queued = sqlx::query(
+            "UPDATE run SET state = 'queued', wake_at = NULL, wait_connection = NULL, wait_subject = NULL, \
+                    wait_filter = NULL \
+             WHERE id IN (SELECT unhex(value) FROM json_each($1)) AND state = 'waiting'",
+        )
+        .bind(text_of(&woken))
+        .execute(&mut self.connection)
+        .await?;
+        Ok(queued.rows_affected())
+    }
+}

@@ -1,0 +1,126 @@
+//! Events become runs: one task reads what was admitted, in order, and makes the runs it starts.
+//!
+//! How far it came stands in the store and moves in the same write that makes the runs, so an event is routed once,
+//! whatever ends the process in between. A nudge makes it quick, nothing more: without one it looks once a second.
+//! Must not run scripts, and must not be stopped by one event that cannot be read.
+
+use std::collections::BTreeSet;
+use std::sync::Arc;
+use std::time::Duration;
+
+use super::new_run;
+use super::versions::KnownVersions;
+use crate::base::clock::{Clock, Instant};
+use crate::base::limits::{ROUTED_BYTES_MAX, ROUTED_EVENTS_MAX};
+use crate::base::shutdown::Shutdown;
+use crate::base::wake::Wake;
+use crate::catalog::snapshot::Snapshot;
+use crate::catalog::watch::Catalog;
+use crate::model::event::Event;
+use crate::model::run::{Cause, EventMark, NewRun, RunEvent};
+use crate::store::{Routed, Routing, Store, StoreError};
+
+/// How often it looks by itself, and how long it pauses when the store does not answer.
+const LOOK_EVERY: Duration = Duration::from_secs(1);
+
+/// The runs that events start, in their order. Pure but for the ids.
+pub fn runs_of(snapshot: &Snapshot, events: &[(EventMark, Event)], now: Instant) -> Vec<NewRun> {
+    let mut runs: Vec<NewRun> = events
+        .iter()
+        .flat_map(|(mark, event)| {
+            let listening = snapshot
+                .workflows
+                .values()
+                .filter(|workflow| workflow.triggers.iter().any(|trigger| trigger.accepts(event)));
+            listening.map(|workflow| {
+                let cause = Cause::Webhook { event: event.id };
+                new_run(workflow, cause, RunEvent::Admitted(*mark), now)
+            })
+        })
+        .collect();
+    // Ids of one moment are in no order; runs are taken in the order of their ids.
+    let mut ids: Vec<_> = runs.iter().map(|run| run.id).collect();
+    ids.sort_unstable();
+    for (run, id) in runs.iter_mut().zip(ids) {
+        run.id = id;
+    }
+    runs
+}
+
+/// Makes runs from admitted events.
+pub struct Router {
+    /// Where events are, and runs go.
+    pub store: Arc<dyn Store>,
+    /// Which workflows there are.
+    pub catalog: Catalog,
+    /// The time.
+    pub clock: Arc<dyn Clock>,
+    /// Who tells of new events.
+    pub arrived: Wake,
+    /// Whom to tell of new runs.
+    pub wake: Wake,
+    /// Versions that need not be saved again.
+    pub versions: Arc<KnownVersions>,
+}
+
+impl Router {
+    /// Routes until it is told to stop, then ends after its present batch. What is left is routed at the next start.
+    pub async fn run(self, mut shutdown: Shutdown) {
+        while !shutdown.is_requested() {
+            match self.route_some().await {
+                Ok(Some(_)) => continue,
+                Ok(None) => {}
+                Err(error) => tracing::error!(%error, "events could not be routed; they wait"),
+            }
+            tokio::select! {
+                () = self.arrived.nudged() => {}
+                () = self.clock.sleep(LOOK_EVERY) => {}
+                () = shutdown.requested() => {}
+            }
+        }
+    }
+
+    /// Makes the runs of the next events; nothing when there are none.
+    ///
+    /// # Errors
+    /// What the store says. Nothing was made, or the store did not say that it was.
+    pub async fn route_some(&self) -> Result<Option<Routed>, StoreError> {
+        let unrouted = self.store.unrouted(ROUTED_EVENTS_MAX, ROUTED_BYTES_MAX).await?;
+        let Some((up_to, _)) = unrouted.events.last() else {
+            return Ok(None);
+        };
+        let up_to = *up_to;
+        let mut events = Vec::with_capacity(unrouted.events.len());
+        for (mark, event) in unrouted.events {
+            match event {
+                Ok(event) => events.push((mark, event)),
+                Err(error) => {
+                    tracing::error!(mark = mark.0, %error, "an event that cannot be read starts nothing; its sender has to send it again under another id");
+                }
+            }
+        }
+        let snapshot = self.catalog.current();
+        let runs = runs_of(&snapshot, &events, self.clock.now());
+        let workflows: BTreeSet<&str> = runs.iter().map(|run| run.workflow.as_str()).collect();
+        for workflow in workflows.iter().filter_map(|name| snapshot.workflows.get(*name)) {
+            self.versions.keep(self.store.as_ref(), &workflow.version).await?;
+        }
+        let count = events.len();
+        let routed = self.store.route(Routing {
+            after: unrouted.after,
+            up_to,
+            events,
+            runs,
+        });
+        // Now rather than when it is durable: a claim that is queued behind this write finds the runs.
+        self.wake.nudge();
+        let routed = routed.await?;
+        tracing::debug!(
+            events = count,
+            runs = routed.runs,
+            woken = routed.woken,
+            "events were routed"
+        );
+        Ok(Some(routed))
+    }
+}
