@@ -36,7 +36,7 @@ pub fn read_event(connector: &Connector, delivery: &Delivery, id: EventId) -> Re
         .webhook()
         .ok_or_else(|| BadPayload::NoWebhooks(connector.title.clone()))?;
     let body: Json = serde_json::from_slice(&delivery.body).map_err(|_| BadPayload::NotJson)?;
-    read(&webhook.envelope, &body, &delivery.connection, id, delivery.received_at)
+    read(&webhook.envelope, body, &delivery.connection, id, delivery.received_at)
 }
 
 /// Reads an event from an item of the provider's own list of events.
@@ -50,12 +50,12 @@ pub fn read_listed(
     id: EventId,
     received_at: Instant,
 ) -> Result<Event, BadPayload> {
-    read(&backfill.envelope, &item.to_plain(), connection, id, received_at)
+    read(&backfill.envelope, item.to_plain(), connection, id, received_at)
 }
 
 fn read(
     envelope: &Envelope,
-    body: &Json,
+    mut body: Json,
     connection: &str,
     id: EventId,
     received_at: Instant,
@@ -68,11 +68,7 @@ fn read(
             .map(str::to_owned)
             .ok_or_else(|| BadPayload::Missing(pointer.clone()))
     };
-    let payload = body
-        .pointer(&envelope.payload)
-        .cloned()
-        .ok_or_else(|| BadPayload::Missing(envelope.payload.clone()))?;
-    let event = Event {
+    let mut event = Event {
         id,
         connection: connection.to_owned(),
         provider_id: text(&envelope.id)?,
@@ -80,8 +76,13 @@ fn read(
         subject: optional(&envelope.subject).map(str::to_owned),
         occurred_at: optional(&envelope.date).and_then(parse_time),
         received_at,
-        payload,
+        payload: Json::Null,
     };
+    // Last, because it may hold all the others.
+    event.payload = body
+        .pointer_mut(&envelope.payload)
+        .map(Json::take)
+        .ok_or_else(|| BadPayload::Missing(envelope.payload.clone()))?;
     // What a script could not be given must not be admitted: its run would fail for ever.
     Value::from_plain(&event.as_document())?;
     Ok(event)

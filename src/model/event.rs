@@ -58,14 +58,22 @@ pub struct Event {
 impl Event {
     /// The event as scripts see it: `event.type`, `event.id`, `event.connection`, `event.payload`.
     pub fn as_document(&self) -> Json {
-        serde_json::json!({
-            "id": self.provider_id,
-            "type": self.kind,
-            "connection": self.connection,
-            "occurred_at": self.occurred_at.map(super::value::time_text),
-            "received_at": super::value::time_text(self.received_at),
-            "payload": self.payload,
-        })
+        self.clone().into_document()
+    }
+
+    /// The same, of an event nobody else needs: a payload is large.
+    pub fn into_document(self) -> Json {
+        let time = |at| Json::String(super::value::time_text(at));
+        let entries = [
+            ("id", Json::String(self.provider_id)),
+            ("type", Json::String(self.kind)),
+            ("connection", Json::String(self.connection)),
+            ("occurred_at", self.occurred_at.map_or(Json::Null, time)),
+            ("received_at", time(self.received_at)),
+            ("payload", self.payload),
+        ];
+        let entries = entries.map(|(key, value)| (key.to_owned(), value));
+        Json::Object(entries.into_iter().collect())
     }
 }
 

@@ -11,6 +11,8 @@ mod codec;
 pub mod faulty;
 pub mod sqlite;
 
+use std::sync::Arc;
+
 use crate::base::clock::{BoxFuture, Instant};
 use crate::base::ids::{Digest, EventId, RunId, WorkerId};
 use crate::model::event::{Event, EventFilter};
@@ -109,7 +111,7 @@ pub struct Unrouted {
     /// Where the cursor stands: everything up to here was routed.
     pub after: EventMark,
     /// The events. One that cannot be read says why, so that it does not stop the others.
-    pub events: Vec<(EventMark, Result<Event, StoreError>)>,
+    pub events: Vec<(EventMark, Result<Arc<Event>, StoreError>)>,
 }
 
 /// What becomes of some admitted events, in one write.
@@ -120,7 +122,7 @@ pub struct Routing {
     /// Where it stands afterwards.
     pub up_to: EventMark,
     /// The events between the two, which may wake waiting runs.
-    pub events: Vec<(EventMark, Event)>,
+    pub events: Vec<(EventMark, Arc<Event>)>,
     /// The runs they start.
     pub runs: Vec<NewRun>,
 }

@@ -12,6 +12,7 @@ mod lock;
 mod reader;
 mod route;
 mod rows;
+mod tail;
 mod values;
 mod version;
 mod writer;
@@ -28,6 +29,7 @@ use self::append::PendingAppend;
 use self::lock::FolderLock;
 use self::reader::Reader;
 use self::route::{MadeRun, PendingRouting};
+use self::tail::Tail;
 use self::version::StoredVersion;
 use self::writer::{Command, Reply, Writer};
 use super::{
@@ -76,6 +78,8 @@ pub struct SqliteOptions {
 pub struct SqliteStore {
     /// Absent in a store opened for reading only.
     queue: Option<UnboundedSender<Command>>,
+    /// As absent as the writer that fills it.
+    tail: Option<Tail>,
     reader: Reader,
     poisoned: Arc<OnceLock<String>>,
 }
@@ -97,12 +101,17 @@ impl SqliteStore {
         connect::migrate(&mut connection).await?;
         connect::ensure_secret(&mut connection).await?;
         let reader = Reader::open(folder).await?;
+        let cursor = reader.cursor().await?;
+        let last_mark = reader.last_mark().await?.max(cursor);
+        let tail = Tail::new(cursor, last_mark);
         let poisoned = Arc::new(OnceLock::new());
         let writer = Writer {
             connection,
             driven: HashMap::new(),
-            last_mark: reader.last_mark().await?.max(reader.cursor().await?),
-            cursor: reader.cursor().await?,
+            last_mark,
+            cursor,
+            fresh: Vec::new(),
+            tail: tail.clone(),
             last_success: reader.last_success().await?,
             readers: reader.pool().clone(),
             lock,
@@ -115,6 +124,7 @@ impl SqliteStore {
             .map_err(|error| StoreError::Unavailable(format!("the system gives no thread: {error}")))?;
         Ok(Arc::new(Self {
             queue: Some(queue),
+            tail: Some(tail),
             reader,
             poisoned,
         }))
@@ -136,6 +146,7 @@ impl SqliteStore {
         reader.prove_schema().await?;
         Ok(Arc::new(Self {
             queue: None,
+            tail: None,
             reader,
             poisoned: Arc::new(OnceLock::new()),
         }))
@@ -206,7 +217,12 @@ impl Store for SqliteStore {
     }
 
     fn unrouted(&self, limit: u32, bytes_max: usize) -> Answer<'_, Unrouted> {
-        self.read(self.reader.unrouted(limit, bytes_max))
+        self.read(async move {
+            match self.tail.as_ref().and_then(|tail| tail.unrouted(limit, bytes_max)) {
+                Some(unrouted) => Ok(unrouted),
+                None => self.reader.unrouted(limit, bytes_max).await,
+            }
+        })
     }
 
     fn route(&self, routing: Routing) -> Answer<'_, Routed> {

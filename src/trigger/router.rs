@@ -24,7 +24,7 @@ use crate::store::{Routed, Routing, Store, StoreError};
 const LOOK_EVERY: Duration = Duration::from_secs(1);
 
 /// The runs that events start, in their order. Pure but for the ids.
-pub fn runs_of(snapshot: &Snapshot, events: &[(EventMark, Event)], now: Instant) -> Vec<NewRun> {
+pub fn runs_of(snapshot: &Snapshot, events: &[(EventMark, Arc<Event>)], now: Instant) -> Vec<NewRun> {
     let mut runs: Vec<NewRun> = events
         .iter()
         .flat_map(|(mark, event)| {

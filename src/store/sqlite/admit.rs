@@ -3,9 +3,11 @@
 //! The unique constraint is the rule: what it refuses was there before. Nothing is made of an event here.
 
 use std::collections::{HashMap, HashSet};
+use std::sync::Arc;
 
 use sqlx::Row as _;
 
+use super::tail::Fresh;
 use super::values::{ManyRows, ROWS_MAX};
 use super::writer::{Answers, Bounds, Reply, Writer};
 use crate::base::ids::EventId;
@@ -14,15 +16,9 @@ use crate::model::run::EventMark;
 use crate::store::codec::{nanos, text_of};
 use crate::store::{Admitted, StoreError};
 
-/// An event on its way, already in the form in which it is written.
+/// An event on its way, its payload already in the form in which it is written.
 pub(super) struct Arrival {
-    id: EventId,
-    connection: String,
-    provider_id: String,
-    kind: String,
-    subject: Option<String>,
-    occurred_at: Option<i64>,
-    received_at: i64,
+    event: Arc<Event>,
     payload: String,
     reply: Reply<Admitted>,
 }
@@ -30,15 +26,10 @@ pub(super) struct Arrival {
 impl Arrival {
     /// Prepares an admission, on the caller's own time.
     pub(super) fn new(event: Event, reply: Reply<Admitted>) -> Self {
+        let payload = text_of(&event.payload);
         Self {
-            id: event.id,
-            connection: event.connection,
-            provider_id: event.provider_id,
-            kind: event.kind,
-            subject: event.subject,
-            occurred_at: event.occurred_at.map(nanos),
-            received_at: nanos(event.received_at),
-            payload: text_of(&event.payload),
+            event: Arc::new(event),
+            payload,
             reply,
         }
     }
@@ -104,34 +95,49 @@ impl Writer {
         answers: &mut Answers,
     ) -> Result<(), sqlx::Error> {
         let before = self.last_mark;
+        let mut sizes = Vec::with_capacity(chunk.len());
         let mut insert = sqlx::query_scalar(statement.text(chunk.len()));
         for (mark, arrival) in (before + 1..).zip(&mut chunk) {
+            sizes.push(arrival.bytes());
+            let event = &arrival.event;
             insert = insert
                 .bind(mark)
-                .bind(arrival.id.as_uuid().as_bytes().to_vec())
-                .bind(arrival.connection.clone())
-                .bind(arrival.provider_id.clone())
-                .bind(std::mem::take(&mut arrival.kind))
-                .bind(arrival.subject.take())
-                .bind(arrival.occurred_at)
-                .bind(arrival.received_at)
+                .bind(event.id.as_uuid().as_bytes().to_vec())
+                .bind(event.connection.clone())
+                .bind(event.provider_id.clone())
+                .bind(event.kind.clone())
+                .bind(event.subject.clone())
+                .bind(event.occurred_at.map(nanos))
+                .bind(nanos(event.received_at))
                 .bind(std::mem::take(&mut arrival.payload));
         }
         // All rows: asked for one, the database's thread would leave out what follows it, the commit.
         let new: Vec<i64> = insert.fetch_all(&mut self.connection).await?;
         self.last_mark = before + i64::try_from(chunk.len()).unwrap_or(i64::MAX);
         if new.first().copied().map(usize::try_from) == Some(Ok(chunk.len())) {
-            for (mark, arrival) in (before + 1..).zip(chunk) {
-                let mark = EventMark(mark);
-                answers.later(arrival.reply, Ok(Admitted::New { mark }));
+            for ((mark, arrival), bytes) in (before + 1..).zip(chunk).zip(sizes) {
+                self.is_new(mark, arrival, bytes, answers);
             }
             return Ok(());
         }
-        self.tell_apart(before, chunk, answers).await
+        self.tell_apart(before, chunk, sizes, answers).await
+    }
+
+    fn is_new(&mut self, mark: i64, arrival: Arrival, bytes: usize, answers: &mut Answers) {
+        let event = arrival.event;
+        self.fresh.push(Fresh { mark, event, bytes });
+        let mark = EventMark(mark);
+        answers.later(arrival.reply, Ok(Admitted::New { mark }));
     }
 
     /// Some were known: finds out which.
-    async fn tell_apart(&mut self, before: i64, chunk: Vec<Arrival>, answers: &mut Answers) -> Result<(), sqlx::Error> {
+    async fn tell_apart(
+        &mut self,
+        before: i64,
+        chunk: Vec<Arrival>,
+        sizes: Vec<usize>,
+        answers: &mut Answers,
+    ) -> Result<(), sqlx::Error> {
         let marks: Vec<i64> = sqlx::query_scalar("SELECT mark FROM event WHERE mark > $1")
             .bind(before)
             .fetch_all(&mut self.connection)
@@ -139,23 +145,19 @@ impl Writer {
         let marks: HashSet<i64> = marks.into_iter().collect();
         let refused = (before + 1..).zip(&chunk).filter(|(mark, _)| !marks.contains(mark));
         let keys: Vec<(&str, &str)> = refused
-            .map(|(_, arrival)| (arrival.connection.as_str(), arrival.provider_id.as_str()))
+            .map(|(_, arrival)| (arrival.event.connection.as_str(), arrival.event.provider_id.as_str()))
             .collect();
         let known = self.known_events(&keys).await?;
-        for (mark, arrival) in (before + 1..).zip(chunk) {
+        for ((mark, arrival), bytes) in (before + 1..).zip(chunk).zip(sizes) {
             if marks.contains(&mark) {
-                let mark = EventMark(mark);
-                answers.later(arrival.reply, Ok(Admitted::New { mark }));
+                self.is_new(mark, arrival, bytes, answers);
                 continue;
             }
-            let event = known.get(&(arrival.connection, arrival.provider_id));
-            let answer = match event {
+            let event = &arrival.event;
+            let answer = match known.get(&(event.connection.clone(), event.provider_id.clone())) {
                 Some(event) => Ok(Admitted::Duplicate { event: *event }),
                 // Not the provider's id was taken, but ours: two different events were given the same one.
-                None => Err(StoreError::Conflict(format!(
-                    "{} is the id of another event",
-                    arrival.id
-                ))),
+                None => Err(StoreError::Conflict(format!("{} is the id of another event", event.id))),
             };
             answers.later(arrival.reply, answer);
         }

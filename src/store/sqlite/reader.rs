@@ -1,6 +1,7 @@
 //! What everybody reads, from a pool of connections that cannot write.
 
 use std::collections::HashMap;
+use std::sync::Arc;
 
 use futures_util::TryStreamExt as _;
 use sqlx::sqlite::SqlitePoolOptions;
@@ -100,7 +101,7 @@ impl Reader {
                 break;
             };
             bytes += row.try_get::<&str, _>("payload").map_or(0, str::len);
-            unrouted.events.push((EventMark(mark), event_of(&row)));
+            unrouted.events.push((EventMark(mark), event_of(&row).map(Arc::new)));
             if bytes >= bytes_max {
                 break;
             }

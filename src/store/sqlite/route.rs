@@ -5,6 +5,7 @@
 //! triggers' to say; which it wakes is said by the filters the runs left.
 
 use std::collections::{BTreeSet, HashSet};
+use std::sync::Arc;
 
 use sqlx::query::QueryScalar;
 use sqlx::sqlite::SqliteArguments;
@@ -79,7 +80,7 @@ impl MadeRun {
 pub(super) struct PendingRouting {
     after: EventMark,
     up_to: EventMark,
-    events: Vec<(EventMark, Event)>,
+    events: Vec<(EventMark, Arc<Event>)>,
     runs: Vec<MadeRun>,
 }
 
@@ -220,7 +221,7 @@ impl Writer {
     }
 
     /// Queues the waiting runs whose filter accepts one of these events; says how many.
-    async fn wake(&mut self, events: &[(EventMark, Event)]) -> Result<u64, sqlx::Error> {
+    async fn wake(&mut self, events: &[(EventMark, Arc<Event>)]) -> Result<u64, sqlx::Error> {
         let keys: BTreeSet<(&str, Option<&str>)> = events
             .iter()
             .map(|(_, event)| (event.connection.as_str(), event.subject.as_deref()))
@@ -245,8 +246,9 @@ impl Writer {
             let filter: Option<&str> = row.try_get(1)?;
             // A filter that cannot be read wakes its run: looking once too often is harmless.
             let filter = filter.and_then(|text| serde_json::from_str::<EventFilter>(text).ok());
-            let accepts =
-                |(mark, event): &(EventMark, Event)| filter.as_ref().is_none_or(|filter| filter.accepts(*mark, event));
+            let accepts = |(mark, event): &(EventMark, Arc<Event>)| {
+                filter.as_ref().is_none_or(|filter| filter.accepts(*mark, event))
+            };
             if events.iter().any(accepts) {
                 woken.push(uuid_of(row.try_get(0)?)?.simple().to_string());
             }

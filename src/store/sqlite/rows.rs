@@ -178,7 +178,8 @@ pub(super) fn run_of(row: &SqliteRow) -> Result<Run, StoreError> {
     } else {
         columns.skip();
         let event = columns.event()?;
-        (event.as_document(), Some(Cause::Webhook { event: event.id }))
+        let cause = Cause::Webhook { event: event.id };
+        (event.into_document(), Some(cause))
     };
     let cause = cause
         .or(event_cause)

@@ -15,6 +15,7 @@ use super::admit::Arrival;
 use super::append::{Driven, PendingAppend};
 use super::lock::FolderLock;
 use super::route::{MadeRun, PendingRouting};
+use super::tail::{Fresh, Tail};
 use super::{OnFailure, unavailable};
 use crate::base::clock::Instant;
 use crate::base::ids::{RunId, WorkerId};
@@ -226,6 +227,10 @@ pub(super) struct Writer {
     pub(super) cursor: i64,
     /// When the newest run of each workflow that succeeded was made; only the writer knows of successes.
     pub(super) last_success: HashMap<String, i64>,
+    /// Events of the present transaction.
+    pub(super) fresh: Vec<Fresh>,
+    /// Events committed and not yet routed.
+    pub(super) tail: Tail,
     pub(super) readers: SqlitePool,
     pub(super) lock: FolderLock,
     pub(super) on_failure: OnFailure,
@@ -273,6 +278,10 @@ impl Writer {
             self.fail(&error);
             unavailable(error)
         });
+        // Before anybody is answered: who hears of an event finds it.
+        if committed.is_ok() {
+            self.tail.committed(self.fresh.drain(..), self.cursor);
+        }
         answers.deliver(&committed);
     }
 

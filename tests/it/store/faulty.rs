@@ -41,6 +41,8 @@ async fn a_scenario_can_be_stopped_before_and_after_each_of_its_writes() {
             assert_eq!((faulty.writes(), faulty.is_dead()), (number, true));
             assert!(faulty.counts().await.is_err(), "{fault:?}: the dead do not read");
             assert!(faulty.create_run(manual("sweep", 9)).await.is_err());
+            // A claim is answered before it is durable; what is asked for after it is not.
+            opened.store.wake_due(at(2)).await.expect("the real store lives");
             let counts = opened.store.counts().await.expect("the real store lives");
             let found = counts.into_iter().find(|(_, runs)| *runs > 0).map(|(state, _)| state);
             assert_eq!(found, left[usize::try_from(done).expect("small")], "{fault:?}");

@@ -233,6 +233,8 @@ async fn a_damaged_entry_is_named_and_its_run_is_parked_alone() {
     );
     let claims = store.claim(worker(3), at(4), at(34), 9).await.expect("claimed");
     assert_eq!(claims.iter().map(|claim| claim.run.id).collect::<Vec<_>>(), [good]);
+    // A claim is answered before it is durable; what is asked for after it is not.
+    store.wake_due(at(4)).await.expect("looked");
     let run = store.run(bad).await.expect("read").expect("there");
     assert_eq!(run.state, RunState::Parked);
     assert_eq!(run.error.expect("a reason").code, "damaged");

@@ -194,7 +194,7 @@ impl World {
     pub(crate) async fn arrives(&self, store: &dyn Store, event: Event) {
         store.admit(event).await.expect("admitted");
         let unrouted = store.unrouted(100, 1_000_000).await.expect("read");
-        let read = |(mark, event): (_, Result<Event, _>)| (mark, event.expect("readable"));
+        let read = |(mark, event): (_, Result<Arc<Event>, _>)| (mark, event.expect("readable"));
         let events: Vec<_> = unrouted.events.into_iter().map(read).collect();
         let (up_to, _) = events.last().expect("the event");
         let routing = Routing {
