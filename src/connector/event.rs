@@ -68,6 +68,9 @@ fn read(
             .map(str::to_owned)
             .ok_or_else(|| BadPayload::Missing(pointer.clone()))
     };
+    if body.pointer(&envelope.payload).is_none() {
+        return Err(BadPayload::Missing(envelope.payload.clone()));
+    }
     let mut event = Event {
         id,
         connection: connection.to_owned(),
@@ -78,11 +81,8 @@ fn read(
         received_at,
         payload: Json::Null,
     };
-    // Last, because it may hold all the others.
-    event.payload = body
-        .pointer_mut(&envelope.payload)
-        .map(Json::take)
-        .ok_or_else(|| BadPayload::Missing(envelope.payload.clone()))?;
+    // Moved, not copied; last, because it may hold all the others.
+    event.payload = body.pointer_mut(&envelope.payload).map(Json::take).unwrap_or_default();
     // What a script could not be given must not be admitted: its run would fail for ever.
     Value::from_plain(&event.as_document())?;
     Ok(event)

@@ -13,7 +13,7 @@ use bursar::store::{Store, StoreError};
 use serde_json::json;
 
 use crate::support::real_time::{Patience, pause};
-use crate::support::{World, audit_store, hurry, open, settled, until};
+use crate::support::{NO_RUN_CAN_BE_TAKEN, World, audit_store, hurry, meddle, open, settled, until};
 
 const PAY: &str = r#"
     let from = bank::accounts(#{ label: "Operating DE" })[0].id;
@@ -466,6 +466,28 @@ async fn a_failure_in_a_wait_is_recorded_before_a_script_may_catch_it() {
         records.iter().any(|record| record.entry.kind() == "outcome"),
         "{records:?}"
     );
+}
+
+/// A turn begins before the claim of its run is durable.
+#[tokio::test(flavor = "multi_thread")]
+async fn nothing_is_sent_for_a_run_whose_claim_could_not_be_committed() {
+    let world = World::demo().await;
+    let store = world.store().await;
+    world.start(store.as_ref(), PAY, json!({}), json!({})).await;
+    for statement in NO_RUN_CAN_BE_TAKEN {
+        meddle(world.folder.path(), statement).await;
+    }
+    let engine = world.engine(store.clone()).await;
+    let patience = Patience::new(Duration::from_secs(20));
+    while store.counts().await.is_ok() {
+        assert!(!patience.is_over(), "the claim was committed");
+        pause(Duration::from_millis(2)).await;
+    }
+    // Time for the turn, which has been given its run.
+    pause(Duration::from_millis(300)).await;
+    engine.stop().await;
+    assert!(!world.simulator.control.requests().contains_key("create_payout"));
+    assert_eq!(world.simulator.control.effects().len(), 0);
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -5,20 +5,10 @@ use std::sync::Arc;
 
 use bursar::model::run::{RunState, Settlement};
 use bursar::store::sqlite::SqliteStore;
-use bursar::store::{RunQuery, Store as _, StoreError};
-use sqlx::{Connection as _, SqliteConnection};
+use bursar::store::{Append, Routing, RunQuery, Store as _, StoreError};
 
 use super::make::*;
-
-/// Does something to the file behind the store's back.
-async fn meddle(folder: &Path, statement: &'static str) {
-    let file = folder.join("bursar.db");
-    let mut connection = SqliteConnection::connect(&format!("sqlite://{}", file.display()))
-        .await
-        .expect("connected");
-    sqlx::query(statement).execute(&mut connection).await.expect("done");
-    connection.close().await.expect("closed");
-}
+use crate::support::{NO_RUN_CAN_BE_TAKEN, meddle};
 
 async fn reopen(folder: &Path) -> Arc<SqliteStore> {
     SqliteStore::open(folder, OPTIONS).await.expect("opened")
@@ -277,6 +267,91 @@ async fn after_a_failed_transaction_nothing_is_answered_any_more() {
     assert!(message.contains("outcome is unknown"), "{message}");
     assert!(opened.store.create_run(manual("sweep", 1)).await.is_err());
     opened.store.close().await.expect("the folder is free again");
+}
+
+#[tokio::test]
+async fn a_claim_whose_commit_fails_lets_nothing_follow() {
+    let opened = open().await;
+    opened.store.create_run(manual("sweep", 0)).await.expect("made");
+    for statement in NO_RUN_CAN_BE_TAKEN {
+        meddle(opened.folder.path(), statement).await;
+    }
+    // Answered before the commit, which then fails.
+    let claims = opened.store.claim(worker(1), at(1), at(31), 1).await.expect("claimed");
+    let intent = Append {
+        begins_effect: true,
+        ..records([intent(1, "1")])
+    };
+    let answer = opened.store.append(&claims[0].lease, intent, at(1)).await;
+    assert!(matches!(answer, Err(StoreError::Unavailable(_))), "{answer:?}");
+    opened.store.close().await.expect("the folder is free again");
+    let again = open_again(&opened).await;
+    assert_eq!(again, RunState::Queued);
+}
+
+async fn open_again(opened: &Opened) -> RunState {
+    for statement in ["DROP TRIGGER breaks", "DROP TABLE orphan"] {
+        meddle(opened.folder.path(), statement).await;
+    }
+    let query = RunQuery {
+        limit: 1,
+        ..RunQuery::default()
+    };
+    let runs = reopen(opened.folder.path()).await.runs(query).await.expect("read");
+    runs[0].state
+}
+
+#[tokio::test]
+async fn an_event_that_cannot_be_read_does_not_hide_the_others() {
+    let opened = open().await;
+    for id in ["1", "2", "3"] {
+        admit(&*opened.store, &event("bank", id, 0)).await;
+    }
+    opened.store.close().await.expect("closed");
+    meddle(
+        opened.folder.path(),
+        "UPDATE event SET payload = '{' WHERE provider_id = '2'",
+    )
+    .await;
+    let store = reopen(opened.folder.path()).await;
+    let unrouted = store.unrouted(9, 1_000).await.expect("read");
+    let found: Vec<bool> = unrouted.events.iter().map(|(_, event)| event.is_ok()).collect();
+    assert_eq!(found, [true, false, true]);
+    // What arrives now stands behind what an earlier process left.
+    admit(&*store, &event("bank", "4", 1)).await;
+    assert_eq!(store.unrouted(9, 1_000).await.expect("read").events.len(), 4);
+}
+
+#[tokio::test]
+async fn more_events_than_memory_keeps_are_all_routed_in_order() {
+    let opened = open().await;
+    let calls: Vec<_> = (0..5_000)
+        .map(|number| opened.store.admit(event("bank", &number.to_string(), 0)))
+        .collect();
+    for call in calls {
+        call.await.expect("admitted");
+    }
+    let mut routed = Vec::new();
+    loop {
+        let unrouted = opened.store.unrouted(999, 1_000_000).await.expect("read");
+        let Some((up_to, _)) = unrouted.events.last() else {
+            break;
+        };
+        let routing = Routing {
+            after: unrouted.after,
+            up_to: *up_to,
+            events: Vec::new(),
+            runs: Vec::new(),
+        };
+        opened.store.route(routing).await.expect("routed");
+        let ids = unrouted
+            .events
+            .into_iter()
+            .map(|(_, event)| event.expect("readable").provider_id.clone());
+        routed.extend(ids);
+    }
+    let expected: Vec<String> = (0..5_000).map(|number| number.to_string()).collect();
+    assert_eq!(routed, expected);
 }
 
 #[tokio::test]

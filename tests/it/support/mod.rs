@@ -28,6 +28,7 @@ use bursar::simulator::{Running, Simulator};
 use bursar::store::sqlite::{OnFailure, SqliteOptions, SqliteStore};
 use bursar::store::{Routing, RunQuery, Store};
 use serde_json::{Value as Json, json};
+use sqlx::{Connection as _, SqliteConnection};
 use tempfile::TempDir;
 
 use real_time::{Patience, pause};
@@ -251,6 +252,22 @@ pub(crate) async fn audit_store(store: &dyn Store, simulator: &Running) -> Audit
         &simulator.control.effects(),
     )
 }
+
+/// Does something to the file of a store behind its back.
+pub(crate) async fn meddle(folder: &Path, statement: &'static str) {
+    let file = folder.join("bursar.db");
+    let mut connection = SqliteConnection::connect(&format!("sqlite://{}", file.display()))
+        .await
+        .expect("connected");
+    sqlx::query(statement).execute(&mut connection).await.expect("done");
+    connection.close().await.expect("closed");
+}
+
+/// Makes the commit of a claim fail, but none of its statements.
+pub(crate) const NO_RUN_CAN_BE_TAKEN: [&str; 2] = [
+    "CREATE TABLE orphan (parent TEXT REFERENCES meta (name) DEFERRABLE INITIALLY DEFERRED)",
+    "CREATE TRIGGER breaks AFTER UPDATE ON run WHEN new.state = 'running' BEGIN INSERT INTO orphan VALUES ('none'); END",
+];
 
 /// Opens a store that answers errors instead of ending the process.
 pub(crate) async fn open(folder: &Path) -> Arc<dyn Store> {

@@ -11,6 +11,8 @@ use serde_json::json;
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::TcpStream;
 
+use crate::support::meddle;
+
 use super::harness::{Harness, OTHER_SECRET, Reply, SECRET, Signed, deposit_body, new_store};
 
 /// Limits at which a test of slowness takes no time itself.
@@ -317,6 +319,26 @@ async fn wherever_the_router_dies_an_accepted_webhook_becomes_one_run() {
         assert_eq!(restarted.send(&delivery).await.body, "known already\n", "{fault:?}");
         assert_eq!(restarted.runs().await.len(), 1, "{fault:?}");
     }
+}
+
+#[tokio::test]
+async fn an_event_that_cannot_be_read_back_is_passed_over_and_the_others_become_runs() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let first = Harness::over(new_store(&folder).await, DoorLimits::default()).await;
+    for id in ["e1", "e2", "e3"] {
+        assert_eq!(first.send(&first.deposit(id)).await.status, 200, "{id}");
+    }
+    first.store.close().await.expect("closed");
+    meddle(folder.path(), "UPDATE event SET payload = '{' WHERE provider_id = 'e2'").await;
+    let again = Harness::over(new_store(&folder).await, DoorLimits::default()).await;
+    let mut started: Vec<_> = again
+        .runs()
+        .await
+        .into_iter()
+        .map(|run| run.event["id"].to_string())
+        .collect();
+    started.sort();
+    assert_eq!(started, ["\"e1\"", "\"e3\""]);
 }
 
 #[tokio::test]
