@@ -9,7 +9,7 @@ use bursar::cli::text::{clean, cut, duration, one_line, relative};
 use bursar::cli::view::runs_table;
 use bursar::model::diagnostic::{Diagnostic, Span};
 use bursar::model::journal::{Entry, Failure, Journal, Outcome, Record, Step, StepPath};
-use bursar::model::run::{Cause, Run, RunState};
+use bursar::model::run::{Cause, EventMark, Run, RunState};
 use bursar::model::value::Value;
 use chrono::{DateTime, TimeDelta};
 use serde_json::json;
@@ -90,6 +90,7 @@ fn runs_take_one_line_each_on_a_terminal_and_are_whole_in_a_pipe() {
         event: json!(null),
         params: json!({}),
         last_success_at: None,
+        since_mark: EventMark::default(),
         created_at: at,
         started_at: Some(at),
         finished_at: state.is_final().then(|| at + TimeDelta::seconds(250)),

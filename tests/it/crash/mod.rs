@@ -10,7 +10,7 @@ use std::time::Duration;
 
 use bursar::app;
 use bursar::app::sample::{LocalBank, write_folder};
-use bursar::app::settings::{self, Overrides};
+use bursar::app::settings::{self, Overrides, Secrets};
 use bursar::base::ids::EventId;
 use bursar::base::shutdown::Stopper;
 use bursar::base::wake::Wake;
@@ -43,7 +43,7 @@ fn catalog_of(shipped: &Shipped, world: &World, folder: &Path) -> Catalog {
         config: Some(folder.join("bursar.toml")),
         ..Overrides::default()
     };
-    let settings = settings::load(&overrides).expect("the settings");
+    let settings = settings::load(&overrides, Secrets::Needed).expect("the settings");
     let catalog = Catalog::open(app::folders(&settings), app::context(&settings));
     assert_eq!(catalog.current().workflows.len(), 1, "{:?}", catalog.current().problems);
     catalog
