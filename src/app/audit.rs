@@ -3,7 +3,7 @@
 //! The proof of the product's claim, used by the demo and by the tests: every intended movement happened
 //! once, and nothing else happened. Pure; the ledger is the simulator's.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use crate::base::ids::RunId;
 use crate::base::money::{Currency, Money};
@@ -93,6 +93,7 @@ impl std::fmt::Display for Audit {
 /// Holds journals against a ledger.
 pub fn audit<'a>(journals: impl IntoIterator<Item = (RunId, &'a str, &'a Journal)>, effects: &[Effect]) -> Audit {
     let mut audit = Audit::default();
+    let index = Index::of(effects);
     let mut explained = vec![false; effects.len()];
     for (run, workflow, journal) in journals {
         for (path, record) in journal.steps() {
@@ -100,13 +101,11 @@ pub fn audit<'a>(journals: impl IntoIterator<Item = (RunId, &'a str, &'a Journal
             if matches!(standing, Standing::InDoubt) {
                 audit.in_doubt += 1;
             }
-            let mut times = 0;
-            for (index, effect) in effects.iter().enumerate() {
-                if bears(effect, run, path, record) {
-                    explained[index] = true;
-                    times += 1;
-                }
+            let found = index.of_step(run, path, record);
+            for place in &found {
+                explained[*place] = true;
             }
+            let times = found.len();
             if matches!(standing, Standing::DidNotHappen) && times == 0 {
                 continue;
             }
@@ -154,17 +153,42 @@ fn intent(record: &StepRecord) -> Option<&Intent> {
     record.effect.as_deref()
 }
 
-/// Whether an effect in the ledger is this step's: by its key, by our reference, or by the id that was answered.
-fn bears(effect: &Effect, run: RunId, path: &StepPath, record: &StepRecord) -> bool {
-    let key = intent(record).and_then(|intent| intent.key.as_deref());
-    let reference = format!("{run}/{path}");
-    let answered = match &record.phase {
-        Phase::Done(Outcome::Value(value)) => value.get("id").and_then(Value::as_text),
-        _ => None,
-    };
-    (key.is_some() && effect.idempotency_key.as_deref() == key)
-        || effect.metadata.values().any(|value| *value == reference)
-        || answered == Some(effect.id.to_string().as_str())
+/// Where in the ledger an effect stands, by everything a step knows it by: its key, our reference, the id that was
+/// answered.
+struct Index(BTreeMap<String, BTreeSet<usize>>);
+
+impl Index {
+    fn of(effects: &[Effect]) -> Self {
+        let mut places: BTreeMap<String, BTreeSet<usize>> = BTreeMap::new();
+        for (place, effect) in effects.iter().enumerate() {
+            let known_by = effect
+                .metadata
+                .values()
+                .chain(&effect.idempotency_key)
+                .cloned()
+                .chain([effect.id.to_string()]);
+            for name in known_by {
+                places.entry(name).or_default().insert(place);
+            }
+        }
+        Self(places)
+    }
+
+    /// The effects that are this step's.
+    fn of_step(&self, run: RunId, path: &StepPath, record: &StepRecord) -> BTreeSet<usize> {
+        let reference = format!("{run}/{path}");
+        let key = intent(record).and_then(|intent| intent.key.as_deref());
+        let answered = match &record.phase {
+            Phase::Done(Outcome::Value(value)) => value.get("id").and_then(Value::as_text),
+            _ => None,
+        };
+        let names = [key, Some(reference.as_str()), answered].into_iter().flatten();
+        names
+            .filter_map(|name| self.0.get(name))
+            .flatten()
+            .copied()
+            .collect()
+    }
 }
 
 /// What the journal says was moved: by the request, or by the answer where the request names no amount.

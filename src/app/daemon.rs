@@ -14,6 +14,7 @@ use tokio::signal::unix::{Signal, SignalKind, signal};
 use super::settings::Settings;
 use super::{AppError, context, control_path, folders, services, shared_connections};
 use crate::base::clock::{Clock, SystemClock};
+use crate::base::fault_point::{FaultPoint, reach};
 use crate::base::ids::WorkerId;
 use crate::base::shutdown::{Shutdown, Stopper};
 use crate::base::wake::Wake;
@@ -121,7 +122,9 @@ async fn serve_store(
     let versions = Arc::new(KnownVersions::new());
     let services = Arc::new(services(settings, store.clone(), clock.clone(), wake.clone()).await?);
     // Whatever an earlier process was driving when it ended is driven again; the lock makes sure it has ended.
+    reach(FaultPoint::RecoveryBegun);
     let recovered = store.reclaim_all(clock.now()).await?;
+    reach(FaultPoint::RecoveryDone);
     let engine = Engine::start(services, WorkerId::generate(clock.now()));
     let engine = engine.map_err(AppError::io("the script threads cannot be started"))?;
 

@@ -6,32 +6,20 @@
 //! leaves 127.0.0.1. This file must not print: it tells its caller what happens.
 
 use std::collections::BTreeMap;
-use std::fs;
-use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
-use std::process::Stdio;
 use std::sync::Arc;
 use std::time::Duration;
 
-use serde_json::{Map, Value as Json};
-use tokio::process::{Child, Command};
-
-use super::audit::{Audit, audit};
-use super::sample::{self, LocalBank};
-use super::{AppError, control_path};
+use super::AppError;
+use super::audit::Audit;
+use super::site::{self, Site};
 use crate::base::clock::{BoxFuture, Clock, SystemClock};
 use crate::base::ids::RunId;
 use crate::base::money::Money;
-use crate::model::journal::Journal;
 use crate::model::run::{Run, RunState};
-use crate::server::client::ControlClient;
-use crate::server::protocol::{RunReply, StartRun, Status};
-use crate::simulator::config::{SimulatorConfig, SubscriptionSeed};
+use crate::simulator::config::SimulatorConfig;
 use crate::simulator::control::NewDeposit;
 use crate::simulator::faults::{FaultAction, FaultRule, WebhookFault, WebhookFaultRule, When};
-use crate::simulator::{Running, Simulator};
-use crate::store::sqlite::SqliteStore;
-use crate::store::{EventQuery, RunQuery, Store as _};
 
 /// How long one phase of the demo may take before it is called failed.
 const PATIENCE: Duration = Duration::from_secs(30);
@@ -122,18 +110,16 @@ pub async fn play(audience: Audience<'_>) -> Result<Report, AppError> {
         verdict(report, &folder.join("bursar.toml"));
         stay.await;
     }
-    demo.take_down().await;
-    if !keep && let Err(error) = fs::remove_dir_all(&folder) {
-        tracing::warn!(%error, "{} could not be removed", folder.display());
+    demo.site.take_down().await;
+    if !keep {
+        site::remove(&folder);
     }
     report
 }
 
 struct Demo {
-    folder: PathBuf,
+    site: Site,
     clock: Arc<dyn Clock>,
-    bank: Running,
-    daemon: Child,
 }
 
 impl Demo {
@@ -142,41 +128,22 @@ impl Demo {
         clock: Arc<dyn Clock>,
         tell: &mut (dyn FnMut(Progress) + Send),
     ) -> Result<Self, AppError> {
-        let bank = Simulator::start(SimulatorConfig::demo(), clock.clone()).await;
-        let bank = bank.map_err(|error| AppError::Other(format!("the simulated bank cannot be started: {error}")))?;
+        let mut site = Site::new(folder, site::this_program()?, SimulatorConfig::demo(), DAEMON).await?;
         tell(Progress::Step(format!(
             "a simulated bank with a ledger listens on {}",
-            bank.address
+            site.bank.address
         )));
-        write_folder(&folder, &bank)?;
-        let daemon = start_daemon(&folder)?;
-        let mut demo = Self {
-            folder,
-            clock,
-            bank,
-            daemon,
-        };
-        let status = demo.ready().await?;
-        let door = status.listeners.get("webhooks").cloned().unwrap_or_default();
-        let url = format!("http://{door}/hooks/bank");
-        let subscription = SubscriptionSeed {
-            url,
-            events: vec!["*".to_owned()],
-            secret: None,
-        };
-        let subscribed = demo.bank.control.add_subscription(&subscription);
-        subscribed.map_err(|error| AppError::Other(format!("the bank takes no subscription: {error}")))?;
+        let status = site.start().await?;
         let (pid, workflows) = (status.pid, status.workflows);
+        let door = status.listeners.get("webhooks").cloned().unwrap_or_default();
         tell(Progress::Step(format!(
             "the daemon (process {pid}) has {workflows} workflows and takes webhooks on {door}"
         )));
-        // The restarted daemon has to listen where the bank delivers.
-        fix_door(&demo.folder, &door)?;
-        Ok(demo)
+        Ok(Self { site, clock })
     }
 
     async fn run(&mut self, tell: &mut (dyn FnMut(Progress) + Send)) -> Result<Report, AppError> {
-        let bank = self.bank.control.clone();
+        let bank = self.site.bank.control.clone();
         tell(Progress::Step(
             "a person starts the nightly sweep; two customers pay; an invoice is paid; two payments nobody can place; stablecoins arrive".to_owned(),
         ));
@@ -197,7 +164,7 @@ impl Demo {
         tell(Progress::Accident(
             "two webhooks are delivered three times each".to_owned(),
         ));
-        self.start("nightly-sweep").await?;
+        self.site.run("nightly-sweep", "demo").await?;
         for (account, amount, reference) in [
             ("Marketplace EUR", "1249.90", "SELLER-007 order 1001"),
             ("Marketplace EUR", "199.99", "SELLER-042 order 1002"),
@@ -224,17 +191,12 @@ impl Demo {
         self.deposit("Collections EUR", "42.00", "who are you")?;
         self.until("the bank to take the payment", || payouts() > before)
             .await?;
-        let pid = self.daemon.id().unwrap_or_default();
-        // SIGKILL: the process gets no chance to write anything.
-        self.daemon
-            .kill()
-            .await
-            .map_err(AppError::io("the daemon cannot be killed"))?;
+        let pid = self.site.pid().unwrap_or_default();
+        self.site.kill().await?;
         tell(Progress::Accident(format!(
             "the daemon (process {pid}) is killed while the bank has the payment and has not answered"
         )));
-        self.daemon = start_daemon(&self.folder)?;
-        let status = self.ready().await?;
+        let status = self.site.start().await?;
         tell(Progress::Result(format!(
             "started again as process {}; it asks the bank under the same key and goes on",
             status.pid
@@ -243,55 +205,14 @@ impl Demo {
         self.report().await
     }
 
-    async fn start(&self, workflow: &str) -> Result<(), AppError> {
-        let request = StartRun {
-            workflow: workflow.to_owned(),
-            payload: Json::Null,
-            params: Map::new(),
-            actor: "demo".to_owned(),
-        };
-        let started: Result<RunReply, _> = self.client().await?.post("/v1/runs", &request).await;
-        started
-            .map(drop)
-            .map_err(|error| AppError::Other(format!("the run cannot be started: {error}")))
-    }
-
     fn deposit(&self, account: &str, amount: &str, reference: &str) -> Result<(), AppError> {
         let made = self
+            .site
             .bank
             .control
             .create_deposit(&NewDeposit::new(account, amount, reference));
         made.map(drop)
             .map_err(|error| AppError::Other(format!("the bank takes no deposit: {error}")))
-    }
-
-    async fn client(&self) -> Result<ControlClient, AppError> {
-        let connected = ControlClient::connect(&control_path(&self.folder.join("state"))).await;
-        connected.map_err(|error| AppError::Other(error.to_string()))
-    }
-
-    async fn ready(&mut self) -> Result<Status, AppError> {
-        let started = self.clock.elapsed();
-        loop {
-            if let Ok(mut client) = self.client().await
-                && let Ok(status) = client.get::<Status>("/v1/status").await
-                && Some(status.pid) == self.daemon.id()
-            {
-                return Ok(status);
-            }
-            let ended = self
-                .daemon
-                .try_wait()
-                .map_err(AppError::io("the daemon cannot be watched"))?;
-            if ended.is_some() || self.clock.elapsed().saturating_sub(started) > PATIENCE {
-                return Err(AppError::Other(format!("the daemon does not come up:\n{}", self.log())));
-            }
-            self.clock.sleep(TICK).await;
-        }
-    }
-
-    fn log(&self) -> String {
-        fs::read_to_string(self.folder.join("daemon.log")).unwrap_or_default()
     }
 
     async fn until(&self, what: &str, done: impl Fn() -> bool) -> Result<(), AppError> {
@@ -300,7 +221,7 @@ impl Demo {
             if self.clock.elapsed().saturating_sub(started) > PATIENCE {
                 return Err(AppError::Other(format!(
                     "waited too long for {what}; the daemon says:\n{}",
-                    self.log()
+                    self.site.log()
                 )));
             }
             self.clock.sleep(TICK).await;
@@ -308,82 +229,22 @@ impl Demo {
         Ok(())
     }
 
-    /// Waits until every event has become runs and every run has ended.
     async fn quiet(&self, tell: &mut (dyn FnMut(Progress) + Send)) -> Result<(), AppError> {
-        let store = SqliteStore::open_read_only(&self.folder.join("state")).await?;
-        let started = self.clock.elapsed();
-        loop {
-            let deposits = self
-                .bank
-                .control
-                .events()
-                .iter()
-                .filter(|event| event["event_type"] == "deposit.received")
-                .count();
-            let events = store
-                .events(EventQuery {
-                    kind: Some("deposit.received".to_owned()),
-                    limit: 1_000,
-                    ..Default::default()
-                })
-                .await?;
-            let unrouted = store.unrouted(1, 1).await?.events.len();
-            let runs = store
-                .runs(RunQuery {
-                    limit: 1_000,
-                    ..RunQuery::default()
-                })
-                .await?;
-            if events.len() == deposits
-                && unrouted == 0
-                && runs
-                    .iter()
-                    .all(|run| run.state.is_final() || run.state == RunState::Parked)
-            {
-                tell(Progress::Result(format!("{} runs have ended", runs.len())));
-                return Ok(());
-            }
-            if self.clock.elapsed().saturating_sub(started) > PATIENCE {
-                let open: Vec<String> = runs
-                    .iter()
-                    .filter(|run| !run.state.is_final())
-                    .map(|run| format!("{} {} {}", run.id, run.workflow, run.state))
-                    .collect();
-                return Err(AppError::Other(format!(
-                    "runs do not end: {}; the daemon says:\n{}",
-                    open.join(", "),
-                    self.log()
-                )));
-            }
-            self.clock.sleep(TICK).await;
-        }
+        let runs = self.site.quiet().await?;
+        tell(Progress::Result(format!("{} runs have ended", runs.len())));
+        Ok(())
     }
 
     async fn report(&self) -> Result<Report, AppError> {
-        let store = SqliteStore::open_read_only(&self.folder.join("state")).await?;
-        let runs = store
-            .runs(RunQuery {
-                limit: 1_000,
-                ..RunQuery::default()
-            })
-            .await?;
-        let mut journals = Vec::new();
-        for run in &runs {
-            let journal = Journal::from_records(store.journal(run.id).await?);
-            journals.push(journal.map_err(|illegal| AppError::Other(illegal.to_string()))?);
-        }
-        let pairs = runs
-            .iter()
-            .zip(&journals)
-            .map(|(run, journal)| (run.id, run.workflow.as_str(), journal));
-        let audit = audit(pairs, &self.bank.control.effects());
+        let runs = self.site.quiet().await?;
+        let audit = self.site.audit(&runs).await?;
         let rows = rows(&runs, &audit);
         let as_set_out = rows
             .iter()
             .map(|row| (row.workflow.as_str(), row.intended))
             .eq(EXPECTED.iter().copied());
         let succeeded = runs.iter().all(|run| run.state == RunState::Succeeded);
-        let exact = audit.is_exact() && as_set_out && succeeded && self.bank.control.ledger().invariant_ok;
+        let exact = audit.is_exact() && as_set_out && succeeded && self.site.bank.control.ledger().invariant_ok;
         Ok(Report {
             rows,
             audit,
@@ -391,13 +252,6 @@ impl Demo {
             took: Duration::ZERO,
             kept: None,
         })
-    }
-
-    async fn take_down(mut self) {
-        if let Err(error) = self.daemon.kill().await {
-            tracing::warn!(%error, "the daemon could not be ended");
-        }
-        self.bank.stop().await;
     }
 }
 
@@ -429,51 +283,4 @@ fn rows(runs: &[Run], audit: &Audit) -> Vec<Row> {
 }
 
 /// How the demo's daemon is set: it repeats quickly, because nobody wants to watch a pause.
-const DAEMON: &str = "listen = \"127.0.0.1:0\"\nretry_base_ms = 100\nretry_ceiling_secs = 2\npoll_first_secs = 2\n";
-
-fn write_folder(folder: &Path, bank: &Running) -> Result<(), AppError> {
-    let config = bank.control.config();
-    let bank = LocalBank {
-        url: bank.url(),
-        api_key: config.api_keys.first().map(|key| key.key.clone()).unwrap_or_default(),
-        webhook_secret: config.webhook_secret,
-    };
-    let written = sample::write_folder(folder, &bank, DAEMON);
-    written.map_err(AppError::io(format!(
-        "the demo's folder {} cannot be written",
-        folder.display()
-    )))
-}
-
-fn fix_door(folder: &Path, door: &str) -> Result<(), AppError> {
-    let path = folder.join("bursar.toml");
-    let wrong = || AppError::io(format!("{} cannot be written", path.display()));
-    let text = fs::read_to_string(&path).map_err(wrong())?;
-    let _: SocketAddr = door
-        .parse()
-        .map_err(|_| AppError::Other(format!("the daemon listens on `{door}`, which is no address")))?;
-    fs::write(&path, text.replace("127.0.0.1:0", door)).map_err(wrong())
-}
-
-/// This very program, as the daemon of the folder, writing its log beside the store.
-fn start_daemon(folder: &Path) -> Result<Child, AppError> {
-    let program = std::env::current_exe().map_err(AppError::io("this program cannot find itself"))?;
-    let log = fs::OpenOptions::new()
-        .create(true)
-        .append(true)
-        .open(folder.join("daemon.log"));
-    let log = log.map_err(AppError::io("the daemon's log cannot be written"))?;
-    let errors = log
-        .try_clone()
-        .map_err(AppError::io("the daemon's log cannot be shared"))?;
-    Command::new(program)
-        .arg("--config")
-        .arg(folder.join("bursar.toml"))
-        .arg("serve")
-        .stdin(Stdio::null())
-        .stdout(log)
-        .stderr(errors)
-        .kill_on_drop(true)
-        .spawn()
-        .map_err(AppError::io("the daemon cannot be started"))
-}
+const DAEMON: &str = "retry_base_ms = 100\nretry_ceiling_secs = 2\npoll_first_secs = 2\n";

@@ -7,7 +7,9 @@ pub mod daemon;
 pub mod demo;
 pub mod offline;
 pub mod sample;
+pub mod selftest;
 pub mod settings;
+pub mod site;
 pub mod telemetry;
 
 use std::collections::BTreeMap;

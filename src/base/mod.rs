@@ -4,6 +4,7 @@
 //! workflow is.
 
 pub mod clock;
+pub mod fault_point;
 pub mod ids;
 pub mod key;
 pub mod limits;

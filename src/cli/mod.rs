@@ -25,6 +25,7 @@ mod journal;
 mod primitives;
 mod run;
 mod runs;
+mod selftest;
 mod serve;
 mod sim;
 mod workflows;
@@ -111,6 +112,7 @@ enum Command {
     Connections(connections::Args),
     Primitives(primitives::Args),
     Sim(sim::Args),
+    Selftest(selftest::Args),
     Completions(completions::Args),
 }
 
@@ -245,6 +247,7 @@ fn call(command: Command, context: &Context) -> Result<Exit, CliError> {
         Command::Workflows(args) => workflows::run(&args, context),
         Command::Connections(args) => connections::run(&args, context),
         Command::Sim(args) => sim::run(args, context),
+        Command::Selftest(args) => selftest::run(&args, context),
         Command::Primitives(args) => primitives::run(&args, context),
         Command::Completions(args) => completions::run(&args, context, &mut Cli::command()),
     }

@@ -5,9 +5,11 @@
 //! these bytes. It must not decide what an answer means; that is [`super::reply`].
 
 use std::error::Error as _;
+use std::pin::pin;
 use std::time::Duration;
 
 use bytes::BytesMut;
+use futures_util::future::poll_immediate;
 use reqwest::header::{HeaderName, HeaderValue};
 use reqwest::redirect;
 
@@ -16,6 +18,7 @@ use super::connection::{Connection, check_base_url};
 use super::reply::RawAnswer;
 use super::request::fingerprint;
 use super::table::{Effect, Endpoint};
+use crate::base::fault_point::{FaultPoint, reach};
 use crate::base::ids::RunId;
 use crate::base::limits::{PROVIDER_CONNECT_TIMEOUT, PROVIDER_REPLY_BYTES_MAX, PROVIDER_TOTAL_TIMEOUT};
 use crate::model::journal::{Intent, StepPath, StoredRequest};
@@ -129,11 +132,16 @@ impl Client {
         key: Option<&str>,
     ) -> Result<RawAnswer, SendError> {
         let request = self.build(connection, endpoint, request, key)?;
-        let mut response = self
-            .http
-            .execute(request)
-            .await
-            .map_err(|error| of_reqwest(&error, &connection.base_url))?;
+        let mut sending = pin!(self.http.execute(request));
+        // The first poll hands the request over; what it meets on its way is the rest.
+        let at_once = poll_immediate(&mut sending).await;
+        reach(FaultPoint::RequestLeaving);
+        let answered = match at_once {
+            Some(answered) => answered,
+            None => sending.await,
+        };
+        let mut response = answered.map_err(|error| of_reqwest(&error, &connection.base_url))?;
+        reach(FaultPoint::ReplyArriving);
         let headers = response
             .headers()
             .iter()

@@ -13,6 +13,7 @@ use chrono::TimeDelta;
 use super::step::{refusal, verdict};
 use super::turn::{Begun, Interrupt, Turn, recorded};
 use crate::base::clock::Instant;
+use crate::base::fault_point::{FaultPoint, reach};
 use crate::base::key::derived_uuid;
 use crate::connector::client::SendError;
 use crate::connector::connection::Connection;
@@ -114,6 +115,7 @@ impl Turn {
         args: &Map,
         epoch: u32,
     ) -> Result<Value, Thrown> {
+        reach(FaultPoint::EffectReached);
         let prepared = self.prepare_effect(&begun.path, connection, endpoint, args);
         let refuse = |failure: Failure| {
             if epoch > 0 {
@@ -158,6 +160,7 @@ impl Turn {
             intent: intent.clone(),
         })?;
         self.commit(true)?;
+        reach(FaultPoint::IntentDurable);
         self.send(Open {
             begun,
             connection,
@@ -235,6 +238,7 @@ impl Turn {
             path: begun.path.clone(),
         })?;
         self.commit(true)?;
+        reach(FaultPoint::ResendDurable);
         open.last_sent = self.now();
         self.send(open)
     }
@@ -257,6 +261,7 @@ impl Turn {
             )),
             None => self.block_on(client.send(open.connection, open.endpoint, &intent.request, key)),
         };
+        reach(FaultPoint::ReplyRead);
         let last = open.attempts + 1 >= self.services.settings.backoff.attempts_max;
         match verdict(
             open.connection,
@@ -300,6 +305,7 @@ impl Turn {
             outcome: outcome.clone(),
         })?;
         self.queue()?;
+        reach(FaultPoint::OutcomeQueued);
         recorded(outcome)
     }
 

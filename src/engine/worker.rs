@@ -17,6 +17,7 @@ use super::live::Live;
 use super::services::Services;
 use super::turn::{Interrupt, Turn};
 use crate::base::clock::Instant;
+use crate::base::fault_point::{FaultPoint, reach};
 use crate::base::ids::{Digest, WorkerId};
 use crate::base::wake::Wake;
 use crate::model::journal::Journal;
@@ -245,6 +246,7 @@ impl Driver {
     }
 
     fn turn(&mut self, claim: Claim) -> Result<(), StoreError> {
+        reach(FaultPoint::RunTaken);
         let Claim { lease, run, records } = claim;
         let version = self.version(run.version)?;
         let missing = version.sources.is_empty();
@@ -281,6 +283,7 @@ impl Driver {
             (None, Ok(globals)) => settlement(self.interpreter.run(&version, turn.clone(), globals, Budget::default())),
         };
         // Handed over in order, so this thread need not wait for it: whoever takes the run next stands behind it.
+        reach(FaultPoint::TurnOver);
         let settled = turn.settle(end);
         let (services, settling) = (self.services.clone(), self.settling.clone());
         self.services.runtime.spawn(async move {

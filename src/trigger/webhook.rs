@@ -7,6 +7,7 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use crate::base::clock::{Clock, Instant};
+use crate::base::fault_point::{FaultPoint, reach};
 use crate::base::ids::EventId;
 use crate::base::secret::Secret;
 use crate::base::wake::Wake;
@@ -99,7 +100,9 @@ impl WebhookTrigger {
     pub async fn admit(&self, delivery: &Delivery) -> Result<Admitted, Refused> {
         let connection = self.connections.get(&delivery.connection).map(Arc::as_ref);
         let event = accept(connection, delivery, self.clock.now())?;
+        reach(FaultPoint::DeliveryVerified);
         let admitted = self.store.admit(event).await?;
+        reach(FaultPoint::EventDurable);
         if matches!(admitted, Admitted::New { .. }) {
             self.arrived.nudge();
         }

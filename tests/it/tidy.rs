@@ -74,7 +74,7 @@ const HOMES: &[(&str, &[&str])] = &[
     ("iso_currency", &["base"]),
     ("secrecy", &["base"]),
     ("getrandom", &["store", "simulator"]),
-    ("fastrand", &["simulator", "engine", "cli"]),
+    ("fastrand", &["simulator", "engine", "app", "cli"]),
 ];
 
 /// The one file that may say `unsafe`.
