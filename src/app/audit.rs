@@ -183,11 +183,7 @@ impl Index {
             _ => None,
         };
         let names = [key, Some(reference.as_str()), answered].into_iter().flatten();
-        names
-            .filter_map(|name| self.0.get(name))
-            .flatten()
-            .copied()
-            .collect()
+        names.filter_map(|name| self.0.get(name)).flatten().copied().collect()
     }
 }
 

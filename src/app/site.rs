@@ -111,10 +111,7 @@ impl Site {
         self.launch(None)?;
         match self.ready().await? {
             Some(status) => Ok(status),
-            None => Err(AppError::Other(format!(
-                "the daemon does not come up:\n{}",
-                self.log()
-            ))),
+            None => Err(AppError::Other(format!("the daemon does not come up:\n{}", self.log()))),
         }
     }
 
@@ -159,9 +156,7 @@ impl Site {
         if let Some(fault) = fault {
             command.env(fault_point::VARIABLE, fault);
         }
-        let child = command
-            .spawn()
-            .map_err(AppError::io("the daemon cannot be started"))?;
+        let child = command.spawn().map_err(AppError::io("the daemon cannot be started"))?;
         self.daemon = Some(child);
         Ok(())
     }
@@ -184,10 +179,7 @@ impl Site {
                 return Ok(None);
             }
             if self.clock.elapsed().saturating_sub(started) > PATIENCE {
-                return Err(AppError::Other(format!(
-                    "the daemon does not come up:\n{}",
-                    self.log()
-                )));
+                return Err(AppError::Other(format!("the daemon does not come up:\n{}", self.log())));
             }
             self.clock.sleep(TICK).await;
         }
@@ -251,10 +243,7 @@ impl Site {
         let Some(mut child) = self.daemon.take() else {
             return Ok(());
         };
-        child
-            .kill()
-            .await
-            .map_err(AppError::io("the daemon cannot be killed"))
+        child.kill().await.map_err(AppError::io("the daemon cannot be killed"))
     }
 
     /// SIGTERM, then how it ended.

@@ -94,7 +94,10 @@ mod armed {
 
     static ARMED: OnceLock<Option<Armed>> = OnceLock::new();
 
-    #[expect(clippy::disallowed_methods, reason = "only a test of recovery sets it, and only for its own child process")]
+    #[expect(
+        clippy::disallowed_methods,
+        reason = "only a test of recovery sets it, and only for its own child process"
+    )]
     fn from_environment() -> Option<Armed> {
         let text = std::env::var(VARIABLE).ok()?;
         let (name, nth) = text.split_once(':').unwrap_or((&text, "1"));

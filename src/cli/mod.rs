@@ -23,6 +23,7 @@ mod events;
 mod init;
 mod journal;
 mod primitives;
+mod reconcile;
 mod run;
 mod runs;
 mod selftest;
@@ -106,6 +107,7 @@ enum Command {
     Demo(demo::Args),
     Run(run::Args),
     Runs(runs::Args),
+    Reconcile(reconcile::Args),
     Journal(journal::Args),
     Events(events::Args),
     Workflows(workflows::Args),
@@ -242,6 +244,7 @@ fn call(command: Command, context: &Context) -> Result<Exit, CliError> {
         Command::Demo(args) => demo::run(&args, context),
         Command::Run(args) => run::run(&args, context),
         Command::Runs(args) => runs::run(args, context),
+        Command::Reconcile(args) => reconcile::run(args, context),
         Command::Journal(args) => journal::run(&args, context),
         Command::Events(args) => events::run(args, context),
         Command::Workflows(args) => workflows::run(&args, context),

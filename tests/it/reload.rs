@@ -91,5 +91,5 @@ async fn a_waiting_run_keeps_its_text_while_new_runs_use_the_new_one() {
     assert_eq!(ended(&site, still).await.result, Some(serde_json::json!("new")));
 
     assert_eq!(ended(&site, waiting).await.result, Some(serde_json::json!("old")));
-    assert!(site.stop().success(), "{}", site.log());
+    assert!(site.stop().await.success(), "{}", site.log());
 }

@@ -124,10 +124,13 @@ impl std::fmt::Display for Outcome {
             write!(f, "{} unexplained; ", self.unexplained)?;
         }
         let (reached, all) = (self.points.len(), FaultPoint::ALL.len());
-        let rate = f64::from(u32::try_from(*kills).unwrap_or(u32::MAX)) / self.took.as_secs_f64().max(0.001);
+        let millis = self.took.as_millis().max(1);
+        let tenths = u128::from(*kills) * 10_000 / millis;
         write!(
             f,
-            "{effects} effects of {runs} runs, {in_recovery} kills in recovery, {reached} of {all} named points, {rate:.1} kills/s"
+            "{effects} effects of {runs} runs, {in_recovery} kills in recovery, {reached} of {all} named points, {}.{} kills/s",
+            tenths / 10,
+            tenths % 10,
         )
     }
 }
@@ -171,7 +174,9 @@ async fn one_site(program: PathBuf, kills: u64, seed: u64) -> Result<Outcome, Ap
     let keep = !outcome.is_exact();
     life.site.take_down().await;
     if keep {
-        outcome.wrong.push(format!("the site of seed {seed:#x} is kept in {}", folder.display()));
+        outcome
+            .wrong
+            .push(format!("the site of seed {seed:#x} is kept in {}", folder.display()));
     } else {
         site::remove(&folder);
     }
@@ -191,7 +196,9 @@ struct Life {
 impl Life {
     async fn begin(folder: PathBuf, program: PathBuf, seed: u64) -> Result<Self, AppError> {
         let mut random = Rng::with_seed(seed);
-        let workflows: Vec<_> = (0..WORKFLOWS).map(|number| workflows::draw(&mut random, number)).collect();
+        let workflows: Vec<_> = (0..WORKFLOWS)
+            .map(|number| workflows::draw(&mut random, number))
+            .collect();
         let site = Site::new(folder, program, bank(seed), DAEMON).await?;
         // What the shipped workflows would do to the same deposits is not what this is about.
         for folder in ["workflows", "scripts"] {
@@ -255,18 +262,34 @@ impl Life {
     }
 
     async fn kill_at_point(&mut self, outcome: &mut Outcome) -> Result<(), AppError> {
-        let point = FaultPoint::ALL[self.random.usize(..FaultPoint::ALL.len())];
+        let point = self.rarest(&outcome.points);
         let nth = match point {
             FaultPoint::RecoveryBegun | FaultPoint::RecoveryDone => 1,
             _ => self.random.u32(1..=NTH_MAX),
         };
-        let came_up = self.site.start_armed(&format!("{}:{nth}", point.name())).await?.is_some();
+        let came_up = self
+            .site
+            .start_armed(&format!("{}:{nth}", point.name()))
+            .await?
+            .is_some();
         let reached = !came_up || self.site.ends_within(POINT_PATIENCE).await?;
         if reached {
             *outcome.points.entry(point.name()).or_default() += 1;
             outcome.in_recovery += u64::from(!came_up);
         }
         self.site.kill().await
+    }
+
+    /// One of the points that were the end least often, so that none is left to chance.
+    fn rarest(&mut self, reached: &BTreeMap<&'static str, u64>) -> FaultPoint {
+        let times = |point: &FaultPoint| reached.get(point.name()).copied().unwrap_or(0);
+        let least = FaultPoint::ALL.iter().map(times).min().unwrap_or(0);
+        let rarest: Vec<FaultPoint> = FaultPoint::ALL
+            .iter()
+            .copied()
+            .filter(|point| times(point) == least)
+            .collect();
+        rarest[self.random.usize(..rarest.len())]
     }
 
     async fn live(&mut self, at_most: Duration) {
@@ -309,7 +332,7 @@ impl Life {
         self.site.start().await?;
         let runs = self.site.quiet().await?;
         if !self.site.stop().await?.success() {
-            self.wrong(outcome, "the daemon did not end in good order".to_owned());
+            self.wrong(outcome, "the daemon did not end in good order");
         }
         let audit = self.site.audit(&runs).await?;
         outcome.runs = runs.len();
@@ -318,19 +341,23 @@ impl Life {
         outcome.missing = audit.missing();
         outcome.unexplained = audit.unexplained;
         if !audit.is_exact() {
-            self.wrong(outcome, audit.to_string());
+            self.wrong(outcome, &audit.to_string());
         }
         if !self.site.bank.control.ledger().invariant_ok {
-            self.wrong(outcome, "the bank's own ledger does not add up".to_owned());
+            self.wrong(outcome, "the bank's own ledger does not add up");
         }
         self.judge_runs(&runs, outcome);
         for workflow in &self.workflows {
             let of_workflow: BTreeSet<RunId> = runs_of(&runs, &workflow.name).map(|run| run.id).collect();
-            let moved = audit.intended.iter().filter(|one| of_workflow.contains(&one.run)).count();
+            let moved = audit
+                .intended
+                .iter()
+                .filter(|one| of_workflow.contains(&one.run))
+                .count();
             let expected = of_workflow.len() * workflow.movements;
             if moved != expected {
                 let message = format!("{}: {moved} movements instead of {expected}", workflow.name);
-                self.wrong(outcome, message);
+                self.wrong(outcome, &message);
             }
         }
         Ok(())
@@ -342,16 +369,26 @@ impl Life {
             let made = runs_of(runs, &workflow.name).count();
             let paid_in = self.deposits.get(&workflow.name).copied().unwrap_or(0);
             if made != paid_in {
-                self.wrong(outcome, format!("{}: {made} runs for {paid_in} deposits", workflow.name));
+                self.wrong(
+                    outcome,
+                    &format!("{}: {made} runs for {paid_in} deposits", workflow.name),
+                );
             }
         }
         for run in runs.iter().filter(|run| run.state != RunState::Succeeded) {
-            let why = run.error.as_ref().map(|error| error.message.clone()).unwrap_or_default();
-            self.wrong(outcome, format!("run {} of {} is {}: {why}", run.id, run.workflow, run.state));
+            let why = run
+                .error
+                .as_ref()
+                .map(|error| error.message.clone())
+                .unwrap_or_default();
+            self.wrong(
+                outcome,
+                &format!("run {} of {} is {}: {why}", run.id, run.workflow, run.state),
+            );
         }
     }
 
-    fn wrong(&self, outcome: &mut Outcome, what: String) {
+    fn wrong(&self, outcome: &mut Outcome, what: &str) {
         outcome.wrong.push(format!("seed {:#x}: {what}", self.seed));
     }
 }

@@ -74,7 +74,9 @@ impl Script {
 
     fn call(random: &mut Rng, amount: &str) -> String {
         let to = payee(random);
-        format!("bank::payout(#{{ from: \"{TREASURY}\", to: {to}, amount: {amount}, reference: `RANDOM ${{run.workflow}}` }})")
+        format!(
+            "bank::payout(#{{ from: \"{TREASURY}\", to: {to}, amount: {amount}, reference: `RANDOM ${{run.workflow}}` }})"
+        )
     }
 
     fn payout(&mut self, random: &mut Rng, amount: &str) {
@@ -107,8 +109,13 @@ impl Script {
             }
             4 => {
                 let (one, two) = (payee(random), payee(random));
-                self.line(&format!("let {name} = bank::split(#{{ from: \"{TREASURY}\", total: {cents}, reference: \"PARTS\", parts: ["));
-                self.line(&format!("    #{{ name: \"one\", to: {one}, percent: {} }},", random.u8(20..60)));
+                self.line(&format!(
+                    "let {name} = bank::split(#{{ from: \"{TREASURY}\", total: {cents}, reference: \"PARTS\", parts: ["
+                ));
+                self.line(&format!(
+                    "    #{{ name: \"one\", to: {one}, percent: {} }},",
+                    random.u8(20..60)
+                ));
                 self.line(&format!("    #{{ name: \"two\", to: {two}, rest: true }},"));
                 self.line("] });");
                 self.line(&format!("if !{name}.complete {{ throw \"a part was not paid\"; }}"));
@@ -117,9 +124,13 @@ impl Script {
             5 => self.line("sleep(\"1s\");"),
             6 => {
                 let call = Self::call(random, "EUR(0)");
-                self.line(&format!("try {{ {call}; throw \"paid nothing\"; }} catch (e) {{ log::info(`refused: ${{e.error}}`); }}"));
+                self.line(&format!(
+                    "try {{ {call}; throw \"paid nothing\"; }} catch (e) {{ log::info(`refused: ${{e.error}}`); }}"
+                ));
             }
-            7 => self.line(&format!("let {name} = bank::balance(\"{TREASURY}\"); log::info(`${{{name}}}`);")),
+            7 => self.line(&format!(
+                "let {name} = bank::balance(\"{TREASURY}\"); log::info(`${{{name}}}`);"
+            )),
             8 => self.line("state::set(\"count\", (state::get(\"count\") ?? 0) + 1);"),
             9 if !self.returned => {
                 self.returned = true;

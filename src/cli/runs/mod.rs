@@ -2,7 +2,7 @@
 
 mod cancel;
 mod ls;
-mod resolve;
+pub(super) mod resolve;
 mod show;
 
 use std::sync::Arc;

@@ -1,26 +1,29 @@
 //! `bursar runs resolve`: what a person decided about a parked run.
 
 use std::path::PathBuf;
+use std::sync::Arc;
 
 use serde_json::json;
 
 use crate::app::offline::decide_here;
+use crate::app::reconcile::{Shown, ask, in_doubt};
+use crate::app::settings::Settings;
 use crate::cli::Context;
 use crate::cli::actor::actor;
 use crate::cli::error::{CliError, Exit};
 use crate::cli::follow::{find, journal};
 use crate::cli::{daemon, input};
 use crate::model::journal::{Resolution, StepPath};
-use crate::model::run::RunState;
+use crate::model::run::{Run, RunState};
 use crate::server::protocol::{ResolveRun, RunReply};
-use crate::store::Decision;
+use crate::store::{Decision, Store};
 
 /// Decide what became of a step in doubt
 ///
 /// Look at the provider first: `bursar runs show` says what to look for. The decision, who made it and why
 /// stay in the journal.
 #[derive(Debug, clap::Args)]
-pub(super) struct Args {
+pub(in crate::cli) struct Args {
     /// The run: its id, the beginning of it, or `last`
     run: String,
     /// The step in doubt; may be left out while there is only one
@@ -39,6 +42,9 @@ struct Choice {
     /// It happened: FILE holds the provider's resource as JSON; `-` reads standard input
     #[arg(long, value_name = "FILE")]
     adopt: Option<PathBuf>,
+    /// It happened: take what the provider shows now
+    #[arg(long)]
+    adopt_found: bool,
     /// It is proved that it did not happen: send it again under a new key
     #[arg(long)]
     absent_and_resend: bool,
@@ -50,29 +56,11 @@ struct Choice {
     retry: bool,
 }
 
-pub(super) async fn run(args: Args, context: &Context) -> Result<Exit, CliError> {
+pub(in crate::cli) async fn run(args: Args, context: &Context) -> Result<Exit, CliError> {
     if args.reason.trim().is_empty() {
         return Err(CliError::usage("the reason is empty")
             .hint("say how you know: --reason \"found as po_123 in the provider's console\""));
     }
-    let (resolution, decision, resource) = match &args.choice {
-        Choice { adopt: Some(file), .. } => {
-            let resource = input::json(file)?;
-            (
-                Resolution::Adopt {
-                    resource: resource.clone(),
-                },
-                "adopt",
-                Some(resource),
-            )
-        }
-        Choice {
-            absent_and_resend: true,
-            ..
-        } => (Resolution::Resend, "resend", None),
-        Choice { fail: true, .. } => (Resolution::Fail, "fail", None),
-        Choice { .. } => (Resolution::Retry, "retry", None),
-    };
     let settings = context.settings()?;
     let store = context.store(&settings).await?;
     let id = super::named(&store, &args.run).await?;
@@ -82,6 +70,23 @@ pub(super) async fn run(args: Args, context: &Context) -> Result<Exit, CliError>
         return Err(CliError::new(Exit::Refused, message)
             .hint("`bursar runs ls --in-state parked` shows the runs that wait for a person"));
     }
+    let resource = match &args.choice {
+        Choice { adopt: Some(file), .. } => Some(input::json(file)?),
+        Choice { adopt_found: true, .. } => Some(found(&settings, &store, run, args.step.as_ref()).await?),
+        Choice { .. } => None,
+    };
+    let (resolution, decision) = match (&args.choice, resource.clone()) {
+        (_, Some(resource)) => (Resolution::Adopt { resource }, "adopt"),
+        (
+            Choice {
+                absent_and_resend: true,
+                ..
+            },
+            None,
+        ) => (Resolution::Resend, "resend"),
+        (Choice { fail: true, .. }, None) => (Resolution::Fail, "fail"),
+        (Choice { .. }, None) => (Resolution::Retry, "retry"),
+    };
     let step = args
         .step
         .or(journal(&store, id).await?.doubtful().map(|(path, _)| path.clone()));
@@ -126,4 +131,35 @@ pub(super) async fn run(args: Args, context: &Context) -> Result<Exit, CliError>
         output.note("no daemon is running here: `bursar serve` takes it up");
     }
     Ok(Exit::Ok)
+}
+
+/// What the provider shows of the step in doubt.
+async fn found(
+    settings: &Settings,
+    store: &Arc<dyn Store>,
+    run: Run,
+    step: Option<&StepPath>,
+) -> Result<serde_json::Value, CliError> {
+    let id = run.id;
+    let doubts = in_doubt(store.as_ref(), run).await?;
+    let wanted = doubts
+        .into_iter()
+        .find(|doubt| step.is_none_or(|step| *step == doubt.path));
+    let Some(sent) = wanted.and_then(|doubt| doubt.sent) else {
+        return Err(CliError::new(
+            Exit::Refused,
+            format!("{id} has no step that may have happened"),
+        ));
+    };
+    match ask(settings, &sent).await? {
+        Shown::Found(resource) => Ok(resource.to_plain()),
+        Shown::NotAsked(reason) => Err(CliError::new(
+            Exit::Unreachable,
+            format!("the provider was not asked: {reason}"),
+        )),
+        Shown::Absent | Shown::NotShown(_) | Shown::Contradiction(_) => {
+            let message = "the provider does not show it as it was sent, so there is nothing to adopt";
+            Err(CliError::new(Exit::Refused, message).hint(format!("`bursar reconcile show {id}` says what it shows")))
+        }
+    }
 }

@@ -1,0 +1,173 @@
+//! `bursar reconcile show`: the evidence about a step in doubt, ours and the provider's.
+
+use serde_json::json;
+
+use super::{doubt_json, movement};
+use crate::app::reconcile::{InDoubt, Sent, Shown, ask, in_doubt};
+use crate::base::clock::Instant;
+use crate::cli::Context;
+use crate::cli::error::{CliError, Exit};
+use crate::cli::follow::find;
+use crate::cli::output::{ATTENTION, FAINT, STRONG};
+use crate::cli::runs::named;
+use crate::cli::text::{clean, one_line, relative, time};
+use crate::model::journal::StepPath;
+
+/// Show what was sent, and ask the provider what it shows of it
+#[derive(Debug, clap::Args)]
+pub(super) struct Args {
+    /// The run: its id, the beginning of it, or `last`
+    run: String,
+    /// The step in doubt; may be left out while there is only one
+    #[arg(long, value_name = "STEP")]
+    step: Option<StepPath>,
+    /// Do not ask the provider
+    #[arg(long)]
+    offline: bool,
+}
+
+pub(super) async fn run(args: &Args, context: &Context) -> Result<Exit, CliError> {
+    let settings = context.settings()?;
+    let store = context.store(&settings).await?;
+    let id = named(&store, &args.run).await?;
+    let doubts = in_doubt(store.as_ref(), find(&store, id).await?).await?;
+    let wanted = |doubt: &&InDoubt| args.step.as_ref().is_none_or(|step| *step == doubt.path);
+    let Some(doubt) = doubts.iter().find(wanted) else {
+        let what = args
+            .step
+            .as_ref()
+            .map_or_else(|| "no step".to_owned(), |step| format!("no step {step}"));
+        return Err(
+            CliError::not_found(format!("{id} has {what} in doubt")).hint("`bursar reconcile ls` lists what is")
+        );
+    };
+    let shown = match &doubt.sent {
+        Some(sent) if !args.offline => Some(ask(&settings, sent).await?),
+        _ => None,
+    };
+    let output = &context.output;
+    if output.json {
+        let body = json!({ "doubt": doubt_json(doubt), "provider": shown.as_ref().map(shown_json) });
+        output.object("bursar.doubt.detail/1", &body)?;
+    } else {
+        output.print(&page(doubt, shown.as_ref(), context.now()))?;
+    }
+    Ok(Exit::Ok)
+}
+
+fn shown_json(shown: &Shown) -> serde_json::Value {
+    match shown {
+        Shown::Found(resource) => json!({ "shows": "found", "resource": resource.to_plain() }),
+        Shown::Absent => json!({ "shows": "absent" }),
+        Shown::NotShown(again_at) => json!({ "shows": "nothing", "proves_from": again_at }),
+        Shown::Contradiction(reason) => json!({ "shows": "contradiction", "reason": reason }),
+        Shown::NotAsked(reason) => json!({ "shows": null, "reason": reason }),
+    }
+}
+
+fn page(doubt: &InDoubt, shown: Option<&Shown>, now: Instant) -> String {
+    let run = &doubt.run;
+    let mut page = format!(
+        "{STRONG}{}{STRONG:#} step {}  {} {}\n{ATTENTION}{}{ATTENTION:#}: {}\n",
+        run.id,
+        doubt.path,
+        clean(&doubt.step.name),
+        clean(&doubt.step.summary),
+        doubt.doubt.code,
+        one_line(&doubt.doubt.message),
+    );
+    if let Some(sent) = &doubt.sent {
+        page.push_str(&ours(sent, now));
+    }
+    if let Some(shown) = shown {
+        page.push_str(&theirs(shown, now));
+    }
+    let command = format!("bursar reconcile resolve {} --step {}", run.id, doubt.path);
+    page.push_str("\nThen say what is true:\n");
+    for (option, meaning) in choices(doubt, shown) {
+        page.push_str(&format!(
+            "  {command} {option} --reason TEXT\n      {FAINT}{meaning}{FAINT:#}\n"
+        ));
+    }
+    page
+}
+
+fn ours(sent: &Sent, now: Instant) -> String {
+    let intent = &sent.intent;
+    let mut text = String::from("\nWhat we know\n");
+    let mut fact = |name: &str, value: &str| {
+        text.push_str(&format!("  {name:<15} {}\n", one_line(value)));
+    };
+    fact("moves", &movement(sent));
+    fact(
+        "call",
+        &format!(
+            "{} {} on {}",
+            intent.request.method, intent.request.path, intent.connection
+        ),
+    );
+    fact("our reference", &intent.reference);
+    fact("key", intent.key.as_deref().unwrap_or("none: this call takes no key"));
+    let times = match sent.times {
+        1 => String::new(),
+        times => format!("; {times} times, last {}", time(sent.last_at)),
+    };
+    fact(
+        "first sent",
+        &format!("{}, {}{times}", time(sent.first_at), relative(sent.first_at, now)),
+    );
+    if let Some(until) = intent.key_safe_until {
+        let still = if until > now { "until" } else { "no longer, since" };
+        fact(
+            "key protects",
+            &format!("{still} {}, {}", time(until), relative(until, now)),
+        );
+    }
+    text
+}
+
+fn theirs(shown: &Shown, now: Instant) -> String {
+    let told = match shown {
+        Shown::Found(resource) => {
+            let pretty = serde_json::to_string_pretty(&resource.to_plain()).unwrap_or_default();
+            let lines: Vec<String> = pretty.lines().map(|line| format!("  {}", one_line(line))).collect();
+            format!("  it happened:\n{}", lines.join("\n"))
+        }
+        Shown::Absent => "  it did not happen: the list covers the whole time and does not have it".to_owned(),
+        Shown::NotShown(Some(at)) => format!(
+            "  it is not there, which proves nothing before {}, {}",
+            time(*at),
+            relative(*at, now)
+        ),
+        Shown::NotShown(None) => "  it is not there, and its absence from this list proves nothing".to_owned(),
+        Shown::Contradiction(reason) => format!(
+            "  something bears our mark and is not what we asked for: {}",
+            one_line(reason)
+        ),
+        Shown::NotAsked(reason) => format!("  it could not be asked: {}", one_line(reason)),
+    };
+    format!("\nWhat the provider shows now\n{told}\n")
+}
+
+/// What a person can say, the likeliest first.
+fn choices(doubt: &InDoubt, shown: Option<&Shown>) -> Vec<(&'static str, &'static str)> {
+    let retry = ("--retry", "try again as it was, under the same key");
+    let fail = ("--fail", "the script sees a failure");
+    if doubt.sent.is_none() {
+        return vec![("--retry", "try again: nothing was sent"), fail];
+    }
+    let adopt = (
+        "--adopt FILE",
+        "it happened: FILE holds the provider's resource as JSON",
+    );
+    let found = ("--adopt-found", "it happened: take what the provider shows");
+    let resend = (
+        "--absent-and-resend",
+        "it is proved that it did not happen: sent again under a new key",
+    );
+    match shown {
+        Some(Shown::Found(_)) => vec![found, adopt, fail],
+        Some(Shown::Absent) => vec![resend, fail, adopt],
+        _ => vec![adopt, resend, retry, fail],
+    }
+}
