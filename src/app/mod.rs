@@ -12,6 +12,7 @@ pub mod selftest;
 pub mod settings;
 pub mod site;
 pub mod telemetry;
+pub mod verify;
 
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};

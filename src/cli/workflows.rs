@@ -6,12 +6,15 @@ use serde_json::{Value as Json, json};
 use super::Context;
 use super::daemon;
 use super::error::{CliError, Exit};
-use super::output::{ATTENTION, BAD, FAINT, Output, STRONG};
-use super::text::{clean, one_line, relative, time};
+use super::output::{ATTENTION, BAD, Cell, FAINT, Output, STRONG, Table, Tone};
+use super::text::{clean, count, one_line, relative, time};
+use crate::app;
 use crate::app::offline::load_workflows;
 use crate::app::settings::{Secrets, Settings};
+use crate::app::verify::Verified;
 use crate::base::clock::Instant;
 use crate::catalog::snapshot::Snapshot;
+use crate::engine::rehearsal::Rehearsed;
 use crate::model::diagnostic::Diagnostic;
 use crate::server::control::view;
 use crate::server::protocol::{TriggerView, WorkflowView, Workflows};
@@ -27,11 +30,81 @@ pub(super) struct Args {
 enum Command {
     /// List workflows: as the running daemon has them, else as the files have them
     Ls,
+    Verify(Verify),
+}
+
+/// Say which runs would do something else under the texts on disk
+///
+/// Runs keep the text they began with, so an edit harms none of them. This rehearses the runs that are not over and
+/// the newest that are, against the files, and says where they would part. Nothing is sent or written. Exit code 1 if
+/// one would.
+#[derive(Debug, clap::Args)]
+struct Verify {
+    /// Only this workflow
+    workflow: Option<String>,
+    /// How many ended runs of each workflow
+    #[arg(long, value_name = "COUNT", default_value_t = 20)]
+    ended: usize,
 }
 
 pub(super) fn run(args: &Args, context: &Context) -> Result<Exit, CliError> {
-    let Command::Ls = args.command;
-    context.wait(ls(context))
+    match &args.command {
+        Command::Ls => context.wait(ls(context)),
+        Command::Verify(args) => context.wait(verify(args, context)),
+    }
+}
+
+async fn verify(args: &Verify, context: &Context) -> Result<Exit, CliError> {
+    let settings = context.workplace(Secrets::Optional)?;
+    // That there is a store at all is said as everywhere.
+    drop(context.store(&settings).await?);
+    let verified = app::verify::verify(&settings, args.workflow.as_deref(), args.ended).await?;
+    let differing = verified.iter().filter(|one| one.differs()).count();
+    let output = &context.output;
+    if output.json {
+        for one in &verified {
+            let (told, place) = told(one);
+            output.object(
+                "bursar.rehearsal/1",
+                &json!({ "run": one.run.id, "workflow": one.run.workflow, "state": one.run.state, "same": !one.differs(), "unchanged": one.unchanged, "what": told, "step": place }),
+            )?;
+        }
+    } else if verified.is_empty() {
+        output.note("no runs to hold the texts against");
+    } else {
+        let mut table = Table::new(&["run", "workflow", "state", "under the text on disk"]).whole(&[0, 2]);
+        for one in verified.iter().filter(|one| one.differs()) {
+            table.row([
+                one.run.id.to_string().into(),
+                Cell::from(&one.run.workflow),
+                one.run.state.name().into(),
+                Cell::toned(told(one).0, Tone::Bad),
+            ]);
+        }
+        if !table.is_empty() {
+            output.table(&table)?;
+        }
+        let unchanged = verified.iter().filter(|one| one.unchanged).count();
+        output.print(&format!(
+            "{} rehearsed: {} the same, {differing} not; {unchanged} have the very text of the disk",
+            count(verified.len(), "run"),
+            verified.len() - differing,
+        ))?;
+    }
+    Ok(if differing == 0 { Exit::Ok } else { Exit::Failed })
+}
+
+/// What a run would do, in words, and the step if it is a further one.
+fn told(one: &Verified) -> (String, Option<String>) {
+    match &one.rehearsed {
+        None => ("there is no such workflow on disk, or it is broken".to_owned(), None),
+        Some(Rehearsed::Same) => ("the same".to_owned(), None),
+        Some(Rehearsed::Diverges(message) | Rehearsed::EndsOtherwise(message)) => (one_line(message), None),
+        Some(Rehearsed::GoesOn { path, name }) => (
+            format!("it would go on with step {path}, `{name}`"),
+            Some(path.to_string()),
+        ),
+    }
 }
 
 async fn ls(context: &Context) -> Result<Exit, CliError> {

@@ -12,6 +12,7 @@ mod inbox;
 mod live;
 mod look_up;
 pub mod primitives;
+pub mod rehearsal;
 pub mod services;
 mod step;
 pub mod turn;

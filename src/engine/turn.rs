@@ -18,7 +18,7 @@ use serde_json::Value as Json;
 
 use super::services::Services;
 use crate::base::clock::{BoxFuture, Instant};
-use crate::base::ids::Digest;
+use crate::base::ids::{Digest, WorkerId};
 use crate::model::event::EventFilter;
 use crate::model::journal::{Entry, Failure, Journal, Outcome, Phase, Record, Step, StepPath};
 use crate::model::run::{EventMark, Run, RunError, Settlement};
@@ -52,6 +52,15 @@ pub enum Interrupt {
     LeaseLost,
     /// The store does not answer: nothing can be written.
     StoreDown(StoreError),
+    /// A rehearsal has come to the first step that is not over.
+    Rehearsed {
+        /// Where.
+        path: StepPath,
+        /// What.
+        name: String,
+        /// Whether the journal has it.
+        known: bool,
+    },
 }
 
 /// One pass over a script.
@@ -60,6 +69,8 @@ pub struct Turn {
     pub(super) run: Run,
     pub(super) version: Arc<Version>,
     lease: Lease,
+    /// Nothing is sent and nothing is written.
+    rehearsal: bool,
     interrupted: AtomicBool,
     state: Mutex<State>,
 }
@@ -109,8 +120,22 @@ impl Turn {
             run,
             version,
             lease,
+            rehearsal: false,
             interrupted: AtomicBool::new(false),
             state: Mutex::new(state),
+        }
+    }
+
+    /// A turn that answers from the journal alone and ends with it: nothing is sent and nothing is written.
+    pub fn rehearsal(services: Arc<Services>, run: Run, version: Arc<Version>, journal: Journal) -> Self {
+        let lease = Lease {
+            run: run.id,
+            worker: WorkerId::generate(run.created_at),
+            fence: 0,
+        };
+        Self {
+            rehearsal: true,
+            ..Self::new(services, run, version, lease, journal)
         }
     }
 
@@ -149,6 +174,9 @@ impl Turn {
     /// the journal does not know does not begin when the run or the process is to end.
     pub(super) fn begin(&self, name: &str, summary: String, input: &Json) -> Result<Begun, Thrown> {
         let begun = self.reach(name, summary, input)?;
+        if self.rehearsal && begun.phase.is_some() && !matches!(begun.phase, Some(Phase::Done(_))) {
+            return Err(self.rehearsed(begun, true));
+        }
         if begun.phase.is_some() {
             return Ok(begun);
         }
@@ -158,6 +186,9 @@ impl Turn {
                 format!("step {} is now `{name}`, but its journal has step {below}", begun.path),
             ));
         }
+        if self.rehearsal {
+            return Err(self.rehearsed(begun, false));
+        }
         if self.services.stopping() {
             return Err(self.interrupt(Interrupt::Stopping));
         }
@@ -165,6 +196,14 @@ impl Turn {
             return Err(self.interrupt(Interrupt::Cancelled));
         }
         Ok(begun)
+    }
+
+    fn rehearsed(&self, begun: Begun, known: bool) -> Thrown {
+        self.interrupt(Interrupt::Rehearsed {
+            path: begun.path,
+            name: begun.step.name,
+            known,
+        })
     }
 
     /// The same for a step made of others: these test for themselves whether they may begin.
@@ -336,6 +375,9 @@ impl Turn {
     pub(super) fn queue(&self) -> Result<(), Thrown> {
         let mut state = self.lock();
         let append = state.take_append();
+        if self.rehearsal {
+            return Ok(());
+        }
         let written = self.services.store.append(&self.lease, append, self.now());
         state.queued.push(written);
         Ok(())
@@ -390,7 +432,7 @@ impl Turn {
             },
             Some(Interrupt::Parked(error)) => Settlement::Parked { error },
             Some(Interrupt::Cancelled) => Settlement::Cancelled,
-            Some(Interrupt::Stopping) => Settlement::Queued,
+            Some(Interrupt::Stopping | Interrupt::Rehearsed { .. }) => Settlement::Queued,
             Some(Interrupt::LeaseLost) => return Box::pin(ready(Ok(false))),
             // What cannot be read now may be read in a moment; what is damaged will not be.
             Some(Interrupt::StoreDown(error @ StoreError::Corrupt(_))) => parked("damaged", error.to_string()),
@@ -409,6 +451,11 @@ impl Turn {
                 Err(error) => Err(error),
             }
         })
+    }
+
+    /// What is wrong when the script is over and the journal is not.
+    pub(super) fn unreached(&self) -> Option<String> {
+        self.lock().unreached()
     }
 
     /// No run ends while it is not known what one of its steps did: a person decides, or, if only the end of the

@@ -344,7 +344,7 @@ async fn abandon(services: &Services, lease: &Lease, why: &str) {
     }
 }
 
-fn globals(run: &crate::model::run::Run) -> Result<Globals, String> {
+pub(super) fn globals(run: &crate::model::run::Run) -> Result<Globals, String> {
     let read = |json, what| Value::from_plain(json).map_err(|error| format!("{what} cannot be read: {error}"));
     let time = |at: Option<Instant>| at.map_or(Value::Null, Value::Time);
     Ok(Globals {

@@ -17,6 +17,7 @@ mod engine;
 mod key_age;
 mod kills;
 mod model;
+mod reconcile;
 mod reload;
 mod replay;
 
@@ -27,5 +28,6 @@ mod simulator;
 mod store;
 mod support;
 mod tidy;
+mod versions;
 mod webhooks;
 mod workflows;

@@ -80,3 +80,30 @@ impl DerefMut for Site {
         &mut self.site
     }
 }
+
+/// What a command answered.
+pub(crate) struct Said {
+    pub(crate) code: Option<i32>,
+    pub(crate) stdout: String,
+    pub(crate) stderr: String,
+}
+
+impl Site {
+    /// A command on the folder of the site, beside the daemon or without it.
+    pub(crate) async fn command(&self, arguments: &[&str]) -> Said {
+        let output = tokio::process::Command::new(program())
+            .arg("--config")
+            .arg(self.path("bursar.toml"))
+            .args(arguments)
+            .env_remove("BURSAR_LOG")
+            .output()
+            .await
+            .expect("the command runs");
+        let text = |bytes: Vec<u8>| String::from_utf8(bytes).expect("text");
+        Said {
+            code: output.status.code(),
+            stdout: text(output.stdout),
+            stderr: text(output.stderr),
+        }
+    }
+}
