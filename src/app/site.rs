@@ -314,9 +314,10 @@ impl Site {
                 ..EventQuery::default()
             };
             let events = store.events(query).await?.len();
+            let unrouted = store.unrouted(1, 1).await?.events.len();
             let runs = self.runs(store.as_ref()).await?;
             let open = |run: &&Run| !run.state.is_final() && run.state != RunState::Parked;
-            if events >= deposits && !runs.iter().any(|run| open(&run)) {
+            if events >= deposits && unrouted == 0 && !runs.iter().any(|run| open(&run)) {
                 return Ok(runs);
             }
             if self.clock.elapsed().saturating_sub(started) > PATIENCE {

@@ -46,7 +46,7 @@ points! {
     RunTaken = "run-taken",
     /// The script has reached an effect whose intent is not written.
     EffectReached = "effect-reached",
-    /// A transaction is written and not committed.
+    /// A transaction is written, or about to be, and not committed.
     CommitBegun = "commit-begun",
     /// A transaction is committed and nobody knows it.
     CommitDone = "commit-done",

@@ -11,6 +11,7 @@ use std::time::Duration;
 use super::new_run;
 use super::versions::KnownVersions;
 use crate::base::clock::{Clock, Instant};
+use crate::base::fault_point::{FaultPoint, reach};
 use crate::base::limits::{ROUTED_BYTES_MAX, ROUTED_EVENTS_MAX};
 use crate::base::shutdown::Shutdown;
 use crate::base::wake::Wake;
@@ -105,6 +106,7 @@ impl Router {
         for workflow in workflows.iter().filter_map(|name| snapshot.workflows.get(*name)) {
             self.versions.keep(self.store.as_ref(), &workflow.version).await?;
         }
+        reach(FaultPoint::EventsUnrouted);
         let count = events.len();
         let routed = self.store.route(Routing {
             after: unrouted.after,
@@ -115,6 +117,7 @@ impl Router {
         // Now rather than when it is durable: a claim that is queued behind this write finds the runs.
         self.wake.nudge();
         let routed = routed.await?;
+        reach(FaultPoint::RunsMade);
         tracing::debug!(
             events = count,
             runs = routed.runs,

@@ -18,6 +18,7 @@ use super::route::{MadeRun, PendingRouting};
 use super::tail::{Fresh, Tail};
 use super::{OnFailure, unavailable};
 use crate::base::clock::Instant;
+use crate::base::fault_point::{FaultPoint, reach};
 use crate::base::ids::{RunId, WorkerId};
 use crate::base::limits::GROUP_COMMIT_WRITES_MAX;
 use crate::model::run::RunState;
@@ -274,6 +275,7 @@ impl Writer {
             }
             None => self.transact(group, inbox, &mut answers).await,
         };
+        reach(FaultPoint::CommitDone);
         let committed = committed.map_err(|error| {
             self.fail(&error);
             unavailable(error)
@@ -298,9 +300,11 @@ impl Writer {
             commits: true,
         };
         if group.is_only(group.arrivals.len()) {
+            reach(FaultPoint::CommitBegun);
             return self.admit_all(group.arrivals, whole, answers).await;
         }
         if group.is_only(group.appends.len()) {
+            reach(FaultPoint::CommitBegun);
             return self.append_all(group.appends, whole, answers).await;
         }
         let part = Bounds {
@@ -329,6 +333,7 @@ impl Writer {
                 break;
             }
         }
+        reach(FaultPoint::CommitBegun);
         self.commit_if(true).await
     }
 
