@@ -61,6 +61,7 @@ pub(in crate::cli) async fn run(args: Args, context: &Context) -> Result<Exit, C
         return Err(CliError::usage("the reason is empty")
             .hint("say how you know: --reason \"found as po_123 in the provider's console\""));
     }
+    let of_file = args.choice.adopt.as_ref().map(|file| input::json(file)).transpose()?;
     let settings = context.settings()?;
     let store = context.store(&settings).await?;
     let id = super::named(&store, &args.run).await?;
@@ -70,10 +71,10 @@ pub(in crate::cli) async fn run(args: Args, context: &Context) -> Result<Exit, C
         return Err(CliError::new(Exit::Refused, message)
             .hint("`bursar runs ls --in-state parked` shows the runs that wait for a person"));
     }
-    let resource = match &args.choice {
-        Choice { adopt: Some(file), .. } => Some(input::json(file)?),
-        Choice { adopt_found: true, .. } => Some(found(&settings, &store, run, args.step.as_ref()).await?),
-        Choice { .. } => None,
+    let resource = if args.choice.adopt_found {
+        Some(found(&settings, &store, run, args.step.as_ref()).await?)
+    } else {
+        of_file
     };
     let (resolution, decision) = match (&args.choice, resource.clone()) {
         (_, Some(resource)) => (Resolution::Adopt { resource }, "adopt"),
