@@ -19,7 +19,7 @@ use crate::connector::table::{Effect, Endpoint};
 use crate::model::journal::{Doubt, Entry, Failure, Outcome, Phase, Retry, StoredRequest};
 use crate::model::policy::Movement;
 use crate::model::run::EventMark;
-use crate::model::value::{Map, Value};
+use crate::model::value::{Map, Value, typed_map_text};
 use crate::script::Thrown;
 
 impl Turn {
@@ -33,7 +33,7 @@ impl Turn {
 
     pub(super) fn begin_call(&self, connection: &Connection, endpoint: &Endpoint, args: &Map) -> Result<Begun, Thrown> {
         let name = format!("{}.{}", connection.name, endpoint.name);
-        self.begin(&name, String::new(), &Value::Map(args.clone()).to_typed())
+        self.begin(&name, String::new(), &typed_map_text(args))
     }
 
     /// A read: recorded when it has an answer, repeated after a pause while it has none.

@@ -14,8 +14,6 @@ use std::future::{Future, ready};
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
-use serde_json::Value as Json;
-
 use super::services::Services;
 use crate::base::clock::{BoxFuture, Instant};
 use crate::base::ids::{Digest, WorkerId};
@@ -170,9 +168,9 @@ impl Turn {
         }))
     }
 
-    /// The next step of the script. Name and input are compared with what the journal has at this place. A step
+    /// The next step of the script. Name and input, in its typed form, are compared with what the journal has at this place. A step
     /// the journal does not know does not begin when the run or the process is to end.
-    pub(super) fn begin(&self, name: &str, summary: String, input: &Json) -> Result<Begun, Thrown> {
+    pub(super) fn begin(&self, name: &str, summary: String, input: &str) -> Result<Begun, Thrown> {
         let begun = self.reach(name, summary, input)?;
         if self.rehearsal && begun.phase.is_some() && !matches!(begun.phase, Some(Phase::Done(_))) {
             return Err(self.rehearsed(begun, true));
@@ -207,11 +205,11 @@ impl Turn {
     }
 
     /// The same for a step made of others: these test for themselves whether they may begin.
-    fn reach(&self, name: &str, summary: String, input: &Json) -> Result<Begun, Thrown> {
+    fn reach(&self, name: &str, summary: String, input: &str) -> Result<Begun, Thrown> {
         if self.interrupted() {
             return Err(Thrown::Interrupt);
         }
-        let fingerprint = Digest::of([name.as_bytes(), input.to_string().as_bytes()]);
+        let fingerprint = Digest::of([name.as_bytes(), input.as_bytes()]);
         let step = Step {
             name: name.to_owned(),
             summary,
@@ -270,7 +268,7 @@ impl Turn {
     pub(super) fn local(
         &self,
         name: &str,
-        input: &Json,
+        input: &str,
         compute: impl FnOnce() -> Result<(Value, String), Thrown>,
     ) -> Result<Value, Thrown> {
         let begun = self.begin(name, String::new(), input)?;
@@ -285,7 +283,7 @@ impl Turn {
     pub(super) fn compound(
         &self,
         name: &str,
-        input: &Json,
+        input: &str,
         body: impl FnOnce() -> Result<(Value, String), Thrown>,
     ) -> Result<Value, Thrown> {
         let begun = self.reach(name, String::new(), input)?;
@@ -302,7 +300,7 @@ impl Turn {
     pub(super) fn group<T>(
         &self,
         name: &str,
-        input: &Json,
+        input: &str,
         body: impl FnOnce() -> Result<T, Thrown>,
     ) -> Result<T, Thrown> {
         let begun = self.reach(name, String::new(), input)?;

@@ -26,7 +26,7 @@ impl Turn {
         let begun = self.begin(
             "sleep",
             Value::Duration(duration).to_string(),
-            &Value::Duration(duration).to_typed(),
+            &Value::Duration(duration).typed_text(),
         )?;
         let deadline = match self.waiting(&begun)? {
             Standing::Ended(outcome) => return recorded(outcome),
@@ -59,7 +59,7 @@ impl Turn {
         timeout: TimeDelta,
         input: &Value,
     ) -> Result<Value, Thrown> {
-        let begun = self.begin("wait_event", String::new(), &input.to_typed())?;
+        let begun = self.begin("wait_event", String::new(), &input.typed_text())?;
         let wait = match self.waiting(&begun)? {
             Standing::Ended(outcome) => return recorded(outcome),
             Standing::Waiting(wait) => wait,
@@ -105,7 +105,7 @@ impl Turn {
     ) -> Result<Value, Thrown> {
         let input = Value::List(vec![Value::text(kind), Value::text(id), Value::Duration(timeout)]);
         let name = format!("{}.settled", connection.name);
-        let begun = self.begin(&name, format!("{kind} {id}"), &input.to_typed())?;
+        let begun = self.begin(&name, format!("{kind} {id}"), &input.typed_text())?;
         let (mut wait, fresh) = match self.waiting(&begun)? {
             Standing::Ended(outcome) => return recorded(outcome),
             Standing::Waiting(wait) => (wait, false),

@@ -10,6 +10,7 @@ use std::fmt;
 
 use chrono::{SecondsFormat, TimeDelta};
 use rust_decimal::Decimal;
+use serde::ser::{Serialize, SerializeMap as _, Serializer};
 use serde_json::Value as Json;
 
 use crate::base::clock::Instant;
@@ -200,29 +201,12 @@ impl Value {
 
     /// Writes the typed form, from which [`Value::from_typed`] makes the same value again.
     pub fn to_typed(&self) -> Json {
-        let tagged = |tag: &str, inner: Json| Json::Object([(tag.to_owned(), inner)].into_iter().collect());
-        match self {
-            Self::Null | Self::Bool(_) | Self::Int(_) | Self::Text(_) => self.to_plain(),
-            Self::Decimal(number) => tagged("$decimal", Json::String(number.to_string())),
-            Self::Money(money) => tagged(
-                "$money",
-                Json::String(format!("{} {}", money.currency().code(), money.amount())),
-            ),
-            Self::Time(time) => tagged("$time", Json::String(time.to_rfc3339_opts(SecondsFormat::Nanos, true))),
-            Self::Duration(duration) => tagged("$seconds", Json::String(seconds_text(*duration))),
-            Self::List(items) => Json::Array(items.iter().map(Self::to_typed).collect()),
-            Self::Map(map) => {
-                // Escaped in place rather than wrapped: a level more could be one too many for a JSON reader.
-                let looks_tagged = map.len() == 1 && map.keys().any(|key| key.starts_with('$'));
-                let escape = if looks_tagged { "$" } else { "" };
-                let entries = map.iter();
-                Json::Object(
-                    entries
-                        .map(|(key, item)| (format!("{escape}{key}"), item.to_typed()))
-                        .collect(),
-                )
-            }
-        }
+        serde_json::to_value(Typed(self)).expect("every key is text, and nothing else can fail")
+    }
+
+    /// The typed form as text.
+    pub fn typed_text(&self) -> String {
+        text_of(&Typed(self))
     }
 
     /// Reads the typed form.
@@ -257,6 +241,56 @@ impl Value {
                 .collect::<Result<Map, ValueError>>()
                 .map(Self::Map),
         }
+    }
+}
+
+/// The typed form of a map, as [`Value::typed_text`] writes it.
+pub fn typed_map_text(map: &Map) -> String {
+    text_of(&TypedMap(map))
+}
+
+fn text_of(form: &impl Serialize) -> String {
+    serde_json::to_string(form).expect("every key is text, and nothing else can fail")
+}
+
+/// A value as its typed form: written as it is read, without a tree between.
+#[derive(Debug, Clone, Copy)]
+pub struct Typed<'a>(pub &'a Value);
+
+impl Serialize for Typed<'_> {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        let (tag, text) = match self.0 {
+            Value::Null => return serializer.serialize_unit(),
+            Value::Bool(truth) => return serializer.serialize_bool(*truth),
+            Value::Int(number) => return serializer.serialize_i64(*number),
+            Value::Text(text) => return serializer.serialize_str(text),
+            Value::List(items) => return serializer.collect_seq(items.iter().map(Typed)),
+            Value::Map(map) => return TypedMap(map).serialize(serializer),
+            Value::Decimal(number) => ("$decimal", number.to_string()),
+            Value::Money(money) => ("$money", format!("{} {}", money.currency().code(), money.amount())),
+            Value::Time(time) => ("$time", time.to_rfc3339_opts(SecondsFormat::Nanos, true)),
+            Value::Duration(duration) => ("$seconds", seconds_text(*duration)),
+        };
+        serializer.collect_map([(tag, text)])
+    }
+}
+
+struct TypedMap<'a>(&'a Map);
+
+impl Serialize for TypedMap<'_> {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        let mut written = serializer.serialize_map(Some(self.0.len()))?;
+        // A map that looks tagged is escaped in place rather than wrapped: a level more could be one too many for
+        // a JSON reader.
+        let looks_tagged = self.0.len() == 1;
+        for (key, item) in self.0 {
+            if looks_tagged && key.starts_with('$') {
+                written.serialize_entry(&format!("${key}"), &Typed(item))?;
+            } else {
+                written.serialize_entry(key, &Typed(item))?;
+            }
+        }
+        written.end()
     }
 }
 

@@ -18,7 +18,7 @@ struct Typed<'a>(Cow<'a, Value>);
 
 impl Serialize for Typed<'_> {
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
-        self.0.to_typed().serialize(serializer)
+        crate::model::value::Typed(&self.0).serialize(serializer)
     }
 }
 

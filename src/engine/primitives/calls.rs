@@ -10,7 +10,7 @@ use crate::connector::page;
 use crate::connector::request::arguments;
 use crate::connector::table::{Endpoint, Place};
 use crate::engine::turn::{Turn, fail};
-use crate::model::value::{Map, Value};
+use crate::model::value::{Map, Value, typed_map_text};
 use crate::script::Thrown;
 
 /// How many arguments the function of an endpoint takes: a map, or the id in its path, or both.
@@ -62,7 +62,7 @@ pub(super) fn list(
         }
     };
     let name = format!("{}.{}", connection.name, endpoint.name);
-    let input = Value::Map(args.clone()).to_typed();
+    let input = typed_map_text(&args);
     turn.group(&name, &input, || {
         let mut items = Vec::new();
         for _ in 0..PAGES_MAX {

@@ -67,7 +67,7 @@ fn convert(turn: &Turn, connection: &Arc<Connection>, args: &[Value]) -> Result<
     let map = mapping(connection, "convert")?;
     let (minimum, maximum) = (args.money("minimum")?, args.money("maximum")?);
     let (limit, metadata) = (args.decimal("max_slippage")?, args.map("metadata")?);
-    turn.compound(&format!("{}.convert", connection.name), &given.to_typed(), || {
+    turn.compound(&format!("{}.convert", connection.name), &given.typed_text(), || {
         let available = balance(turn, connection, from)?;
         let rule = SaleRule {
             form,

@@ -21,7 +21,7 @@ pub(super) const ALL: &[Primitive] = &[
         example: "let since = now() - days(2);",
         needs: &[],
         body: Body::Plain(|turn, _| {
-            turn.local("now", &serde_json::Value::Null, || {
+            turn.local("now", &Value::Null.typed_text(), || {
                 let now = Value::Time(turn.now());
                 Ok((now.clone(), now.to_string()))
             })
@@ -48,7 +48,7 @@ pub(super) const ALL: &[Primitive] = &[
         example: "let id = uuid();",
         needs: &[],
         body: Body::Plain(|turn, _| {
-            turn.local("uuid", &serde_json::Value::Null, || {
+            turn.local("uuid", &Value::Null.typed_text(), || {
                 let id = random_uuid().to_string();
                 Ok((Value::text(&id), id))
             })
@@ -121,7 +121,7 @@ fn today(turn: &Turn, args: &[Value]) -> Result<Value, Thrown> {
     let zone: chrono_tz::Tz = name
         .parse()
         .map_err(|_| invalid(format!("`{name}` is not an IANA timezone such as Europe/Berlin")))?;
-    turn.local("today", &serde_json::json!(name), || {
+    turn.local("today", &Value::text(name).typed_text(), || {
         let date = turn.now().with_timezone(&zone);
         let date = format!("{:04}-{:02}-{:02}", date.year(), date.month(), date.day());
         Ok((Value::text(&date), date))
@@ -130,7 +130,7 @@ fn today(turn: &Turn, args: &[Value]) -> Result<Value, Thrown> {
 
 fn state_get(turn: &Turn, args: &[Value]) -> Result<Value, Thrown> {
     let key = text(args, 0, "state::get", "a key")?;
-    turn.local("state.get", &serde_json::json!(key), || {
+    turn.local("state.get", &Value::text(key).typed_text(), || {
         let value = match turn.kept(key) {
             Some(value) => value,
             None => {
@@ -147,7 +147,7 @@ fn state_get(turn: &Turn, args: &[Value]) -> Result<Value, Thrown> {
 fn state_set(turn: &Turn, args: &[Value]) -> Result<Value, Thrown> {
     let key = text(args, 0, "state::set", "a key")?;
     let value = args.get(1).cloned().unwrap_or_default();
-    let input = serde_json::json!([key, value.to_typed()]);
+    let input = Value::List(vec![Value::text(key), value.clone()]).typed_text();
     turn.local("state.set", &input, || {
         let summary = format!("{key} = {value}");
         turn.keep(key.to_owned(), value);
@@ -157,7 +157,7 @@ fn state_set(turn: &Turn, args: &[Value]) -> Result<Value, Thrown> {
 
 fn write(turn: &Turn, name: &'static str, args: &[Value]) -> Result<Value, Thrown> {
     let message = args.first().map_or_else(String::new, Value::to_string);
-    turn.local(name, &serde_json::json!(message), || {
+    turn.local(name, &Value::text(&message).typed_text(), || {
         let (run, workflow) = (turn.run.id, turn.run.workflow.as_str());
         match name {
             "log.info" => tracing::info!(target: "script", %run, workflow, "{message}"),

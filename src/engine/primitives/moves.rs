@@ -125,7 +125,7 @@ fn payout(turn: &Turn, connection: &Arc<Connection>, args: &[Value]) -> Result<V
         rail: args.text("rail")?,
         metadata: args.map("metadata")?,
     };
-    turn.group(&format!("{}.payout", connection.name), &given.to_typed(), || {
+    turn.group(&format!("{}.payout", connection.name), &given.typed_text(), || {
         send(turn, connection, &pay)
     })
 }
@@ -222,7 +222,7 @@ fn sweep_account(turn: &Turn, connection: &Arc<Connection>, args: &[Value]) -> R
     }
     let reference = args.required_text("reference")?;
     let (rail, metadata) = (args.text("rail")?, args.map("metadata")?);
-    turn.compound(&format!("{}.sweep", connection.name), &given.to_typed(), || {
+    turn.compound(&format!("{}.sweep", connection.name), &given.typed_text(), || {
         let available = balance(turn, connection, from)?;
         let decision = sweep(available, &rule).map_err(|error| invalid(error.to_string()))?;
         let paid = if decision.moved.is_zero() {
@@ -282,7 +282,7 @@ fn split_total(turn: &Turn, connection: &Arc<Connection>, args: &[Value]) -> Res
         parts.push(split_part(&part)?);
     }
     let amounts = split(total, &parts).map_err(|error| invalid(error.to_string()))?;
-    turn.compound(&format!("{}.split", connection.name), &given.to_typed(), || {
+    turn.compound(&format!("{}.split", connection.name), &given.typed_text(), || {
         let mut paid = Vec::new();
         let mut complete = true;
         for ((part, amount), to) in parts.iter().zip(&amounts).zip(&destinations) {
@@ -369,7 +369,7 @@ fn return_deposit(turn: &Turn, connection: &Arc<Connection>, args: &[Value]) -> 
     let (reason, rail) = (options.text("reason")?, options.text("rail")?);
     let map = mapping(connection, "return_deposit")?;
     let param = |generic: &str| map.args.get(generic).cloned().unwrap_or_else(|| generic.to_owned());
-    let input = Value::List(args.to_vec()).to_typed();
+    let input = Value::List(args.to_vec()).typed_text();
     turn.compound(&format!("{}.return_deposit", connection.name), &input, || {
         if let Some(existing) = &map.existing {
             let list = calls::find(connection, &existing.endpoint)?;

@@ -141,7 +141,7 @@ pub(super) fn money_at(map: &PrimitiveMap, resource: &Value) -> Option<Money> {
 }
 
 fn balances(turn: &Turn, connection: &Arc<Connection>, args: &[Value]) -> Result<Value, Thrown> {
-    let input = Value::List(args.to_vec()).to_typed();
+    let input = Value::List(args.to_vec()).typed_text();
     let name = format!("{}.balances", connection.name);
     turn.group(&name, &input, || {
         let mut positions = Vec::new();

@@ -1,7 +1,7 @@
 //! Values: both JSON forms give back what they were given, to the last digit and the last type.
 
 use bursar::base::limits::VALUE_DEPTH_MAX;
-use bursar::model::value::{Map, Value, ValueError};
+use bursar::model::value::{Map, Value, ValueError, typed_map_text};
 use chrono::{DateTime, TimeDelta};
 use proptest::prelude::*;
 use rust_decimal::Decimal;
@@ -104,6 +104,7 @@ proptest! {
         let json: Json = serde_json::from_str(&text).expect("our own JSON");
         let back = Value::from_typed(&json).expect("our own form");
         prop_assert!(same(&back, &value), "{value:?} came back as {back:?} from {text}");
+        prop_assert_eq!(value.typed_text(), text);
     }
 
     #[test]
@@ -197,6 +198,31 @@ fn a_tag_of_outside_data_stays_data() {
     assert_eq!(Value::from_typed(&hostile.to_typed()), Ok(hostile));
     let real = Value::Money(money("EUR 1"));
     assert_eq!(real.to_typed().to_string(), r#"{"$money":"EUR 1.00"}"#);
+}
+
+#[test]
+fn the_typed_form_is_written_as_journals_have_it() {
+    let check = |value: Value, text: &str| {
+        assert_eq!(value.typed_text(), text);
+        assert_eq!(value.to_typed().to_string(), text);
+    };
+    check(Value::Null, "null");
+    check(Value::Int(-100), "-100");
+    check(Value::text("a \"b\"\n"), r#""a \"b\"\n""#);
+    check(Value::Decimal(decimal("100.50")), r#"{"$decimal":"100.50"}"#);
+    check(
+        Value::Duration(TimeDelta::milliseconds(-1_500)),
+        r#"{"$seconds":"-1.5"}"#,
+    );
+    let time = DateTime::from_timestamp(1_777_627_800, 5).expect("in range");
+    check(Value::Time(time), r#"{"$time":"2026-05-01T09:30:00.000000005Z"}"#);
+    check(
+        Value::List(vec![Value::Bool(true), Value::Money(money("JPY 7"))]),
+        r#"[true,{"$money":"JPY 7"}]"#,
+    );
+    let map = Map::from([("$b".to_owned(), Value::Int(1)), ("a".to_owned(), Value::Null)]);
+    assert_eq!(typed_map_text(&map), r#"{"$b":1,"a":null}"#);
+    check(Value::Map(map), r#"{"$b":1,"a":null}"#);
 }
 
 #[test]
