@@ -12,7 +12,7 @@ use bursar::base::clock::Instant;
 use bursar::base::ids::{Digest, EventId, RunId, WorkerId};
 use bursar::model::event::{Event, EventFilter};
 use bursar::model::journal::Record;
-use bursar::model::run::{EventMark, NewRun, Run, RunState};
+use bursar::model::run::{EventMark, NewRun, Run, RunError, RunState};
 use bursar::model::value::Value;
 use bursar::model::workflow::Version;
 use bursar::store::{
@@ -129,6 +129,12 @@ impl Store for Counting {
         self.inner.reclaim_all(now)
     }
 
+    fn examined(&self, run: RunId, found: Option<RunError>) -> Answer<'_, ()> {
+        self.inner.examined(run, found)
+    }
+    fn durable(&self) -> Answer<'_, ()> {
+        self.inner.durable()
+    }
     fn resolve(&self, decision: Decision) -> Answer<'_, ()> {
         self.inner.resolve(decision)
     }

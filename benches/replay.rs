@@ -6,6 +6,7 @@ use std::time::Duration;
 
 use bursar::base::clock::{Clock as _, SystemClock};
 use bursar::base::ids::WorkerId;
+use bursar::base::limits::SCRIPT_STACK_BYTES;
 use bursar::base::wake::Wake;
 use bursar::connector::client::Client;
 use bursar::engine::backoff::Backoff;
@@ -52,7 +53,7 @@ pub(crate) fn measure(_options: &Options) -> Vec<Figure> {
             .await
             .expect("a run");
     });
-    let mut interpreter = Interpreter::new(&primitives::functions(&BTreeMap::new()), services.clock.clone())
+    let interpreter = Interpreter::new(&primitives::functions(&BTreeMap::new()), services.clock.clone())
         .with_common_modules(&["log", "state"]);
     let mut parts = Replays::default();
     for round in 0..=ROUNDS {
@@ -63,7 +64,7 @@ pub(crate) fn measure(_options: &Options) -> Vec<Figure> {
         let journal = Journal::from_records(claim.records).expect("a legal journal");
         let rebuilt = services.clock.elapsed();
         let turn = Turn::new(services.clone(), claim.run, version.clone(), claim.lease, journal);
-        let (ran, turn) = run(&mut interpreter, &version, Arc::new(turn));
+        let (ran, turn) = run(&interpreter, &version, Arc::new(turn));
         let ended = services.clock.elapsed();
         let settled = runtime.block_on(turn.settle(Settlement::Queued));
         assert_eq!(settled, Ok(true), "the turn is settled");
@@ -104,6 +105,8 @@ async fn services(store: Arc<dyn Store>) -> Services {
         poll_first: Duration::from_secs(30),
         poll_ceiling: Duration::from_secs(900),
         lease: Duration::from_secs(30),
+        stack_bytes: SCRIPT_STACK_BYTES,
+        budget: Budget::default(),
     };
     let parts = Parts {
         store,
@@ -134,7 +137,7 @@ async fn claim(store: &dyn Store, round: usize) -> Claim {
         .unwrap_or_else(|| fail("the run cannot be taken"))
 }
 
-fn run(interpreter: &mut Interpreter<Turn>, version: &Version, turn: Arc<Turn>) -> (Ran, Arc<Turn>) {
+fn run(interpreter: &Interpreter<Turn>, version: &Version, turn: Arc<Turn>) -> (Ran, Arc<Turn>) {
     let nothing = || Value::Map(BTreeMap::new());
     let globals = Globals {
         event: nothing(),

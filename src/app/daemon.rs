@@ -128,6 +128,10 @@ async fn serve_store(
     let engine = Engine::start(services, WorkerId::generate(clock.now()));
     let engine = engine.map_err(AppError::io("the script threads cannot be started"))?;
 
+    // Beside everything else: nobody waits for those that brought an earlier process down.
+    let examined = super::quarantine::examine_all(settings.clone(), store.clone(), clock.clone(), wake.clone());
+    let examined = tokio::spawn(examined);
+
     let arrived = Wake::new();
     let trigger = Arc::new(WebhookTrigger {
         store: store.clone(),
@@ -174,6 +178,7 @@ async fn serve_store(
         recovered,
     });
     shutdown.requested().await;
+    examined.abort();
     // The doors first, so that nothing new comes in; then the engine, so that what is under way is recorded.
     for (part, ended) in [
         ("webhook door", door.await.err()),

@@ -6,6 +6,7 @@ pub mod audit;
 pub mod daemon;
 pub mod demo;
 pub mod offline;
+pub mod quarantine;
 pub mod reconcile;
 pub mod sample;
 pub mod selftest;

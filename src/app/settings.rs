@@ -16,7 +16,7 @@ use std::time::Duration;
 use serde::Deserialize;
 
 use self::secrets::{Reason, Referred, ReferredList, SecretRef, Unusable};
-use crate::base::limits::LEASE_DURATION;
+use crate::base::limits::{LEASE_DURATION, SCRIPT_STACK_BYTES};
 use crate::base::secret::Secret;
 use crate::base::suggest::nearest;
 use crate::connector::connection::{Connection, check_base_url};
@@ -144,6 +144,7 @@ struct RawDaemon {
     log: Option<String>,
     log_format: Option<LogFormat>,
     runs_max: Option<u16>,
+    script_stack_mib: Option<u16>,
     retry_base_ms: Option<u32>,
     retry_ceiling_secs: Option<u32>,
     attempts_max: Option<u32>,
@@ -457,5 +458,10 @@ fn engine(daemon: &RawDaemon) -> EngineSettings {
         poll_first: seconds(daemon.poll_first_secs, 30),
         poll_ceiling: seconds(daemon.poll_ceiling_secs, 900),
         lease: LEASE_DURATION,
+        // Below this an ordinary script has no room.
+        stack_bytes: daemon
+            .script_stack_mib
+            .map_or(SCRIPT_STACK_BYTES, |mib| usize::from(mib.max(8)) << 20),
+        budget: crate::script::Budget::default(),
     }
 }

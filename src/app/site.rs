@@ -20,6 +20,7 @@ use super::{AppError, control_path};
 use crate::base::clock::{Clock, SystemClock};
 use crate::base::fault_point;
 use crate::model::journal::Journal;
+use crate::model::quarantine::SUSPECTED;
 use crate::model::run::{Run, RunState};
 use crate::server::client::ControlClient;
 use crate::server::protocol::{RunReply, StartRun, Status};
@@ -316,7 +317,12 @@ impl Site {
             let events = store.events(query).await?.len();
             let unrouted = store.unrouted(1, 1).await?.events.len();
             let runs = self.runs(store.as_ref()).await?;
-            let open = |run: &&Run| !run.state.is_final() && run.state != RunState::Parked;
+            let open = |run: &&Run| {
+                // One that is only suspected is looked at and goes on.
+                let waits_for_a_person =
+                    run.state == RunState::Parked && run.error.as_ref().is_none_or(|error| error.code != SUSPECTED);
+                !run.state.is_final() && !waits_for_a_person
+            };
             if events >= deposits && unrouted == 0 && !runs.iter().any(|run| open(&run)) {
                 return Ok(runs);
             }

@@ -57,6 +57,20 @@ pub const SCRIPT_MAP_KEYS_MAX: usize = 10_000;
 /// Stack of a script thread: virtual, only what is touched costs memory. A chain of 400,000 captured
 /// closures, the longest the memory limit allows, is dropped recursively and must fit.
 pub const SCRIPT_STACK_BYTES: usize = 256 * 1024 * 1024;
+/// Arguments of one call. To find that a function does not exist, the interpreter tries what each argument could be.
+pub const SCRIPT_ARGUMENTS_MAX: usize = 32;
+/// The message of an error, in bytes: it goes to logs and terminals, and may quote what a script was given.
+pub const ERROR_MESSAGE_BYTES_MAX: usize = 2_000;
+/// Branches of one `parallel` at once, if its script does not say.
+pub const PARALLEL_BRANCHES: usize = 8;
+/// The most it may say: a provider that is asked for more at once answers that it is too much.
+pub const PARALLEL_BRANCHES_MAX: usize = 32;
+/// `parallel` inside `parallel`: what is deeper is a loop that was meant otherwise.
+pub const PARALLEL_DEPTH_MAX: usize = 3;
+/// Threads of the process that help with branches. When all are busy, branches run on the thread of their run.
+pub const BRANCH_THREADS_MAX: usize = 64;
+/// How long such a thread is kept when it has nothing to do: its interpreter is some hundred kilobytes.
+pub const BRANCH_THREAD_IDLE: Duration = Duration::from_secs(10);
 /// Modules one workflow may import, directly and indirectly.
 pub const SCRIPT_MODULES_MAX: usize = 64;
 /// One script file.
@@ -73,6 +87,12 @@ pub const CATALOG_FILES_MAX: usize = 10_000;
 
 /// Steps of one run. A run replays from the top, so its journal has to stay readable in milliseconds.
 pub const RUN_STEPS_MAX: usize = 100_000;
+/// What one run may record in all: it is held in memory while the run is driven, and read whenever it goes on.
+pub const RUN_JOURNAL_BYTES_MAX: usize = 32 * 1024 * 1024;
+/// The line about one step that people read; also a line that a script logs.
+pub const STEP_SUMMARY_BYTES_MAX: usize = 16 * 1024;
+/// The name of a value that a workflow keeps between runs.
+pub const STATE_KEY_BYTES_MAX: usize = 256;
 /// One recorded value, as JSON.
 pub const VALUE_BYTES_MAX: usize = 4 * 1024 * 1024;
 /// Nesting of a value that crosses between script, journal and provider.

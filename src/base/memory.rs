@@ -1,7 +1,8 @@
 //! The allocator that counts: how much memory the current thread has taken and not given back.
 //!
 //! A script thread reads it in the interpreter's progress hook and stops a script that takes too much,
-//! because the interpreter's own size limits do not see every growth. This is the one file of the crate
+//! because the interpreter's own size limits do not see every growth. The highest count is kept as well: what
+//! one native takes and gives back between two looks shows only there. This is the one file of the crate
 //! that may contain `unsafe`: a global allocator cannot be written without it.
 #![expect(
     unsafe_code,
@@ -12,7 +13,17 @@ use std::alloc::{GlobalAlloc, Layout, System};
 use std::cell::Cell;
 
 thread_local! {
-    static NET_BYTES: Cell<isize> = const { Cell::new(0) };
+    static BYTES: Bytes = const {
+        Bytes {
+            net: Cell::new(0),
+            peak: Cell::new(0),
+        }
+    };
+}
+
+struct Bytes {
+    net: Cell<isize>,
+    peak: Cell<isize>,
 }
 
 /// Forwards to the system's allocator and keeps a net count for each thread.
@@ -21,13 +32,29 @@ pub struct CountingAllocator;
 
 fn count(bytes: isize) {
     // `try_with`: memory is still freed while a thread's locals are being torn down.
-    let _counted = NET_BYTES.try_with(|net| net.set(net.get().wrapping_add(bytes)));
+    let _counted = BYTES.try_with(|counted| {
+        let net = counted.net.get().wrapping_add(bytes);
+        counted.net.set(net);
+        if net > counted.peak.get() {
+            counted.peak.set(net);
+        }
+    });
 }
 
 /// Bytes this thread has allocated minus bytes it has freed. Memory that changes threads makes the
 /// figure drift, so compare two readings of one thread around one piece of work.
 pub fn thread_net_bytes() -> isize {
-    NET_BYTES.try_with(Cell::get).unwrap_or(0)
+    BYTES.try_with(|counted| counted.net.get()).unwrap_or(0)
+}
+
+/// The highest [`thread_net_bytes`] since the thread began or last called [`restart_thread_peak`].
+pub fn thread_peak_bytes() -> isize {
+    BYTES.try_with(|counted| counted.peak.get()).unwrap_or(0)
+}
+
+/// Forgets the highest count: what the thread holds now is the highest.
+pub fn restart_thread_peak() {
+    let _restarted = BYTES.try_with(|counted| counted.peak.set(counted.net.get()));
 }
 
 // SAFETY: every call is forwarded unchanged to `System`, which upholds the contract of `GlobalAlloc`;
@@ -78,5 +105,8 @@ mod tests {
         assert!(thread_net_bytes() - before >= 1 << 20);
         drop(taken);
         assert!(thread_net_bytes() - before < 1 << 16);
+        assert!(thread_peak_bytes() - before >= 1 << 20);
+        restart_thread_peak();
+        assert!(thread_peak_bytes() - before < 1 << 16);
     }
 }

@@ -13,5 +13,6 @@ pub mod money;
 pub mod secret;
 pub mod shutdown;
 pub mod suggest;
+pub mod text;
 pub mod wake;
 mod wide;

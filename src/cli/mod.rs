@@ -29,6 +29,7 @@ mod runs;
 mod selftest;
 mod serve;
 mod sim;
+mod trial;
 mod workflows;
 
 use std::ffi::OsString;
@@ -116,6 +117,8 @@ enum Command {
     Sim(sim::Args),
     Selftest(selftest::Args),
     Completions(completions::Args),
+    #[command(hide = true)]
+    Trial(trial::Args),
 }
 
 /// What a command works with.
@@ -241,6 +244,7 @@ fn call(command: Command, context: &Context) -> Result<Exit, CliError> {
         Command::Init(args) => init::run(&args, context),
         Command::Check(args) => check::run(&args, context),
         Command::Serve(args) => serve::run(&args, context),
+        Command::Trial(args) => context.wait(trial::run(&args, context)),
         Command::Demo(args) => demo::run(&args, context),
         Command::Run(args) => run::run(&args, context),
         Command::Runs(args) => runs::run(args, context),

@@ -10,8 +10,9 @@ use std::time::Duration;
 
 use chrono::TimeDelta;
 
+use super::interrupt::Interrupt;
 use super::step::{refusal, verdict};
-use super::turn::{Begun, Interrupt, Turn, recorded};
+use super::turn::{Begun, Turn, recorded};
 use crate::base::clock::Instant;
 use crate::base::fault_point::{FaultPoint, reach};
 use crate::base::key::derived_uuid;
@@ -154,12 +155,11 @@ impl Turn {
             request: prepared.request,
             movement: prepared.movement,
         });
-        self.ride(Entry::Intent {
+        self.begin_effect(Entry::Intent {
             path: begun.path.clone(),
             step: begun.step.clone(),
             intent: intent.clone(),
         })?;
-        self.commit(true)?;
         reach(FaultPoint::IntentDurable);
         self.send(Open {
             begun,
@@ -234,10 +234,9 @@ impl Turn {
             return self.look_up(&open);
         }
         // Durable first: if the process ends now, the next turn knows when the request may have gone out.
-        self.ride(Entry::Sending {
+        self.begin_effect(Entry::Sending {
             path: begun.path.clone(),
         })?;
-        self.commit(true)?;
         reach(FaultPoint::ResendDurable);
         open.last_sent = self.now();
         self.send(open)
@@ -304,7 +303,7 @@ impl Turn {
             path: open.begun.path.clone(),
             outcome: outcome.clone(),
         })?;
-        self.queue()?;
+        self.queue();
         reach(FaultPoint::OutcomeQueued);
         recorded(outcome)
     }

@@ -123,7 +123,7 @@ impl Turn {
             actor: "bursar".to_owned(),
             reason: "the provider's list covers the whole window and does not have it".to_owned(),
         })?;
-        self.commit(false)?;
+        self.commit()?;
         // The next turn finds the step cleared and goes on from there.
         Err(self.pause_until(self.now()))
     }

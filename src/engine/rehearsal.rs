@@ -4,14 +4,14 @@
 
 use std::sync::Arc;
 
-use super::primitives;
+use super::interrupt::Interrupt;
 use super::services::Services;
-use super::turn::{Interrupt, Turn};
-use super::worker::globals;
+use super::turn::Turn;
+use super::worker::{globals, interpreter};
 use crate::model::journal::{Journal, StepPath};
 use crate::model::run::{Run, RunState};
 use crate::model::workflow::Version;
-use crate::script::{Budget, Function, Interpreter, Ran};
+use crate::script::{Budget, Interpreter, Ran};
 
 /// What a script would do with the journal of a run.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -40,8 +40,7 @@ pub struct Rehearser {
 impl Rehearser {
     /// On the thread it is made on.
     pub fn new(services: Arc<Services>) -> Self {
-        let functions: Vec<Function<Turn>> = primitives::functions(&services.connections);
-        let interpreter = Interpreter::new(&functions, services.clock.clone()).with_common_modules(&["log", "state"]);
+        let interpreter = interpreter(&services);
         Self { services, interpreter }
     }
 
@@ -86,7 +85,7 @@ fn end(run: &Run, ran: Ran) -> Rehearsed {
             Rehearsed::Same
         }
         (Ran::Failed(error), _) => otherwise(format!("fail: {}", error.message)),
-        (Ran::Exhausted(limit), _) => otherwise(limit.describe().to_owned()),
+        (Ran::Exhausted { limit, .. }, _) => otherwise(limit.describe()),
         (Ran::Panicked | Ran::Interrupted, _) => otherwise("not come to an end".to_owned()),
     }
 }

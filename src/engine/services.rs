@@ -6,10 +6,12 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use super::backoff::Backoff;
+use super::helpers::Helpers;
 use crate::base::clock::{Clock, Instant};
 use crate::base::wake::Wake;
 use crate::connector::client::Client;
 use crate::connector::connection::Connection;
+use crate::script::Budget;
 use crate::store::Store;
 
 /// How the engine behaves.
@@ -25,6 +27,10 @@ pub struct EngineSettings {
     pub poll_ceiling: Duration,
     /// How long a lease holds without renewal.
     pub lease: Duration,
+    /// Stack of each thread that runs scripts.
+    pub stack_bytes: usize,
+    /// What one turn of a script may use.
+    pub budget: Budget,
 }
 
 /// What every turn shares.
@@ -45,6 +51,8 @@ pub struct Services {
     pub wake: Wake,
     /// How to behave.
     pub settings: EngineSettings,
+    /// Threads that help with branches.
+    pub(super) helpers: Helpers,
     stopping: AtomicBool,
     due_hint: Mutex<Option<Instant>>,
     /// Until when each key that this process knows the age of is trusted, by the clock that never goes back.
@@ -83,6 +91,7 @@ impl Services {
             installation_secret,
             wake: parts.wake,
             settings: parts.settings,
+            helpers: Helpers::default(),
             stopping: AtomicBool::new(false),
             due_hint: Mutex::new(None),
             trusted: Mutex::new(BTreeMap::new()),

@@ -9,7 +9,8 @@ use std::time::Duration;
 use chrono::TimeDelta;
 
 use super::backoff::Reason;
-use super::turn::{Begun, Interrupt, Turn, recorded};
+use super::interrupt::Interrupt;
+use super::turn::{Begun, Turn, recorded};
 use crate::base::clock::Instant;
 use crate::connector::client::SendError;
 use crate::connector::connection::Connection;
@@ -148,7 +149,7 @@ impl Turn {
     pub(super) fn pause_until(&self, wake_at: Instant) -> Thrown {
         self.interrupt(Interrupt::Waiting {
             wake_at,
-            waits_for: None,
+            waits_for: Vec::new(),
             seen: EventMark::default(),
         })
     }

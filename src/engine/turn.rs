@@ -1,87 +1,63 @@
 //! One pass of the interpreter over a script, from the top.
 //!
 //! A [`Turn`] is the host a script runs against. It numbers the steps, answers those the journal knows, and
-//! hands the others to `step` and `wait`. It keeps the order of writes: local steps and reads *ride* with
-//! the next write; an intent is waited for before anything is sent; an outcome is queued before the script
-//! goes on, and everything later is queued behind it, so nothing that depends on an outcome can become
-//! durable, or leave the process, before the outcome is.
+//! hands the others to `step` and `wait`. What it writes goes through its `book`, which keeps the order. A branch of
+//! `parallel` is a turn of its own over the same book: it has its own steps and its own end.
 //!
 //! An interrupt is sticky: once set, no function of the host does anything more and the script ends,
 //! whatever it catches. This file must not know what a primitive does or how a request is sent.
 
-use std::collections::BTreeMap;
 use std::future::{Future, ready};
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
 
+use super::book::{Book, Next};
+use super::interrupt::Interrupt;
 use super::services::Services;
 use crate::base::clock::{BoxFuture, Instant};
 use crate::base::ids::{Digest, WorkerId};
-use crate::model::event::EventFilter;
-use crate::model::journal::{Entry, Failure, Journal, Outcome, Phase, Record, Step, StepPath};
+use crate::base::limits::STEP_SUMMARY_BYTES_MAX;
+use crate::base::text::shortened;
+use crate::model::journal::{Entry, Failure, Journal, Outcome, Phase, Step, StepPath};
 use crate::model::run::{EventMark, Run, RunError, Settlement};
 use crate::model::value::Value;
 use crate::model::workflow::Version;
-use crate::script::{Host, Thrown};
-use crate::store::{Append, Lease, StoreError, Written};
+use crate::script::{Host, Site, Thrown};
+use crate::store::{Lease, StoreError, Written};
 
-/// Riding entries are written at the latest when there are this many: a loop of log lines stays durable.
-const RIDING_MAX: usize = 256;
-
-/// Why a turn ends before its script does.
-#[derive(Debug, Clone, PartialEq)]
-pub enum Interrupt {
-    /// Nothing to do until a time or an event.
-    Waiting {
-        /// The time.
-        wake_at: Instant,
-        /// The event.
-        waits_for: Option<EventFilter>,
-        /// Up to where events were looked at.
-        seen: EventMark,
-    },
-    /// A person has to decide.
-    Parked(RunError),
-    /// A person asked for the end of the run.
-    Cancelled,
-    /// The process stops in good order; the run is given back.
-    Stopping,
-    /// Another worker has the run: nothing may be written.
-    LeaseLost,
-    /// The store does not answer: nothing can be written.
-    StoreDown(StoreError),
-    /// A rehearsal has come to the first step that is not over.
-    Rehearsed {
-        /// Where.
-        path: StepPath,
-        /// What.
-        name: String,
-        /// Whether the journal has it.
-        known: bool,
-    },
-}
-
-/// One pass over a script.
+/// One pass over a script, or over one branch of it.
 pub struct Turn {
     pub(super) services: Arc<Services>,
-    pub(super) run: Run,
+    pub(super) run: Arc<Run>,
     pub(super) version: Arc<Version>,
     lease: Lease,
-    /// Nothing is sent and nothing is written.
-    rehearsal: bool,
+    pub(super) book: Arc<Book>,
+    /// Whether no branch can do anything any more.
+    all_ended: Arc<AtomicBool>,
     interrupted: AtomicBool,
-    state: Mutex<State>,
+    waited_nanos: AtomicU64,
+    mode: Mode,
+    /// How many `parallel` this is inside.
+    pub(super) depth: usize,
+    own: Mutex<Own>,
 }
 
-struct State {
-    journal: Journal,
+/// What a turn may do.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Mode {
+    /// Everything.
+    Driven,
+    /// What changes nothing: nothing is written, no effect begins.
+    Trial,
+    /// Answer from the journal, and end with it.
+    Rehearsal,
+}
+
+/// What no other branch of the turn knows.
+struct Own {
     /// The compound steps the script is inside, each with the number of its last step; the run itself first.
     scopes: Vec<(StepPath, u32)>,
-    riding: Vec<Record>,
-    /// Values to be kept with the next write, and all this turn has kept: a reader may not see them yet.
-    kept: Vec<(String, Value)>,
-    remembered: BTreeMap<String, Value>,
-    queued: Vec<Written>,
     interrupt: Option<Interrupt>,
 }
 
@@ -97,30 +73,61 @@ pub(super) struct Begun {
 
 impl Host for Turn {
     fn interrupted(&self) -> bool {
-        self.interrupted.load(Ordering::Relaxed)
+        self.interrupted.load(Ordering::Relaxed) || self.all_ended.load(Ordering::Relaxed)
+    }
+
+    fn waited(&self) -> Duration {
+        Duration::from_nanos(self.waited_nanos.load(Ordering::Relaxed))
     }
 }
 
 impl Turn {
     /// A turn over this run, as far as its journal goes.
     pub fn new(services: Arc<Services>, run: Run, version: Arc<Version>, lease: Lease, journal: Journal) -> Self {
-        let state = State {
-            journal,
-            scopes: vec![(StepPath::root(), 0)],
-            riding: Vec::new(),
-            kept: Vec::new(),
-            remembered: BTreeMap::new(),
-            queued: Vec::new(),
-            interrupt: None,
-        };
         Self {
             services,
-            run,
+            run: Arc::new(run),
             version,
             lease,
-            rehearsal: false,
+            book: Arc::new(Book::new(journal)),
+            all_ended: Arc::default(),
             interrupted: AtomicBool::new(false),
-            state: Mutex::new(state),
+            waited_nanos: AtomicU64::new(0),
+            mode: Mode::Driven,
+            depth: 0,
+            own: Mutex::new(Own {
+                scopes: vec![(StepPath::root(), 0)],
+                interrupt: None,
+            }),
+        }
+    }
+
+    /// The same turn, on trial.
+    #[must_use]
+    pub(super) fn on_trial(self) -> Self {
+        Self {
+            mode: Mode::Trial,
+            ..self
+        }
+    }
+
+    /// The branch of this number, from 1, below the step at this path.
+    pub(super) fn branch(&self, above: &StepPath, number: u32) -> Self {
+        Self {
+            services: self.services.clone(),
+            run: self.run.clone(),
+            version: self.version.clone(),
+            lease: self.lease.clone(),
+            book: self.book.clone(),
+            all_ended: self.all_ended.clone(),
+            interrupted: AtomicBool::new(false),
+            waited_nanos: AtomicU64::new(0),
+            mode: self.mode,
+            depth: self.depth + 1,
+            own: Mutex::new(Own {
+                scopes: vec![(above.clone(), number - 1)],
+                interrupt: None,
+            }),
         }
     }
 
@@ -132,7 +139,7 @@ impl Turn {
             fence: 0,
         };
         Self {
-            rehearsal: true,
+            mode: Mode::Rehearsal,
             ..Self::new(services, run, version, lease, journal)
         }
     }
@@ -144,35 +151,53 @@ impl Turn {
 
     /// Waits on this thread for something asynchronous. Script threads are never the runtime's own.
     pub(super) fn block_on<F: Future>(&self, future: F) -> F::Output {
-        self.services.runtime.block_on(future)
+        self.outside(|| self.services.runtime.block_on(future))
+    }
+
+    /// Does what is no computing of this branch's: it waits, or lets other branches compute.
+    pub(super) fn outside<T>(&self, wait: impl FnOnce() -> T) -> T {
+        let began = self.services.clock.elapsed();
+        let output = wait();
+        let took = self.services.clock.elapsed().saturating_sub(began);
+        let nanos = u64::try_from(took.as_nanos()).unwrap_or(u64::MAX);
+        self.waited_nanos.fetch_add(nanos, Ordering::Relaxed);
+        output
     }
 
     /// Ends the turn. The first reason stays.
     pub(super) fn interrupt(&self, why: Interrupt) -> Thrown {
-        self.lock().interrupt.get_or_insert(why);
+        if why.ends_all() {
+            self.all_ended.store(true, Ordering::Relaxed);
+        }
+        self.own().interrupt.get_or_insert(why);
         self.interrupted.store(true, Ordering::Relaxed);
         Thrown::Interrupt
     }
 
+    /// A call of the script met the end of the turn here: what a person is told names the place.
+    pub(super) fn ended_at(&self, site: &Site) {
+        if let Some(Interrupt::Parked(error) | Interrupt::Failed(error)) = &mut self.own().interrupt
+            && error.trace.is_empty()
+        {
+            error.trace.push(format!("{}:{}:{}", site.file, site.line, site.column));
+        }
+    }
+
     /// Why the turn was interrupted, if it was.
     pub(super) fn interrupt_reason(&self) -> Option<Interrupt> {
-        self.lock().interrupt.clone()
+        self.own().interrupt.clone()
     }
 
     /// Ends the turn because a person has to decide.
     pub(super) fn park(&self, code: &str, message: String) -> Thrown {
-        self.interrupt(Interrupt::Parked(RunError {
-            code: code.to_owned(),
-            message,
-            trace: Vec::new(),
-        }))
+        self.interrupt(Interrupt::Parked(run_error(code, message)))
     }
 
     /// The next step of the script. Name and input, in its typed form, are compared with what the journal has at this place. A step
     /// the journal does not know does not begin when the run or the process is to end.
     pub(super) fn begin(&self, name: &str, summary: String, input: &str) -> Result<Begun, Thrown> {
         let begun = self.reach(name, summary, input)?;
-        if self.rehearsal && begun.phase.is_some() && !matches!(begun.phase, Some(Phase::Done(_))) {
+        if self.mode == Mode::Rehearsal && begun.phase.is_some() && !matches!(begun.phase, Some(Phase::Done(_))) {
             return Err(self.rehearsed(begun, true));
         }
         if begun.phase.is_some() {
@@ -184,8 +209,11 @@ impl Turn {
                 format!("step {} is now `{name}`, but its journal has step {below}", begun.path),
             ));
         }
-        if self.rehearsal {
+        if self.mode == Mode::Rehearsal {
             return Err(self.rehearsed(begun, false));
+        }
+        if let Some(error) = self.book.open().full() {
+            return Err(self.interrupt(Interrupt::Failed(error)));
         }
         if self.services.stopping() {
             return Err(self.interrupt(Interrupt::Stopping));
@@ -215,9 +243,9 @@ impl Turn {
             summary,
             fingerprint,
         };
-        let mut state = self.lock();
-        let path = state.next_path();
-        let Some(known) = state.journal.step(&path) else {
+        let path = self.own().next_path();
+        let pages = self.book.open();
+        let Some(known) = pages.journal.step(&path) else {
             return Ok(Begun {
                 path,
                 step,
@@ -235,13 +263,14 @@ impl Turn {
             });
         }
         let message = divergence(&path, &known.step, &step);
-        drop(state);
+        drop(pages);
         Err(self.park("diverged", message))
     }
 
     /// A step of the journal below a path, from a number on.
     fn below(&self, path: &StepPath, number: u32) -> Option<StepPath> {
-        self.lock()
+        self.book
+            .open()
             .journal
             .step_from(path, number)
             .map(|(below, _)| below.clone())
@@ -249,9 +278,9 @@ impl Turn {
 
     /// Runs the inside of a step made of others. It has to reach all that the journal has there.
     fn inside<T>(&self, path: &StepPath, body: impl FnOnce() -> Result<T, Thrown>) -> Result<T, Thrown> {
-        self.lock().scopes.push((path.clone(), 0));
+        self.own().scopes.push((path.clone(), 0));
         let result = body();
-        let last = self.lock().scopes.pop().map_or(0, |(_, last)| last);
+        let last = self.own().scopes.pop().map_or(0, |(_, last)| last);
         if matches!(result, Err(Thrown::Interrupt)) {
             return result;
         }
@@ -292,8 +321,22 @@ impl Turn {
             Some(_) => return Err(self.unfit(&begun.path)),
             None => {}
         }
+        if self.below(&begun.path, 1).is_none()
+            && let Some(error) = self.book.open().full()
+        {
+            return Err(self.interrupt(Interrupt::Failed(error)));
+        }
         let result = self.inside(&begun.path, body);
         self.conclude_local(begun.path, begun.step, result)
+    }
+
+    /// The path of the compound step the script is inside, whose next steps are branches with these numbers.
+    pub(super) fn take_numbers(&self, count: u32) -> (StepPath, std::ops::RangeInclusive<u32>) {
+        let mut own = self.own();
+        let (scope, last) = own.innermost();
+        let first = *last + 1;
+        *last += count;
+        (scope.clone(), first..=*last)
     }
 
     /// Steps that belong together and carry the numbers below one place, without a record of their own.
@@ -318,7 +361,7 @@ impl Turn {
     ) -> Result<Value, Thrown> {
         let outcome = match result {
             Ok((value, summary)) => {
-                step.summary = summary;
+                step.summary = shortened(summary, STEP_SUMMARY_BYTES_MAX);
                 Outcome::Value(value)
             }
             Err(Thrown::Failure(failure)) => Outcome::Failure(failure),
@@ -335,74 +378,76 @@ impl Turn {
 
     /// Extends the journal; the entry is written with the next write.
     pub(super) fn ride(&self, entry: Entry) -> Result<(), Thrown> {
-        let at = self.now();
-        let mut state = self.lock();
-        let record = Record {
-            seq: state.journal.last_seq() + 1,
-            at,
-            entry,
-        };
-        match std::mem::take(&mut state.journal).next(record.clone()) {
-            Ok(journal) => state.journal = journal,
-            Err(illegal) => {
-                drop(state);
-                return Err(self.park("diverged", illegal.to_string()));
-            }
+        self.ride_numbered(entry)?;
+        if self.book.open().is_full() {
+            self.queue();
         }
-        // What begins an effect is committed by whoever rides it, together with the word that it does.
-        let begins = matches!(record.entry, Entry::Intent { .. } | Entry::Sending { .. });
-        state.riding.push(record);
-        let full = state.riding.len() >= RIDING_MAX && !begins;
-        drop(state);
-        if full { self.queue() } else { Ok(()) }
+        Ok(())
+    }
+
+    fn ride_numbered(&self, entry: Entry) -> Result<u64, Thrown> {
+        let at = self.now();
+        let ridden = self.book.open().ride(at, entry);
+        ridden.map_err(|illegal| self.park("diverged", illegal.to_string()))
     }
 
     /// Keeps a value for later runs of the workflow, in the same write as the step's entry.
     pub(super) fn keep(&self, key: String, value: Value) {
-        let mut state = self.lock();
-        state.remembered.insert(key.clone(), value.clone());
-        state.kept.push((key, value));
+        self.book.open().keep(key, value);
     }
 
     /// The value this turn has kept under a key, if it has.
     pub(super) fn kept(&self, key: &str) -> Option<Value> {
-        self.lock().remembered.get(key).cloned()
+        self.book.open().remembered.get(key).cloned()
     }
 
     /// Hands all that rides to the store, in order, and goes on without waiting.
-    pub(super) fn queue(&self) -> Result<(), Thrown> {
-        let mut state = self.lock();
-        let append = state.take_append();
-        if self.rehearsal {
-            return Ok(());
+    pub(super) fn queue(&self) {
+        if self.mode != Mode::Driven {
+            return;
         }
-        let written = self.services.store.append(&self.lease, append, self.now());
-        state.queued.push(written);
-        Ok(())
+        let mut pages = self.book.open();
+        if pages.may_hand_over() {
+            let append = pages.take_append();
+            let written = self.services.store.append(&self.lease, append, self.now());
+            pages.handed_over(written);
+        }
     }
 
-    /// Writes all that rides and waits until it is durable. `begins_effect`: the last entry is an intent.
-    pub(super) fn commit(&self, begins_effect: bool) -> Result<(), Thrown> {
-        let mut state = self.lock();
-        let mut append = state.take_append();
-        append.begins_effect = begins_effect;
-        let before_intent: Vec<Record> = if begins_effect {
-            append.records.iter().rev().skip(1).rev().cloned().collect()
-        } else {
-            Vec::new()
-        };
-        let kept = append.state.clone();
-        let written = self.services.store.append(&self.lease, append, self.now());
-        let queued = std::mem::take(&mut state.queued);
-        drop(state);
-        let answer = self.block_on(all_of(queued, written));
-        if matches!(answer, Err(StoreError::CancelRequested { .. })) {
-            // Nothing of this write was taken; what came before the intent still happened.
-            let mut state = self.lock();
-            state.riding = before_intent;
-            state.kept = kept;
+    /// Extends the journal by the beginning of an effect, and waits until that is durable with all that rides.
+    pub(super) fn begin_effect(&self, entry: Entry) -> Result<(), Thrown> {
+        if self.mode != Mode::Driven {
+            return Err(self.interrupt(Interrupt::Stopping));
         }
-        answer.map_err(|error| self.interrupt(interrupt_of(error)))
+        let path = entry.path().clone();
+        let ridden = self.ride_numbered(entry)?;
+        self.commit_up_to(ridden, Some(&path))
+    }
+
+    /// Waits until all that rides is durable.
+    pub(super) fn commit(&self) -> Result<(), Thrown> {
+        if self.mode != Mode::Driven {
+            return Err(self.interrupt(Interrupt::Stopping));
+        }
+        let ridden = self.book.open().ridden();
+        self.commit_up_to(ridden, None)
+    }
+
+    fn commit_up_to(&self, ridden: u64, effect: Option<&StepPath>) -> Result<(), Thrown> {
+        loop {
+            match self.outside(|| self.book.next(ridden, effect)) {
+                Next::Durable => return Ok(()),
+                Next::Refused => return Err(self.interrupt(Interrupt::Cancelled)),
+                Next::Lost(error) => return Err(self.interrupt(interrupt_of(error))),
+                Next::Write(append, queued, copy) => {
+                    let written = self.services.store.append(&self.lease, *append, self.now());
+                    let answer = self.block_on(all_of(queued, written));
+                    if self.book.answer(copy, answer) {
+                        self.queue();
+                    }
+                }
+            }
+        }
     }
 
     /// A step whose record is of another kind than the script now asks for.
@@ -416,9 +461,12 @@ impl Turn {
     /// Ends the turn: what the run is left as, handed to the store by the call itself with all that still
     /// rides. The answer waits until it is durable; `false`: the run is not ours any more and nothing was written.
     pub fn settle(&self, end: Settlement) -> BoxFuture<'static, Result<bool, StoreError>> {
-        let mut state = self.lock();
-        let end = match state.interrupt.clone() {
-            None => state.unreached().map_or(end, |message| parked("diverged", message)),
+        let mut pages = self.book.open();
+        let end = match self.interrupt_reason() {
+            None => {
+                let unreached = self.own().unreached(&pages.journal);
+                unreached.map_or(end, |message| parked("diverged", message))
+            }
             Some(Interrupt::Waiting {
                 wake_at,
                 waits_for,
@@ -429,6 +477,7 @@ impl Turn {
                 seen,
             },
             Some(Interrupt::Parked(error)) => Settlement::Parked { error },
+            Some(Interrupt::Failed(error)) => Settlement::Failed { error },
             Some(Interrupt::Cancelled) => Settlement::Cancelled,
             Some(Interrupt::Stopping | Interrupt::Rehearsed { .. }) => Settlement::Queued,
             Some(Interrupt::LeaseLost) => return Box::pin(ready(Ok(false))),
@@ -436,12 +485,13 @@ impl Turn {
             Some(Interrupt::StoreDown(error @ StoreError::Corrupt(_))) => parked("damaged", error.to_string()),
             Some(Interrupt::StoreDown(_)) => self.shortly(),
         };
-        let end = self.with_nothing_open(&state, end);
-        let mut append = state.take_append();
+        let end = self.with_nothing_open(&pages.journal, end);
+        let mut append = pages.take_append();
+        append.begins_effect = false;
         append.settlement = Some(end);
         let written = self.services.store.append(&self.lease, append, self.now());
-        let queued = std::mem::take(&mut state.queued);
-        drop(state);
+        let queued = pages.take_queued();
+        drop(pages);
         Box::pin(async move {
             match all_of(queued, written).await {
                 Ok(()) => Ok(true),
@@ -453,15 +503,19 @@ impl Turn {
 
     /// What is wrong when the script is over and the journal is not.
     pub(super) fn unreached(&self) -> Option<String> {
-        self.lock().unreached()
+        let pages = self.book.open();
+        self.own().unreached(&pages.journal)
     }
 
     /// No run ends while it is not known what one of its steps did: a person decides, or, if only the end of the
     /// run was asked for, the next turn finds out first.
-    fn with_nothing_open(&self, state: &State, end: Settlement) -> Settlement {
-        let Some((path, record)) = state.journal.doubtful().filter(|_| end.state().is_final()) else {
+    fn with_nothing_open(&self, journal: &Journal, end: Settlement) -> Settlement {
+        let Some((path, record)) = journal.doubtful().filter(|_| end.state().is_final()) else {
             return end;
         };
+        if let Phase::Doubt { doubt, .. } = &record.phase {
+            return parked(&doubt.code, format!("step {path}: {}", doubt.message));
+        }
         if end == Settlement::Cancelled {
             return self.shortly();
         }
@@ -477,15 +531,15 @@ impl Turn {
         let wake_at = self.now() + chrono::TimeDelta::seconds(1);
         Settlement::Waiting {
             wake_at,
-            waits_for: None,
+            waits_for: Vec::new(),
             seen: EventMark::default(),
         }
     }
 
-    /// The provider's ids of the events that earlier waits of this run were given.
+    /// The provider's ids of the events that other waits of this run were given.
     pub(super) fn events_taken(&self) -> Vec<String> {
-        let state = self.lock();
-        let waits = state
+        let pages = self.book.open();
+        let waits = pages
             .journal
             .steps()
             .filter(|(_, record)| record.step.name == "wait_event");
@@ -493,36 +547,37 @@ impl Turn {
             Phase::Done(Outcome::Value(event)) => event.get("id").and_then(Value::as_text),
             _ => None,
         });
-        taken.map(str::to_owned).collect()
+        let now_taken = pages.events_taken.iter().cloned();
+        taken.map(str::to_owned).chain(now_taken).collect()
     }
 
-    fn lock(&self) -> MutexGuard<'_, State> {
-        // Only the turn's own thread takes the lock; a panic in it ends the turn anyway.
-        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    /// Takes an event for a wait of this branch; `false` if a wait of another branch was faster.
+    pub(super) fn take_event(&self, provider_id: &str) -> bool {
+        self.book.open().events_taken.insert(provider_id.to_owned())
+    }
+
+    fn own(&self) -> MutexGuard<'_, Own> {
+        // Only the branch's own thread takes the lock; a panic in it ends the turn anyway.
+        self.own.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
-impl State {
+impl Own {
+    fn innermost(&mut self) -> &mut (StepPath, u32) {
+        self.scopes.last_mut().expect("the run itself is always a scope")
+    }
+
     fn next_path(&mut self) -> StepPath {
-        let (scope, last) = self.scopes.last_mut().expect("the run itself is always a scope");
+        let (scope, last) = self.innermost();
         *last += 1;
         scope.child(*last)
     }
 
-    fn take_append(&mut self) -> Append {
-        Append {
-            records: std::mem::take(&mut self.riding),
-            state: std::mem::take(&mut self.kept),
-            settlement: None,
-            begins_effect: false,
-        }
-    }
-
     /// A script that ended before it reached a step it once began has changed.
-    fn unreached(&self) -> Option<String> {
+    fn unreached(&self, journal: &Journal) -> Option<String> {
         let (_, last) = self.scopes.first()?;
         let next = StepPath::root().child(last + 1);
-        let (path, record) = self.journal.steps().find(|(path, _)| **path >= next)?;
+        let (path, record) = journal.steps().find(|(path, _)| **path >= next)?;
         Some(format!(
             "the script ended before step {path} (`{}`), which its journal has",
             record.step.name
@@ -551,13 +606,17 @@ pub(super) fn fail(code: &str, message: impl Into<String>) -> Thrown {
     Thrown::Failure(Failure::new(code, message))
 }
 
+pub(super) fn run_error(code: &str, message: String) -> RunError {
+    RunError {
+        code: code.to_owned(),
+        message,
+        trace: Vec::new(),
+    }
+}
+
 fn parked(code: &str, message: String) -> Settlement {
     Settlement::Parked {
-        error: RunError {
-            code: code.to_owned(),
-            message,
-            trace: Vec::new(),
-        },
+        error: run_error(code, message),
     }
 }
 

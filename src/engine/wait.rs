@@ -8,7 +8,8 @@ use std::sync::Arc;
 
 use chrono::TimeDelta;
 
-use super::turn::{Begun, Interrupt, Turn, recorded};
+use super::interrupt::Interrupt;
+use super::turn::{Begun, Turn, recorded};
 use crate::base::clock::Instant;
 use crate::connector::connection::Connection;
 use crate::connector::reply::Verdict;
@@ -76,7 +77,7 @@ impl Turn {
         let Some(filter) = wait.event.clone() else {
             return Err(self.unfit(&begun.path));
         };
-        let (found, seen) = self.find_event(filter)?;
+        let (found, seen) = self.find_untaken_event(&filter)?;
         if let Some(event) = found {
             let outcome = match Value::from_plain(&event.as_document()) {
                 Ok(document) => Outcome::Value(document),
@@ -205,6 +206,20 @@ impl Turn {
         now + TimeDelta::from_std(pause).unwrap_or(TimeDelta::MAX)
     }
 
+    /// An event that no other wait of this run was given: branches may wait for the same kind at the same time.
+    fn find_untaken_event(&self, filter: &EventFilter) -> Result<(Option<Event>, EventMark), Thrown> {
+        loop {
+            let (found, seen) = self.find_event(EventFilter {
+                except: self.events_taken(),
+                ..filter.clone()
+            })?;
+            match found {
+                Some(event) if !self.take_event(&event.provider_id) => {}
+                found => return Ok((found, seen)),
+            }
+        }
+    }
+
     fn find_event(&self, filter: EventFilter) -> Result<(Option<Event>, EventMark), Thrown> {
         self.block_on(self.services.store.find_event(filter))
             .map_err(|error| self.interrupt(Interrupt::StoreDown(error)))
@@ -231,7 +246,7 @@ impl Turn {
             Some(poll) => poll,
             None => wait.deadline,
         };
-        let waits_for = wait.event.clone();
+        let waits_for = wait.event.iter().cloned().collect();
         if !known
             && let Err(thrown) = self.ride(Entry::Waiting {
                 path: begun.path,

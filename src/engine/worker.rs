@@ -13,9 +13,10 @@ use chrono::TimeDelta;
 use tokio::sync::mpsc;
 
 use super::inbox::Inbox;
+use super::interrupt::Interrupt;
 use super::live::Live;
 use super::services::Services;
-use super::turn::{Interrupt, Turn};
+use super::turn::Turn;
 use crate::base::clock::Instant;
 use crate::base::fault_point::{FaultPoint, reach};
 use crate::base::ids::{Digest, WorkerId};
@@ -24,11 +25,14 @@ use crate::model::journal::Journal;
 use crate::model::run::{RunError, Settlement};
 use crate::model::value::Value;
 use crate::model::workflow::Version;
-use crate::script::{Budget, Function, Globals, Interpreter, Ran, ScriptError, spawn_script_thread};
+use crate::script::{Function, Globals, Interpreter, Ran, ScriptError, spawn_script_thread_with};
 use crate::store::{Append, Claim, Lease, StoreError};
 
 /// How often the dispatcher looks by itself, in case a nudge was lost or another process made a run.
 const LOOK_EVERY: Duration = Duration::from_secs(1);
+/// For so long after the start a claim is durable before its turn begins. A script that brings the process down at
+/// once would otherwise take the word of it along, and nobody could tell how often it did.
+const CAREFUL_FOR: Duration = Duration::from_secs(10);
 /// Versions kept in memory, with their texts.
 const VERSIONS_KEPT: usize = 64;
 
@@ -59,15 +63,20 @@ impl Engine {
         for number in 0..services.settings.runs_max {
             let (services, inbox, live) = (services.clone(), inbox.clone(), live.clone());
             let (freed, versions, settling) = (freed.clone(), versions.clone(), settling.clone());
-            threads.push(spawn_script_thread(&format!("script-{number}"), move || {
-                let mut driver = Driver::new(services, versions, settling);
-                while let Some(claim) = inbox.take() {
-                    let lease = claim.lease.clone();
-                    driver.drive(claim);
-                    live.remove(&lease);
-                    freed.nudge();
-                }
-            })?);
+            let stack_bytes = services.settings.stack_bytes;
+            threads.push(spawn_script_thread_with(
+                stack_bytes,
+                &format!("script-{number}"),
+                move || {
+                    let mut driver = Driver::new(services, versions, settling);
+                    while let Some(claim) = inbox.take() {
+                        let lease = claim.lease.clone();
+                        driver.drive(claim);
+                        live.remove(&lease);
+                        freed.nudge();
+                    }
+                },
+            )?);
         }
         let dispatcher = Dispatcher {
             services: services.clone(),
@@ -75,6 +84,7 @@ impl Engine {
             inbox,
             live,
             freed,
+            started: services.clock.elapsed(),
         };
         let dispatcher = tokio::spawn(dispatcher.run());
         Ok(Self {
@@ -93,8 +103,13 @@ impl Engine {
             tracing::error!(%error, "the dispatcher ended badly");
         }
         // The dispatcher has closed the inbox: every thread ends after its present run.
-        let threads = self.threads;
-        let joined = tokio::task::spawn_blocking(move || threads.into_iter().all(|thread| thread.join().is_ok())).await;
+        let (threads, services) = (self.threads, self.services);
+        let joined = tokio::task::spawn_blocking(move || {
+            let joined = threads.into_iter().all(|thread| thread.join().is_ok());
+            services.helpers.close();
+            joined
+        })
+        .await;
         if !matches!(joined, Ok(true)) {
             tracing::error!("a script thread ended badly");
         }
@@ -110,6 +125,8 @@ struct Dispatcher {
     inbox: Arc<Inbox>,
     live: Live,
     freed: Wake,
+    /// When, by the clock that never goes back.
+    started: Duration,
 }
 
 impl Dispatcher {
@@ -189,6 +206,13 @@ impl Dispatcher {
             }
         };
         let took = claims.len();
+        if took > 0
+            && self.services.clock.elapsed().saturating_sub(self.started) < CAREFUL_FOR
+            && let Err(error) = self.services.store.durable().await
+        {
+            tracing::error!(%error, "the store does not answer");
+            return 0;
+        }
         for claim in claims {
             self.live.add(&claim.lease);
             self.inbox.put(claim);
@@ -201,6 +225,12 @@ impl Dispatcher {
     }
 }
 
+/// An interpreter for the thread that calls this.
+pub(super) fn interpreter(services: &Services) -> Interpreter<Turn> {
+    let functions: Vec<Function<Turn>> = super::primitives::functions(&services.connections);
+    Interpreter::new(&functions, services.clock.clone()).with_common_modules(&["log", "state"])
+}
+
 /// What one script thread owns.
 struct Driver {
     services: Arc<Services>,
@@ -211,8 +241,7 @@ struct Driver {
 
 impl Driver {
     fn new(services: Arc<Services>, versions: Arc<Versions>, settling: mpsc::Sender<Infallible>) -> Self {
-        let functions: Vec<Function<Turn>> = super::primitives::functions(&services.connections);
-        let interpreter = Interpreter::new(&functions, services.clock.clone()).with_common_modules(&["log", "state"]);
+        let interpreter = interpreter(&services);
         Self {
             services,
             versions,
@@ -280,7 +309,12 @@ impl Driver {
                 format!("the journal does not follow its own rules: {message}"),
             ),
             (None, Err(message)) => failed("unreadable_event", message),
-            (None, Ok(globals)) => settlement(self.interpreter.run(&version, turn.clone(), globals, Budget::default())),
+            (None, Ok(globals)) => {
+                settlement(
+                    self.interpreter
+                        .run(&version, turn.clone(), globals, self.services.settings.budget),
+                )
+            }
         };
         // Handed over in order, so this thread need not wait for it: whoever takes the run next stands behind it.
         reach(FaultPoint::TurnOver);
@@ -373,7 +407,13 @@ fn settlement(ran: Ran) -> Settlement {
             "internal",
             "the program itself failed while it ran the script; its log has more".to_owned(),
         ),
-        Ran::Exhausted(limit) => failed("script_exhausted", limit.describe().to_owned()),
+        Ran::Exhausted { limit, trace } => Settlement::Failed {
+            error: RunError {
+                code: "script_exhausted".to_owned(),
+                message: limit.describe(),
+                trace,
+            },
+        },
         // The turn knows why, and says so when it is settled.
         Ran::Interrupted => Settlement::Queued,
     }

@@ -233,13 +233,21 @@ impl Journal {
         self.last_seq
     }
 
-    /// A step that may have had an effect nobody knows the outcome of, if there is one: in doubt, or sent.
+    /// A step that may have had an effect nobody knows the outcome of, if there is one: in doubt, or sent. One
+    /// that is in doubt comes first: the program itself finds out about the others.
     pub fn doubtful(&self) -> Option<(&StepPath, &StepRecord)> {
-        self.steps.iter().find(|(_, record)| match &record.phase {
-            Phase::Doubt { .. } => true,
-            Phase::Sent { next_at, unknown, .. } => *unknown || next_at.is_none(),
-            Phase::Trying { .. } | Phase::Waiting(_) | Phase::Cleared { .. } | Phase::Done(_) => false,
+        self.doubts().next().or_else(|| {
+            self.steps.iter().find(|(_, record)| {
+                matches!(&record.phase, Phase::Sent { next_at, unknown, .. } if *unknown || next_at.is_none())
+            })
         })
+    }
+
+    /// The steps about which a person has to decide. Branches may leave several.
+    pub fn doubts(&self) -> impl Iterator<Item = (&StepPath, &StepRecord)> {
+        self.steps
+            .iter()
+            .filter(|(_, record)| matches!(record.phase, Phase::Doubt { .. }))
     }
 
     /// A step below this path from this number on, if there is one.

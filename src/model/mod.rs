@@ -8,6 +8,7 @@ pub mod document;
 pub mod event;
 pub mod journal;
 pub mod policy;
+pub mod quarantine;
 pub mod run;
 pub mod treasury;
 pub mod value;

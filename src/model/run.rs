@@ -210,8 +210,8 @@ pub struct Run {
     pub finished_at: Option<Instant>,
     /// When it is to be looked at again, if it waits for a time.
     pub wake_at: Option<Instant>,
-    /// Which event would wake it, if it waits for one.
-    pub waits_for: Option<EventFilter>,
+    /// Which events would wake it, if it waits for any.
+    pub waits_for: Vec<EventFilter>,
     /// What the script returned, in the typed form, if it succeeded.
     pub result: Option<Json>,
     /// Why it failed or is parked.
@@ -246,8 +246,8 @@ pub enum Settlement {
     Waiting {
         /// The time; a wait without one would wait for ever, so there always is one.
         wake_at: Instant,
-        /// The event, if one is waited for.
-        waits_for: Option<EventFilter>,
+        /// The events, any of which ends the wait; none if only time does.
+        waits_for: Vec<EventFilter>,
         /// The newest event the turn looked at: if the store has a newer one that may match, the run is
         /// queued at once, so that an event between looking and waiting is not lost.
         seen: EventMark,

@@ -119,6 +119,27 @@ impl Value {
         }
     }
 
+    /// About how many bytes it takes when it is written down.
+    pub fn bytes(&self) -> usize {
+        match self {
+            Self::Text(text) => text.len() + 2,
+            Self::List(items) => items.iter().map(|item| item.bytes() + 1).sum::<usize>() + 2,
+            Self::Map(map) => {
+                map.iter()
+                    .map(|(key, item)| key.len() + item.bytes() + 4)
+                    .sum::<usize>()
+                    + 2
+            }
+            Self::Null
+            | Self::Bool(_)
+            | Self::Int(_)
+            | Self::Decimal(_)
+            | Self::Money(_)
+            | Self::Time(_)
+            | Self::Duration(_) => 24,
+        }
+    }
+
     /// Whether there is a value.
     pub fn is_null(&self) -> bool {
         matches!(self, Self::Null)

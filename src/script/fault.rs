@@ -7,8 +7,13 @@ use rhai::{AST, Dynamic, EvalAltResult, Map as RhaiMap, ParseErrorType, Position
 
 use super::convert;
 use super::program::Program;
+use crate::base::limits::ERROR_MESSAGE_BYTES_MAX;
+use crate::base::text::shortened;
 use crate::model::journal::Failure;
 use crate::model::value::Value;
+
+/// A script may throw what it likes as a code.
+const CODE_BYTES_MAX: usize = 200;
 
 /// The result of a native function.
 pub(super) type Native<T> = Result<T, Box<EvalAltResult>>;
@@ -40,7 +45,7 @@ impl ScriptError {
 
 /// A fault of this room's own: scripts can catch it.
 pub(super) fn fault(error: &str, message: impl Into<String>) -> Box<EvalAltResult> {
-    thrown(error, message.into(), Dynamic::UNIT)
+    thrown(error, shortened(message.into(), ERROR_MESSAGE_BYTES_MAX), Dynamic::UNIT)
 }
 
 /// A recorded failure of the host: scripts can catch it.
@@ -65,19 +70,24 @@ pub(super) fn terminated() -> Box<EvalAltResult> {
     EvalAltResult::ErrorTerminated(Dynamic::UNIT, Position::NONE).into()
 }
 
-/// What is told of an error that came out of a script.
-pub(super) fn describe(error: &EvalAltResult, program: &Program) -> ScriptError {
-    let (inner, trace) = unwind(error, program);
+/// What is told of an error that came out of a script, which began in this file.
+pub(super) fn describe(error: &EvalAltResult, program: &Program, file: &str) -> ScriptError {
+    let (inner, trace) = unwind(error, program, file);
     let (code, message, details) = match inner {
         EvalAltResult::ErrorRuntime(value, _) => describe_thrown(value),
         other => (code_of(other).to_owned(), message_of(other), Value::Null),
     };
     ScriptError {
-        code,
-        message,
+        code: shortened(code, CODE_BYTES_MAX),
+        message: shortened(message, ERROR_MESSAGE_BYTES_MAX),
         details,
         trace,
     }
+}
+
+/// Where an error came from, innermost first.
+pub(super) fn trace_of(error: &EvalAltResult, program: &Program, file: &str) -> Vec<String> {
+    unwind(error, program, file).1
 }
 
 fn describe_thrown(value: &Dynamic) -> (String, String, Value) {
@@ -104,11 +114,11 @@ fn describe_thrown(value: &Dynamic) -> (String, String, Value) {
 }
 
 /// The error at the bottom and the frames above it, innermost first.
-fn unwind<'a>(error: &'a EvalAltResult, program: &Program) -> (&'a EvalAltResult, Vec<String>) {
+fn unwind<'a>(error: &'a EvalAltResult, program: &Program, file: &str) -> (&'a EvalAltResult, Vec<String>) {
     let mut frames = Vec::new();
     let mut error = error;
     let mut function = String::new();
-    let mut file = program.main().to_owned();
+    let mut file = file.to_owned();
     loop {
         let (name, source, inner, position) = match error {
             EvalAltResult::ErrorInFunctionCall(name, source, inner, position) => (name, source, inner, position),

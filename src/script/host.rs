@@ -5,19 +5,46 @@
 use std::any::TypeId;
 use std::collections::BTreeMap;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicU32, Ordering};
 
 use rhai::{Dynamic, EvalAltResult, FuncRegistration, Module, NativeCallContext, Position, RhaiFunc, Shared};
 
+use super::detached::{Detached, closure_of};
 use super::fault::{Native, failure, fault, terminated};
 use super::meter::Meter;
+use super::program::Program;
+use super::run::{Constants, Kit, Ran, call_detached};
 use super::{Body, Function, Host, Site, Thrown, convert, frozen};
 use crate::model::value::Value;
 
-/// What belongs to one turn.
+/// What belongs to one turn, or to one part of it that runs on a thread of its own.
 pub(super) struct Turn<H> {
     pub(super) host: Arc<H>,
-    pub(super) main: String,
     pub(super) meter: Meter,
+    pub(super) program: Arc<Program>,
+    pub(super) constants: Arc<Constants>,
+    /// What this thread's engines are made of.
+    pub(super) kit: Arc<Kit>,
+    /// In a part of a turn: how many top levels of imports are running.
+    pub(super) importing: Option<Arc<AtomicU32>>,
+}
+
+/// A closure that a script gave to a function of the host.
+pub struct Given<'a, H> {
+    turn: &'a Arc<Turn<H>>,
+    closure: Arc<Detached>,
+}
+
+impl<H: Host> Given<'_, H> {
+    /// The closure, for other threads to call.
+    pub fn closure(&self) -> &Arc<Detached> {
+        &self.closure
+    }
+
+    /// Calls it on this thread, as a part of the turn with a host of its own.
+    pub fn call(&self, host: Arc<H>, item: Value, index: usize) -> Ran {
+        call_detached(&self.turn.kit, &self.turn.program, &self.closure, host, item, index)
+    }
 }
 
 /// The turn as it rides in the engine's tag, from where every native can reach it.
@@ -54,7 +81,7 @@ pub(super) fn modules_of<H: Host>(functions: &[Function<H>]) -> (Shared<Module>,
 }
 
 fn register<H: Host>(module: &mut Module, function: &Function<H>, arity: usize) {
-    let body = Arc::clone(&function.body);
+    let body = function.body.clone();
     let name = match &function.module {
         Some(module) => format!("{module}::{}", function.name),
         None => function.name.clone(),
@@ -98,10 +125,29 @@ fn call<H: Host>(
     // No turn, no host: only module texts evaluated outside a turn could come here, and there are none.
     let turn = turn_of::<H>(context).ok_or_else(terminated)?;
     if turn.meter.stopped().is_some() || turn.host.interrupted() {
-        turn.meter.interrupt_if_running();
+        turn.meter.interrupt();
         return Err(terminated());
     }
-    let values = arguments
+    if turn
+        .importing
+        .as_ref()
+        .is_some_and(|depth| depth.load(Ordering::Relaxed) > 0)
+    {
+        let message = format!(
+            "`{name}` is called at the top level of an imported script, which every branch would do again: call it \
+             in a function"
+        );
+        return Err(fault("step_in_import", message));
+    }
+    let (plain, pointer) = match body {
+        Body::Plain(_) => (arguments, None),
+        Body::Closure(_) => {
+            let last = arguments.split_last();
+            let pointer = closure_of(name, last.map(|(last, _)| &**last))?;
+            (last.map_or(arguments, |(_, before)| before), Some(pointer))
+        }
+    };
+    let values = plain
         .iter()
         .enumerate()
         .map(|(position, value)| {
@@ -115,14 +161,29 @@ fn call<H: Host>(
         .collect::<Native<Vec<Value>>>()?;
     let position = context.call_position();
     let site = Site {
-        file: context.call_source().unwrap_or(&turn.main).to_owned(),
+        file: context.call_source().unwrap_or(turn.program.main()).to_owned(),
         line: position.line().unwrap_or(0),
         column: position.position().unwrap_or(0),
     };
-    let outside = turn.meter.leave();
-    let answer = body(&turn.host, site, &values);
+    let closure = match pointer {
+        Some(pointer) => Some(Arc::new(Detached::of(
+            context,
+            &pointer,
+            name,
+            &turn.program,
+            &turn.constants,
+            turn.meter.parts(),
+        )?)),
+        None => None,
+    };
+    let outside = turn.meter.leave(turn.host.waited());
+    let answer = match (body, closure) {
+        (Body::Closure(body), Some(closure)) => body(&turn.host, site, &values, &Given { turn: &turn, closure }),
+        (Body::Plain(body), _) => body(&turn.host, site, &values),
+        (Body::Closure(_), None) => return Err(terminated()),
+    };
     let (result, bytes) = hand_over(&turn, name, answer);
-    turn.meter.come_back(&outside, bytes);
+    turn.meter.come_back(&outside, turn.host.waited(), bytes);
     result
 }
 

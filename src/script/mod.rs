@@ -12,6 +12,7 @@ mod callback;
 pub mod check;
 mod collections;
 mod convert;
+mod detached;
 mod fault;
 mod host;
 mod json;
@@ -30,16 +31,19 @@ mod time;
 
 use std::ops::RangeInclusive;
 use std::sync::Arc;
+use std::time::Duration;
 
 use crate::model::journal::Failure;
 use crate::model::value::Value;
 
 pub use check::{ModuleSurface, Signature, Surface, check};
+pub use detached::Detached;
 pub use fault::ScriptError;
+pub use host::Given;
 pub use meter::{Budget, Limit};
 pub use run::{Globals, Interpreter, Ran};
 pub use snapshot::{literal_imports, snapshot};
-pub use thread::spawn_script_thread;
+pub use thread::{spawn_script_thread, spawn_script_thread_with};
 
 /// A module as engines share it, its index built.
 fn frozen(mut module: rhai::Module) -> rhai::Shared<rhai::Module> {
@@ -72,13 +76,38 @@ pub trait Host: Send + Sync + 'static {
     /// Whether the turn was interrupted. Once true, true for the rest of the turn: every function and
     /// every operation ends the script while it is set.
     fn interrupted(&self) -> bool;
+
+    /// For how long functions of the host have waited for the outside in this turn. All their other time is
+    /// computing, and counts like the script's own.
+    fn waited(&self) -> Duration;
 }
 
-/// The body of a host function: the host, the place of the call, the arguments.
-pub type Body<H> = Arc<dyn Fn(&Arc<H>, Site, &[Value]) -> Result<Value, Thrown> + Send + Sync>;
+/// A function of plain values: the host, the place of the call, the arguments.
+pub type PlainBody<H> = Arc<dyn Fn(&Arc<H>, Site, &[Value]) -> Result<Value, Thrown> + Send + Sync>;
+
+/// A function whose last argument is a closure: the host, the place of the call, the arguments before it, and what
+/// can be done with the closure.
+pub type ClosureBody<H> = Arc<dyn Fn(&Arc<H>, Site, &[Value], &Given<'_, H>) -> Result<Value, Thrown> + Send + Sync>;
+
+/// The body of a host function.
+pub enum Body<H: Host> {
+    /// Takes plain values.
+    Plain(PlainBody<H>),
+    /// Takes a closure as its last argument.
+    Closure(ClosureBody<H>),
+}
+
+impl<H: Host> Clone for Body<H> {
+    fn clone(&self) -> Self {
+        match self {
+            Self::Plain(body) => Self::Plain(Arc::clone(body)),
+            Self::Closure(body) => Self::Closure(Arc::clone(body)),
+        }
+    }
+}
 
 /// A function offered to scripts.
-pub struct Function<H> {
+pub struct Function<H: Host> {
     /// The module it is called through (`bank` in `bank::payout`), or none for a plain function.
     pub module: Option<String>,
     /// Its name.

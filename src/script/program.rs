@@ -3,6 +3,7 @@
 //! A program knows nothing of a turn; it is compiled once per thread and kept by digest.
 
 use std::collections::{BTreeMap, HashMap};
+use std::sync::atomic::{AtomicU32, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 
 use rhai::{AST, Engine, EvalAltResult, Module, ModuleResolver, Position, Scope, Shared};
@@ -19,6 +20,7 @@ pub(super) fn file_of(import: &str) -> String {
 /// The compiled scripts of one version.
 pub(super) struct Program {
     main: String,
+    uses: Vec<String>,
     scripts: BTreeMap<String, AST>,
     /// Names of closures to the file they stand in.
     closures: HashMap<String, String>,
@@ -33,6 +35,7 @@ impl Program {
             .ok_or_else(|| ScriptError::plain("script", "the version has no script"))?;
         let mut program = Self {
             main: main.path.clone(),
+            uses: version.uses.clone(),
             scripts: BTreeMap::new(),
             closures: HashMap::new(),
         };
@@ -43,6 +46,12 @@ impl Program {
                     ..ScriptError::plain("syntax", syntax_message(&error.0))
                 })
             })?;
+            if let Some((name, position)) = sandbox::oversized_call(&ast) {
+                return Err(Box::new(ScriptError {
+                    trace: vec![place(&source.path, position)],
+                    ..ScriptError::plain("syntax", sandbox::oversized_call_message(&name))
+                }));
+            }
             ast.set_source(source.path.as_str());
             let closures = closures_of(&ast).map(|closure| (closure, source.path.clone()));
             program.closures.extend(closures);
@@ -56,9 +65,38 @@ impl Program {
         &self.main
     }
 
+    /// Where the value of a script comes from.
+    pub(super) fn last_place(&self, file: &str) -> String {
+        let last = self.script(file).and_then(|script| script.statements().last());
+        place(file, last.map_or(Position::NONE, rhai::Stmt::position))
+    }
+
+    /// The modules that its manifest names.
+    pub(super) fn uses(&self) -> &[String] {
+        &self.uses
+    }
+
     /// The main script.
     pub(super) fn main_script(&self) -> Option<&AST> {
         self.scripts.get(&self.main)
+    }
+
+    /// A script by its file.
+    pub(super) fn script(&self, file: &str) -> Option<&AST> {
+        self.scripts.get(file)
+    }
+
+    /// The file in which a closure or function stands that this file has a pointer to: a function is named in
+    /// its own file, a closure may come from anywhere.
+    pub(super) fn home_of<'a>(&'a self, name: &str, caller: &'a str) -> Option<&'a str> {
+        let here = |file: &str| {
+            let script = self.scripts.get(file);
+            script.is_some_and(|script| script.iter_functions().any(|function| function.name == name))
+        };
+        if here(caller) {
+            return Some(caller);
+        }
+        self.home_of_closure(name)
     }
 
     /// The file a closure stands in.
@@ -78,6 +116,8 @@ fn place(file: &str, position: Position) -> String {
 pub(super) struct Imports {
     program: Arc<Program>,
     built: Mutex<HashMap<String, Built>>,
+    /// How many top levels of imports are running now.
+    depth: Arc<AtomicU32>,
 }
 
 enum Built {
@@ -92,7 +132,13 @@ impl Imports {
         Self {
             program,
             built: Mutex::default(),
+            depth: Arc::default(),
         }
+    }
+
+    /// How many top levels of imports are running now.
+    pub(super) fn depth(&self) -> Arc<AtomicU32> {
+        Arc::clone(&self.depth)
     }
 
     fn built(&self) -> std::sync::MutexGuard<'_, HashMap<String, Built>> {
@@ -119,7 +165,9 @@ impl ModuleResolver for Imports {
             None => {}
         }
         self.built().insert(file.clone(), Built::Under);
+        self.depth.fetch_add(1, Ordering::Relaxed);
         let built = Module::eval_ast_as_new(Scope::new(), script, engine);
+        self.depth.fetch_sub(1, Ordering::Relaxed);
         let mut all = self.built();
         match built {
             Ok(module) => {

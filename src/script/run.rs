@@ -5,11 +5,12 @@
 
 use std::collections::{BTreeMap, HashMap, VecDeque};
 use std::panic::{AssertUnwindSafe, catch_unwind};
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, PoisonError};
 
-use rhai::{AST, Dynamic, Engine, EvalAltResult, Module, Scope, Shared};
+use rhai::{AST, CallFnOptions, Dynamic, Engine, EvalAltResult, Module, Scope, Shared};
 
-use super::fault::{ScriptError, describe};
+use super::detached::Detached;
+use super::fault::{ScriptError, describe, trace_of};
 use super::host::{Turn, TurnTag, modules_of};
 use super::meter::{Budget, Limit, Meter, Stop};
 use super::program::{Imports, Program};
@@ -51,7 +52,12 @@ pub enum Ran {
     /// The program itself failed: a bug. What the script did until then stands.
     Panicked,
     /// The script used up what a turn may use.
-    Exhausted(Limit),
+    Exhausted {
+        /// What it used up.
+        limit: Limit,
+        /// Where it was then: the interpreter keeps the outermost place only.
+        trace: Vec<String>,
+    },
 }
 
 /// The interpreter of one thread.
@@ -61,28 +67,40 @@ pub enum Ran {
 /// 600 µs for a script of 60 lines, both unoptimised. For less than a hundredth of its time a turn gets its
 /// own tag, progress hook, constants and resolver, which one engine for all turns could not hold.
 pub struct Interpreter<H: Host> {
+    kit: Arc<Kit>,
+    host: std::marker::PhantomData<fn(H)>,
+}
+
+/// What the engines of one thread are made of. No other thread uses it.
+pub(super) struct Kit {
     clock: Arc<dyn Clock>,
     standard: Shared<Module>,
     plain: Shared<Module>,
     modules: BTreeMap<String, Shared<Module>>,
     common: Vec<String>,
-    programs: HashMap<Digest, Arc<Program>>,
-    programs_in_order: VecDeque<Digest>,
-    host: std::marker::PhantomData<fn(H)>,
+    programs: Mutex<Programs>,
+}
+
+#[derive(Default)]
+struct Programs {
+    compiled: HashMap<Digest, Arc<Program>>,
+    in_order: VecDeque<Digest>,
 }
 
 impl<H: Host> Interpreter<H> {
     /// An interpreter that offers these functions.
     pub fn new(functions: &[Function<H>], clock: Arc<dyn Clock>) -> Self {
         let (plain, modules) = modules_of(functions);
-        Self {
+        let kit = Kit {
             clock,
             standard: sandbox::standard_module(),
             plain,
             modules,
             common: Vec::new(),
-            programs: HashMap::new(),
-            programs_in_order: VecDeque::new(),
+            programs: Mutex::default(),
+        };
+        Self {
+            kit: Arc::new(kit),
             host: std::marker::PhantomData,
         }
     }
@@ -90,13 +108,14 @@ impl<H: Host> Interpreter<H> {
     /// The same, with modules that every script sees; all others have to stand in its version's `uses`.
     #[must_use]
     pub fn with_common_modules(mut self, names: &[&str]) -> Self {
-        self.common = names.iter().map(|name| (*name).to_owned()).collect();
+        let kit = Arc::get_mut(&mut self.kit).expect("turns share it, and none is running");
+        kit.common = names.iter().map(|name| (*name).to_owned()).collect();
         self
     }
 
     /// Runs the main script of a version from its top, once.
-    pub fn run(&mut self, version: &Version, host: Arc<H>, globals: Globals, budget: Budget) -> Ran {
-        let program = match self.program(version) {
+    pub fn run(&self, version: &Version, host: Arc<H>, globals: Globals, budget: Budget) -> Ran {
+        let program = match self.kit.program(version) {
             Ok(program) => program,
             Err(error) => return Ran::Failed(*error),
         };
@@ -109,54 +128,129 @@ impl<H: Host> Interpreter<H> {
         };
         let turn = Arc::new(Turn {
             host,
-            main: program.main().to_owned(),
-            meter: Meter::start(Arc::clone(&self.clock), budget),
+            meter: Meter::start(Arc::clone(&self.kit.clock), budget),
+            program: Arc::clone(&program),
+            constants: Arc::new(constants),
+            kit: Arc::clone(&self.kit),
+            importing: None,
         });
-        let engine = self.assemble(version, &program, &turn, constants);
+        let engine = self.kit.assemble(&turn, Imports::new(Arc::clone(&program)));
         // The engine holds no state that outlives this turn, so a panic leaves nothing half done behind.
         let ended = catch_unwind(AssertUnwindSafe(|| evaluate(&engine, script)));
         drop(engine);
-        if turn.host.interrupted() {
-            turn.meter.interrupt();
-        }
-        match (turn.meter.stopped(), ended) {
-            (Some(Stop::Interrupted), _) => Ran::Interrupted,
-            (Some(Stop::Exhausted(limit)), _) => Ran::Exhausted(limit),
-            (None, Err(_panic)) => Ran::Panicked,
-            (None, Ok(result)) => verdict(result, &program),
-        }
+        conclude(&turn, ended, program.main())
     }
 
-    fn program(&mut self, version: &Version) -> Result<Arc<Program>, Box<ScriptError>> {
-        if let Some(program) = self.programs.get(&version.digest) {
+    /// Calls a closure that a script of this version gave to the host on another thread, as a part of its turn
+    /// with a host of its own.
+    pub fn call(&self, version: &Version, closure: &Detached, host: Arc<H>, item: Value, index: usize) -> Ran {
+        match self.kit.program(version) {
+            Ok(program) => call_detached(&self.kit, &program, closure, host, item, index),
+            Err(error) => Ran::Failed(*error),
+        }
+    }
+}
+
+/// Calls a closure on this thread, as a part of its turn.
+pub(super) fn call_detached<H: Host>(
+    kit: &Arc<Kit>,
+    program: &Arc<Program>,
+    closure: &Detached,
+    host: Arc<H>,
+    item: Value,
+    index: usize,
+) -> Ran {
+    let meter = closure.meter();
+    let constants = match Constants::new(closure.globals()) {
+        Ok(constants) => constants,
+        Err(error) => return Ran::Failed(*error),
+    };
+    let imports = Imports::new(Arc::clone(program));
+    let turn = Arc::new(Turn {
+        host,
+        meter,
+        program: Arc::clone(program),
+        constants: Arc::new(constants),
+        kit: Arc::clone(kit),
+        importing: Some(imports.depth()),
+    });
+    let engine = kit.assemble(&turn, imports);
+    let ended = catch_unwind(AssertUnwindSafe(|| {
+        let script = closure.surroundings(program)?;
+        let arguments = closure.arguments(&script, item, index)?;
+        let options = CallFnOptions::new().eval_ast(true).rewind_scope(true);
+        engine.call_fn_with_options::<Dynamic>(options, &mut Scope::new(), &script, closure.name(), arguments)
+    }));
+    drop(engine);
+    conclude(&turn, ended, closure.file())
+}
+
+/// What came of a turn or a part of it, which began in this file. What used up the budget ends the whole turn.
+fn conclude<H: Host>(
+    turn: &Turn<H>,
+    ended: std::thread::Result<Result<Dynamic, Box<EvalAltResult>>>,
+    file: &str,
+) -> Ran {
+    if turn.host.interrupted() {
+        turn.meter.interrupt();
+    }
+    match (turn.meter.stopped(), ended) {
+        (Some(Stop::Interrupted), _) => Ran::Interrupted,
+        (Some(Stop::Panicked), _) => Ran::Panicked,
+        (Some(Stop::Exhausted(limit)), ended) => Ran::Exhausted {
+            limit,
+            trace: match ended {
+                Ok(Err(error)) => trace_of(&error, &turn.program, file),
+                // It swallowed its end, or panicked on the way out: the place is lost.
+                Ok(Ok(_)) | Err(_) => vec![file.to_owned()],
+            },
+        },
+        (None, Err(_panic)) => {
+            turn.meter.panicked();
+            Ran::Panicked
+        }
+        (None, Ok(result)) => {
+            let ran = verdict(result, &turn.program, file);
+            if let Ran::Exhausted { limit, .. } = &ran {
+                turn.meter.exhausted(*limit);
+            }
+            ran
+        }
+    }
+}
+
+impl Kit {
+    fn program(&self, version: &Version) -> Result<Arc<Program>, Box<ScriptError>> {
+        let mut programs = self.programs.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(program) = programs.compiled.get(&version.digest) {
             return Ok(Arc::clone(program));
         }
         let program = Arc::new(Program::compile(version)?);
-        if self.programs.len() >= PROGRAMS_MAX
-            && let Some(oldest) = self.programs_in_order.pop_front()
+        if programs.compiled.len() >= PROGRAMS_MAX
+            && let Some(oldest) = programs.in_order.pop_front()
         {
-            self.programs.remove(&oldest);
+            programs.compiled.remove(&oldest);
         }
-        self.programs.insert(version.digest, Arc::clone(&program));
-        self.programs_in_order.push_back(version.digest);
+        programs.compiled.insert(version.digest, Arc::clone(&program));
+        programs.in_order.push_back(version.digest);
         Ok(program)
     }
 
-    fn assemble(&self, version: &Version, program: &Arc<Program>, turn: &Arc<Turn<H>>, constants: Constants) -> Engine {
+    fn assemble<H: Host>(&self, turn: &Arc<Turn<H>>, imports: Imports) -> Engine {
         let mut engine = sandbox::engine();
         engine
             .register_global_module(self.standard.clone())
             .register_global_module(self.plain.clone())
             .set_default_tag(Dynamic::from(TurnTag(Arc::clone(turn))))
-            .set_module_resolver(Imports::new(Arc::clone(program)));
-        for name in self.common.iter().chain(&version.uses) {
+            .set_module_resolver(imports);
+        for name in self.common.iter().chain(turn.program.uses()) {
             if let Some(module) = self.modules.get(name) {
                 engine.register_static_module(name, module.clone());
             }
         }
         let progress = Arc::clone(turn);
         engine.on_progress(move |_| (!progress.meter.tick(progress.host.interrupted())).then_some(Dynamic::UNIT));
-        constants.install(&mut engine);
+        Constants::install(Arc::clone(&turn.constants), &mut engine);
         engine
     }
 }
@@ -165,27 +259,34 @@ fn evaluate(engine: &Engine, script: &AST) -> Result<Dynamic, Box<EvalAltResult>
     engine.eval_ast_with_scope(&mut Scope::new(), script)
 }
 
-fn verdict(result: Result<Dynamic, Box<EvalAltResult>>, program: &Program) -> Ran {
+fn verdict(result: Result<Dynamic, Box<EvalAltResult>>, program: &Program, file: &str) -> Ran {
     let error = match result {
         Ok(value) => {
             return match convert::from_script(&value) {
                 Ok(value) => Ran::Finished(value),
-                Err(refused) => Ran::Failed(ScriptError::plain("result", format!("the script ended with {refused}"))),
+                Err(refused) => Ran::Failed(ScriptError {
+                    trace: vec![program.last_place(file)],
+                    ..ScriptError::plain("result", format!("the script ended with {refused}"))
+                }),
             };
         }
         Err(error) => error,
     };
+    let exhausted = |limit| Ran::Exhausted {
+        limit,
+        trace: trace_of(&error, program, file),
+    };
     match error.unwrap_inner() {
-        EvalAltResult::ErrorStackOverflow(_) => Ran::Exhausted(Limit::Depth),
+        EvalAltResult::ErrorStackOverflow(_) => exhausted(Limit::Depth),
         EvalAltResult::ErrorDataTooLarge(..)
         | EvalAltResult::ErrorTooManyVariables(_)
-        | EvalAltResult::ErrorTooManyModules(_) => Ran::Exhausted(Limit::Size),
-        _ => Ran::Failed(describe(&error, program)),
+        | EvalAltResult::ErrorTooManyModules(_) => exhausted(Limit::Size),
+        _ => Ran::Failed(describe(&error, program, file)),
     }
 }
 
 /// The constants of a turn as the interpreter holds them.
-struct Constants {
+pub(super) struct Constants {
     event: Dynamic,
     params: Dynamic,
     run: Dynamic,
@@ -206,6 +307,15 @@ impl Constants {
         })
     }
 
+    /// The same as plain values, for another thread.
+    pub(super) fn globals(&self) -> Result<Globals, convert::Refused> {
+        Ok(Globals {
+            event: convert::from_script(&self.event)?,
+            params: convert::from_script(&self.params)?,
+            run: convert::from_script(&self.run)?,
+        })
+    }
+
     /// Makes them visible everywhere: functions see no variables of their file, imports none of the
     /// script that imports them, and closures can capture only what stands in a scope. A resolver of
     /// variables is asked in all of these. Each use is a copy, so that no closure can hold a lock on them.
@@ -213,12 +323,12 @@ impl Constants {
         deprecated,
         reason = "the interpreter marks this hook as volatile, not as going away; its contract test watches it"
     )]
-    fn install(self, engine: &mut Engine) {
+    fn install(constants: Arc<Self>, engine: &mut Engine) {
         engine.on_var(move |name, _, _| {
             Ok(match name {
-                "event" => Some(self.event.clone()),
-                "params" => Some(self.params.clone()),
-                "run" => Some(self.run.clone()),
+                "event" => Some(constants.event.clone()),
+                "params" => Some(constants.params.clone()),
+                "run" => Some(constants.run.clone()),
                 _ => None,
             })
         });
@@ -237,6 +347,10 @@ mod tests {
     impl Host for Quiet {
         fn interrupted(&self) -> bool {
             false
+        }
+
+        fn waited(&self) -> std::time::Duration {
+            std::time::Duration::ZERO
         }
     }
 
@@ -258,7 +372,7 @@ mod tests {
         const ROUNDS: u32 = 200;
         let measured = spawn_script_thread("measure", || {
             let clock = Arc::new(SystemClock::new());
-            let mut interpreter = Interpreter::<Quiet>::new(&[], clock.clone());
+            let interpreter = Interpreter::<Quiet>::new(&[], clock.clone());
             let source = Source {
                 path: "main.rhai".to_owned(),
                 text: script(),
@@ -275,17 +389,19 @@ mod tests {
             let ran = interpreter.run(&version, Arc::new(Quiet), globals(), budget);
             assert!(matches!(ran, Ran::Finished(Value::Money(_))), "{ran:?}");
 
-            let program = interpreter.program(&version).expect("it compiles");
-            let turn = || {
-                Arc::new(Turn {
-                    host: Arc::new(Quiet),
-                    main: "main.rhai".to_owned(),
-                    meter: Meter::start(clock.clone(), budget),
-                })
-            };
+            let program = interpreter.kit.program(&version).expect("it compiles");
             let assemble = |interpreter: &Interpreter<Quiet>| {
-                let constants = Constants::new(globals()).expect("small");
-                interpreter.assemble(&version, &program, &turn(), constants)
+                let turn = Turn {
+                    host: Arc::new(Quiet),
+                    meter: Meter::start(clock.clone(), budget),
+                    program: Arc::clone(&program),
+                    constants: Arc::new(Constants::new(globals()).expect("small")),
+                    kit: Arc::clone(&interpreter.kit),
+                    importing: None,
+                };
+                interpreter
+                    .kit
+                    .assemble(&Arc::new(turn), Imports::new(Arc::clone(&program)))
             };
             let time = |work: &mut dyn FnMut()| {
                 let start = clock.elapsed();

@@ -7,12 +7,12 @@ use rhai::packages::{
     ArithmeticPackage, BasicArrayPackage, BasicIteratorPackage, BasicMapPackage, BasicMathPackage, BasicStringPackage,
     LogicPackage, MoreStringPackage, Package as _,
 };
-use rhai::{Engine, Module, OptimizationLevel, Shared};
+use rhai::{AST, ASTNode, Engine, Expr, Module, OptimizationLevel, Position, Shared, Stmt};
 
 use super::{collections, frozen, json, money, number, sorting, text, time};
 use crate::base::limits::{
-    SCRIPT_CALL_LEVELS_MAX, SCRIPT_EXPRESSION_DEPTH_MAX, SCRIPT_LIST_ITEMS_MAX, SCRIPT_MAP_KEYS_MAX,
-    SCRIPT_MODULES_MAX, SCRIPT_TEXT_BYTES_MAX,
+    SCRIPT_ARGUMENTS_MAX, SCRIPT_CALL_LEVELS_MAX, SCRIPT_EXPRESSION_DEPTH_MAX, SCRIPT_LIST_ITEMS_MAX,
+    SCRIPT_MAP_KEYS_MAX, SCRIPT_MODULES_MAX, SCRIPT_TEXT_BYTES_MAX,
 };
 
 /// Functions of one script file; generous, but a bound.
@@ -71,8 +71,35 @@ pub(super) fn engine() -> Engine {
 /// The engine that parses what will run.
 pub(super) fn parser() -> Engine {
     let mut engine = engine();
-    engine.disable_symbol("eval");
+    // A closure captures what it needs; a pointer curried without end could not be called in any time.
+    engine.disable_symbol("eval").disable_symbol("curry");
     engine
+}
+
+/// A call with more arguments than a call may have: its name, and where it stands.
+///
+/// When the interpreter finds no function for a call it tries what each argument could be, and nothing can
+/// interrupt that.
+pub(super) fn oversized_call(script: &AST) -> Option<(String, Position)> {
+    let mut found = None;
+    script.walk(&mut |path: &[ASTNode<'_>]| {
+        if let Some(
+            ASTNode::Stmt(Stmt::FnCall(call, position))
+            | ASTNode::Expr(Expr::FnCall(call, position) | Expr::MethodCall(call, position)),
+        ) = path.last()
+            && call.args.len() > SCRIPT_ARGUMENTS_MAX
+            && call.name != "curry"
+        {
+            found = Some((call.name.to_string(), *position));
+        }
+        found.is_none()
+    });
+    found
+}
+
+/// What to say of such a call.
+pub(super) fn oversized_call_message(name: &str) -> String {
+    format!("`{name}` is called with more than {SCRIPT_ARGUMENTS_MAX} arguments: pass a list or a map")
 }
 
 #[cfg(test)]

@@ -15,7 +15,7 @@ use crate::base::clock::Instant;
 use crate::base::ids::{Digest, EventId, RunId, WorkerId};
 use crate::model::event::{Event, EventFilter};
 use crate::model::journal::Record;
-use crate::model::run::{EventMark, NewRun, Run, RunState};
+use crate::model::run::{EventMark, NewRun, Run, RunError, RunState};
 use crate::model::value::Value;
 use crate::model::workflow::Version;
 
@@ -143,6 +143,14 @@ impl Store for Faulty {
 
     fn reclaim_all(&self, now: Instant) -> Answer<'_, u64> {
         self.write(|| self.inner.reclaim_all(now))
+    }
+
+    fn examined(&self, run: RunId, found: Option<RunError>) -> Answer<'_, ()> {
+        self.write(|| self.inner.examined(run, found))
+    }
+
+    fn durable(&self) -> Answer<'_, ()> {
+        self.read(|| self.inner.durable())
     }
 
     fn resolve(&self, decision: Decision) -> Answer<'_, ()> {

@@ -17,7 +17,7 @@ use crate::base::clock::{BoxFuture, Instant};
 use crate::base::ids::{Digest, EventId, RunId, WorkerId};
 use crate::model::event::{Event, EventFilter};
 use crate::model::journal::{Record, Resolution, StepPath};
-use crate::model::run::{EventMark, NewRun, Run, RunState, Settlement};
+use crate::model::run::{EventMark, NewRun, Run, RunError, RunState, Settlement};
 use crate::model::value::Value;
 use crate::model::workflow::Version;
 
@@ -236,6 +236,9 @@ pub trait Store: Send + Sync + 'static {
     /// nothing queued behind it is ever written.
     fn claim(&self, worker: WorkerId, now: Instant, lease_until: Instant, limit: u32) -> Answer<'_, Vec<Claim>>;
 
+    /// Answers when everything is durable that was queued before.
+    fn durable(&self) -> Answer<'_, ()>;
+
     /// Extends the leases of these runs, as far as this worker has them.
     fn renew(&self, worker: WorkerId, runs: Vec<RunId>, lease_until: Instant) -> Answer<'_, ()>;
 
@@ -248,13 +251,17 @@ pub trait Store: Send + Sync + 'static {
     /// when the next waiting run is due.
     fn wake_due(&self, now: Instant) -> Answer<'_, (u64, Option<Instant>)>;
 
-    /// Queues every run that is `running`: only at start of a process that owns the store alone.
+    /// Queues every run that is `running`, or parks it as [`Deaths`](crate::model::quarantine::Deaths) says: only at
+    /// start of a process that owns the store alone. Says how many there were.
     fn reclaim_all(&self, now: Instant) -> Answer<'_, u64>;
 
     // --- what people write -------------------------------------------------------------------
 
-    /// Records a decision on a parked run and queues it (or ends it, when no step is named).
+    /// Records a decision on a parked run and queues it. When no step is named it goes on as it is, or ends.
     fn resolve(&self, decision: Decision) -> Answer<'_, ()>;
+
+    /// What looking at a suspected run has shown: it goes on, or it is parked for this reason.
+    fn examined(&self, run: RunId, found: Option<RunError>) -> Answer<'_, ()>;
 
     /// Ends a run, or asks a running one to end after its present step. Says the state it left it in. A queued
     /// or waiting run with an effect whose outcome is not known is asked, too: the outcome comes first.

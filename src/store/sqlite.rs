@@ -40,7 +40,7 @@ use crate::base::clock::Instant;
 use crate::base::ids::{Digest, EventId, RunId, WorkerId};
 use crate::model::event::{Event, EventFilter};
 use crate::model::journal::Record;
-use crate::model::run::{EventMark, NewRun, Run, RunState};
+use crate::model::run::{EventMark, NewRun, Run, RunError, RunState};
 use crate::model::value::Value;
 use crate::model::workflow::Version;
 
@@ -283,6 +283,14 @@ impl Store for SqliteStore {
             decision: Box::new(decision),
             reply,
         })
+    }
+
+    fn examined(&self, run: RunId, found: Option<RunError>) -> Answer<'_, ()> {
+        self.submit(|reply| Command::Examined { run, found, reply })
+    }
+
+    fn durable(&self) -> Answer<'_, ()> {
+        self.submit(|reply| Command::Barrier { reply })
     }
 
     fn cancel<'a>(&'a self, run: RunId, actor: &'a str, reason: &'a str, now: Instant) -> Answer<'a, RunState> {

@@ -187,7 +187,7 @@ mod once {
     use bursar::base::ids::{Digest, EventId, RunId, WorkerId};
     use bursar::model::event::{Event, EventFilter};
     use bursar::model::journal::Record;
-    use bursar::model::run::{EventMark, NewRun, Run};
+    use bursar::model::run::{EventMark, NewRun, Run, RunError};
     use bursar::model::value::Value;
     use bursar::model::workflow::Version;
     use bursar::store::*;
@@ -242,6 +242,12 @@ mod once {
         }
         fn reclaim_all(&self, now: Instant) -> Answer<'_, u64> {
             self.inner.reclaim_all(now)
+        }
+        fn examined(&self, run: RunId, found: Option<RunError>) -> Answer<'_, ()> {
+            self.inner.examined(run, found)
+        }
+        fn durable(&self) -> Answer<'_, ()> {
+            self.inner.durable()
         }
         fn resolve(&self, decision: Decision) -> Answer<'_, ()> {
             self.inner.resolve(decision)

@@ -8,12 +8,13 @@ use serde_json::json;
 use crate::app::offline::decide_here;
 use crate::app::reconcile::{Shown, ask, in_doubt};
 use crate::app::settings::Settings;
+use crate::base::ids::RunId;
 use crate::cli::Context;
 use crate::cli::actor::actor;
 use crate::cli::error::{CliError, Exit};
 use crate::cli::follow::{find, journal};
 use crate::cli::{daemon, input};
-use crate::model::journal::{Resolution, StepPath};
+use crate::model::journal::{Journal, Resolution, StepPath};
 use crate::model::run::{Run, RunState};
 use crate::server::protocol::{ResolveRun, RunReply};
 use crate::store::{Decision, Store};
@@ -51,9 +52,23 @@ struct Choice {
     /// The step failed: the script sees a failure. A run parked without a step in doubt ends as failed
     #[arg(long)]
     fail: bool,
-    /// Try again as it was, under the same key
+    /// Try again as it was, under the same key. A run parked without a step in doubt is taken up again
     #[arg(long)]
     retry: bool,
+}
+
+/// The step in doubt, if none is named. Which of several is meant is not guessed.
+fn only_doubt(journal: &Journal, id: RunId) -> Result<Option<StepPath>, CliError> {
+    let doubts: Vec<String> = journal.doubts().map(|(path, _)| path.to_string()).collect();
+    if doubts.len() > 1 {
+        return Err(CliError::usage(format!(
+            "{id} has {} steps in doubt: {}",
+            doubts.len(),
+            doubts.join(", ")
+        ))
+        .hint(format!("name one of them: --step {}", doubts[0])));
+    }
+    Ok(journal.doubtful().map(|(path, _)| path.clone()))
 }
 
 pub(in crate::cli) async fn run(args: Args, context: &Context) -> Result<Exit, CliError> {
@@ -88,9 +103,10 @@ pub(in crate::cli) async fn run(args: Args, context: &Context) -> Result<Exit, C
         (Choice { fail: true, .. }, None) => (Resolution::Fail, "fail"),
         (Choice { .. }, None) => (Resolution::Retry, "retry"),
     };
-    let step = args
-        .step
-        .or(journal(&store, id).await?.doubtful().map(|(path, _)| path.clone()));
+    let step = match args.step {
+        Some(step) => Some(step),
+        None => only_doubt(&journal(&store, id).await?, id)?,
+    };
     let driven = match daemon::connect(&settings).await? {
         Some(mut client) => {
             let asked = ResolveRun {

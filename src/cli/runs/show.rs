@@ -10,7 +10,8 @@ use crate::cli::output::{ATTENTION, BAD, FAINT, Look, STRONG};
 use crate::cli::steps::table;
 use crate::cli::text::{clean, one_line, relative, time};
 use crate::cli::view::{cause, run_json, standing, tone};
-use crate::model::journal::{Intent, Journal, Phase};
+use crate::model::event::EventFilter;
+use crate::model::journal::{Intent, Journal, Phase, StepPath};
 use crate::model::run::{Run, RunState};
 
 /// Show a run and its steps
@@ -81,15 +82,7 @@ pub(super) fn page(run: &Run, journal: &Journal, now: Instant, look: Look) -> St
         }
     }
     if let (RunState::Waiting, Some(wake)) = (run.state, run.wake_at) {
-        let event = run.waits_for.as_ref().map_or_else(String::new, |filter| {
-            let types = if filter.types.is_empty() {
-                "an event".to_owned()
-            } else {
-                filter.types.join(" or ")
-            };
-            format!(" or for {types} on {}", filter.connection)
-        });
-        page.push_str(&format!("\nwaits until {}{event}\n", time(wake)));
+        page.push_str(&format!("\nwaits until {}{}\n", time(wake), awaited(&run.waits_for)));
     }
     if run.state == RunState::Parked {
         page.push_str(&decisions(run, journal, now));
@@ -97,21 +90,45 @@ pub(super) fn page(run: &Run, journal: &Journal, now: Instant, look: Look) -> St
     page
 }
 
+/// The events that would end a wait, each kind once: many branches may wait for the same.
+fn awaited(filters: &[EventFilter]) -> String {
+    let mut kinds: Vec<String> = Vec::new();
+    for filter in filters {
+        let types = if filter.types.is_empty() {
+            "an event".to_owned()
+        } else {
+            filter.types.join(" or ")
+        };
+        let kind = format!(" or for {types} on {}", filter.connection);
+        if !kinds.contains(&kind) {
+            kinds.push(kind);
+        }
+    }
+    kinds.concat()
+}
+
 /// What a person has to know, and what they can say.
 fn decisions(run: &Run, journal: &Journal, now: Instant) -> String {
-    let mut text = String::new();
     let command = format!("bursar runs resolve {}", run.id);
-    let Some((path, record)) = journal.doubtful() else {
-        return format!("\nOnly its end can be asked for:\n  {command} --fail --reason TEXT\n");
-    };
-    let Phase::Doubt { intent, .. } = &record.phase else {
-        return text;
-    };
-    if let Some(intent) = intent {
-        text.push_str(&evidence(intent, now));
-    } else {
-        text.push_str("\nSay how it goes on:\n");
+    if journal.doubtful().is_none() {
+        return format!(
+            "\nSay how it goes on:\n  {command} --retry --reason TEXT\n      {FAINT}take it up again as it is{FAINT:#}\n  \
+             {command} --fail --reason TEXT\n      {FAINT}it ends as failed{FAINT:#}\n"
+        );
     }
+    let doubts = journal.doubts().filter_map(|(path, record)| match &record.phase {
+        Phase::Doubt { intent, .. } => Some(decision(&command, path, intent.as_deref(), now)),
+        _ => None,
+    });
+    doubts.collect()
+}
+
+/// The same for one step.
+fn decision(command: &str, path: &StepPath, intent: Option<&Intent>, now: Instant) -> String {
+    let mut text = match intent {
+        Some(intent) => evidence(intent, now),
+        None => "\nSay how it goes on:\n".to_owned(),
+    };
     let mut choice = |option: &str, meaning: &str| {
         text.push_str(&format!(
             "  {command} --step {path} {option} --reason TEXT\n      {FAINT}{meaning}{FAINT:#}\n"

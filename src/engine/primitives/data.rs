@@ -5,7 +5,9 @@ use chrono::Datelike as _;
 use super::args::{duration, invalid};
 use super::{Body, Kind, Module, Primitive};
 use crate::base::ids::random_uuid;
-use crate::engine::turn::{Interrupt, Turn};
+use crate::base::limits::STATE_KEY_BYTES_MAX;
+use crate::engine::interrupt::Interrupt;
+use crate::engine::turn::Turn;
 use crate::model::value::Value;
 use crate::script::Thrown;
 
@@ -128,13 +130,29 @@ fn today(turn: &Turn, args: &[Value]) -> Result<Value, Thrown> {
     })
 }
 
+fn state_key<'a>(args: &'a [Value], primitive: &str) -> Result<&'a str, Thrown> {
+    let key = text(args, 0, primitive, "a key")?;
+    if key.len() > STATE_KEY_BYTES_MAX {
+        let message = format!(
+            "a key of `{primitive}` has at most {STATE_KEY_BYTES_MAX} bytes, not {}",
+            key.len()
+        );
+        return Err(invalid(message));
+    }
+    Ok(key)
+}
+
 fn state_get(turn: &Turn, args: &[Value]) -> Result<Value, Thrown> {
-    let key = text(args, 0, "state::get", "a key")?;
+    let key = state_key(args, "state::get")?;
     turn.local("state.get", &Value::text(key).typed_text(), || {
         let value = match turn.kept(key) {
             Some(value) => value,
             None => {
-                let kept = turn.block_on(turn.services.store.state(&turn.run.workflow, key));
+                // Not a wait: reading what is ours is computing.
+                let kept = turn
+                    .services
+                    .runtime
+                    .block_on(turn.services.store.state(&turn.run.workflow, key));
                 kept.map_err(|error| turn.interrupt(Interrupt::StoreDown(error)))?
                     .unwrap_or_default()
             }
@@ -145,7 +163,7 @@ fn state_get(turn: &Turn, args: &[Value]) -> Result<Value, Thrown> {
 }
 
 fn state_set(turn: &Turn, args: &[Value]) -> Result<Value, Thrown> {
-    let key = text(args, 0, "state::set", "a key")?;
+    let key = state_key(args, "state::set")?;
     let value = args.get(1).cloned().unwrap_or_default();
     let input = Value::List(vec![Value::text(key), value.clone()]).typed_text();
     turn.local("state.set", &input, || {

@@ -5,6 +5,7 @@
 //! know a provider: what a connection offers is read from its table.
 
 mod args;
+mod branches;
 mod calls;
 mod convert;
 mod data;
@@ -22,7 +23,7 @@ use super::turn::Turn;
 use crate::connector::connection::Connection;
 use crate::connector::table::Connector;
 use crate::model::value::Value;
-use crate::script::{Function, Thrown};
+use crate::script::{self, Function, Given, Thrown};
 
 /// Where a primitive is found in a script.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -63,6 +64,9 @@ pub type PlainBody = fn(&Turn, &[Value]) -> Result<Value, Thrown>;
 /// A primitive that acts on the connection it is called through.
 pub type ConnectionBody = fn(&Turn, &Arc<Connection>, &[Value]) -> Result<Value, Thrown>;
 
+/// A primitive whose last argument is a closure: the turn, the arguments before it, the closure.
+pub type ClosureBody = fn(&Arc<Turn>, &[Value], &Given<'_, Turn>) -> Result<Value, Thrown>;
+
 /// The function of a primitive.
 #[derive(Clone, Copy)]
 pub enum Body {
@@ -70,6 +74,8 @@ pub enum Body {
     Plain(PlainBody),
     /// Acts on a connection.
     Connection(ConnectionBody),
+    /// Needs no connection, and takes a closure as its last argument.
+    Closure(ClosureBody),
 }
 
 /// One function offered to scripts.
@@ -133,9 +139,16 @@ impl Primitive {
 
 /// Every primitive, in the order of the reference page.
 pub fn all() -> impl Iterator<Item = &'static Primitive> {
-    [positions::ALL, moves::ALL, convert::ALL, events::ALL, data::ALL]
-        .into_iter()
-        .flatten()
+    [
+        positions::ALL,
+        moves::ALL,
+        convert::ALL,
+        events::ALL,
+        branches::ALL,
+        data::ALL,
+    ]
+    .into_iter()
+    .flatten()
 }
 
 /// The functions for a script thread: the plain primitives, and a module for each connection with what it
@@ -146,18 +159,33 @@ pub fn functions(connections: &BTreeMap<String, Arc<Connection>>) -> Vec<Functio
         if primitive.module == Module::Connection {
             continue;
         }
-        let Body::Plain(body) = primitive.body else { continue };
+        let body = match primitive.body {
+            Body::Plain(body) => told(body),
+            Body::Closure(body) => script::Body::Closure(Arc::new(move |turn, _, args, given| body(turn, args, given))),
+            Body::Connection(_) => continue,
+        };
         functions.push(Function {
             module: primitive.module.common_name().map(str::to_owned),
             name: primitive.name.to_owned(),
             arity: primitive.arity(),
-            body: Arc::new(move |turn: &Arc<Turn>, _, args| body(turn, args)),
+            body,
         });
     }
     for connection in connections.values() {
         functions.extend(of_connection(connection));
     }
     functions
+}
+
+/// A body that tells the turn from where it was called, if the turn ends in it.
+fn told(body: impl Fn(&Turn, &[Value]) -> Result<Value, Thrown> + Send + Sync + 'static) -> script::Body<Turn> {
+    script::Body::Plain(Arc::new(move |turn, site, args| {
+        let answer = body(turn, args);
+        if answer == Err(Thrown::Interrupt) {
+            turn.ended_at(&site);
+        }
+        answer
+    }))
 }
 
 fn of_connection(connection: &Arc<Connection>) -> Vec<Function<Turn>> {
@@ -171,7 +199,7 @@ fn of_connection(connection: &Arc<Connection>) -> Vec<Function<Turn>> {
             module: Some(connection.name.clone()),
             name: primitive.name.to_owned(),
             arity: primitive.arity(),
-            body: Arc::new(move |turn: &Arc<Turn>, _, args| body(turn, &connection, args)),
+            body: told(move |turn, args| body(turn, &connection, args)),
         });
     }
     for endpoint in connection.connector.endpoints() {
@@ -183,7 +211,7 @@ fn of_connection(connection: &Arc<Connection>) -> Vec<Function<Turn>> {
             module: Some(connection.name.clone()),
             name: name.clone(),
             arity: calls::arity(endpoint),
-            body: Arc::new(move |turn: &Arc<Turn>, _, args| calls::endpoint(turn, &connection, &name, args)),
+            body: told(move |turn, args| calls::endpoint(turn, &connection, &name, args)),
         });
     }
     functions

@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
-use super::{Module, all, calls, offered};
+use super::{Body, Module, all, calls, offered};
 use crate::connector::connection::Connection;
 use crate::connector::registry::Registry;
 use crate::connector::table::Connector;
@@ -41,6 +41,7 @@ fn signatures(module: Module) -> Vec<Signature> {
             name: primitive.name.to_owned(),
             arity: primitive.arity(),
             pure: false,
+            takes_function: matches!(primitive.body, Body::Closure(_)),
         })
         .collect()
 }
@@ -59,6 +60,7 @@ fn of_connector(connector: &Connector) -> ModuleSurface {
             name: primitive.name.to_owned(),
             arity: primitive.arity(),
             pure: false,
+            takes_function: matches!(primitive.body, Body::Closure(_)),
         })
         .collect();
     for endpoint in connector.endpoints() {
@@ -67,6 +69,7 @@ fn of_connector(connector: &Connector) -> ModuleSurface {
                 name: endpoint.name.clone(),
                 arity: calls::arity(endpoint),
                 pure: false,
+                takes_function: false,
             });
         }
     }

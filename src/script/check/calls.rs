@@ -4,13 +4,16 @@ use std::ops::RangeInclusive;
 
 use rhai::{ASTNode, Expr, FnCallExpr, Namespace, Position, Stmt};
 
+use super::super::sandbox::oversized_call_message;
 use super::script::Script;
 use super::surface::standard_functions;
 use super::{Case, ModuleSurface, span_of, suggest};
+use crate::base::limits::SCRIPT_ARGUMENTS_MAX;
 use crate::model::diagnostic::{Diagnostic, Span};
 
 /// Functions that exist elsewhere and are kept from scripts, with what to do instead.
-const FORBIDDEN: [(&str, &str); 5] = [
+const FORBIDDEN: [(&str, &str); 6] = [
+    ("curry", "a closure captures what it needs: |x| f(rate, x)"),
     (
         "eval",
         "write the code where it is needed: what is not in the file cannot be checked",
@@ -83,6 +86,13 @@ fn check_call(case: &Case<'_>, call: &FnCallExpr, position: Position) -> Option<
     // Operators, and the currying that closures are made of, are no calls of the writer's.
     if call.op_token.is_some() || call.name == "curry" {
         return None;
+    }
+    if call.args.len() > SCRIPT_ARGUMENTS_MAX {
+        let span = span_of(position, &call.name);
+        return Some(
+            case.error("too-many-arguments", oversized_call_message(&call.name))
+                .at(span),
+        );
     }
     let name = call.name.as_str();
     let given = call.args.len();

@@ -3,6 +3,7 @@
 //! It works on the syntax tree alone and runs nothing. What a script may call is told by a [`Surface`], so
 //! that this room still knows no connection and no primitive.
 
+mod branches;
 mod calls;
 mod comments;
 mod effects;
@@ -50,6 +51,7 @@ pub fn check(sources: &[Source], surface: &Surface) -> Vec<Diagnostic> {
         calls::check(&case, &mut findings);
         shapes::check(&case, &mut findings);
         effects::check(&case, &mut findings);
+        branches::check(&case, &mut findings);
     }
     let order = |file: &str| sources.iter().position(|source| source.path == file);
     findings.sort_by(|a, b| {

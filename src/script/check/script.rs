@@ -256,3 +256,12 @@ pub(super) fn as_closure(expression: &Expr) -> Option<Closure> {
         _ => None,
     }
 }
+
+/// The variable a chain of properties, indexes and methods begins with.
+pub(super) fn root_of(expression: &Expr) -> Option<&str> {
+    match expression {
+        Expr::Variable(variable, ..) if variable.2.is_empty() => Some(&variable.1),
+        Expr::Dot(parts, ..) | Expr::Index(parts, ..) => root_of(&parts.lhs),
+        _ => None,
+    }
+}

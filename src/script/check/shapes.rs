@@ -2,7 +2,7 @@
 
 use rhai::{ASTFlags, ASTNode, Expr, Position, Stmt};
 
-use super::script::{Unit, as_closure};
+use super::script::{Unit, as_closure, root_of};
 use super::surface::standard_functions;
 use super::{Case, span, span_of};
 use crate::model::diagnostic::{Diagnostic, Severity};
@@ -60,15 +60,6 @@ fn check_import(case: &Case<'_>, unit: &Unit, depth: usize, statement: &Stmt) ->
         );
     }
     None
-}
-
-/// The variable a chain of properties, indexes and methods begins with.
-fn root_of(expression: &Expr) -> Option<&str> {
-    match expression {
-        Expr::Variable(variable, ..) if variable.2.is_empty() => Some(&variable.1),
-        Expr::Dot(parts, ..) | Expr::Index(parts, ..) => root_of(&parts.lhs),
-        _ => None,
-    }
 }
 
 /// A closure that holds the variable it is stored in is never freed.

@@ -16,6 +16,8 @@ pub struct Signature {
     pub arity: RangeInclusive<usize>,
     /// Whether calling it twice or in another order makes no difference to anything.
     pub pure: bool,
+    /// Whether its last argument is a function, which works on copies of what it captures.
+    pub takes_function: bool,
 }
 
 /// A module of host functions.
@@ -43,14 +45,13 @@ pub struct Surface {
 }
 
 /// Names the interpreter handles itself.
-const BUILT_IN: [(&str, RangeInclusive<usize>); 7] = [
+const BUILT_IN: [(&str, RangeInclusive<usize>); 6] = [
     ("type_of", 1..=1),
     ("is_shared", 1..=1),
     ("is_def_var", 1..=1),
     ("is_def_fn", 2..=3),
     ("Fn", 1..=1),
     ("call", 1..=usize::MAX),
-    ("curry", 1..=usize::MAX),
 ];
 
 /// Names under which the interpreter also registers its operators and binary helpers; not for scripts.

@@ -151,13 +151,14 @@ struct Settled {
     error: Option<String>,
 }
 
-/// What a waiting run waits for, as columns.
+/// What a waiting run waits for.
 struct Wait {
     wake_at: i64,
-    connection: Option<String>,
-    subject: Option<String>,
-    filter: Option<String>,
+    events: Vec<EventFilter>,
 }
+
+/// `[run, number, connection, subject, filter]`.
+type WaitColumns<'a> = (String, usize, &'a str, Option<&'a str>, String);
 
 /// Text columns one by one rather than objects: half the JSON.
 type SettledColumns<'a> = (
@@ -167,25 +168,31 @@ type SettledColumns<'a> = (
     Option<i64>,
     Option<&'a str>,
     Option<&'a str>,
-    Option<&'a str>,
-    Option<&'a str>,
-    Option<&'a str>,
 );
 
 impl Settled {
     fn columns(&self) -> SettledColumns<'_> {
-        let wait = self.wait.as_ref();
         (
             hex(self.run),
             self.state.name(),
             self.state.is_final().then(|| nanos(self.at)),
-            wait.map(|wait| wait.wake_at),
-            wait.and_then(|wait| wait.connection.as_deref()),
-            wait.and_then(|wait| wait.subject.as_deref()),
-            wait.and_then(|wait| wait.filter.as_deref()),
+            self.wait.as_ref().map(|wait| wait.wake_at),
             self.result.as_deref(),
             self.error.as_deref(),
         )
+    }
+
+    fn waits(&self) -> impl Iterator<Item = WaitColumns<'_>> {
+        let events = self.wait.iter().flat_map(|wait| &wait.events).enumerate();
+        events.map(|(number, filter)| {
+            (
+                hex(self.run),
+                number,
+                filter.connection.as_str(),
+                filter.subject.as_deref(),
+                text_of(filter),
+            )
+        })
     }
 }
 
@@ -203,10 +210,10 @@ macro_rules! write_appends {
          SELECT value ->> 0, value ->> 1, value ->> 2 FROM json_each($2) WHERE value ->> 2 IS NOT NULL \
          ON CONFLICT (workflow, key) DO UPDATE SET value = excluded.value; \
          UPDATE run SET state = new.value ->> 1, finished_at = new.value ->> 2, wake_at = new.value ->> 3, \
-                wait_connection = new.value ->> 4, wait_subject = new.value ->> 5, \
-                wait_filter = new.value ->> 6, result = new.value ->> 7, error = new.value ->> 8, \
-                worker = NULL, lease_until = NULL \
+                result = new.value ->> 4, error = new.value ->> 5, worker = NULL, lease_until = NULL \
          FROM json_each($3) AS new WHERE run.id = unhex(new.value ->> 0); \
+         INSERT INTO wait (run, number, connection, subject, filter) \
+         SELECT unhex(value ->> 0), value ->> 1, value ->> 2, value ->> 3, value ->> 4 FROM json_each($5); \
          INSERT INTO workflow_success (workflow, last_success_at) \
          SELECT key, value FROM json_each($4) WHERE true \
          ON CONFLICT (workflow) DO UPDATE SET last_success_at = max(last_success_at, excluded.last_success_at); "
@@ -252,6 +259,7 @@ impl Writer {
         .bind(state_rows(&accepted))
         .bind(text_of(&rows))
         .bind(text_of(&succeeded))
+        .bind(text_of(&settled.iter().flat_map(Settled::waits).collect::<Vec<_>>()))
         .execute(&mut self.connection)
         .await?;
         Ok(())
@@ -335,17 +343,15 @@ impl Writer {
                 waits_for,
                 seen,
             } => {
-                if let Some(filter) = waits_for
-                    && self.event_since(filter, *seen).await?
-                {
-                    settled.state = RunState::Queued;
-                    return Ok(settled);
+                for filter in waits_for {
+                    if self.event_since(filter, *seen).await? {
+                        settled.state = RunState::Queued;
+                        return Ok(settled);
+                    }
                 }
                 settled.wait = Some(Wait {
                     wake_at: nanos(*wake_at),
-                    connection: waits_for.as_ref().map(|filter| filter.connection.clone()),
-                    subject: waits_for.as_ref().and_then(|filter| filter.subject.clone()),
-                    filter: waits_for.as_ref().map(text_of),
+                    events: waits_for.clone(),
                 });
             }
         }
@@ -408,7 +414,8 @@ fn open_effect(run: RunId, records: Vec<Record>) -> Result<bool, StoreError> {
     let journal =
         Journal::from_records(records).map_err(|error| corrupt(format_args!("the journal of {run}"), error))?;
     let mut steps = journal.steps();
-    Ok(steps.any(|(_, record)| matches!(record.phase, Phase::Sent { .. })))
+    // With several branches, one may be in doubt while the person has decided about another.
+    Ok(steps.any(|(_, record)| matches!(record.phase, Phase::Sent { .. } | Phase::Doubt { .. })))
 }
 
 /// The new lines of the journals, as a JSON list.

@@ -7,6 +7,7 @@ use super::writer::{Halt, Writer};
 use crate::base::clock::Instant;
 use crate::base::ids::RunId;
 use crate::model::journal::{Entry, Journal, Record, Resolution, StepPath};
+use crate::model::quarantine::SUSPECTED;
 use crate::model::run::{RunError, RunState};
 use crate::store::codec::{entry_text, nanos, text_of};
 use crate::store::{Decision, StoreError};
@@ -71,8 +72,39 @@ impl Writer {
             .bind(entry)
             .execute(&mut self.connection)
             .await?;
+        self.goes_on(run).await
+    }
+
+    /// Queues a parked run. How often the process died under it is forgotten.
+    async fn goes_on(&mut self, run: RunId) -> Result<(), Halt> {
+        sqlx::query("DELETE FROM death WHERE run = $1")
+            .bind(blob(run))
+            .execute(&mut self.connection)
+            .await?;
+        self.queue_parked(run).await
+    }
+
+    async fn queue_parked(&mut self, run: RunId) -> Result<(), Halt> {
         sqlx::query("UPDATE run SET state = 'queued', error = NULL WHERE id = $1")
             .bind(blob(run))
+            .execute(&mut self.connection)
+            .await?;
+        Ok(())
+    }
+
+    /// Lets a suspected run go on, or says why not. Its deaths stay counted: they may follow each other still.
+    pub(super) async fn examined(&mut self, run: RunId, found: Option<RunError>) -> Result<(), Halt> {
+        let standing = self.standing(run).await?;
+        let suspected = standing.error.is_some_and(|error| error.code == SUSPECTED);
+        if standing.state != RunState::Parked || !suspected {
+            return Err(conflict(format!("{run} is {} and not suspected", standing.state)));
+        }
+        let Some(error) = found else {
+            return self.queue_parked(run).await;
+        };
+        sqlx::query("UPDATE run SET error = $2 WHERE id = $1")
+            .bind(blob(run))
+            .bind(text_of(&error))
             .execute(&mut self.connection)
             .await?;
         Ok(())
@@ -81,10 +113,14 @@ impl Writer {
     async fn resolve_run(&mut self, decision: &Decision, error: Option<RunError>) -> Result<(), Halt> {
         let run = decision.run;
         self.refuse_doubt(run).await?;
-        if decision.resolution != Resolution::Fail {
-            return Err(conflict(format!(
-                "{run} is not parked at a step: it can only be failed"
-            )));
+        match decision.resolution {
+            Resolution::Fail => {}
+            Resolution::Retry => return self.goes_on(run).await,
+            Resolution::Adopt { .. } | Resolution::Resend => {
+                return Err(conflict(format!(
+                    "{run} is not parked at a step: it can only go on as it is, or be failed"
+                )));
+            }
         }
         let before = error.unwrap_or_else(|| RunError {
             code: "parked".to_owned(),
@@ -163,8 +199,7 @@ impl Writer {
             return Ok(standing.state);
         }
         sqlx::query(
-            "UPDATE run SET state = 'cancelled', finished_at = $2, error = $3, wake_at = NULL, \
-                    wait_connection = NULL, wait_subject = NULL, wait_filter = NULL \
+            "UPDATE run SET state = 'cancelled', finished_at = $2, error = $3, wake_at = NULL \
              WHERE id = $1",
         )
         .bind(blob(run))

@@ -4,10 +4,11 @@ use sqlx::Row as _;
 use sqlx::sqlite::SqliteRow;
 
 use super::append::Driven;
-use super::rows::{hex, run_columns, run_of, runs_with_input, uuid_of};
+use super::rows::{blob, hex, run_columns, run_of, runs_with_input, uuid_of};
 use super::writer::{Halt, Writer};
 use crate::base::clock::Instant;
 use crate::base::ids::{RunId, WorkerId};
+use crate::model::quarantine::Deaths;
 use crate::model::run::{RunError, RunState};
 use crate::store::codec::{instant, nanos, text_of};
 use crate::store::{Claim, Lease, StoreError};
@@ -128,8 +129,7 @@ impl Writer {
     /// Queues what is due.
     pub(super) async fn wake_due(&mut self, now: Instant) -> Result<(u64, Option<Instant>), Halt> {
         let woken = sqlx::query(
-            "UPDATE run SET state = 'queued', wake_at = NULL, wait_connection = NULL, wait_subject = NULL, \
-                    wait_filter = NULL \
+            "UPDATE run SET state = 'queued', wake_at = NULL \
              WHERE state = 'waiting' AND wake_at IS NOT NULL AND wake_at <= $1",
         )
         .bind(nanos(now))
@@ -166,16 +166,63 @@ impl Writer {
         Ok(u64::try_from(lapsed.len()).unwrap_or(u64::MAX))
     }
 
-    /// Queues everything that runs.
+    /// Queues everything that runs, or parks it if the process died under it too often.
     pub(super) async fn reclaim_all(&mut self) -> Result<u64, Halt> {
-        let done = sqlx::query(
-            "UPDATE run SET state = 'queued', worker = NULL, lease_until = NULL \
-                 WHERE state = 'running' AND state <> 'succeeded'",
+        let rows = sqlx::query(
+            "SELECT run.id, run.turns, (SELECT coalesce(max(seq), 0) FROM journal WHERE journal.run = run.id), \
+                    death.turn, death.journal, death.times \
+             FROM run LEFT JOIN death ON death.run = run.id WHERE run.state = 'running' AND run.state <> 'succeeded'",
+        )
+        .fetch_all(&mut self.connection)
+        .await?;
+        // A turn of theirs has ended since.
+        sqlx::query(
+            "DELETE FROM death WHERE run NOT IN \
+             (SELECT id FROM run WHERE state IN ('running', 'queued', 'parked') AND state <> 'succeeded')",
         )
         .execute(&mut self.connection)
         .await?;
+        for row in &rows {
+            let run = RunId::from_uuid(uuid_of(row.try_get(0)?)?);
+            let before = match row.try_get(3)? {
+                Some(turn) => Some(Deaths {
+                    turn,
+                    journal: row.try_get(4)?,
+                    times: row.try_get(5)?,
+                }),
+                None => None,
+            };
+            let deaths = Deaths::one_more(before, row.try_get(1)?, row.try_get(2)?);
+            self.died(run, deaths).await?;
+        }
         self.driven.clear();
-        Ok(done.rows_affected())
+        Ok(u64::try_from(rows.len()).unwrap_or(u64::MAX))
+    }
+
+    async fn died(&mut self, run: RunId, deaths: Deaths) -> Result<(), sqlx::Error> {
+        sqlx::query("INSERT OR REPLACE INTO death (run, turn, journal, times) VALUES ($1, $2, $3, $4)")
+            .bind(blob(run))
+            .bind(deaths.turn)
+            .bind(deaths.journal)
+            .bind(deaths.times)
+            .execute(&mut self.connection)
+            .await?;
+        let verdict = deaths.verdict();
+        if let Some(error) = &verdict {
+            tracing::warn!(%run, code = error.code, "{}", error.message);
+        }
+        let state = if verdict.is_some() {
+            RunState::Parked
+        } else {
+            RunState::Queued
+        };
+        sqlx::query("UPDATE run SET state = $2, error = $3, worker = NULL, lease_until = NULL WHERE id = $1")
+            .bind(blob(run))
+            .bind(state.name())
+            .bind(verdict.as_ref().map(text_of))
+            .execute(&mut self.connection)
+            .await
+            .map(drop)
     }
 }
 

@@ -231,11 +231,11 @@ impl Writer {
         }
         let connections: BTreeSet<&str> = keys.iter().map(|(connection, _)| *connection).collect();
         let rows = sqlx::query(
-            "SELECT run.id, run.wait_filter FROM json_each($1) AS arrived CROSS JOIN run \
-             WHERE run.wait_connection = arrived.value AND run.wait_subject IS NULL \
+            "SELECT wait.run, wait.filter FROM json_each($1) AS arrived CROSS JOIN wait \
+             WHERE wait.connection = arrived.value AND wait.subject IS NULL \
              UNION ALL \
-             SELECT run.id, run.wait_filter FROM json_each($2) AS arrived CROSS JOIN run \
-             WHERE run.wait_connection = arrived.value ->> 0 AND run.wait_subject = arrived.value ->> 1",
+             SELECT wait.run, wait.filter FROM json_each($2) AS arrived CROSS JOIN wait \
+             WHERE wait.connection = arrived.value ->> 0 AND wait.subject = arrived.value ->> 1",
         )
         .bind(text_of(&connections))
         .bind(text_of(&keys))
@@ -243,9 +243,8 @@ impl Writer {
         .await?;
         let mut woken = Vec::new();
         for row in &rows {
-            let filter: Option<&str> = row.try_get(1)?;
             // A filter that cannot be read wakes its run: looking once too often is harmless.
-            let filter = filter.and_then(|text| serde_json::from_str::<EventFilter>(text).ok());
+            let filter = serde_json::from_str::<EventFilter>(row.try_get(1)?).ok();
             let accepts = |(mark, event): &(EventMark, Arc<Event>)| {
                 filter.as_ref().is_none_or(|filter| filter.accepts(*mark, event))
             };
@@ -257,8 +256,7 @@ impl Writer {
             return Ok(0);
         }
         let queued = sqlx::query(
-            "UPDATE run SET state = 'queued', wake_at = NULL, wait_connection = NULL, wait_subject = NULL, \
-                    wait_filter = NULL \
+            "UPDATE run SET state = 'queued', wake_at = NULL \
              WHERE id IN (SELECT unhex(value) FROM json_each($1)) AND state = 'waiting'",
         )
         .bind(text_of(&woken))

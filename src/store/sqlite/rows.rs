@@ -9,7 +9,7 @@ use sqlx::{Decode, Row as _, Sqlite, Type};
 use uuid::Uuid;
 
 use crate::base::ids::{Digest, EventId, RunId};
-use crate::model::event::Event;
+use crate::model::event::{Event, EventFilter};
 use crate::model::journal::Record;
 use crate::model::run::{Cause, EventMark, Run};
 use crate::store::StoreError;
@@ -20,7 +20,9 @@ macro_rules! run_columns {
     () => {
         "run.id, run.workflow, run.version, run.cause, run.state, coalesce(run.params, run_input.params), \
          run.last_success_at, run.since_mark, run.created_at, run.started_at, run.finished_at, run.wake_at, \
-         run.wait_filter, run.result, run.error, run.turns, run.cancel_note IS NOT NULL, run.event IS NULL, \
+         CASE run.state WHEN 'waiting' THEN \
+             (SELECT json_group_array(json(wait.filter)) FROM wait WHERE wait.run = run.id) END, \
+         run.result, run.error, run.turns, run.cancel_note IS NOT NULL, run.event IS NULL, \
          run_input.event, event.id, event.connection, event.provider_id, event.kind, event.subject, \
          event.occurred_at, event.received_at, event.payload"
     };
@@ -167,7 +169,7 @@ pub(super) fn run_of(row: &SqliteRow) -> Result<Run, StoreError> {
     let started_at = columns.get::<Option<i64>>()?.map(instant);
     let finished_at = columns.get::<Option<i64>>()?.map(instant);
     let wake_at = columns.get::<Option<i64>>()?.map(instant);
-    let waits_for = columns.optional_json()?;
+    let waits_for: Option<Vec<EventFilter>> = columns.optional_json()?;
     let result = columns.optional_json()?;
     let error = columns.optional_json()?;
     let turns = columns.get()?;
@@ -198,7 +200,7 @@ pub(super) fn run_of(row: &SqliteRow) -> Result<Run, StoreError> {
         started_at,
         finished_at,
         wake_at,
-        waits_for,
+        waits_for: waits_for.unwrap_or_default(),
         result,
         error,
         turns,

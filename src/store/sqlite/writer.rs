@@ -21,7 +21,7 @@ use crate::base::clock::Instant;
 use crate::base::fault_point::{FaultPoint, reach};
 use crate::base::ids::{RunId, WorkerId};
 use crate::base::limits::GROUP_COMMIT_WRITES_MAX;
-use crate::model::run::RunState;
+use crate::model::run::{RunError, RunState};
 use crate::store::{Claim, Decision, Routed, StoreError};
 
 /// What a transaction may carry at most, so that its texts stay far below what SQLite can hold in one.
@@ -58,6 +58,15 @@ pub(super) enum Command {
     },
     Resolve {
         decision: Box<Decision>,
+        reply: Reply<()>,
+    },
+    Examined {
+        run: RunId,
+        found: Option<RunError>,
+        reply: Reply<()>,
+    },
+    /// Writes nothing; its answer tells that all before it is durable.
+    Barrier {
         reply: Reply<()>,
     },
     Cancel {
@@ -389,6 +398,11 @@ impl Writer {
                 let done = self.resolve(*decision).await;
                 answers.settle(reply, done)
             }
+            Command::Examined { run, found, reply } => {
+                let done = self.examined(run, found).await;
+                answers.settle(reply, done)
+            }
+            Command::Barrier { reply } => answers.settle(reply, Ok(())),
             Command::Cancel {
                 run,
                 actor,

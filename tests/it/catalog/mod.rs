@@ -48,6 +48,7 @@ fn surface_of(uses: &[String]) -> Surface {
         name: name.to_owned(),
         arity,
         pure: false,
+        takes_function: false,
     };
     let module = |connector: &str, names: &[&str]| ModuleSurface {
         connector: connector.to_owned(),

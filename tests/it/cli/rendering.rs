@@ -95,7 +95,7 @@ fn runs_take_one_line_each_on_a_terminal_and_are_whole_in_a_pipe() {
         started_at: Some(at),
         finished_at: state.is_final().then(|| at + TimeDelta::seconds(250)),
         wake_at: None,
-        waits_for: None,
+        waits_for: Vec::new(),
         result: None,
         error: None,
         turns: 1,

@@ -45,7 +45,7 @@ fn ours(script: &str) -> String {
         Ran::Failed(error) => error.code,
         Ran::Interrupted => "interrupted".to_owned(),
         Ran::Panicked => "panicked".to_owned(),
-        Ran::Exhausted(limit) => format!("{limit:?}"),
+        Ran::Exhausted { limit, .. } => format!("{limit:?}"),
     }
 }
 

@@ -11,7 +11,7 @@ use super::rig::{check, check_fails, roomy, run, run_files};
 #[track_caller]
 fn check_exhausts(script: &str, budget: Budget, allowed: &[Limit]) {
     match run_files(&[("main.rhai", script)], budget, None).ran {
-        Ran::Exhausted(limit) => assert!(allowed.contains(&limit), "{script}: {limit:?}"),
+        Ran::Exhausted { limit, .. } => assert!(allowed.contains(&limit), "{script}: {limit:?}"),
         other => panic!("{script}\nwas not stopped: {other:?}"),
     }
 }
@@ -100,7 +100,7 @@ fn a_replacement_that_would_explode_is_refused_before_it_is_made() {
 fn a_chain_of_closures_is_survived() {
     let shown = run("let f = 0; for i in 0..100000 { let g = f; f = || g; } 1");
     assert!(
-        matches!(shown.ran, Ran::Finished(_) | Ran::Exhausted(_)),
+        matches!(shown.ran, Ran::Finished(_) | Ran::Exhausted { .. }),
         "{:?}",
         shown.ran
     );

@@ -11,6 +11,7 @@ fn signature(name: &str, arity: std::ops::RangeInclusive<usize>, pure: bool) -> 
         name: name.to_owned(),
         arity,
         pure,
+        takes_function: name == "parallel",
     }
 }
 
@@ -51,6 +52,7 @@ fn surface() -> Surface {
             signature("today", 1..=1, false),
             signature("approval", 1..=1, false),
             signature("shorten", 1..=1, true),
+            signature("parallel", 2..=3, false),
         ],
         modules: BTreeMap::from([
             ("bank".to_owned(), bank),
@@ -557,4 +559,36 @@ fn the_checker_needs_no_large_stack() {
         }
     });
     small.unwrap().join().unwrap();
+}
+
+#[test]
+fn what_a_branch_changes_outside_is_found() {
+    check_main(
+        "let total = 0; let seen = []; let m = #{};\nparallel([1], |n| { total += n; n });\nparallel([1], |n| { seen.push(n); m.a.b = 1; let own = []; own.push(n); own });",
+        &[
+            "main.rhai:2:21+5 copy-changed: `total` is a copy inside the function given to `parallel`: what it is set to is lost | let the function return it, and read the results of `parallel`",
+            "main.rhai:3:21+4 copy-changed: `seen` is a copy inside the function given to `parallel`: what it is set to is lost | let the function return it, and read the results of `parallel`",
+            "main.rhai:3:35+1 copy-changed: `m` is a copy inside the function given to `parallel`: what it is set to is lost | let the function return it, and read the results of `parallel`",
+        ],
+    );
+    check_main(
+        "fn f(n) { n } let g = |n| n; parallel([1], f); parallel([1], g); parallel([1], Fn(\"f\")); parallel([1], 5);\nparallel([1]); parallel(1, 2, 3, 4);",
+        &[
+            "main.rhai:1:90+8 not-a-function: the last argument of `parallel` is a function | write it as parallel(items, |item| …)",
+            "main.rhai:2:1+8 wrong-arity: `parallel` takes 2 or 3 arguments, not 1",
+            "main.rhai:2:16+8 wrong-arity: `parallel` takes 2 or 3 arguments, not 4",
+        ],
+    );
+}
+
+#[test]
+fn calls_that_could_not_end_in_time_are_found() {
+    let many = "1, ".repeat(33);
+    check_main(
+        &format!("shorten({many});\nlet f = Fn(\"shorten\"); f.curry(1);"),
+        &[
+            "main.rhai:1:1+7 too-many-arguments: `shorten` is called with more than 32 arguments: pass a list or a map",
+            "main.rhai:2:26+5 forbidden: `curry` is not available to scripts | a closure captures what it needs: |x| f(rate, x)",
+        ],
+    );
 }

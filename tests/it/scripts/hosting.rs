@@ -189,7 +189,7 @@ fn an_interrupt_from_outside_ends_a_script_that_computes() {
     let rig = Arc::new(Rig::default());
     let from_outside = Arc::clone(&rig);
     let script = std::thread::spawn(move || {
-        let mut interpreter = Interpreter::new(&functions(), Arc::new(SystemClock::new()));
+        let interpreter = Interpreter::new(&functions(), Arc::new(SystemClock::new()));
         let endless = Budget {
             operations: u64::MAX,
             ..roomy()
@@ -210,8 +210,8 @@ fn an_interrupt_from_outside_ends_a_script_that_computes() {
 
 #[test]
 fn a_panic_in_a_host_function_fails_the_run_and_spares_the_thread() {
-    let mut interpreter = Interpreter::new(&functions(), Arc::new(SystemClock::new()));
-    let mut go = |script: &str| {
+    let interpreter = Interpreter::new(&functions(), Arc::new(SystemClock::new()));
+    let go = |script: &str| {
         interpreter.run(
             &version(&[("main.rhai", script)]),
             Arc::new(Rig::default()),
@@ -227,7 +227,7 @@ fn a_panic_in_a_host_function_fails_the_run_and_spares_the_thread() {
 
 #[test]
 fn one_interpreter_keeps_versions_apart() {
-    let mut interpreter = Interpreter::new(&functions(), Arc::new(SystemClock::new()));
+    let interpreter = Interpreter::new(&functions(), Arc::new(SystemClock::new()));
     for round in 0..200 {
         let script = format!("let x = {}; x", round % 100);
         let ran = interpreter.run(

@@ -8,7 +8,7 @@ use bursar::base::clock::{Clock, ManualClock, SystemClock};
 use bursar::model::journal::Failure;
 use bursar::model::value::Value;
 use bursar::model::workflow::{Source, Version};
-use bursar::script::{Budget, Function, Globals, Host, Interpreter, Ran, Site, Thrown, spawn_script_thread};
+use bursar::script::{Body, Budget, Function, Globals, Host, Interpreter, Ran, Site, Thrown, spawn_script_thread};
 
 /// A host that knows what happened.
 #[derive(Default)]
@@ -20,11 +20,16 @@ pub(crate) struct Rig {
     pub(crate) sites: Mutex<Vec<Site>>,
     /// A clock moved by `wait_outside`, if the test has one.
     clock: Option<ManualClock>,
+    waited: Mutex<Duration>,
 }
 
 impl Host for Rig {
     fn interrupted(&self) -> bool {
         self.interrupted.load(Ordering::Relaxed)
+    }
+
+    fn waited(&self) -> Duration {
+        *self.waited.lock().unwrap()
     }
 }
 
@@ -47,7 +52,7 @@ fn function(
         module: module.map(str::to_owned),
         name: name.to_owned(),
         arity,
-        body: Arc::new(body),
+        body: Body::Plain(Arc::new(body)),
     }
 }
 
@@ -81,6 +86,7 @@ pub(crate) fn functions() -> Vec<Function<Rig>> {
         function(None, "interrupt_once", 0..=0, |_, _, _| Err(Thrown::Interrupt)),
         function(None, "wait_outside", 0..=0, |rig, _, _| {
             rig.clock.as_ref().unwrap().advance(Duration::from_secs(3_600));
+            *rig.waited.lock().unwrap() += Duration::from_secs(3_600);
             Ok(Value::Null)
         }),
         function(None, "pass_time", 1..=1, |rig, _, values| {
@@ -168,7 +174,7 @@ pub(crate) fn run_files(files: &[(&str, &str)], budget: Budget, clock: Option<Ma
             Some(clock) => Arc::new(clock),
             None => Arc::new(SystemClock::new()),
         };
-        let mut interpreter = Interpreter::new(&functions(), clock).with_common_modules(&["log"]);
+        let interpreter = Interpreter::new(&functions(), clock).with_common_modules(&["log"]);
         let ran = interpreter.run(&version, Arc::clone(&rig), globals(), budget);
         Shown {
             ran,

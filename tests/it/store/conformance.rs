@@ -12,6 +12,7 @@ use bursar::model::workflow::{Source, Version};
 use bursar::store::{Admitted, Append, Decision, EventQuery, Routed, Routing, RunQuery, Store, StoreError};
 use serde_json::json;
 
+use super::deaths::a_process_that_dies_twice_under_a_run_without_progress_makes_it_suspected;
 use super::make::*;
 
 /// Runs each rule on each store.
@@ -53,7 +54,8 @@ rules![
     the_first_event_that_fits_is_found,
     a_decision_is_recorded_and_queues_the_run,
     decisions_that_do_not_fit_change_nothing,
-    a_run_without_a_doubtful_step_can_only_be_failed,
+    a_run_without_a_doubtful_step_goes_on_or_fails,
+    a_process_that_dies_twice_under_a_run_without_progress_makes_it_suspected,
     the_end_of_a_run_depends_on_where_it_stands,
     a_sent_effect_is_asked_after_before_the_run_ends,
     a_run_whose_end_was_asked_for_does_not_go_to_sleep,
@@ -69,7 +71,7 @@ async fn state_if_there(store: &dyn Store, run: RunId) -> Option<RunState> {
     store.run(run).await.expect("read").map(|run| run.state)
 }
 
-async fn state_of(store: &dyn Store, run: RunId) -> RunState {
+pub(super) async fn state_of(store: &dyn Store, run: RunId) -> RunState {
     store.run(run).await.expect("read").expect("there").state
 }
 
@@ -423,7 +425,7 @@ async fn no_effect_begins_once_the_end_was_asked_for(store: &dyn Store) {
 fn asleep(wake_at: i64) -> Settlement {
     Settlement::Waiting {
         wake_at: at(wake_at),
-        waits_for: None,
+        waits_for: Vec::new(),
         seen: EventMark::default(),
     }
 }
@@ -485,7 +487,7 @@ async fn an_event_wakes_the_runs_that_wait_for_it(store: &dyn Store) {
         let claim = running(store, "sweep", number).await;
         let settlement = Settlement::Waiting {
             wake_at: at(1_000),
-            waits_for: Some(filter.clone()),
+            waits_for: vec![filter.clone()],
             seen: EventMark::default(),
         };
         store
@@ -493,7 +495,7 @@ async fn an_event_wakes_the_runs_that_wait_for_it(store: &dyn Store) {
             .await
             .expect("settled");
         let run = store.run(claim.run.id).await.expect("read").expect("there");
-        assert_eq!(run.waits_for.as_ref(), Some(&filter));
+        assert_eq!(run.waits_for, std::slice::from_ref(&filter));
         runs.push((claim.run.id, filter, woken));
     }
     admit(store, &event("bank", "1", 100)).await;
@@ -530,7 +532,7 @@ async fn an_event_between_looking_and_waiting_is_not_lost(store: &dyn Store) {
         }
         let settlement = Settlement::Waiting {
             wake_at: at(1_000),
-            waits_for: Some(waits_for),
+            waits_for: vec![waits_for],
             seen,
         };
         store
@@ -626,7 +628,7 @@ async fn parked(store: &dyn Store, seconds: i64, with_doubt: bool) -> RunId {
     claim.run.id
 }
 
-fn decision(run: RunId, place: Option<&str>, resolution: Resolution) -> Decision {
+pub(super) fn decision(run: RunId, place: Option<&str>, resolution: Resolution) -> Decision {
     Decision {
         run,
         path: place.map(path),
@@ -684,10 +686,13 @@ async fn decisions_that_do_not_fit_change_nothing(store: &dyn Store) {
     assert_eq!(store.journal(run).await.expect("read").len(), 2);
 }
 
-async fn a_run_without_a_doubtful_step_can_only_be_failed(store: &dyn Store) {
+async fn a_run_without_a_doubtful_step_goes_on_or_fails(store: &dyn Store) {
     let run = parked(store, 0, false).await;
-    let answer = store.resolve(decision(run, None, Resolution::Retry)).await;
+    let answer = store.resolve(decision(run, None, Resolution::Resend)).await;
     assert!(matches!(answer, Err(StoreError::Conflict(_))), "{answer:?}");
+    assert_eq!(store.resolve(decision(run, None, Resolution::Retry)).await, Ok(()));
+    assert_eq!(state_of(store, run).await, RunState::Queued);
+    let run = parked(store, 0, false).await;
     assert_eq!(store.resolve(decision(run, None, Resolution::Fail)).await, Ok(()));
     let run = store.run(run).await.expect("read").expect("there");
     assert_eq!((run.state, run.finished_at), (RunState::Failed, Some(at(70))));

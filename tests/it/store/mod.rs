@@ -1,6 +1,7 @@
 //! Tests of the store: the rules every store keeps, and what is particular to the one in a file.
 
 mod conformance;
+mod deaths;
 mod faulty;
 mod file;
 mod make;

@@ -180,6 +180,11 @@ impl Case {
                 let folder = self.opened.folder.path();
                 self.opened.store = SqliteStore::open(folder, OPTIONS).await.expect("opened");
                 assert_eq!(self.opened.store.reclaim_all(at(1)).await, Ok(1));
+                // Twice in a row without a new line: it is looked at, and goes on.
+                let run = self.opened.store.run(self.run).await.expect("read").expect("there");
+                if run.error.is_some_and(|error| error.code == "suspected") {
+                    assert_eq!(self.opened.store.examined(self.run, None).await, Ok(()));
+                }
                 self.claim_again().await;
             }
         }

@@ -11,6 +11,7 @@ use std::time::Duration;
 use bursar::app::audit::{Audit, audit};
 use bursar::base::clock::{Clock, ManualClock, SystemClock};
 use bursar::base::ids::{RunId, WorkerId};
+use bursar::base::limits::SCRIPT_STACK_BYTES;
 use bursar::base::secret::Secret;
 use bursar::base::wake::Wake;
 use bursar::connector::client::Client;
@@ -23,6 +24,7 @@ use bursar::model::event::Event;
 use bursar::model::journal::Journal;
 use bursar::model::run::{Cause, NewRun, Run, RunState};
 use bursar::model::workflow::{Source, Version};
+use bursar::script::Budget;
 use bursar::simulator::config::SimulatorConfig;
 use bursar::simulator::{Running, Simulator};
 use bursar::store::sqlite::{OnFailure, SqliteOptions, SqliteStore};
@@ -148,13 +150,18 @@ impl World {
 
     /// An engine over a store.
     pub(crate) async fn engine(&self, store: Arc<dyn Store>) -> Engine {
+        self.engine_with(store, settings()).await
+    }
+
+    /// An engine that behaves so.
+    pub(crate) async fn engine_with(&self, store: Arc<dyn Store>, settings: EngineSettings) -> Engine {
         let parts = Parts {
             store,
             clock: self.clock.clone(),
             client: Client::new().expect("a client"),
             connections: self.connections.clone(),
             wake: self.wake.clone(),
-            settings: settings(),
+            settings,
         };
         let services = Services::new(parts).await.expect("the store answers");
         Engine::start(Arc::new(services), WorkerId::generate(self.clock.now())).expect("threads start")
@@ -304,6 +311,8 @@ pub(crate) fn settings() -> EngineSettings {
         poll_first: Duration::from_millis(100),
         poll_ceiling: Duration::from_secs(1),
         lease: Duration::from_secs(30),
+        stack_bytes: SCRIPT_STACK_BYTES,
+        budget: Budget::default(),
     }
 }
 

@@ -76,9 +76,6 @@ CREATE TABLE run (
     worker          BLOB,
     lease_until     INTEGER,
     wake_at         INTEGER,
-    wait_connection TEXT,
-    wait_subject    TEXT,
-    wait_filter     TEXT,
     -- Who asked for the end of the run, and why; absent when nobody did.
     cancel_note     TEXT,
     result          TEXT,
@@ -98,8 +95,26 @@ CREATE INDEX run_by_state ON run (state, id) WHERE state <> 'succeeded';
 CREATE INDEX run_by_workflow ON run (workflow, id);
 -- Waiting runs whose time has come, and the next one due.
 CREATE INDEX run_by_wake ON run (wake_at) WHERE wake_at IS NOT NULL;
+
+-- Which events a waiting run waits for: one row for each branch that waits for one.
+CREATE TABLE wait (
+    run        BLOB NOT NULL REFERENCES run (id) ON DELETE CASCADE,
+    number     INTEGER NOT NULL,
+    connection TEXT NOT NULL,
+    subject    TEXT,
+    filter     TEXT NOT NULL,
+    PRIMARY KEY (run, number)
+) STRICT, WITHOUT ROWID;
+
 -- Waiting runs that an event may wake.
-CREATE INDEX run_by_wait ON run (wait_connection, wait_subject) WHERE wait_connection IS NOT NULL;
+CREATE INDEX wait_by_event ON wait (connection, subject);
+
+-- Whatever ends a wait ends all of it.
+CREATE TRIGGER run_waits_no_more AFTER UPDATE OF state ON run
+WHEN old.state = 'waiting' AND new.state <> 'waiting'
+BEGIN
+    DELETE FROM wait WHERE run = old.id;
+END;
 
 -- What a script sees as `event` where no event made its run, and `params` too large for the row of the run;
 -- written once.
@@ -116,6 +131,14 @@ CREATE TABLE journal (
     at    INTEGER NOT NULL,
     entry TEXT NOT NULL,
     PRIMARY KEY (run, seq)
+) STRICT, WITHOUT ROWID;
+
+-- Runs under which the process died, at the last of its starts.
+CREATE TABLE death (
+    run     BLOB NOT NULL PRIMARY KEY REFERENCES run (id) ON DELETE CASCADE,
+    turn    INTEGER NOT NULL,
+    journal INTEGER NOT NULL,
+    times   INTEGER NOT NULL
 ) STRICT, WITHOUT ROWID;
 
 -- What scripts keep between runs.
