@@ -2,11 +2,10 @@
 //!
 //! The engine takes queued runs from the store, runs their scripts turn by turn, and makes every outside
 //! effect happen once: `turn` is one pass over a script, `step` a call to a provider, `effect` one that changes
-//! something there, `look_up` the search for what one of unknown outcome did, `wait` a pause, `book`
-//! what a turn writes, `interrupt` why it ends early, `parallel` its branches, `helpers` the threads for
-//! them, `worker` the pool that drives it all,
-//! `primitives` what scripts can call. It never learns how a run came to be, and names no type
-//! of the interpreter, the database or the HTTP client.
+//! something there, `look_up` the search for what one of unknown outcome did, `wait` a pause, `parallel` the branches
+//! of a turn, `book` what it writes, `interrupt` why it ends early, `settle` what it leaves. `worker` is the pool that
+//! drives it all, `helpers` the threads for branches, `primitives` what scripts can call. It never learns how a run
+//! came to be, and names no type of the interpreter, the database or the HTTP client.
 
 pub mod backoff;
 mod book;
@@ -20,6 +19,7 @@ mod parallel;
 pub mod primitives;
 pub mod rehearsal;
 pub mod services;
+mod settle;
 mod step;
 pub mod trial;
 pub mod turn;

@@ -7,7 +7,7 @@
 //! An interrupt is sticky: once set, no function of the host does anything more and the script ends,
 //! whatever it catches. This file must not know what a primitive does or how a request is sent.
 
-use std::future::{Future, ready};
+use std::future::Future;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
@@ -15,23 +15,24 @@ use std::time::Duration;
 use super::book::{Book, Next};
 use super::interrupt::Interrupt;
 use super::services::Services;
-use crate::base::clock::{BoxFuture, Instant};
+use super::settle::all_of;
+use crate::base::clock::Instant;
 use crate::base::ids::{Digest, WorkerId};
 use crate::base::limits::STEP_SUMMARY_BYTES_MAX;
 use crate::base::text::shortened;
 use crate::model::journal::{Entry, Failure, Journal, Outcome, Phase, Step, StepPath};
-use crate::model::run::{EventMark, Run, RunError, Settlement};
+use crate::model::run::{Run, RunError};
 use crate::model::value::Value;
 use crate::model::workflow::Version;
 use crate::script::{Host, Site, Thrown};
-use crate::store::{Lease, StoreError, Written};
+use crate::store::{Lease, StoreError};
 
 /// One pass over a script, or over one branch of it.
 pub struct Turn {
     pub(super) services: Arc<Services>,
     pub(super) run: Arc<Run>,
     pub(super) version: Arc<Version>,
-    lease: Lease,
+    pub(super) lease: Lease,
     pub(super) book: Arc<Book>,
     /// Whether no branch can do anything any more.
     all_ended: Arc<AtomicBool>,
@@ -55,7 +56,7 @@ enum Mode {
 }
 
 /// What no other branch of the turn knows.
-struct Own {
+pub(super) struct Own {
     /// The compound steps the script is inside, each with the number of its last step; the run itself first.
     scopes: Vec<(StepPath, u32)>,
     interrupt: Option<Interrupt>,
@@ -458,82 +459,10 @@ impl Turn {
         )
     }
 
-    /// Ends the turn: what the run is left as, handed to the store by the call itself with all that still
-    /// rides. The answer waits until it is durable; `false`: the run is not ours any more and nothing was written.
-    pub fn settle(&self, end: Settlement) -> BoxFuture<'static, Result<bool, StoreError>> {
-        let mut pages = self.book.open();
-        let end = match self.interrupt_reason() {
-            None => {
-                let unreached = self.own().unreached(&pages.journal);
-                unreached.map_or(end, |message| parked("diverged", message))
-            }
-            Some(Interrupt::Waiting {
-                wake_at,
-                waits_for,
-                seen,
-            }) => Settlement::Waiting {
-                wake_at,
-                waits_for,
-                seen,
-            },
-            Some(Interrupt::Parked(error)) => Settlement::Parked { error },
-            Some(Interrupt::Failed(error)) => Settlement::Failed { error },
-            Some(Interrupt::Cancelled) => Settlement::Cancelled,
-            Some(Interrupt::Stopping | Interrupt::Rehearsed { .. }) => Settlement::Queued,
-            Some(Interrupt::LeaseLost) => return Box::pin(ready(Ok(false))),
-            // What cannot be read now may be read in a moment; what is damaged will not be.
-            Some(Interrupt::StoreDown(error @ StoreError::Corrupt(_))) => parked("damaged", error.to_string()),
-            Some(Interrupt::StoreDown(_)) => self.shortly(),
-        };
-        let end = self.with_nothing_open(&pages.journal, end);
-        let mut append = pages.take_append();
-        append.begins_effect = false;
-        append.settlement = Some(end);
-        let written = self.services.store.append(&self.lease, append, self.now());
-        let queued = pages.take_queued();
-        drop(pages);
-        Box::pin(async move {
-            match all_of(queued, written).await {
-                Ok(()) => Ok(true),
-                Err(StoreError::LeaseLost { .. }) => Ok(false),
-                Err(error) => Err(error),
-            }
-        })
-    }
-
     /// What is wrong when the script is over and the journal is not.
     pub(super) fn unreached(&self) -> Option<String> {
         let pages = self.book.open();
         self.own().unreached(&pages.journal)
-    }
-
-    /// No run ends while it is not known what one of its steps did: a person decides, or, if only the end of the
-    /// run was asked for, the next turn finds out first.
-    fn with_nothing_open(&self, journal: &Journal, end: Settlement) -> Settlement {
-        let Some((path, record)) = journal.doubtful().filter(|_| end.state().is_final()) else {
-            return end;
-        };
-        if let Phase::Doubt { doubt, .. } = &record.phase {
-            return parked(&doubt.code, format!("step {path}: {}", doubt.message));
-        }
-        if end == Settlement::Cancelled {
-            return self.shortly();
-        }
-        let message = format!(
-            "step {path}, `{}`, was sent and its outcome was never recorded",
-            record.step.name
-        );
-        parked("in_doubt", message)
-    }
-
-    /// To be taken again in a moment.
-    fn shortly(&self) -> Settlement {
-        let wake_at = self.now() + chrono::TimeDelta::seconds(1);
-        Settlement::Waiting {
-            wake_at,
-            waits_for: Vec::new(),
-            seen: EventMark::default(),
-        }
     }
 
     /// The provider's ids of the events that other waits of this run were given.
@@ -556,7 +485,7 @@ impl Turn {
         self.book.open().events_taken.insert(provider_id.to_owned())
     }
 
-    fn own(&self) -> MutexGuard<'_, Own> {
+    pub(super) fn own(&self) -> MutexGuard<'_, Own> {
         // Only the branch's own thread takes the lock; a panic in it ends the turn anyway.
         self.own.lock().unwrap_or_else(PoisonError::into_inner)
     }
@@ -574,7 +503,7 @@ impl Own {
     }
 
     /// A script that ended before it reached a step it once began has changed.
-    fn unreached(&self, journal: &Journal) -> Option<String> {
+    pub(super) fn unreached(&self, journal: &Journal) -> Option<String> {
         let (_, last) = self.scopes.first()?;
         let next = StepPath::root().child(last + 1);
         let (path, record) = journal.steps().find(|(path, _)| **path >= next)?;
@@ -583,14 +512,6 @@ impl Own {
             record.step.name
         ))
     }
-}
-
-/// Waits for the writes that were handed over before, then for the last one.
-async fn all_of(queued: Vec<Written>, last: Written) -> Result<(), StoreError> {
-    for earlier in queued {
-        earlier.await?;
-    }
-    last.await
 }
 
 /// What the record of a step answers.
@@ -611,12 +532,6 @@ pub(super) fn run_error(code: &str, message: String) -> RunError {
         code: code.to_owned(),
         message,
         trace: Vec::new(),
-    }
-}
-
-fn parked(code: &str, message: String) -> Settlement {
-    Settlement::Parked {
-        error: run_error(code, message),
     }
 }
 

@@ -165,16 +165,17 @@ async fn two_doubts_are_decided_one_by_one_and_no_end_passes_them_over() {
 #[tokio::test(flavor = "multi_thread")]
 async fn a_cancellation_in_the_middle_records_what_was_sent_and_sends_no_more() {
     let world = World::demo().await;
-    let slow = FaultAction::Delay {
-        ms: 150,
-        when: When::After,
-    };
-    world.simulator.control.add_fault(FaultRule::on("create_payout", slow));
+    // One branch is at its second payment, which may not begin, while the first of the others is still under way.
+    for (nth, ms) in [(1, 100), (2, 500), (3, 600)] {
+        let slow = FaultAction::Delay { ms, when: When::After };
+        let rule = FaultRule::on("create_payout", slow).nth(nth);
+        world.simulator.control.add_fault(rule);
+    }
     let store = world.store().await;
     let engine = world.engine(store.clone()).await;
     let id = world.start(store.as_ref(), &pay_six(""), json!({}), json!({})).await;
     let patience = Patience::new(Duration::from_secs(10));
-    while world.simulator.control.effects().len() < 2 {
+    while world.simulator.control.effects().len() < 3 {
         assert!(!patience.is_over(), "nothing is paid");
         pause(Duration::from_millis(2)).await;
     }
@@ -185,5 +186,13 @@ async fn a_cancellation_in_the_middle_records_what_was_sent_and_sends_no_more() 
     assert_eq!(run.state, RunState::Cancelled, "{:?}", run.error);
     let audit = audit_store(store.as_ref(), &world.simulator).await;
     assert!(audit.is_exact(), "{audit}");
-    assert!((2..=3).contains(&audit.paid()), "no branch began its second: {audit}");
+    assert_eq!(audit.paid(), 3, "no branch began its second: {audit}");
+    assert_eq!(world.simulator.control.requests()["create_payout"].total, 3);
+    let outcomes = store.journal(id).await.expect("the journal");
+    let outcomes = outcomes
+        .iter()
+        .filter(|record| record.entry.kind() == "outcome")
+        .count();
+    assert_eq!(outcomes, 3, "what came of each was recorded by the turn that sent it");
+    assert_eq!(run.turns, 1, "{run:?}");
 }

@@ -10,15 +10,7 @@ use super::make::*;
 
 pub(super) async fn a_process_that_dies_twice_under_a_run_without_progress_makes_it_suspected(store: &dyn Store) {
     let run = running(store, "sweep", 0).await.run.id;
-    let code = async || {
-        store
-            .run(run)
-            .await
-            .expect("read")
-            .expect("there")
-            .error
-            .map(|error| error.code)
-    };
+    let code = async || code_of(store, run).await;
     let not_suspected = Err(StoreError::Conflict(format!("{run} is queued and not suspected")));
     assert_eq!(store.reclaim_all(at(1)).await, Ok(1));
     assert_eq!((state_of(store, run).await, code().await), (RunState::Queued, None));
