@@ -5,6 +5,7 @@
 
 pub mod clock;
 pub mod fault_point;
+pub mod guard;
 pub mod ids;
 pub mod key;
 pub mod limits;

@@ -10,6 +10,7 @@ use std::str::FromStr;
 use rust_decimal::{Decimal, RoundingStrategy};
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
 
+use super::guard::{Guard, holds};
 use super::wide::multiply_and_divide;
 
 /// The largest count of minor units, either sign: what a 96-bit decimal holds exactly.
@@ -157,7 +158,9 @@ impl Rounding {
                 Self::Ceiling => sign > 0,
                 Self::HalfUp => half != Ordering::Less,
                 Self::HalfDown => half == Ordering::Greater,
-                Self::HalfEven => half == Ordering::Greater || half == Ordering::Equal && odd,
+                Self::HalfEven => {
+                    half == Ordering::Greater || half == Ordering::Equal && (odd || !holds(Guard::RoundingMode))
+                }
             }
     }
 
@@ -461,7 +464,7 @@ impl Money {
         // A stable sort keeps the written order among equal remainders.
         order.sort_by_key(|index| std::cmp::Reverse(parts[*index].1));
         for index in order {
-            if left == 0 {
+            if left == 0 || !holds(Guard::AllocateWhole) {
                 break;
             }
             parts[index].0 += 1;
@@ -483,7 +486,7 @@ impl Money {
     }
 
     fn same_currency(self, other: Self, operation: &'static str) -> Result<(), MoneyError> {
-        if self.currency == other.currency {
+        if self.currency == other.currency || !holds(Guard::OneCurrency) {
             return Ok(());
         }
         Err(MoneyError::CurrencyMismatch {

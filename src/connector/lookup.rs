@@ -15,6 +15,7 @@ use super::connection::Connection;
 use super::table::{Connector, Endpoint};
 use super::{page, reply, request};
 use crate::base::clock::Instant;
+use crate::base::guard::{Guard, holds};
 use crate::base::limits::PROVIDER_TOTAL_TIMEOUT;
 use crate::model::journal::{Failure, Intent, StoredRequest};
 use crate::model::value::{Map, Value, parse_time};
@@ -220,8 +221,8 @@ impl Search {
                     self.intent.movement.as_ref(),
                     item,
                 ) {
-                    Some(reason) => Progress::Contradiction(reason),
-                    None => Progress::Found(item.clone()),
+                    Some(reason) if holds(Guard::FoundFits) => Progress::Contradiction(reason),
+                    _ => Progress::Found(item.clone()),
                 };
             }
             past_window |= self.lookup.newest_first && self.is_before(item, self.window_start);
@@ -229,14 +230,14 @@ impl Search {
         self.pages += 1;
         self.read_early |= asked_at < self.visible_from;
         let next = page::next_page(&self.connector, &self.list, &self.request, answer);
-        match next.filter(|_| !past_window) {
+        match next.filter(|_| !past_window && holds(Guard::EveryPage)) {
             Some(_) if self.pages >= crate::base::limits::PAGES_MAX => Progress::Unproved { again_at: None },
             Some(request) => {
                 self.request = request;
                 Progress::Next(Box::new(self))
             }
-            None if !self.lookup.covers_window => Progress::Unproved { again_at: None },
-            None if self.read_early => Progress::Unproved {
+            None if !self.lookup.covers_window && holds(Guard::WindowCovered) => Progress::Unproved { again_at: None },
+            None if self.read_early && holds(Guard::VisibilityLag) => Progress::Unproved {
                 again_at: Some(self.visible_from),
             },
             None => Progress::Absent,

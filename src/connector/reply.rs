@@ -13,6 +13,7 @@ use super::client::SendError;
 use super::request::identity;
 use super::table::{AmountField, Connector, Effect, Endpoint, ErrorClass, Unit};
 use crate::base::clock::Instant;
+use crate::base::guard::{Guard, holds};
 use crate::base::limits::RETRY_AFTER_MAX;
 use crate::base::money::{Currency, Money, parse_plain};
 use crate::model::journal::{Failure, StoredRequest};
@@ -148,7 +149,9 @@ fn success(
             };
         }
     };
-    if let Some(reason) = contradiction(endpoint, request, movement, &value) {
+    if let Some(reason) = contradiction(endpoint, request, movement, &value)
+        && holds(Guard::Contradiction)
+    {
         return Verdict::Contradiction { reason };
     }
     let replayed = connector
@@ -296,6 +299,7 @@ fn default_class(status: u16) -> ErrorClass {
         400 | 402 | 404..=407 | 410..=417 | 426 | 428 | 431 | 451 => ErrorClass::Failed,
         401 | 403 => ErrorClass::Refused,
         425 | 429 => ErrorClass::Retry,
+        _ if !holds(Guard::ErrorUnknown) => ErrorClass::Failed,
         _ => ErrorClass::Unknown,
     }
 }

@@ -6,6 +6,7 @@
 
 use std::time::Duration;
 
+use crate::base::guard::{Guard, holds};
 use crate::base::limits::RETRY_AFTER_MAX;
 
 /// The span grows from a base by doubling up to a ceiling.
@@ -31,8 +32,11 @@ pub enum Reason {
 impl Backoff {
     /// The pause after the given attempt, counted from 1. `random` is drawn evenly from all values of a `u32`.
     pub fn pause(&self, attempt: u32, reason: Reason, retry_after: Option<Duration>, random: u32) -> Duration {
-        if let Some(asked) = retry_after {
+        if let Some(asked) = retry_after.filter(|_| holds(Guard::RetryAfter)) {
             return asked.clamp(Duration::from_millis(100), RETRY_AFTER_MAX);
+        }
+        if !holds(Guard::Backoff) {
+            return Duration::ZERO;
         }
         let doublings = attempt.saturating_sub(1).min(20);
         let span = self.base.saturating_mul(1 << doublings).min(self.ceiling);

@@ -13,6 +13,7 @@ use std::sync::{Condvar, Mutex, MutexGuard, PoisonError};
 
 use super::turn::run_error;
 use crate::base::clock::Instant;
+use crate::base::guard::{Guard, holds};
 use crate::base::limits::{RUN_JOURNAL_BYTES_MAX, RUN_STEPS_MAX};
 use crate::model::journal::{Entry, IllegalEntry, Intent, Journal, Outcome, Phase, Record, StepPath, StepRecord};
 use crate::model::run::RunError;
@@ -211,6 +212,9 @@ impl Pages {
     pub(super) fn take_append(&mut self) -> Append {
         self.riding_bytes = 0;
         let mut records = std::mem::take(&mut self.riding);
+        if !holds(Guard::RidingOrder) {
+            records.reverse();
+        }
         for record in &mut records {
             self.handed_over += 1;
             record.seq = self.handed_over;

@@ -15,6 +15,8 @@ use super::step::{refusal, verdict};
 use super::turn::{Begun, Turn, recorded};
 use crate::base::clock::Instant;
 use crate::base::fault_point::{FaultPoint, reach};
+use crate::base::guard::{Guard, holds};
+use crate::base::ids::random_uuid;
 use crate::base::key::derived_uuid;
 use crate::connector::client::SendError;
 use crate::connector::connection::Connection;
@@ -80,7 +82,7 @@ impl Turn {
                 look_up,
             }) => {
                 // On its way when the process ended: it may have arrived.
-                let unknown = unknown || next_at.is_none();
+                let unknown = unknown || (next_at.is_none() && holds(Guard::OnItsWay));
                 let sent = SentBefore {
                     intent,
                     attempts,
@@ -192,7 +194,7 @@ impl Turn {
         } = sent;
         let same = self.prepare_effect(&begun.path, connection, endpoint, args);
         let prepared = match same {
-            Ok((prepared, _)) if prepared.fingerprint == intent.fingerprint => prepared,
+            Ok((prepared, _)) if prepared.fingerprint == intent.fingerprint || !holds(Guard::SameRequest) => prepared,
             Ok(_) => {
                 return Err(self.park(
                     "diverged",
@@ -261,7 +263,7 @@ impl Turn {
             None => self.block_on(client.send(open.connection, open.endpoint, &intent.request, key)),
         };
         reach(FaultPoint::ReplyRead);
-        let last = open.attempts + 1 >= self.services.settings.backoff.attempts_max;
+        let last = open.attempts + 1 >= self.services.settings.backoff.attempts_max && holds(Guard::AttemptsMax);
         match verdict(
             open.connection,
             open.endpoint,
@@ -283,7 +285,7 @@ impl Turn {
                 ..
             } if !last => Err(self.send_later(&open, hint.after, failure.message)),
             // The provider says no, but an earlier attempt may have got through: look before believing it.
-            Verdict::NotApplied { .. } if open.unknown => self.look_up(&open),
+            Verdict::NotApplied { .. } if open.unknown && holds(Guard::RefusalLookedUp) => self.look_up(&open),
             Verdict::NotApplied { failure, .. } => self.conclude(&open, Outcome::Failure(failure)),
             Verdict::Unknown { reason, retry_after } => {
                 open.unknown = true;
@@ -303,7 +305,9 @@ impl Turn {
             path: open.begun.path.clone(),
             outcome: outcome.clone(),
         })?;
-        self.queue();
+        if holds(Guard::OutcomeQueued) {
+            self.queue();
+        }
         reach(FaultPoint::OutcomeQueued);
         recorded(outcome)
     }
@@ -360,6 +364,9 @@ impl Turn {
     }
 
     fn key(&self, path: &StepPath, epoch: u32) -> String {
+        if !holds(Guard::KeyDerived) {
+            return random_uuid().to_string();
+        }
         let parts = [self.run.id.to_string(), path.to_string(), epoch.to_string()];
         derived_uuid(
             &self.services.installation_secret,
@@ -373,7 +380,7 @@ impl Turn {
     /// never goes back. A key of unknown age is not young.
     fn may_repeat(&self, open: &Open<'_>) -> bool {
         self.young_by_the_wall(open)
-            .is_some_and(|(key, _)| self.services.trusts(key) == Some(true))
+            .is_some_and(|(key, _)| self.services.trusts(key) == Some(true) || !holds(Guard::KeyAge))
     }
 
     /// The key and the end of our trust in it, if that has not come by the wall clock. A wall clock that stands
@@ -381,8 +388,9 @@ impl Turn {
     fn young_by_the_wall<'a>(&self, open: &'a Open<'_>) -> Option<(&'a str, Instant)> {
         let (key, until) = (open.intent.key.as_deref()?, open.intent.key_safe_until?);
         let now = self.now();
-        let young = open.first_sent <= now && now < until;
-        (open.endpoint.in_doubt == InDoubt::Repeat && young).then_some((key, until))
+        let young = open.first_sent <= now && now < until || !holds(Guard::KeyWindow);
+        let repeats = open.endpoint.in_doubt == InDoubt::Repeat || !holds(Guard::RepeatAllowed);
+        (repeats && young).then_some((key, until))
     }
 
     /// Finds out the age of a key that an earlier process sent. No clock of ours ran all the time since, and the
@@ -409,5 +417,8 @@ impl Turn {
 
 /// For how long a key is trusted: the provider's window less a margin for clocks and queues.
 fn trusted(window: Duration) -> Duration {
+    if !holds(Guard::KeyMargin) {
+        return window;
+    }
     window.saturating_sub((window / 10).max(KEY_MARGIN_MIN))
 }

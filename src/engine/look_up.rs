@@ -9,6 +9,7 @@ use super::effect::Open;
 use super::step::verdict;
 use super::turn::Turn;
 use crate::base::clock::Instant;
+use crate::base::guard::{Guard, holds};
 use crate::connector::lookup::{Progress, Search};
 use crate::connector::reply::{RawAnswer, Verdict, provider_time};
 use crate::connector::table::InDoubt;
@@ -58,7 +59,11 @@ impl Turn {
             }
             // A clock of ours that was set ahead would let a list that lags look old enough to be believed. A date
             // has whole seconds.
-            let theirs = answer.as_ref().ok().and_then(provider_time);
+            let theirs = answer
+                .as_ref()
+                .ok()
+                .and_then(provider_time)
+                .filter(|_| holds(Guard::ListAge));
             let read_at = theirs.map_or(asked_at, |theirs| asked_at.min(theirs + TimeDelta::seconds(1)));
             let page = match verdict(open.connection, search.list(), request, None, answer) {
                 Verdict::Applied { value, .. } => value,

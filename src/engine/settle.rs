@@ -7,6 +7,7 @@ use std::future::ready;
 use super::interrupt::Interrupt;
 use super::turn::{Turn, run_error};
 use crate::base::clock::BoxFuture;
+use crate::base::guard::{Guard, holds};
 use crate::model::journal::{Journal, Phase};
 use crate::model::run::{EventMark, Settlement};
 use crate::store::{StoreError, Written};
@@ -58,7 +59,10 @@ impl Turn {
     /// No run ends while it is not known what one of its steps did: a person decides, or, if only the end of the
     /// run was asked for, the next turn finds out first.
     fn with_nothing_open(&self, journal: &Journal, end: Settlement) -> Settlement {
-        let Some((path, record)) = journal.doubtful().filter(|_| end.state().is_final()) else {
+        let Some((path, record)) = journal
+            .doubtful()
+            .filter(|_| end.state().is_final() && holds(Guard::NothingOpen))
+        else {
             return end;
         };
         if let Phase::Doubt { doubt, .. } = &record.phase {

@@ -17,6 +17,7 @@ use super::interrupt::Interrupt;
 use super::services::Services;
 use super::settle::all_of;
 use crate::base::clock::Instant;
+use crate::base::guard::{Guard, holds};
 use crate::base::ids::{Digest, WorkerId};
 use crate::base::limits::STEP_SUMMARY_BYTES_MAX;
 use crate::base::text::shortened;
@@ -219,7 +220,7 @@ impl Turn {
         if self.services.stopping() {
             return Err(self.interrupt(Interrupt::Stopping));
         }
-        if self.run.cancel_requested {
+        if self.run.cancel_requested && holds(Guard::CancelBegins) {
             return Err(self.interrupt(Interrupt::Cancelled));
         }
         Ok(begun)
@@ -254,7 +255,8 @@ impl Turn {
                 started_at: None,
             });
         };
-        if known.step.name == step.name && known.step.fingerprint == step.fingerprint {
+        let same = known.step.name == step.name && known.step.fingerprint == step.fingerprint;
+        if same || !holds(Guard::SameStep) {
             let (phase, started_at) = (Some(known.phase.clone()), Some(known.started_at));
             return Ok(Begun {
                 path,
@@ -421,8 +423,16 @@ impl Turn {
             return Err(self.interrupt(Interrupt::Stopping));
         }
         let path = entry.path().clone();
+        let waits = match entry {
+            Entry::Sending { .. } => holds(Guard::ResendDurable),
+            _ => holds(Guard::IntentDurable),
+        };
         let ridden = self.ride_numbered(entry)?;
-        self.commit_up_to(ridden, Some(&path))
+        if waits {
+            self.commit_up_to(ridden, Some(&path))
+        } else {
+            Ok(())
+        }
     }
 
     /// Waits until all that rides is durable.
@@ -477,7 +487,8 @@ impl Turn {
             _ => None,
         });
         let now_taken = pages.events_taken.iter().cloned();
-        taken.map(str::to_owned).chain(now_taken).collect()
+        let taken = taken.map(str::to_owned).chain(now_taken);
+        taken.filter(|_| holds(Guard::EventTakenOnce)).collect()
     }
 
     /// Takes an event for a wait of this branch; `false` if a wait of another branch was faster.
@@ -506,7 +517,9 @@ impl Own {
     pub(super) fn unreached(&self, journal: &Journal) -> Option<String> {
         let (_, last) = self.scopes.first()?;
         let next = StepPath::root().child(last + 1);
-        let (path, record) = journal.steps().find(|(path, _)| **path >= next)?;
+        let (path, record) = journal
+            .steps()
+            .find(|(path, _)| **path >= next && holds(Guard::EveryStepReached))?;
         Some(format!(
             "the script ended before step {path} (`{}`), which its journal has",
             record.step.name

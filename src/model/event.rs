@@ -8,6 +8,7 @@ use serde_json::Value as Json;
 
 use super::run::EventMark;
 use crate::base::clock::Instant;
+use crate::base::guard::{Guard, holds};
 use crate::base::ids::EventId;
 
 /// One HTTP arrival, before anything about it is believed.
@@ -121,11 +122,11 @@ impl EventFilter {
     pub fn accepts(&self, mark: EventMark, event: &Event) -> bool {
         mark > self.after
             && event.connection == self.connection
-            && (self.types.is_empty() || self.types.contains(&event.kind))
+            && (self.types.is_empty() || self.types.contains(&event.kind) || !holds(Guard::WakeType))
             && self
                 .subject
                 .as_ref()
-                .is_none_or(|subject| event.subject.as_ref() == Some(subject))
+                .is_none_or(|subject| event.subject.as_ref() == Some(subject) || !holds(Guard::WakeSubject))
             && self.since.is_none_or(|since| event.received_at >= since)
             && !self.except.contains(&event.provider_id)
             && self.matching.accepts(event)

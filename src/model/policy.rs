@@ -6,6 +6,7 @@
 use serde::{Deserialize, Serialize};
 
 use super::journal::StepPath;
+use crate::base::guard::{Guard, holds};
 use crate::base::ids::{Digest, RunId};
 use crate::base::money::Money;
 
@@ -57,19 +58,20 @@ pub struct Clearance {
 impl Clearance {
     /// Whether this clearance is for exactly that request.
     pub fn covers(&self, run: RunId, path: &StepPath, fingerprint: Digest) -> bool {
-        self.run == run && self.path == *path && self.fingerprint == fingerprint
+        self.run == run && self.path == *path && self.fingerprint == fingerprint || !holds(Guard::ClearanceCovers)
     }
 }
 
 /// Decides one money movement.
 pub fn decide(question: &Question<'_>) -> Decision {
-    if !question.uses.iter().any(|name| name == question.connection) {
+    if !question.uses.iter().any(|name| name == question.connection) && holds(Guard::PolicyUses) {
         return Decision::Denied(format!(
             "the manifest does not list connection `{}` in `uses`",
             question.connection
         ));
     }
-    if let Some(amount) = question.movement.amount.filter(|amount| !amount.is_positive()) {
+    let too_little = |amount: &Money| !amount.is_positive() && holds(Guard::PolicyPositive);
+    if let Some(amount) = question.movement.amount.filter(too_little) {
         return Decision::Denied(format!("{amount} cannot be moved: an amount must be more than zero"));
     }
     Decision::Allowed(Clearance {

@@ -15,6 +15,7 @@ use super::meter::Meter;
 use super::program::Program;
 use super::run::{Constants, Kit, Ran, call_detached};
 use super::{Body, Function, Host, Site, Thrown, convert, frozen};
+use crate::base::guard::{Guard, holds};
 use crate::model::value::Value;
 
 /// What belongs to one turn, or to one part of it that runs on a thread of its own.
@@ -124,7 +125,7 @@ fn call<H: Host>(
 ) -> Native<Dynamic> {
     // No turn, no host: only module texts evaluated outside a turn could come here, and there are none.
     let turn = turn_of::<H>(context).ok_or_else(terminated)?;
-    if turn.meter.stopped().is_some() || turn.host.interrupted() {
+    if (turn.meter.stopped().is_some() || turn.host.interrupted()) && holds(Guard::InterruptSticks) {
         turn.meter.interrupt();
         return Err(terminated());
     }

@@ -9,6 +9,7 @@ use std::sync::atomic::{AtomicI64, AtomicU8, AtomicU64, Ordering};
 use std::time::Duration;
 
 use crate::base::clock::Clock;
+use crate::base::guard::{Guard, holds};
 use crate::base::limits::{
     SCRIPT_CALL_LEVELS_MAX, SCRIPT_COMPUTE_MAX, SCRIPT_LIST_ITEMS_MAX, SCRIPT_MAP_KEYS_MAX, SCRIPT_MEMORY_BYTES_MAX,
     SCRIPT_OPERATIONS_MAX, SCRIPT_TEXT_BYTES_MAX,
@@ -131,7 +132,7 @@ impl Totals {
     /// Adds computing time; the turn ends if it is too much.
     fn charge(&self, nanos_more: u64) {
         let of_all = self.computed_nanos.fetch_add(nanos_more, Ordering::Relaxed) + nanos_more;
-        if of_all > nanos(self.budget.compute) {
+        if of_all > nanos(self.budget.compute) && holds(Guard::ComputeBudget) {
             self.halt(Stop::Exhausted(Limit::Compute));
         }
     }
@@ -243,13 +244,15 @@ impl Meter {
         let budget = &self.totals.budget;
         let operations = self.operations.load(Ordering::Relaxed) + 1;
         self.operations.store(operations, Ordering::Relaxed);
-        if self.totals.operations.load(Ordering::Relaxed) + operations > budget.operations {
+        if self.totals.operations.load(Ordering::Relaxed) + operations > budget.operations
+            && holds(Guard::OperationsBudget)
+        {
             return self.exhausted(Limit::Operations);
         }
         let told = self.told_bytes.load(Ordering::Relaxed);
         let held = self.held();
         let of_all = self.totals.held_bytes.load(Ordering::Relaxed) - told + held;
-        if usize::try_from(of_all).is_ok_and(|held| held > budget.memory_bytes) {
+        if usize::try_from(of_all).is_ok_and(|held| held > budget.memory_bytes) && holds(Guard::MemoryBudget) {
             return self.exhausted(Limit::Memory);
         }
         if operations.is_multiple_of(CLOCK_EVERY_OPERATIONS) {
@@ -302,7 +305,9 @@ impl Meter {
 
     /// This part of the turn ends here, whatever the script tries.
     pub(super) fn interrupt(&self) {
-        self.stop.store(number_of(Stop::Interrupted), Ordering::Relaxed);
+        if holds(Guard::InterruptSticks) {
+            self.stop.store(number_of(Stop::Interrupted), Ordering::Relaxed);
+        }
     }
 
     /// A host function begins; the host has waited so long up to now.

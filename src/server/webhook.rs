@@ -22,6 +22,7 @@ use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use tokio::task::JoinSet;
 
 use super::counters::{DoorCounters, Outcome};
+use crate::base::guard::{Guard, holds};
 use crate::base::limits::{WEBHOOK_BODY_BYTES_MAX, WEBHOOK_CONNECTIONS_MAX, WEBHOOK_READ_TIMEOUT};
 use crate::base::shutdown::Shutdown;
 use crate::model::event::Delivery;
@@ -231,7 +232,7 @@ async fn read_body(mut body: Incoming, bytes_max: usize) -> Result<Bytes, Outcom
         let Ok(data) = frame.map_err(|_| Outcome::Incomplete)?.into_data() else {
             continue; // trailers mean nothing here
         };
-        if read.len() + data.len() > bytes_max {
+        if read.len() + data.len() > bytes_max && holds(Guard::BodySize) {
             return Err(Outcome::TooLarge);
         }
         read.extend_from_slice(&data);

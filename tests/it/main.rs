@@ -18,12 +18,12 @@ mod hostile;
 mod key_age;
 mod kills;
 mod model;
+mod mutants;
 mod parallel;
 mod quarantine;
 mod reconcile;
 mod reload;
 mod replay;
-
 mod rhai_contract;
 mod schedules;
 mod scripts;

@@ -104,6 +104,12 @@ fn rust_files(folder: &Path) -> Vec<PathBuf> {
     files
 }
 
+/// The text of all of `src`.
+pub(crate) fn sources() -> String {
+    let read = |path: PathBuf| fs::read_to_string(path).expect("a source file");
+    rust_files(&root().join("src")).into_iter().map(read).collect()
+}
+
 fn name_of(path: &Path) -> String {
     path.strip_prefix(root())
         .expect("inside the package")

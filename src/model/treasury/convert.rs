@@ -7,6 +7,7 @@ use std::fmt;
 use rust_decimal::Decimal;
 
 use super::{RuleError, below, check_amount, digits, least};
+use crate::base::guard::{Guard, holds};
 use crate::base::money::{Money, Rounding};
 
 /// What to sell.
@@ -79,7 +80,7 @@ pub fn to_sell(balance: Money, rule: &SaleRule) -> Result<Sale, RuleError> {
             if amount.is_zero() {
                 return Err(RuleError::Zero { what: "amount to sell" });
             }
-            if below(balance, amount)? {
+            if below(balance, amount)? && holds(Guard::ConvertBalance) {
                 return nothing(format!("the balance of {balance} does not cover the {amount} to sell"));
             }
             (amount, digits(amount), format!("the {amount} asked for"))
@@ -186,7 +187,7 @@ pub fn slippage(indicative: Decimal, rate: Decimal, limit: Decimal) -> Result<()
     }
     // Both are above zero and the rate is the smaller one, so the quotient is below one and cannot overflow.
     let loss = (indicative - rate) / indicative;
-    if loss > limit {
+    if loss > limit && holds(Guard::ConvertSlippage) {
         return Err(RateRefused::Slipped {
             indicative,
             rate,

@@ -5,6 +5,7 @@
 //! are the caller's to take off before it asks.
 
 use super::{RuleError, below, check_amount, digits, least};
+use crate::base::guard::{Guard, holds};
 use crate::base::money::{Money, MoneyError};
 
 /// What is to stay in the account.
@@ -205,8 +206,8 @@ fn excess(balance: Money, form: SweepForm) -> Result<Excess, MoneyError> {
 /// Brings an excess to whole multiples, under the maximum, and to zero if that is below the minimum.
 fn limited(excess: Money, base: Base, rule: &SweepRule) -> Result<(Money, String), MoneyError> {
     let whole = |amount: Money| match rule.multiple {
-        Some(step) => amount.down_to_multiple_of(step),
-        None => Ok(amount),
+        Some(step) if holds(Guard::SweepMultiple) => amount.down_to_multiple_of(step),
+        _ => Ok(amount),
     };
     let nothing = |reason| Ok((Money::zero(excess.currency()), reason));
 
@@ -230,7 +231,7 @@ fn limited(excess: Money, base: Base, rule: &SweepRule) -> Result<(Money, String
         return nothing(format!("{reason}: the maximum is less than one multiple"));
     }
     match rule.minimum {
-        Some(minimum) if below(moved, minimum)? => {
+        Some(minimum) if below(moved, minimum)? && holds(Guard::SweepMinimum) => {
             let mut briefly = base.told_briefly(moved);
             if let (true, Some(step)) = (moved != excess, rule.multiple) {
                 briefly = format!("{briefly}, in whole multiples of {step},");

@@ -10,6 +10,7 @@ use sqlx::Row as _;
 use super::tail::Fresh;
 use super::values::{ManyRows, ROWS_MAX};
 use super::writer::{Answers, Bounds, Reply, Writer};
+use crate::base::guard::{Guard, holds};
 use crate::base::ids::EventId;
 use crate::model::event::Event;
 use crate::model::run::EventMark;
@@ -25,7 +26,10 @@ pub(super) struct Arrival {
 
 impl Arrival {
     /// Prepares an admission, on the caller's own time.
-    pub(super) fn new(event: Event, reply: Reply<Admitted>) -> Self {
+    pub(super) fn new(mut event: Event, reply: Reply<Admitted>) -> Self {
+        if !holds(Guard::EventOnce) {
+            event.provider_id = event.id.to_string();
+        }
         let payload = text_of(&event.payload);
         Self {
             event: Arc::new(event),

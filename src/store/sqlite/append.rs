@@ -9,6 +9,7 @@ use std::collections::{BTreeMap, HashMap};
 use super::rows::{blob, corrupt, hex};
 use super::writer::{Answers, Bounds, Halt, Reply, Writer};
 use crate::base::clock::Instant;
+use crate::base::guard::{Guard, holds};
 use crate::base::ids::{RunId, WorkerId};
 use crate::model::event::EventFilter;
 use crate::model::journal::{Journal, Phase, Record};
@@ -98,14 +99,16 @@ impl PendingAppend {
     /// Whether it may be written to a run that stands so.
     fn check(&self, driven: &Driven) -> Result<(), StoreError> {
         let run = self.lease.run;
-        if driven.fence != self.lease.fence || driven.worker != self.lease.worker {
+        let holder = driven.fence == self.lease.fence && driven.worker == self.lease.worker;
+        if !holder && holds(Guard::LeaseFence) {
             return Err(StoreError::LeaseLost { run });
         }
-        if self.begins_effect && driven.cancel_note.is_some() {
+        if self.begins_effect && driven.cancel_note.is_some() && holds(Guard::CancelRefusesIntent) {
             return Err(StoreError::CancelRequested { run });
         }
         if let Some((first, _)) = self.span
             && first != driven.last_seq + 1
+            && holds(Guard::JournalPosition)
         {
             return Err(StoreError::Conflict(format!(
                 "the journal of {run} ends at entry {}, so entry {first} cannot follow",
@@ -344,7 +347,7 @@ impl Writer {
                 seen,
             } => {
                 for filter in waits_for {
-                    if self.event_since(filter, *seen).await? {
+                    if self.event_since(filter, *seen).await? && holds(Guard::EventBetween) {
                         settled.state = RunState::Queued;
                         return Ok(settled);
                     }

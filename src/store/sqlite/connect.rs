@@ -12,6 +12,7 @@ use sqlx::sqlite::{SqliteConnectOptions, SqliteJournalMode, SqliteSynchronous};
 use sqlx::{Connection as _, SqlSafeStr as _, SqliteConnection};
 
 use super::{Durability, SqliteOptions, unavailable};
+use crate::base::guard::{Guard, holds};
 use crate::base::limits::GROUP_COMMIT_WRITES_MAX;
 use crate::store::StoreError;
 
@@ -77,8 +78,8 @@ pub(super) fn writing(folder: &Path, options: SqliteOptions) -> SqliteConnectOpt
         .create_if_missing(false)
         .journal_mode(SqliteJournalMode::Wal)
         .synchronous(match options.durability {
-            Durability::Full => SqliteSynchronous::Full,
-            Durability::Normal => SqliteSynchronous::Normal,
+            Durability::Full if holds(Guard::Synchronous) => SqliteSynchronous::Full,
+            Durability::Full | Durability::Normal => SqliteSynchronous::Normal,
         })
         .foreign_keys(true)
         .busy_timeout(BUSY_TIMEOUT)

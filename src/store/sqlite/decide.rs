@@ -5,6 +5,7 @@ use super::lease::missing;
 use super::rows::{Columns, blob, corrupt};
 use super::writer::{Halt, Writer};
 use crate::base::clock::Instant;
+use crate::base::guard::{Guard, holds};
 use crate::base::ids::RunId;
 use crate::model::journal::{Entry, Journal, Record, Resolution, StepPath};
 use crate::model::quarantine::SUSPECTED;
@@ -144,7 +145,7 @@ impl Writer {
     /// why a run may be parked: that one it must be possible to end.
     async fn refuse_doubt(&mut self, run: RunId) -> Result<(), Halt> {
         match self.journal_of(run).await {
-            Ok(journal) => match journal.doubtful() {
+            Ok(journal) => match journal.doubtful().filter(|_| holds(Guard::DoubtStays)) {
                 Some((path, _)) => Err(conflict(format!(
                     "step {path} of {run} may have moved money and its outcome is not known: decide about that step"
                 ))),
@@ -178,7 +179,7 @@ impl Writer {
             }
             RunState::Running => true,
             // What was sent is asked after first: only then is it known what the end means.
-            RunState::Queued | RunState::Waiting => self.has_open_effect(run).await?,
+            RunState::Queued | RunState::Waiting => self.has_open_effect(run).await? && holds(Guard::CancelOpenEffect),
             RunState::Parked => {
                 self.refuse_doubt(run).await?;
                 if let Some(error) = standing.error {

@@ -7,6 +7,7 @@ use super::append::Driven;
 use super::rows::{blob, hex, run_columns, run_of, runs_with_input, uuid_of};
 use super::writer::{Halt, Writer};
 use crate::base::clock::Instant;
+use crate::base::guard::{Guard, holds};
 use crate::base::ids::{RunId, WorkerId};
 use crate::model::quarantine::Deaths;
 use crate::model::run::{RunError, RunState};
@@ -64,7 +65,7 @@ impl Writer {
         let fence: i64 = row
             .try_get("fence")
             .map_err(|error| super::rows::corrupt(run.id, error))?;
-        let fence = fence + 1;
+        let fence = if holds(Guard::FenceRises) { fence + 1 } else { 1 };
         run.state = RunState::Running;
         run.started_at.get_or_insert(now);
         run.turns += 1;
@@ -148,7 +149,7 @@ impl Writer {
         let lapsed: Vec<RunId> = self
             .driven
             .iter()
-            .filter_map(|(run, driven)| (driven.lease_until <= now).then_some(*run))
+            .filter_map(|(run, driven)| (driven.lease_until <= now || !holds(Guard::LeaseHolds)).then_some(*run))
             .collect();
         if lapsed.is_empty() {
             return Ok(0);
@@ -168,6 +169,9 @@ impl Writer {
 
     /// Queues everything that runs, or parks it if the process died under it too often.
     pub(super) async fn reclaim_all(&mut self) -> Result<u64, Halt> {
+        if !holds(Guard::Reclaimed) {
+            return Ok(0);
+        }
         let rows = sqlx::query(
             "SELECT run.id, run.turns, (SELECT coalesce(max(seq), 0) FROM journal WHERE journal.run = run.id), \
                     death.turn, death.journal, death.times \

@@ -14,6 +14,7 @@ use sqlx::{Row as _, Sqlite};
 use super::rows::uuid_of;
 use super::values::{ManyRows, ROWS_MAX};
 use super::writer::{Answers, Halt, Reply, Writer};
+use crate::base::guard::{Guard, holds};
 use crate::base::ids::RunId;
 use crate::model::event::{Event, EventFilter};
 use crate::model::run::{Cause, EventMark, NewRun, RunEvent};
@@ -58,7 +59,7 @@ impl MadeRun {
             version: run.version.as_bytes().to_vec(),
             event,
             cause: (!told).then(|| text_of(&run.cause)),
-            cause_key: if told { None } else { run.cause.unique_key() },
+            cause_key: run.cause.unique_key().filter(|_| !told && holds(Guard::CauseOnce)),
             params,
             created_at: nanos(run.created_at),
             input: (document.is_some() || large.is_some()).then_some((document, large)),
@@ -150,7 +151,7 @@ impl Writer {
 
     /// Makes the runs of some events, wakes those that wait for one, and moves the cursor.
     pub(super) async fn route(&mut self, routing: PendingRouting) -> Result<Routed, Halt> {
-        if self.cursor != routing.after.0 {
+        if self.cursor != routing.after.0 && holds(Guard::RoutingCursor) {
             return Err(Halt::Refused(StoreError::Conflict(format!(
                 "events were routed up to {}, not {}: somebody else did it",
                 self.cursor, routing.after.0

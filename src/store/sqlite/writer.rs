@@ -19,6 +19,7 @@ use super::tail::{Fresh, Tail};
 use super::{OnFailure, unavailable};
 use crate::base::clock::Instant;
 use crate::base::fault_point::{FaultPoint, reach};
+use crate::base::guard::{Guard, holds};
 use crate::base::ids::{RunId, WorkerId};
 use crate::base::limits::GROUP_COMMIT_WRITES_MAX;
 use crate::model::run::{RunError, RunState};
@@ -127,6 +128,9 @@ pub(super) struct Answers(Vec<Delivery>);
 impl Answers {
     /// Answers this once the transaction is committed.
     pub(super) fn later<T: Send + 'static>(&mut self, reply: Reply<T>, answer: Result<T, StoreError>) {
+        if !holds(Guard::AnswerAfterCommit) {
+            return drop(reply.send(answer));
+        }
         // Nobody may be waiting any more; the write stands all the same.
         self.0
             .push(Box::new(move |committed| drop(reply.send(committed.and(answer)))));

@@ -167,6 +167,23 @@ async fn a_clearance_is_for_these_bytes_alone() {
 }
 
 #[tokio::test]
+#[should_panic(expected = "has no clearance")]
+async fn a_clearance_is_for_one_step_alone() {
+    let connection = bank_at("http://127.0.0.1:1");
+    let create = endpoint(&connection, "create_payout");
+    let intent = intent(&connection);
+    let run = RunId::generate(time("2026-05-01T00:00:00Z"));
+    let cleared = clearance(&intent, run, &StepPath::root().child(1));
+    let other = StepPath::root().child(2);
+    let client = Client::new().unwrap();
+    drop(
+        client
+            .send_money(&connection, create, &intent, &cleared, run, &other)
+            .await,
+    );
+}
+
+#[tokio::test]
 async fn nobody_there_means_not_sent() {
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
     let address = listener.local_addr().unwrap();

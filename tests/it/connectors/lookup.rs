@@ -1,10 +1,15 @@
 //! Looking up what nobody heard the outcome of: found, not there, or not to be known.
 
+use std::sync::Arc;
+
 use bursar::base::clock::Instant;
+use bursar::connector::connection::Connection;
 use bursar::connector::lookup::{Progress, Search};
 use bursar::connector::page::{items, next_page};
+use bursar::connector::registry::EMBEDDED;
 use bursar::connector::reply::{RawAnswer, Verdict, classify};
 use bursar::connector::request::prepare;
+use bursar::connector::table::Connector;
 use bursar::model::journal::{Intent, StoredRequest};
 use bursar::model::value::{Map, Value};
 use chrono::TimeDelta;
@@ -28,9 +33,12 @@ fn args_of(name: &str) -> Map {
 }
 
 fn search(name: &str) -> Search {
-    let bank = bank();
-    let effect = endpoint(&bank, name);
-    let prepared = prepare(&bank, effect, &args_of(name), Some(REFERENCE)).unwrap();
+    search_at(&bank(), name)
+}
+
+fn search_at(bank: &Connection, name: &str) -> Search {
+    let effect = endpoint(bank, name);
+    let prepared = prepare(bank, effect, &args_of(name), Some(REFERENCE)).unwrap();
     let intent = Intent {
         connection: "bank".to_owned(),
         endpoint: name.to_owned(),
@@ -43,7 +51,7 @@ fn search(name: &str) -> Search {
         movement: prepared.movement,
     };
     let last_sent = time(SENT) + TimeDelta::minutes(10);
-    Search::begin(&bank, effect, &intent, time(SENT), last_sent).unwrap()
+    Search::begin(bank, effect, &intent, time(SENT), last_sent).unwrap()
 }
 
 /// Long after the last attempt: everything that was taken shows.
@@ -157,6 +165,16 @@ fn a_clean_miss_is_absence_only_after_the_lists_delay() {
     let second = next(search("create_payout").take(&page(&[], Some("c2")), last_sent));
     let both = second.take(&empty, later());
     assert!(matches!(both, Progress::Unproved { again_at: Some(_) }), "{both:?}");
+}
+
+#[test]
+fn a_list_that_covers_only_a_part_proves_no_absence() {
+    let mut bank = bank();
+    let table = EMBEDDED[0].1;
+    let table = table.replace("covers_window       = true", "covers_window       = false");
+    bank.connector = Arc::new(Connector::parse("augustus.toml", &table).unwrap());
+    let ended = search_at(&bank, "create_payout").take(&page(&[], None), later());
+    assert!(matches!(ended, Progress::Unproved { again_at: None }), "{ended:?}");
 }
 
 #[test]

@@ -1,0 +1,211 @@
+//! The guards of the product by name, so that a test can break one at a time and see that the suite finds it out.
+//!
+//! A build for use has none of it: without the feature `broken-guards` (a debug build has it too) [`holds`] is the
+//! constant `true`. With it, the variable [`VARIABLE`] names the one guard that does not hold. It must decide nothing
+//! else: a place asks whether its guard holds, and what it does then is its own.
+
+/// The variable that breaks one guard, by its name.
+pub const VARIABLE: &str = "BURSAR_BROKEN_GUARD";
+
+/// Whether guards can be broken in this build at all.
+pub const COMPILED_IN: bool = cfg!(any(feature = "broken-guards", debug_assertions));
+
+macro_rules! guards {
+    ($($(#[doc = $doc:literal])+ $variant:ident = $name:literal,)+) => {
+        /// Something that keeps money from moving twice, wrongly, or not at all.
+        #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+        pub enum Guard {
+            $($(#[doc = $doc])+ $variant,)+
+        }
+
+        impl Guard {
+            /// Every guard.
+            pub const ALL: &[Self] = &[$(Self::$variant,)+];
+
+            /// Its name, as the variable takes it.
+            pub const fn name(self) -> &'static str {
+                match self {
+                    $(Self::$variant => $name,)+
+                }
+            }
+        }
+    };
+}
+
+guards! {
+    // --- effects
+    /// An intent is durable before anything is sent.
+    IntentDurable = "intent-durable",
+    /// The same step of the same run has the same key, whoever computes it.
+    KeyDerived = "key-derived",
+    /// That a request goes out again is durable before it does.
+    ResendDurable = "resend-durable",
+    /// Nothing goes out again under a key past the end of our trust, by the wall clock.
+    KeyWindow = "key-window",
+    /// Nor by the clock that never goes back.
+    KeyAge = "key-age",
+    /// Our trust in a key ends before the provider's window does.
+    KeyMargin = "key-margin",
+    /// What its table says must not be repeated is not.
+    RepeatAllowed = "repeat-allowed",
+    /// A request that was on its way when the process ended may have arrived.
+    OnItsWay = "on-its-way",
+    /// A refusal is not believed while an earlier attempt may have got through.
+    RefusalLookedUp = "refusal-looked-up",
+    /// A failure of the provider is no answer.
+    ErrorUnknown = "error-unknown",
+    /// An answer about something else than was asked for is not believed.
+    Contradiction = "contradiction",
+    /// What is sent again is what was sent.
+    SameRequest = "same-request",
+    /// An outcome is handed to the store before the script goes on.
+    OutcomeQueued = "outcome-queued",
+    /// The provider's `Retry-After` outranks our own pauses.
+    RetryAfter = "retry-after",
+    /// There is a pause between two attempts.
+    Backoff = "backoff",
+    /// Attempts come to an end.
+    AttemptsMax = "attempts-max",
+
+    // --- look-ups
+    /// What a list does not show yet may be there.
+    VisibilityLag = "visibility-lag",
+    /// A list that does not cover the whole window proves nothing.
+    WindowCovered = "window-covered",
+    /// Every page of a list is read.
+    EveryPage = "every-page",
+    /// What bears our mark has to be what was asked for.
+    FoundFits = "found-fits",
+    /// A list is as old as the provider's own clock says.
+    ListAge = "list-age",
+
+    // --- turns and journals
+    /// What a script asks for has to be what its journal has.
+    SameStep = "same-step",
+    /// A script reaches every step its journal has.
+    EveryStepReached = "every-step-reached",
+    /// After an interrupt no function of the host does anything.
+    InterruptSticks = "interrupt-sticks",
+    /// Entries are written in the order in which they were made.
+    RidingOrder = "riding-order",
+    /// No run ends while it is not known what one of its steps did.
+    NothingOpen = "nothing-open",
+    /// Nothing begins in a run that is to end.
+    CancelBegins = "cancel-begins",
+    /// The entries of a journal have no gap.
+    JournalOrder = "journal-order",
+    /// A new intent is of the epoch that was cleared.
+    JournalEpoch = "journal-epoch",
+    /// Attempts are counted one by one.
+    JournalAttempts = "journal-attempts",
+    /// Nothing follows below a step that has ended.
+    JournalEnded = "journal-ended",
+    /// The deadline of a wait is fixed by its first entry.
+    WaitDeadline = "wait-deadline",
+    /// Two waits of a run are given two events.
+    EventTakenOnce = "event-taken-once",
+
+    // --- the store
+    /// Nobody hears of a write that is not committed.
+    AnswerAfterCommit = "answer-after-commit",
+    /// What was answered survives a loss of power.
+    Synchronous = "synchronous",
+    /// An event of one provider's id is admitted once.
+    EventOnce = "event-once",
+    /// One cause makes one run.
+    CauseOnce = "cause-once",
+    /// Events are routed from where the last routing ended.
+    RoutingCursor = "routing-cursor",
+    /// A run that waits is woken by the events of its own resource.
+    WakeSubject = "wake-subject",
+    /// And by those of the types it waits for.
+    WakeType = "wake-type",
+    /// An event between looking and waiting is not lost.
+    EventBetween = "event-between",
+    /// Only who holds the lease writes.
+    LeaseFence = "lease-fence",
+    /// Each claim has a number of its own.
+    FenceRises = "fence-rises",
+    /// A run is not taken from its driver while the lease holds.
+    LeaseHolds = "lease-holds",
+    /// A journal is continued where it ends.
+    JournalPosition = "journal-position",
+    /// No intent is taken for a run whose end was asked for.
+    CancelRefusesIntent = "cancel-refuses-intent",
+    /// A run whose effect is open is not ended from outside.
+    CancelOpenEffect = "cancel-open-effect",
+    /// A parked run in doubt is not ended by the way.
+    DoubtStays = "doubt-stays",
+    /// What was driven when the process ended is driven again.
+    Reclaimed = "reclaimed",
+
+    // --- webhooks
+    /// A delivery is signed by the provider.
+    Signature = "signature",
+    /// And lately.
+    SignatureAge = "signature-age",
+    /// A body has a largest size.
+    BodySize = "body-size",
+
+    // --- policy, money, scripts
+    /// Money moves only on connections the manifest names.
+    PolicyUses = "policy-uses",
+    /// Only more than nothing is moved.
+    PolicyPositive = "policy-positive",
+    /// A clearance is for exactly one request.
+    ClearanceCovers = "clearance-covers",
+    /// Two currencies never meet.
+    OneCurrency = "one-currency",
+    /// A half is rounded as named.
+    RoundingMode = "rounding-mode",
+    /// A division into parts keeps every unit.
+    AllocateWhole = "allocate-whole",
+    /// A sweep below the minimum does not happen.
+    SweepMinimum = "sweep-minimum",
+    /// A sweep moves whole multiples.
+    SweepMultiple = "sweep-multiple",
+    /// Nothing is sold at a rate that slipped too far.
+    ConvertSlippage = "convert-slippage",
+    /// Nothing is sold that is not there.
+    ConvertBalance = "convert-balance",
+    /// Operations of a script are counted.
+    OperationsBudget = "operations-budget",
+    /// Memory of a script is counted.
+    MemoryBudget = "memory-budget",
+    /// Computing time of a script is counted.
+    ComputeBudget = "compute-budget",
+}
+
+/// Whether a guard holds: always, but for the one that a test has broken.
+#[inline]
+pub fn holds(guard: Guard) -> bool {
+    #[cfg(any(feature = "broken-guards", debug_assertions))]
+    return broken::guard() != Some(guard);
+    #[cfg(not(any(feature = "broken-guards", debug_assertions)))]
+    {
+        let _ = guard;
+        true
+    }
+}
+
+#[cfg(any(feature = "broken-guards", debug_assertions))]
+mod broken {
+    use std::sync::OnceLock;
+
+    use super::{Guard, VARIABLE};
+
+    static BROKEN: OnceLock<Option<Guard>> = OnceLock::new();
+
+    #[expect(
+        clippy::disallowed_methods,
+        reason = "only a test of the tests sets it, and only for its own child process"
+    )]
+    fn from_environment() -> Option<Guard> {
+        let name = std::env::var(VARIABLE).ok()?;
+        Guard::ALL.iter().copied().find(|guard| guard.name() == name)
+    }
+
+    pub(super) fn guard() -> Option<Guard> {
+        *BROKEN.get_or_init(from_environment)
+    }
+}

@@ -1,0 +1,274 @@
+//! Whether the suite can fail: each guard of the product is broken, alone, and a test has to turn red.
+//!
+//! The quick part runs with every suite: one named test for each guard. The whole suite for each guard is a matter of
+//! an hour and is run by name:
+//!
+//! `cargo test --test it -- --ignored --nocapture mutants::the_whole_suite_finds_every_broken_guard`
+//!
+//! Its children stop at the first test that fails; with `BURSAR_MUTANTS_ALL=1` they go on, and the table names all.
+
+mod effects;
+mod rules;
+
+use std::io::{BufRead as _, BufReader};
+use std::process::{Command, Stdio};
+use std::sync::Mutex;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::time::Duration;
+
+use bursar::base::guard::{COMPILED_IN, Guard, VARIABLE};
+
+use crate::support::real_time::Patience;
+use crate::support::report;
+
+/// How long one test may take with a guard broken; one that hangs has noticed something too, but costs a minute.
+const ONE_TEST_MAX: Duration = Duration::from_secs(60);
+/// The same for the whole suite.
+const SUITE_MAX: Duration = Duration::from_secs(15 * 60);
+
+/// The test that has to fail when this guard is broken. A guard without one does not compile.
+fn caught_by(guard: Guard) -> &'static str {
+    match guard {
+        Guard::IntentDurable => "accidents::nothing_is_sent_for_a_run_whose_claim_could_not_be_committed",
+        Guard::KeyDerived => "mutants::effects::a_payment_the_journal_has_lost_goes_out_under_the_same_key",
+        Guard::ResendDurable => "mutants::effects::nothing_goes_out_again_before_that_it_does_is_durable",
+        Guard::KeyWindow => "mutants::effects::a_wall_clock_set_ahead_makes_a_young_key_old",
+        Guard::KeyAge => "key_age::a_wall_clock_set_back_makes_no_old_key_young",
+        Guard::KeyMargin => "mutants::effects::a_key_is_not_used_in_the_last_minutes_of_its_window",
+        Guard::RepeatAllowed => "accidents::an_endpoint_that_must_not_be_repeated_is_not",
+        Guard::OnItsWay => "mutants::effects::what_was_on_its_way_when_the_process_died_is_not_taken_for_unsent",
+        Guard::RefusalLookedUp => "mutants::effects::a_refusal_after_an_unknown_outcome_is_not_believed",
+        Guard::ErrorUnknown => "connectors::reply::an_answer_the_table_does_not_know_is_classed_by_its_status",
+        Guard::Contradiction => "engine::an_answer_about_another_amount_is_parked_not_believed",
+        Guard::SameRequest => "mutants::effects::a_request_that_would_not_be_the_same_is_not_sent_in_its_place",
+        Guard::OutcomeQueued => "mutants::effects::an_outcome_is_durable_while_the_script_goes_on",
+        Guard::RetryAfter => "mutants::effects::a_provider_that_asks_for_a_pause_gets_it",
+        Guard::Backoff => "mutants::rules::a_pause_doubles_and_is_never_nothing_after_too_many_requests",
+        Guard::AttemptsMax => "mutants::effects::attempts_come_to_an_end",
+        Guard::VisibilityLag => "connectors::lookup::a_clean_miss_is_absence_only_after_the_lists_delay",
+        Guard::WindowCovered => "connectors::lookup::a_list_that_covers_only_a_part_proves_no_absence",
+        Guard::EveryPage => "connectors::lookup::what_bears_our_mark_is_found_on_a_later_page",
+        Guard::FoundFits => "connectors::lookup::our_mark_on_another_amount_is_never_sent_again",
+        Guard::ListAge => "key_age::a_key_of_an_earlier_process_is_as_old_as_the_provider_says",
+        Guard::SameStep | Guard::EveryStepReached => {
+            "replay::an_edited_script_is_found_out_at_the_step_where_it_differs"
+        }
+        Guard::InterruptSticks => "scripts::hosting::after_an_interrupt_no_effect_happens_and_nothing_else_is_told",
+        Guard::RidingOrder => "mutants::effects::what_rides_is_written_in_order",
+        Guard::NothingOpen => "mutants::effects::no_run_is_cancelled_over_a_payment_whose_outcome_nobody_knows",
+        Guard::CancelBegins => "mutants::effects::a_run_that_is_to_end_begins_nothing_more",
+        Guard::JournalOrder => "model::journal::a_dropped_doubled_or_swapped_record_is_refused",
+        Guard::JournalEpoch | Guard::JournalAttempts => {
+            "model::journal::a_record_is_accepted_exactly_when_the_rules_say_so"
+        }
+        Guard::JournalEnded => "model::journal::nothing_follows_below_a_step_that_ended_at_any_depth",
+        Guard::WaitDeadline => "model::journal::waits_keep_the_deadline_of_their_first_entry",
+        Guard::EventTakenOnce => "accidents::two_waits_for_an_event_are_given_two_events",
+        Guard::AnswerAfterCommit => "store::file::after_a_failed_transaction_nothing_is_answered_any_more",
+        Guard::Synchronous => "store::conformance::sqlite::counts_follow_the_runs",
+        Guard::EventOnce => "store::conformance::sqlite::an_event_is_admitted_once",
+        Guard::CauseOnce => "store::conformance::sqlite::one_cause_makes_one_run_of_a_workflow",
+        Guard::RoutingCursor => "store::conformance::sqlite::what_was_routed_is_not_routed_again",
+        Guard::WakeSubject => "mutants::rules::a_filter_takes_only_what_it_names",
+        Guard::WakeType => "store::conformance::sqlite::an_event_wakes_the_runs_that_wait_for_it",
+        Guard::EventBetween => "store::conformance::sqlite::an_event_between_looking_and_waiting_is_not_lost",
+        Guard::LeaseFence => "store::conformance::sqlite::only_the_holder_of_the_lease_may_write",
+        Guard::FenceRises => "mutants::rules::a_claim_of_the_same_worker_is_another_claim",
+        Guard::LeaseHolds => "store::conformance::sqlite::a_lease_that_is_renewed_does_not_lapse",
+        Guard::JournalPosition => "store::conformance::sqlite::a_gap_in_the_journal_is_refused_and_hinders_nobody",
+        Guard::CancelRefusesIntent => "store::conformance::sqlite::no_effect_begins_once_the_end_was_asked_for",
+        Guard::CancelOpenEffect => "store::conformance::sqlite::a_sent_effect_is_asked_after_before_the_run_ends",
+        Guard::DoubtStays => "store::conformance::sqlite::decisions_that_do_not_fit_change_nothing",
+        Guard::Reclaimed => "store::conformance::sqlite::a_restart_takes_every_run_back",
+        Guard::Signature | Guard::SignatureAge => {
+            "connectors::signature::what_is_not_exactly_what_was_signed_is_refused"
+        }
+        Guard::BodySize => "webhooks::door::a_body_in_pieces_is_counted_as_it_comes",
+        Guard::PolicyUses | Guard::PolicyPositive => {
+            "mutants::rules::money_moves_only_on_connections_of_the_manifest_and_only_if_there_is_some"
+        }
+        Guard::ClearanceCovers => "connectors::client::a_clearance_is_for_one_step_alone",
+        Guard::OneCurrency => "model::money::two_currencies_never_meet",
+        Guard::RoundingMode => "mutants::rules::a_half_is_rounded_as_its_mode_says",
+        Guard::AllocateWhole => "model::money::equal_ratios_share_in_written_order",
+        Guard::SweepMinimum | Guard::SweepMultiple => {
+            "model::sweep::a_buffer_stays_and_the_rest_moves_within_the_limits"
+        }
+        Guard::ConvertSlippage => "model::convert::a_rate_may_slip_up_to_the_limit_and_no_further",
+        Guard::ConvertBalance => "model::convert::a_named_amount_is_sold_whole_or_not_at_all",
+        Guard::OperationsBudget => "mutants::rules::operations_are_counted",
+        Guard::MemoryBudget => "mutants::rules::memory_is_counted",
+        Guard::ComputeBudget => "mutants::rules::computing_time_is_counted",
+    }
+}
+
+/// What a child process came to.
+#[derive(Debug, Default)]
+struct Outcome {
+    /// Tests that were begun.
+    begun: usize,
+    /// Those that failed.
+    failed: Vec<String>,
+    /// It was ended because it hung, or ended itself by a crash.
+    broken_off: bool,
+}
+
+impl Outcome {
+    fn is_red(&self) -> bool {
+        !self.failed.is_empty() || self.broken_off
+    }
+}
+
+/// This binary once more, with a guard broken; `stop`: ends it at the first failure.
+fn run_with(broken: &str, filter: &[&str], limit: Duration, stop: bool) -> Outcome {
+    let program = std::env::current_exe().expect("this program");
+    let mut child = Command::new(program)
+        .args(filter)
+        .env(VARIABLE, broken)
+        .stdin(Stdio::null())
+        .stdout(Stdio::piped())
+        .stderr(Stdio::null())
+        .spawn()
+        .expect("this program starts");
+    let output = child.stdout.take().expect("piped");
+    let (told, heard) = std::sync::mpsc::channel();
+    let reader = std::thread::spawn(move || {
+        for line in BufReader::new(output).lines().map_while(Result::ok) {
+            if told.send(line).is_err() {
+                return;
+            }
+        }
+    });
+    let patience = Patience::new(limit);
+    let mut outcome = Outcome::default();
+    loop {
+        match heard.recv_timeout(Duration::from_millis(100)) {
+            Ok(line) => {
+                if let Some(test) = line.strip_prefix("test ") {
+                    outcome.begun += usize::from(test.contains(" ... "));
+                    if let Some(name) = test.strip_suffix(" ... FAILED") {
+                        outcome.failed.push(name.trim_end_matches(" - should panic").to_owned());
+                        if stop {
+                            break;
+                        }
+                    }
+                }
+            }
+            Err(std::sync::mpsc::RecvTimeoutError::Disconnected) => break,
+            Err(std::sync::mpsc::RecvTimeoutError::Timeout) if patience.is_over() => {
+                outcome.broken_off = true;
+                break;
+            }
+            Err(std::sync::mpsc::RecvTimeoutError::Timeout) => {}
+        }
+    }
+    if stop || outcome.broken_off {
+        // It may have ended by itself meanwhile.
+        drop(child.kill());
+    }
+    let ended = child.wait().expect("our own child");
+    drop(heard);
+    drop(reader.join());
+    // A crash of the whole process tells of no test; 101 is the code of tests that failed.
+    outcome.broken_off |= !stop && !matches!(ended.code(), Some(0 | 101));
+    outcome
+}
+
+/// Does something for each guard, several at a time; answers in the order of the guards.
+fn for_each_guard(at_once: usize, work: impl Fn(Guard) -> Outcome + Sync) -> Vec<(Guard, Outcome)> {
+    let next = AtomicUsize::new(0);
+    let done = Mutex::new(Vec::new());
+    std::thread::scope(|scope| {
+        for _ in 0..at_once {
+            scope.spawn(|| {
+                while let Some(guard) = Guard::ALL.get(next.fetch_add(1, Ordering::Relaxed)) {
+                    let outcome = work(*guard);
+                    done.lock().expect("nobody panics with it").push((*guard, outcome));
+                }
+            });
+        }
+    });
+    let mut done = done.into_inner().expect("nobody panics with it");
+    done.sort_by_key(|(guard, _)| *guard);
+    done
+}
+
+fn table(done: &[(Guard, Outcome)]) -> String {
+    let line = |(guard, outcome): &(Guard, Outcome)| {
+        let caught = match outcome.failed.as_slice() {
+            [] if outcome.broken_off => "the end of the process, or a test that hangs".to_owned(),
+            [] => format!("NOBODY ({} tests ran)", outcome.begun),
+            names => names.join(", "),
+        };
+        format!("{:24} {caught}", guard.name())
+    };
+    done.iter().map(line).collect::<Vec<_>>().join("\n")
+}
+
+#[track_caller]
+fn all_are_caught(done: &[(Guard, Outcome)]) {
+    let missed: Vec<&str> = done
+        .iter()
+        .filter(|(_, outcome)| !outcome.is_red())
+        .map(|(guard, _)| guard.name())
+        .collect();
+    assert!(missed.is_empty(), "nobody notices {missed:?}\n{}", table(done));
+}
+
+#[test]
+fn every_broken_guard_is_caught_by_its_test() {
+    if !COMPILED_IN {
+        report("this build has no guards that can be broken: 0 guards");
+        return;
+    }
+    let at_once = std::thread::available_parallelism().map_or(2, |count| count.get() + 1);
+    let done = for_each_guard(at_once, |guard| {
+        let filter = ["--exact", caught_by(guard), "--test-threads", "1"];
+        run_with(guard.name(), &filter, ONE_TEST_MAX, false)
+    });
+    all_are_caught(&done);
+    let tests: usize = done.iter().map(|(_, outcome)| outcome.begun).sum();
+    assert_eq!(tests, Guard::ALL.len(), "one test for each guard:\n{}", table(&done));
+    report(&format!(
+        "{} guards broken one at a time, {tests} tests red",
+        done.len()
+    ));
+}
+
+#[test]
+fn a_guard_that_is_not_broken_is_not_caught() {
+    let test = "mutants::rules::a_half_is_rounded_as_its_mode_says";
+    let outcome = run_with("no-such-guard", &["--exact", test], ONE_TEST_MAX, false);
+    assert_eq!((outcome.begun, outcome.is_red()), (1, false), "{outcome:?}");
+}
+
+#[test]
+fn every_guard_has_its_own_name_and_is_asked_for_somewhere() {
+    let mut names: Vec<&str> = Guard::ALL.iter().map(|guard| guard.name()).collect();
+    names.sort_unstable();
+    names.dedup();
+    assert_eq!(names.len(), Guard::ALL.len());
+    let sources = crate::tidy::sources();
+    for guard in Guard::ALL {
+        let asked = format!("holds(Guard::{guard:?})");
+        assert!(sources.contains(&asked), "no place asks {asked}");
+    }
+}
+
+#[test]
+#[ignore = "the whole suite once for each guard: about an hour"]
+#[expect(
+    clippy::disallowed_methods,
+    reason = "a long test is told by its environment how much to look at"
+)]
+fn the_whole_suite_finds_every_broken_guard() {
+    let all = std::env::var("BURSAR_MUTANTS_ALL").is_ok();
+    let done = for_each_guard(1, |guard| {
+        let filter = ["--skip", "mutants::every_broken", "--skip", "mutants::a_guard_that"];
+        let outcome = run_with(guard.name(), &filter, SUITE_MAX, !all);
+        report(&format!("{}: {} failed", guard.name(), outcome.failed.len()));
+        outcome
+    });
+    report(&table(&done));
+    all_are_caught(&done);
+}
