@@ -20,6 +20,7 @@ mod kills;
 mod model;
 mod mutants;
 mod parallel;
+mod properties;
 mod quarantine;
 mod reconcile;
 mod reload;

@@ -1,0 +1,629 @@
+//! Runs and steps against a small model: whatever is asked of the store, in whatever order, it answers as the model
+//! does and leaves what the model has.
+//!
+//! The model is a second statement of the rules, in as few words as possible. It knows one run with its steps.
+
+use std::path::Path;
+use std::sync::Arc;
+
+use bursar::base::clock::Instant;
+use bursar::base::ids::{Digest, RunId, WorkerId};
+use bursar::model::journal::{
+    Doubt, Entry, Intent, Journal, Outcome, Record, Resolution, Retry, Step, StepPath, StoredRequest,
+};
+use bursar::model::run::{Cause, EventMark, NewRun, RunError, RunState, Settlement};
+use bursar::model::value::Value;
+use bursar::store::sqlite::{Durability, OnFailure, SqliteOptions, SqliteStore};
+use bursar::store::{Append, Decision, Lease, Store, StoreError};
+use chrono::{DateTime, TimeDelta};
+use serde_json::json;
+
+use super::Figure;
+
+const OPERATIONS_MAX: usize = 60;
+const LEASE_SECS: i64 = 30;
+
+fn at(seconds: i64) -> Instant {
+    DateTime::from_timestamp(1_767_225_600 + seconds, 0).expect("a valid instant")
+}
+
+/// Where the one effect that may be open stands.
+#[derive(Debug, Clone, Copy, PartialEq)]
+enum Effect {
+    None,
+    /// Sent; after so many failed attempts; whether one that was heard of may have happened; whether one is under way.
+    Sent {
+        attempts: u32,
+        unknown: bool,
+        under_way: bool,
+    },
+    Doubt,
+    Cleared,
+}
+
+impl Effect {
+    fn is_doubtful(self) -> bool {
+        match self {
+            Self::Doubt => true,
+            Self::Sent { unknown, under_way, .. } => unknown || under_way,
+            Self::None | Self::Cleared => false,
+        }
+    }
+
+    fn is_sent(self) -> bool {
+        matches!(self, Self::Sent { .. })
+    }
+}
+
+/// What an answer comes to.
+#[derive(Debug, Clone, PartialEq)]
+enum Said {
+    Done,
+    State(RunState),
+    Count(u64),
+    LeaseLost,
+    EndAsked,
+    Conflict,
+}
+
+fn said<T>(answer: Result<T, StoreError>, done: impl FnOnce(T) -> Said) -> Said {
+    match answer {
+        Ok(value) => done(value),
+        Err(StoreError::LeaseLost { .. }) => Said::LeaseLost,
+        Err(StoreError::CancelRequested { .. }) => Said::EndAsked,
+        Err(StoreError::Conflict(_)) => Said::Conflict,
+        Err(other) => panic!("{other}"),
+    }
+}
+
+/// One run, as the rules have it.
+struct Model {
+    state: RunState,
+    turns: u32,
+    /// Who holds it until when, while it runs.
+    held: Option<(Lease, i64)>,
+    /// The lease before, which has to be worth nothing.
+    former: Option<Lease>,
+    wake_at: i64,
+    end_asked: bool,
+    effect: Effect,
+    epoch: u32,
+    records: Vec<Record>,
+    /// Number of the last step.
+    steps: u32,
+    now: i64,
+}
+
+/// A store with the run that is looked at, and the model of it.
+struct Case<'a> {
+    store: &'a dyn Store,
+    run: RunId,
+    workers: [WorkerId; 2],
+    model: Model,
+    did: Vec<String>,
+}
+
+impl<'a> Case<'a> {
+    async fn new(store: &'a dyn Store) -> Self {
+        let new = NewRun {
+            id: RunId::generate(at(0)),
+            workflow: "test".to_owned(),
+            version: Digest::of([b"test".as_slice()]),
+            cause: Cause::Manual {
+                actor: "tess".to_owned(),
+            },
+            event: json!({}).into(),
+            params: json!({}),
+            created_at: at(0),
+        };
+        let run = new.id;
+        store.create_run(new).await.expect("made");
+        let model = Model {
+            state: RunState::Queued,
+            turns: 0,
+            held: None,
+            former: None,
+            wake_at: 0,
+            end_asked: false,
+            effect: Effect::None,
+            epoch: 0,
+            records: Vec::new(),
+            steps: 0,
+            now: 0,
+        };
+        Self {
+            store,
+            run,
+            workers: [WorkerId::generate(at(0)), WorkerId::generate(at(1))],
+            model,
+            did: Vec::new(),
+        }
+    }
+
+    fn seq(&self) -> u32 {
+        u32::try_from(self.model.records.len()).expect("few") + 1
+    }
+
+    fn record(&self, entry: Entry) -> Record {
+        Record {
+            seq: self.seq(),
+            at: at(self.model.now),
+            entry,
+        }
+    }
+
+    fn path(&self) -> StepPath {
+        StepPath::root().child(self.model.steps)
+    }
+
+    /// Appends under the present lease, or under one that is none any more.
+    async fn append(&mut self, append: Append, fits: bool) -> bool {
+        let lease = match (&self.model.held, &self.model.former) {
+            (Some((lease, _)), _) => lease.clone(),
+            (None, Some(former)) => former.clone(),
+            (None, None) => return false,
+        };
+        let expected = match self.model.held {
+            None => Said::LeaseLost,
+            Some(_) if append.begins_effect && self.model.end_asked => Said::EndAsked,
+            Some(_) if !fits => Said::Conflict,
+            Some(_) => Said::Done,
+        };
+        let records = append.records.clone();
+        let answer = self.store.append(&lease, append, at(self.model.now)).await;
+        assert_eq!(said(answer, |()| Said::Done), expected, "{:?}", self.did);
+        let done = expected == Said::Done;
+        if done {
+            self.model.records.extend(records);
+        }
+        done
+    }
+
+    async fn claim(&mut self, worker: WorkerId) {
+        let until = self.model.now + LEASE_SECS;
+        let claims = self
+            .store
+            .claim(worker, at(self.model.now), at(until), 10)
+            .await
+            .expect("taken");
+        let queued = self.model.state == RunState::Queued;
+        assert_eq!(claims.len(), usize::from(queued), "{:?}", self.did);
+        for claim in claims {
+            self.model.turns += 1;
+            assert_eq!((claim.run.id, claim.run.turns), (self.run, self.model.turns));
+            assert_eq!(claim.run.cancel_requested, self.model.end_asked);
+            assert_eq!(claim.records, self.model.records, "{:?}", self.did);
+            self.model.state = RunState::Running;
+            self.model.held = Some((claim.lease, until));
+        }
+    }
+
+    fn lose(&mut self, state: RunState) {
+        self.model.state = state;
+        if let Some((lease, _)) = self.model.held.take() {
+            self.model.former = Some(lease);
+        }
+    }
+
+    async fn local(&mut self, count: u32) {
+        // An effect that is open is the last step: nothing begins beside it.
+        if self.model.effect != Effect::None {
+            return;
+        }
+        let mut records = Vec::new();
+        for number in 1..=count {
+            let entry = Entry::Done {
+                path: StepPath::root().child(self.model.steps + number),
+                step: step(),
+                outcome: Outcome::Value(Value::Int(number.into())),
+                began: None,
+            };
+            let record = self.record(entry);
+            records.push(Record {
+                seq: record.seq + number - 1,
+                ..record
+            });
+        }
+        let append = Append {
+            records,
+            ..Append::default()
+        };
+        if self.append(append, true).await {
+            self.model.steps += count;
+        }
+    }
+
+    async fn intend(&mut self) {
+        let again = self.model.effect == Effect::Cleared;
+        if self.model.effect != Effect::None && !again {
+            return;
+        }
+        if !again {
+            self.model.steps += 1;
+            self.model.epoch = 0;
+        }
+        let entry = Entry::Intent {
+            path: self.path(),
+            step: step(),
+            intent: Box::new(intent(self.model.epoch)),
+        };
+        let append = Append {
+            records: vec![self.record(entry)],
+            begins_effect: true,
+            ..Append::default()
+        };
+        if self.append(append, true).await {
+            self.model.effect = Effect::Sent {
+                attempts: 0,
+                unknown: false,
+                under_way: true,
+            };
+        } else if !again {
+            self.model.steps -= 1;
+        }
+    }
+
+    /// What an open effect comes to.
+    async fn hear(&mut self, word: u8) {
+        let Effect::Sent { attempts, unknown, .. } = self.model.effect else {
+            return;
+        };
+        let path = self.path();
+        let (entry, effect) = match word {
+            0 => {
+                let outcome = Outcome::Value(Value::Null);
+                (Entry::Outcome { path, outcome }, Effect::None)
+            }
+            1 => {
+                let doubt = Doubt {
+                    code: "in_doubt".to_owned(),
+                    message: "no answer".to_owned(),
+                };
+                (
+                    Entry::InDoubt {
+                        path,
+                        step: step(),
+                        doubt,
+                    },
+                    Effect::Doubt,
+                )
+            }
+            _ => {
+                let attempt = attempts + 1;
+                let retry = Retry {
+                    attempt,
+                    unknown: word == 2,
+                    reason: "no answer".to_owned(),
+                    at: at(self.model.now + 1),
+                    look_up: false,
+                };
+                let unknown = unknown || word == 2;
+                (
+                    Entry::Retry {
+                        path,
+                        step: step(),
+                        retry,
+                    },
+                    Effect::Sent {
+                        attempts: attempt,
+                        unknown,
+                        under_way: false,
+                    },
+                )
+            }
+        };
+        let append = Append {
+            records: vec![self.record(entry)],
+            ..Append::default()
+        };
+        if self.append(append, true).await {
+            self.model.effect = effect;
+        }
+    }
+
+    async fn settle(&mut self, settlement: Settlement) {
+        let mut left = settlement.state();
+        let sleeps = matches!(left, RunState::Waiting | RunState::Queued);
+        if sleeps && self.model.end_asked && !self.model.effect.is_sent() {
+            left = RunState::Cancelled;
+        }
+        let wake_at = match &settlement {
+            Settlement::Waiting { wake_at, .. } => (*wake_at - at(0)).num_seconds(),
+            _ => 0,
+        };
+        let append = Append {
+            settlement: Some(settlement),
+            ..Append::default()
+        };
+        if self.append(append, true).await {
+            self.lose(left);
+            self.model.wake_at = wake_at;
+        }
+    }
+
+    async fn cancel(&mut self) {
+        let model = &self.model;
+        let (expected, ends) = match model.state {
+            RunState::Cancelled => (Said::State(RunState::Cancelled), false),
+            RunState::Succeeded | RunState::Failed => (Said::Conflict, false),
+            RunState::Running => (Said::State(RunState::Running), false),
+            RunState::Parked if model.effect.is_doubtful() => (Said::Conflict, false),
+            RunState::Queued | RunState::Waiting if model.effect.is_sent() => (Said::State(model.state), false),
+            RunState::Queued | RunState::Waiting | RunState::Parked => (Said::State(RunState::Cancelled), true),
+        };
+        let answer = self.store.cancel(self.run, "tess", "a mistake", at(model.now)).await;
+        assert_eq!(said(answer, Said::State), expected, "{:?}", self.did);
+        if ends {
+            self.model.state = RunState::Cancelled;
+        } else if matches!(expected, Said::State(state) if !state.is_final()) {
+            self.model.end_asked = true;
+        }
+    }
+
+    async fn resolve(&mut self, resolution: Resolution, names_step: bool) {
+        let parked = self.model.state == RunState::Parked;
+        let effect = self.model.effect;
+        let asked_about = matches!(effect, Effect::Sent { .. } | Effect::Doubt);
+        let expected = if names_step {
+            parked && asked_about
+        } else {
+            parked && !effect.is_doubtful() && resolution == Resolution::Fail
+        };
+        let path = names_step.then(|| self.path());
+        if path.as_ref().is_some_and(|path| path.depth() == 0) {
+            return;
+        }
+        let decision = Decision {
+            run: self.run,
+            path: path.clone(),
+            resolution: resolution.clone(),
+            actor: "tess".to_owned(),
+            reason: "looked".to_owned(),
+            at: at(self.model.now),
+        };
+        let answer = self.store.resolve(decision).await;
+        let wanted = if expected { Said::Done } else { Said::Conflict };
+        assert_eq!(said(answer, |()| Said::Done), wanted, "{:?}", self.did);
+        let Some(path) = path.filter(|_| expected) else {
+            if expected {
+                self.model.state = RunState::Failed;
+            }
+            return;
+        };
+        self.model.effect = match &resolution {
+            Resolution::Retry => Effect::Sent {
+                attempts: 0,
+                unknown: true,
+                under_way: false,
+            },
+            Resolution::Resend => {
+                self.model.epoch += 1;
+                Effect::Cleared
+            }
+            Resolution::Fail | Resolution::Adopt { .. } => Effect::None,
+        };
+        let entry = Entry::Resolved {
+            path,
+            resolution,
+            actor: "tess".to_owned(),
+            reason: "looked".to_owned(),
+        };
+        let record = self.record(entry);
+        self.model.records.push(record);
+        self.model.state = RunState::Queued;
+    }
+
+    async fn time_passes(&mut self, seconds: i64) {
+        self.model.now += seconds;
+        let now = self.model.now;
+        let lapses = self.model.held.as_ref().is_some_and(|(_, until)| *until <= now);
+        let wakes = self.model.state == RunState::Waiting && self.model.wake_at <= now;
+        let (count, next) = self.store.wake_due(at(now)).await.expect("looked");
+        assert_eq!(
+            Said::Count(count),
+            Said::Count(u64::from(lapses || wakes)),
+            "{:?}",
+            self.did
+        );
+        if lapses || wakes {
+            self.lose(RunState::Queued);
+        }
+        let waits = self.model.state == RunState::Waiting;
+        assert_eq!(next, waits.then(|| at(self.model.wake_at)), "{:?}", self.did);
+    }
+
+    async fn act(&mut self, random: &mut fastrand::Rng) {
+        let kind = random.u8(..24);
+        self.did.push(format!("{kind}:{}", self.model.state));
+        match kind {
+            0..=4 => self.claim(self.workers[random.usize(..2)]).await,
+            5 | 6 => self.local(random.u32(1..=4)).await,
+            7..=9 => self.intend().await,
+            10..=12 => self.hear(random.u8(..4)).await,
+            13 => self.settle(Settlement::Queued).await,
+            14 => {
+                let settlement = Settlement::Waiting {
+                    wake_at: at(self.model.now + random.i64(1..40)),
+                    waits_for: None,
+                    seen: EventMark::default(),
+                };
+                self.settle(settlement).await;
+            }
+            15 | 16 => self.settle(Settlement::Parked { error: error() }).await,
+            17 if random.u8(..3) == 0 => {
+                let ends = [
+                    Settlement::Succeeded { result: json!(1) },
+                    Settlement::Failed { error: error() },
+                    Settlement::Cancelled,
+                ];
+                self.settle(ends[random.usize(..3)].clone()).await;
+            }
+            17 | 18 => self.time_passes(random.i64(0..25)).await,
+            19 if random.bool() => self.cancel().await,
+            19 | 20 => {
+                let words = [Resolution::Retry, Resolution::Resend, Resolution::Fail];
+                let resolution = words[random.usize(..3)].clone();
+                self.resolve(resolution, random.u8(..4) > 0).await;
+            }
+            21 => {
+                let running = u64::from(self.model.state == RunState::Running);
+                assert_eq!(self.store.reclaim_all(at(self.model.now)).await, Ok(running));
+                if running == 1 {
+                    self.lose(RunState::Queued);
+                }
+            }
+            22 => {
+                let worker = self.workers[random.usize(..2)];
+                let until = self.model.now + LEASE_SECS;
+                let renewed = self.store.renew(worker, vec![self.run], at(until)).await;
+                assert_eq!(renewed, Ok(()));
+                if let Some((lease, lasts)) = &mut self.model.held
+                    && lease.worker == worker
+                {
+                    *lasts = until;
+                }
+            }
+            _ => self.overstep().await,
+        }
+    }
+
+    /// What must never be taken: a gap, and what a former holder still writes.
+    async fn overstep(&mut self) {
+        let entry = Entry::Done {
+            path: StepPath::root().child(900),
+            step: step(),
+            outcome: Outcome::Value(Value::Null),
+            began: None,
+        };
+        let mut record = self.record(entry);
+        if let Some(former) = &self.model.former {
+            let append = Append {
+                records: vec![record.clone()],
+                ..Append::default()
+            };
+            let late = self.store.append(former, append, at(self.model.now)).await;
+            assert_eq!(said(late, |()| Said::Done), Said::LeaseLost, "{:?}", self.did);
+        }
+        record.seq += 1;
+        let append = Append {
+            records: vec![record],
+            ..Append::default()
+        };
+        self.append(append, false).await;
+    }
+
+    /// A claim is answered before it is durable: what is asked for after it waits for it.
+    async fn catch_up(&self) {
+        let nothing = self.store.renew(self.workers[0], Vec::new(), at(self.model.now)).await;
+        assert_eq!(nothing, Ok(()));
+    }
+
+    async fn compare(&self) {
+        self.catch_up().await;
+        let run = self.store.run(self.run).await.expect("read").expect("there");
+        let seen = (run.state, run.turns, run.cancel_requested);
+        let model = (self.model.state, self.model.turns, self.model.end_asked);
+        assert_eq!(seen, model, "{:?}", self.did);
+    }
+
+    /// Ends the run, so that the next one is alone.
+    async fn end(mut self) {
+        let found = self.store.journal(self.run).await.expect("read");
+        assert_eq!(found, self.model.records, "{:?}", self.did);
+        assert!(Journal::from_records(found).is_ok(), "{:?}", self.did);
+        while !self.model.state.is_final() {
+            match self.model.state {
+                RunState::Running => self.settle(Settlement::Failed { error: error() }).await,
+                RunState::Waiting => self.time_passes(100).await,
+                RunState::Parked => {
+                    let open = matches!(self.model.effect, Effect::Sent { .. } | Effect::Doubt);
+                    self.resolve(Resolution::Fail, open).await;
+                }
+                _ => self.claim(self.workers[0]).await,
+            }
+        }
+    }
+}
+
+fn step() -> Step {
+    Step {
+        name: "bank.create_payout".to_owned(),
+        summary: String::new(),
+        fingerprint: Digest::of([b"step".as_slice()]),
+    }
+}
+
+fn intent(epoch: u32) -> Intent {
+    Intent {
+        connection: "bank".to_owned(),
+        endpoint: "create_payout".to_owned(),
+        epoch,
+        key: Some("key".to_owned()),
+        key_safe_until: Some(at(0) + TimeDelta::hours(1)),
+        reference: "ref".to_owned(),
+        fingerprint: Digest::of([b"payout".as_slice()]),
+        request: StoredRequest {
+            method: "POST".to_owned(),
+            path: "/payouts".to_owned(),
+            headers: Vec::new(),
+            body: None,
+        },
+        movement: None,
+    }
+}
+
+fn error() -> RunError {
+    RunError {
+        code: "in_doubt".to_owned(),
+        message: "no answer".to_owned(),
+        trace: Vec::new(),
+    }
+}
+
+async fn open(folder: &Path) -> Arc<dyn Store> {
+    let options = SqliteOptions {
+        durability: Durability::Normal,
+        on_failure: OnFailure::Poison,
+    };
+    SqliteStore::open(folder, options).await.expect("a store")
+}
+
+#[test]
+fn a_run_goes_where_the_model_says_whatever_is_asked_of_it() {
+    let figure = Figure::of(2_000, 100_000);
+    let operations = std::sync::atomic::AtomicUsize::new(0);
+    std::thread::scope(|scope| {
+        for part in 0..2 {
+            let operations = &operations;
+            scope.spawn(move || {
+                let runtime = tokio::runtime::Builder::new_multi_thread()
+                    .worker_threads(1)
+                    .enable_all()
+                    .build();
+                runtime.expect("a runtime").block_on(async {
+                    let folder = tempfile::tempdir().expect("a folder");
+                    let store = open(folder.path()).await;
+                    for number in (part..figure.cases).step_by(2) {
+                        let failed = super::Case { figure, case: number };
+                        let mut random = figure.random(number);
+                        let mut case = Case::new(store.as_ref()).await;
+                        let length = random.usize(1..=OPERATIONS_MAX);
+                        for _ in 0..length {
+                            case.act(&mut random).await;
+                            if random.u8(..8) == 0 {
+                                case.compare().await;
+                            }
+                        }
+                        case.compare().await;
+                        operations.fetch_add(length, std::sync::atomic::Ordering::Relaxed);
+                        case.end().await;
+                        failed.passed();
+                    }
+                    store.close().await.expect("closed");
+                });
+            });
+        }
+    });
+    let operations = operations.into_inner();
+    figure.report(&format!("sequences of {operations} operations on runs and steps"));
+}
