@@ -63,7 +63,7 @@ async fn starts(program: &Path, folder: &Path) -> (f64, f64) {
     (median(ready), median(resident))
 }
 
-fn start(program: &Path, folder: &Path) -> Child {
+pub(crate) fn start(program: &Path, folder: &Path) -> Child {
     let log = std::fs::File::create(folder.join("daemon.log")).expect("a file");
     let started = Command::new(program)
         .arg("--config")
@@ -76,7 +76,7 @@ fn start(program: &Path, folder: &Path) -> Child {
     started.unwrap_or_else(|error| fail(&format!("{} cannot be started: {error}", program.display())))
 }
 
-async fn answers(folder: &Path, pid: u32) -> bool {
+pub(crate) async fn answers(folder: &Path, pid: u32) -> bool {
     let Ok(mut client) = ControlClient::connect(&control_path(&folder.join("state"))).await else {
         return false;
     };
@@ -86,7 +86,7 @@ async fn answers(folder: &Path, pid: u32) -> bool {
         .is_ok_and(|status| status.pid == pid)
 }
 
-fn resident_mib(pid: u32) -> f64 {
+pub(crate) fn resident_mib(pid: u32) -> f64 {
     let status = std::fs::read_to_string(format!("/proc/{pid}/status")).unwrap_or_default();
     let line = status.lines().find_map(|line| line.strip_prefix("VmRSS:"));
     let kib: u32 = line

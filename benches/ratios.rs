@@ -15,6 +15,7 @@ mod replay;
 mod report;
 mod rig;
 mod stub;
+mod waiting;
 
 use std::path::PathBuf;
 
@@ -46,6 +47,11 @@ const FIGURES: &[(&str, &str, Measure)] = &[
         "daemon",
         "memory when idle, and start to ready with 100,000 ended runs",
         daemon::measure,
+    ),
+    (
+        "waiting",
+        "100,000 waiting runs: memory, start, and how late they wake",
+        waiting::measure,
     ),
 ];
 

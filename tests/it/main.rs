@@ -14,6 +14,7 @@ mod connectors;
 mod crash;
 mod doubt;
 mod engine;
+mod golden_journals;
 mod hostile;
 mod key_age;
 mod kills;
