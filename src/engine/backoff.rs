@@ -6,7 +6,7 @@
 
 use std::time::Duration;
 
-use crate::base::limits::RETRY_AFTER_MAX;
+use crate::base::limits::{RETRY_AFTER_MAX, RETRY_AFTER_MIN};
 
 /// The span grows from a base by doubling up to a ceiling.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -32,7 +32,7 @@ impl Backoff {
     /// The pause after the given attempt, counted from 1. `random` is drawn evenly from all values of a `u32`.
     pub fn pause(&self, attempt: u32, reason: Reason, retry_after: Option<Duration>, random: u32) -> Duration {
         if let Some(asked) = retry_after {
-            return asked.clamp(Duration::from_millis(100), RETRY_AFTER_MAX);
+            return asked.clamp(RETRY_AFTER_MIN, RETRY_AFTER_MAX);
         }
         let doublings = attempt.saturating_sub(1).min(20);
         let span = self.base.saturating_mul(1 << doublings).min(self.ceiling);
@@ -82,6 +82,6 @@ mod tests {
                 .pause(1, Reason::TooFast, Some(Duration::from_secs(seconds)), 0)
                 .as_secs()
         };
-        assert_eq!([5, 100_000].map(asked), [5, 3_600]);
+        assert_eq!([0, 5, 100_000].map(asked), [1, 5, 3_600]);
     }
 }

@@ -18,7 +18,7 @@ use crate::base::fault_point::{FaultPoint, reach};
 use crate::base::key::derived_uuid;
 use crate::connector::client::SendError;
 use crate::connector::connection::Connection;
-use crate::connector::reply::{Verdict, provider_time};
+use crate::connector::reply::{RetryHint, Verdict, provider_time};
 use crate::connector::request::{Prepared, prepare};
 use crate::connector::table::{Endpoint, InDoubt};
 use crate::model::journal::{Entry, Failure, Intent, Outcome, Phase, Retry, StepPath};
@@ -228,7 +228,7 @@ impl Turn {
             && open.attempts + 1 < self.services.settings.backoff.attempts_max
         {
             let reason = format!("the provider could not be asked for its time: {error}");
-            return Err(self.send_later(&open, None, reason));
+            return Err(self.send_later(&open, RetryHint::default(), reason));
         }
         if open.unknown && (has_to_look || !self.may_repeat(&open)) {
             return self.look_up(&open);
@@ -281,16 +281,16 @@ impl Turn {
                 failure,
                 retry: Some(hint),
                 ..
-            } if !last => Err(self.send_later(&open, hint.after, failure.message)),
+            } if !last => Err(self.send_later(&open, hint, failure.message)),
             // The provider says no, but an earlier attempt may have got through: look before believing it.
             Verdict::NotApplied { .. } if open.unknown => self.look_up(&open),
             Verdict::NotApplied { failure, .. } => self.conclude(&open, Outcome::Failure(failure)),
-            Verdict::Unknown { reason, retry_after } => {
+            Verdict::Unknown { reason, retry } => {
                 open.unknown = true;
-                if last || !self.may_repeat(&open) {
-                    return self.look_up(&open);
+                match retry.filter(|_| !last && self.may_repeat(&open)) {
+                    Some(hint) => Err(self.send_later(&open, hint, reason)),
+                    None => self.look_up(&open),
                 }
-                Err(self.send_later(&open, retry_after, reason))
             }
         }
     }
@@ -312,8 +312,8 @@ impl Turn {
         self.doubt_at(open.begun, code, message)
     }
 
-    fn send_later(&self, open: &Open<'_>, after: Option<Duration>, reason: String) -> Thrown {
-        let at = self.next_attempt_at(open.attempts + 1, after);
+    fn send_later(&self, open: &Open<'_>, hint: RetryHint, reason: String) -> Thrown {
+        let at = self.next_attempt_at(open.attempts + 1, hint);
         self.retry_at(open, at, reason, false)
     }
 

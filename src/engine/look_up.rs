@@ -10,7 +10,7 @@ use super::step::verdict;
 use super::turn::Turn;
 use crate::base::clock::Instant;
 use crate::connector::lookup::{Progress, Search};
-use crate::connector::reply::{RawAnswer, Verdict, provider_time};
+use crate::connector::reply::{RawAnswer, RetryHint, Verdict, provider_time};
 use crate::connector::table::InDoubt;
 use crate::model::journal::{Doubt, Entry, Outcome, Resolution};
 use crate::model::value::Value;
@@ -101,7 +101,7 @@ impl Turn {
             );
             return Err(self.doubt(open, "in_doubt", &message));
         }
-        let at = self.next_attempt_at(open.attempts + 1, None);
+        let at = self.next_attempt_at(open.attempts + 1, RetryHint::default());
         Err(self.retry_at(open, at, format!("the look-up failed: {reason}"), true))
     }
 

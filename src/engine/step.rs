@@ -4,7 +4,6 @@
 //! `effect`'s. No pause here is a sleeping thread.
 
 use std::sync::Arc;
-use std::time::Duration;
 
 use chrono::TimeDelta;
 
@@ -14,7 +13,7 @@ use super::turn::{Begun, Turn, recorded};
 use crate::base::clock::Instant;
 use crate::connector::client::SendError;
 use crate::connector::connection::Connection;
-use crate::connector::reply::{RawAnswer, Verdict, classify, classify_error};
+use crate::connector::reply::{RawAnswer, RetryHint, Verdict, classify, classify_error};
 use crate::connector::request::prepare;
 use crate::connector::table::{Effect, Endpoint};
 use crate::model::journal::{Doubt, Entry, Failure, Outcome, Phase, Retry, StoredRequest};
@@ -63,15 +62,15 @@ impl Turn {
                 failure,
                 retry: Some(hint),
                 ..
-            } => self.try_again(begun, began, attempts, hint.after, failure),
+            } => self.try_again(begun, began, attempts, hint, failure),
             Verdict::NotApplied {
                 failure, retry: None, ..
             } => self.conclude_read(begun, began, Outcome::Failure(failure)),
-            Verdict::Unknown { reason, retry_after } => self.try_again(
+            Verdict::Unknown { reason, retry } => self.try_again(
                 begun,
                 began,
                 attempts,
-                retry_after,
+                retry.unwrap_or_default(),
                 Failure::new("provider_unavailable", reason),
             ),
             Verdict::Contradiction { reason } => self.conclude_read(
@@ -103,13 +102,13 @@ impl Turn {
         begun: Begun,
         began: Instant,
         attempts: u32,
-        after: Option<Duration>,
+        hint: RetryHint,
         failure: Failure,
     ) -> Result<Value, Thrown> {
         if attempts + 1 >= self.services.settings.backoff.attempts_max {
             return self.conclude_read(begun, began, Outcome::Failure(failure));
         }
-        let at = self.next_attempt_at(attempts + 1, after);
+        let at = self.next_attempt_at(attempts + 1, hint);
         let retry = Retry {
             attempt: attempts + 1,
             unknown: false,
@@ -154,8 +153,8 @@ impl Turn {
         })
     }
 
-    pub(super) fn next_attempt_at(&self, attempt: u32, after: Option<Duration>) -> Instant {
-        let reason = if after.is_some() {
+    pub(super) fn next_attempt_at(&self, attempt: u32, hint: RetryHint) -> Instant {
+        let reason = if hint.too_fast {
             Reason::TooFast
         } else {
             Reason::Fault
@@ -164,7 +163,7 @@ impl Turn {
             .services
             .settings
             .backoff
-            .pause(attempt, reason, after, fastrand::u32(..));
+            .pause(attempt, reason, hint.after, fastrand::u32(..));
         self.now() + TimeDelta::from_std(pause).unwrap_or(TimeDelta::MAX)
     }
 }
