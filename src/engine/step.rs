@@ -154,11 +154,7 @@ impl Turn {
     }
 
     pub(super) fn next_attempt_at(&self, attempt: u32, hint: RetryHint) -> Instant {
-        let reason = if hint.too_fast {
-            Reason::TooFast
-        } else {
-            Reason::Fault
-        };
+        let reason = if hint.too_fast { Reason::TooFast } else { Reason::Fault };
         let pause = self
             .services
             .settings

@@ -14,6 +14,7 @@ mod connectors;
 mod crash;
 mod doubt;
 mod engine;
+mod faults;
 mod hostile;
 mod key_age;
 mod kills;

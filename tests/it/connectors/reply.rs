@@ -205,8 +205,20 @@ fn an_answer_about_something_else_is_a_contradiction() {
     check("create_payout", &payout, "/amount", json!("100.500"), false);
     check("create_payout", &payout, "/amount", json!("100.51"), true);
     check("create_payout", &payout, "/currency", json!("USD"), true);
-    check("create_payout", &payout, "/destination/iban", json!("de89 3704 0044 0532 0130 00"), false);
-    check("create_payout", &payout, "/destination/iban", json!("DE02120300000000202051"), true);
+    check(
+        "create_payout",
+        &payout,
+        "/destination/iban",
+        json!("de89 3704 0044 0532 0130 00"),
+        false,
+    );
+    check(
+        "create_payout",
+        &payout,
+        "/destination/iban",
+        json!("DE02120300000000202051"),
+        true,
+    );
     check("create_payout", &payout, "/metadata/bursar", json!("run/2"), true);
     check("create_payout", &payout, "/reference", json!("INV-2"), false);
     let convert = Map::from([
@@ -214,7 +226,13 @@ fn an_answer_about_something_else_is_a_contradiction() {
         ("target_account_id".to_owned(), Value::text(OTHER_ACCOUNT)),
         ("source_amount".to_owned(), money("100.50", "EUR")),
     ]);
-    check("create_conversion", &convert, "/target_account_id", json!(ACCOUNT), true);
+    check(
+        "create_conversion",
+        &convert,
+        "/target_account_id",
+        json!(ACCOUNT),
+        true,
+    );
     check("create_conversion", &convert, "/metadata/bursar", json!("run/10"), true);
     let give_back = Map::from([("deposit_id".to_owned(), Value::text(DEPOSIT))]);
     check("create_return", &give_back, "/deposit_id", json!(ACCOUNT), true);
