@@ -17,6 +17,8 @@ pub struct Backoff {
     pub ceiling: Duration,
     /// Attempts in all before the step is given up or handed to a person.
     pub attempts_max: u32,
+    /// How long a step is tried in all before the same: past it nothing is sent again by itself.
+    pub total: Duration,
 }
 
 /// What the pause is for.
@@ -57,6 +59,7 @@ mod tests {
         base: Duration::from_secs(1),
         ceiling: Duration::from_secs(60),
         attempts_max: 8,
+        total: Duration::from_secs(86_400),
     };
 
     #[test]

@@ -11,7 +11,7 @@ use std::time::Duration;
 use chrono::TimeDelta;
 
 use super::interrupt::Interrupt;
-use super::step::{refusal, verdict};
+use super::step::refusal;
 use super::turn::{Begun, Turn, recorded};
 use crate::base::clock::Instant;
 use crate::base::fault_point::{FaultPoint, reach};
@@ -67,6 +67,9 @@ impl Turn {
         let mut begun = self.begin_call(connection, endpoint, args)?;
         let epoch = match begun.phase.take() {
             None => 0,
+            // Held before anything was sent.
+            Some(Phase::Trying { next_at, .. }) if self.now() < next_at => return Err(self.pause_until(next_at)),
+            Some(Phase::Trying { .. }) => 0,
             Some(Phase::Cleared { epoch }) => epoch,
             Some(Phase::Done(outcome)) => return recorded(outcome),
             Some(Phase::Doubt { doubt, .. }) => return Err(self.park(&doubt.code, doubt.message)),
@@ -117,6 +120,7 @@ impl Turn {
         epoch: u32,
     ) -> Result<Value, Thrown> {
         reach(FaultPoint::EffectReached);
+        self.may_begin(begun, begun.started_at.is_none(), connection)?;
         let prepared = self.prepare_effect(&begun.path, connection, endpoint, args);
         let refuse = |failure: Failure| {
             if epoch > 0 {
@@ -205,7 +209,7 @@ impl Turn {
             Ok(clearance) => clearance,
             Err(failure) => return Err(self.park(&failure.code, failure.message)),
         };
-        let first_sent = begun.started_at.unwrap_or(sent_at);
+        let first_sent = begun.intended_at.unwrap_or(sent_at);
         let mut open = Open {
             begun,
             connection,
@@ -221,7 +225,11 @@ impl Turn {
         if self.run.cancel_requested && !open.unknown {
             return Err(self.interrupt(Interrupt::Cancelled));
         }
-        let has_to_look = look_up || self.run.cancel_requested;
+        let is_late = self.is_late(begun);
+        if is_late && !open.unknown {
+            return self.give_up(&open);
+        }
+        let has_to_look = look_up || self.run.cancel_requested || is_late;
         if open.unknown
             && !has_to_look
             && let Err(error) = self.learn_age(&open)
@@ -239,6 +247,7 @@ impl Turn {
         })?;
         reach(FaultPoint::ResendDurable);
         open.last_sent = self.now();
+        self.count_request(connection);
         self.send(open)
     }
 
@@ -261,8 +270,8 @@ impl Turn {
             None => self.block_on(client.send(open.connection, open.endpoint, &intent.request, key)),
         };
         reach(FaultPoint::ReplyRead);
-        let last = open.attempts + 1 >= self.services.settings.backoff.attempts_max;
-        match verdict(
+        let last = open.attempts + 1 >= self.services.settings.backoff.attempts_max || self.is_late(open.begun);
+        match self.verdict(
             open.connection,
             open.endpoint,
             &intent.request,
@@ -306,6 +315,16 @@ impl Turn {
         self.queue();
         reach(FaultPoint::OutcomeQueued);
         recorded(outcome)
+    }
+
+    /// It was not done, and it is too late to try again: a payment of yesterday may not be wanted any more.
+    pub(super) fn give_up(&self, open: &Open<'_>) -> Result<Value, Thrown> {
+        let hours = self.services.settings.backoff.total.as_secs() / 3_600;
+        let message = format!(
+            "`{}` was not done within {hours} hours, and is not tried any more",
+            open.begun.step.name
+        );
+        self.conclude(open, Outcome::Failure(Failure::new("given_up", message)))
     }
 
     pub(super) fn doubt(&self, open: &Open<'_>, code: &str, message: &str) -> Thrown {
@@ -399,6 +418,7 @@ impl Turn {
         let Some((read, request)) = request else {
             return Ok(());
         };
+        self.count_request(open.connection);
         let answer = self.block_on(self.services.client.send(open.connection, read, &request, None))?;
         if let Some(theirs) = provider_time(&answer) {
             self.services.trust(key, (until - theirs).to_std().unwrap_or_default());

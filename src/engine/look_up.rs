@@ -6,7 +6,6 @@
 use chrono::TimeDelta;
 
 use super::effect::Open;
-use super::step::verdict;
 use super::turn::Turn;
 use crate::base::clock::Instant;
 use crate::connector::lookup::{Progress, Search};
@@ -46,6 +45,7 @@ impl Turn {
         loop {
             let asked_at = self.now();
             let request = search.request();
+            self.count_request(open.connection);
             let answer = self.block_on(self.services.client.send(open.connection, search.list(), request, None));
             if let Some(apart) = answer.as_ref().ok().and_then(|answer| clocks_apart(answer, self.now())) {
                 let message = format!(
@@ -60,7 +60,7 @@ impl Turn {
             // has whole seconds.
             let theirs = answer.as_ref().ok().and_then(provider_time);
             let read_at = theirs.map_or(asked_at, |theirs| asked_at.min(theirs + TimeDelta::seconds(1)));
-            let page = match verdict(open.connection, search.list(), request, None, answer) {
+            let page = match self.verdict(open.connection, search.list(), request, None, answer) {
                 Verdict::Applied { value, .. } => value,
                 Verdict::NotApplied { failure, .. } => return self.look_again(open, &failure.message),
                 Verdict::Unknown { reason, .. } | Verdict::Contradiction { reason } => {
@@ -107,6 +107,9 @@ impl Turn {
 
     /// Absence was proved: the decision is recorded, and a new intent goes out under a new key.
     fn send_anew(&self, open: &Open<'_>) -> Result<Value, Thrown> {
+        if self.is_late(open.begun) {
+            return self.give_up(open);
+        }
         let path = open.begun.path.clone();
         let doubt = Doubt {
             code: "in_doubt".to_owned(),
@@ -120,7 +123,7 @@ impl Turn {
         self.ride(Entry::Resolved {
             path: path.clone(),
             resolution: Resolution::Resend,
-            actor: "bursar".to_owned(),
+            actor: Entry::BY_ITSELF.to_owned(),
             reason: "the provider's list covers the whole window and does not have it".to_owned(),
         })?;
         self.commit()?;

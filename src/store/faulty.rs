@@ -16,6 +16,7 @@ use super::{
 };
 use crate::base::clock::Instant;
 use crate::base::ids::{Digest, EventId, RunId, WorkerId};
+use crate::model::breaker::Tripped;
 use crate::model::event::{Event, EventFilter};
 use crate::model::journal::{Entry, Record};
 use crate::model::run::{EventMark, NewRun, Run, RunError, RunState};
@@ -205,6 +206,10 @@ impl Store for Faulty {
         self.read(|| self.inner.durable())
     }
 
+    fn set_breaker(&self, connection: String, tripped: Option<Tripped>) -> Answer<'_, ()> {
+        self.write(|| self.inner.set_breaker(connection, tripped))
+    }
+
     fn resolve(&self, decision: Decision) -> Answer<'_, ()> {
         self.write(|| self.inner.resolve(decision))
     }
@@ -243,6 +248,10 @@ impl Store for Faulty {
 
     fn state<'a>(&'a self, workflow: &'a str, key: &'a str) -> Answer<'a, Option<Value>> {
         self.read(|| self.inner.state(workflow, key))
+    }
+
+    fn breakers(&self) -> Answer<'_, Vec<Tripped>> {
+        self.read(|| self.inner.breakers())
     }
 
     fn counts(&self) -> Answer<'_, Vec<(RunState, u64)>> {

@@ -19,6 +19,7 @@ mod hostile;
 mod key_age;
 mod kills;
 mod model;
+mod pace;
 mod parallel;
 mod quarantine;
 mod reconcile;

@@ -21,6 +21,7 @@ use crate::base::clock::Instant;
 use crate::base::fault_point::{FaultPoint, reach};
 use crate::base::ids::{RunId, WorkerId};
 use crate::base::limits::GROUP_COMMIT_WRITES_MAX;
+use crate::model::breaker::Tripped;
 use crate::model::run::{RunError, RunState};
 use crate::store::{Claim, Decision, Routed, StoreError};
 
@@ -75,6 +76,11 @@ pub(super) enum Command {
         reason: String,
         now: Instant,
         reply: Reply<RunState>,
+    },
+    SetBreaker {
+        connection: String,
+        tripped: Option<Tripped>,
+        reply: Reply<()>,
     },
     SaveVersion {
         version: Box<super::version::StoredVersion>,
@@ -411,6 +417,14 @@ impl Writer {
                 reply,
             } => {
                 let done = self.cancel(run, &actor, &reason, now).await;
+                answers.settle(reply, done)
+            }
+            Command::SetBreaker {
+                connection,
+                tripped,
+                reply,
+            } => {
+                let done = self.set_breaker(&connection, tripped).await;
                 answers.settle(reply, done)
             }
             Command::SaveVersion { version, reply } => {

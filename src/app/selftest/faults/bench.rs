@@ -13,11 +13,11 @@ use super::{Circumstances, fresh_name};
 use crate::app::{AppError, site};
 use crate::base::clock::{Clock as _, ManualClock, SystemClock};
 use crate::base::ids::{RunId, WorkerId};
-use crate::base::limits::STEP_ATTEMPTS_MAX;
+use crate::base::limits::{SCRIPT_STACK_BYTES, STEP_ATTEMPTS_MAX, STEP_TRIED_MAX};
 use crate::base::secret::Secret;
 use crate::base::wake::Wake;
 use crate::connector::client::Client;
-use crate::connector::connection::Connection;
+use crate::connector::connection::{BreakerSettings, Connection, Pace};
 use crate::connector::registry::Registry;
 use crate::connector::request::prepare;
 use crate::engine::backoff::Backoff;
@@ -26,6 +26,7 @@ use crate::engine::worker::Engine;
 use crate::model::run::{Cause, NewRun, Run, RunState};
 use crate::model::value::Value;
 use crate::model::workflow::{Source, Version};
+use crate::script::Budget;
 use crate::simulator::config::{DEMO_API_KEY, SimulatorConfig, SubscriptionSeed};
 use crate::simulator::control::NewDeposit;
 use crate::simulator::faults::FaultRule;
@@ -81,6 +82,14 @@ impl Bench {
             credential: Some(Secret::new(DEMO_API_KEY.to_owned())),
             webhook_secrets: Vec::new(),
             key_window_secs: (!circumstances.key_holds).then_some(0),
+            pace: Pace {
+                // Each operation is to meet the fault: none is held because the others did.
+                breaker: BreakerSettings {
+                    failures: 0,
+                    ..BreakerSettings::default()
+                },
+                ..Pace::default()
+            },
         };
         let haste = tokio::spawn(hurry(clock.clone()));
         Ok(Self {
@@ -352,11 +361,14 @@ fn settings() -> EngineSettings {
             base: Duration::from_secs(1),
             ceiling: Duration::from_secs(30),
             attempts_max: STEP_ATTEMPTS_MAX,
+            total: STEP_TRIED_MAX,
         },
         poll_first: Duration::from_secs(1),
         poll_ceiling: Duration::from_secs(10),
         // The clock in haste would end one of 30 seconds while a busy machine takes a breath.
         lease: Duration::from_secs(3_600),
+        stack_bytes: SCRIPT_STACK_BYTES,
+        budget: Budget::default(),
     }
 }
 
