@@ -175,6 +175,12 @@ impl Store for Counting {
         self.inner.state(workflow, key)
     }
 
+    fn set_breaker(&self, connection: String, tripped: Option<bursar::model::breaker::Tripped>) -> Answer<'_, ()> {
+        self.inner.set_breaker(connection, tripped)
+    }
+    fn breakers(&self) -> Answer<'_, Vec<bursar::model::breaker::Tripped>> {
+        self.inner.breakers()
+    }
     fn counts(&self) -> Answer<'_, Vec<(RunState, u64)>> {
         self.inner.counts()
     }

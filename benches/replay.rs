@@ -101,6 +101,7 @@ async fn services(store: Arc<dyn Store>) -> Services {
             base: Duration::from_secs(1),
             ceiling: Duration::from_secs(1),
             attempts_max: 1,
+            total: Duration::from_secs(86_400),
         },
         poll_first: Duration::from_secs(30),
         poll_ceiling: Duration::from_secs(900),

@@ -9,6 +9,7 @@ mod secrets;
 use std::collections::BTreeMap;
 use std::fs;
 use std::net::SocketAddr;
+use std::num::NonZeroU32;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
@@ -16,10 +17,10 @@ use std::time::Duration;
 use serde::Deserialize;
 
 use self::secrets::{Reason, Referred, ReferredList, SecretRef, Unusable};
-use crate::base::limits::{LEASE_DURATION, SCRIPT_STACK_BYTES};
+use crate::base::limits::{LEASE_DURATION, SCRIPT_STACK_BYTES, STEP_TRIED_MAX};
 use crate::base::secret::Secret;
 use crate::base::suggest::nearest;
-use crate::connector::connection::{Connection, check_base_url};
+use crate::connector::connection::{BreakerSettings, Connection, Pace, check_base_url};
 use crate::connector::registry::Registry;
 use crate::connector::table::Connector;
 use crate::engine::backoff::Backoff;
@@ -148,6 +149,7 @@ struct RawDaemon {
     retry_base_ms: Option<u32>,
     retry_ceiling_secs: Option<u32>,
     attempts_max: Option<u32>,
+    retry_total_hours: Option<u32>,
     poll_first_secs: Option<u32>,
     poll_ceiling_secs: Option<u32>,
     durability: Option<Durability>,
@@ -170,6 +172,9 @@ struct RawConnection {
     #[serde(default)]
     webhook_secrets: ReferredList,
     key_window_secs: Option<u64>,
+    requests_per_second: Option<NonZeroU32>,
+    breaker_failures: Option<u32>,
+    breaker_pause_secs: Option<NonZeroU32>,
 }
 
 /// Reads the settings.
@@ -364,6 +369,16 @@ impl Reader<'_> {
             );
             return None;
         }
+        let default = BreakerSettings::default();
+        let pace = Pace {
+            requests_per_second: raw.requests_per_second.map(NonZeroU32::get),
+            breaker: BreakerSettings {
+                failures: raw.breaker_failures.unwrap_or(default.failures),
+                pause: raw
+                    .breaker_pause_secs
+                    .map_or(default.pause, |secs| Duration::from_secs(secs.get().into())),
+            },
+        };
         Some(Connection {
             name: name.to_owned(),
             connector: connector.clone(),
@@ -371,6 +386,7 @@ impl Reader<'_> {
             credential,
             webhook_secrets,
             key_window_secs: raw.key_window_secs,
+            pace,
         })
     }
 
@@ -454,6 +470,9 @@ fn engine(daemon: &RawDaemon) -> EngineSettings {
                 .attempts_max
                 .unwrap_or(crate::base::limits::STEP_ATTEMPTS_MAX)
                 .max(1),
+            total: daemon
+                .retry_total_hours
+                .map_or(STEP_TRIED_MAX, |hours| Duration::from_secs(u64::from(hours) * 3_600)),
         },
         poll_first: seconds(daemon.poll_first_secs, 30),
         poll_ceiling: seconds(daemon.poll_ceiling_secs, 900),

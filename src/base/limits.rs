@@ -31,6 +31,10 @@ pub const PROVIDER_REPLY_BYTES_MAX: usize = 4 * 1024 * 1024;
 /// Attempts of one step before it is parked or fails: with the default pauses, an outage of some minutes passes
 /// unnoticed.
 pub const STEP_ATTEMPTS_MAX: u32 = 16;
+/// How long a step is tried in all: a payment of yesterday may not be wanted any more.
+pub const STEP_TRIED_MAX: Duration = Duration::from_secs(24 * 3_600);
+/// The least pause a provider is taken at its word for.
+pub const RETRY_AFTER_MIN: Duration = Duration::from_secs(1);
 /// The longest a provider's `Retry-After` is believed.
 pub const RETRY_AFTER_MAX: Duration = Duration::from_secs(3_600);
 /// Pages of one list a script may walk in one call.

@@ -9,7 +9,7 @@ use super::Context;
 use super::diagnostics::concise;
 use super::error::{CliError, Exit};
 use super::output::{Cell, Table, Tone};
-use super::text::{count, one_line};
+use super::text::{count, one_line, time};
 use crate::app::settings::{Secrets, Settings};
 use crate::base::suggest::nearest;
 use crate::connector::client::Client;
@@ -17,6 +17,7 @@ use crate::connector::connection::Connection;
 use crate::connector::reply::{Verdict, classify};
 use crate::connector::request::prepare;
 use crate::model::value::{Map, Value};
+use crate::server::protocol::HeldConnection;
 
 /// List connections and try their keys
 #[derive(Debug, clap::Args)]
@@ -40,7 +41,10 @@ enum Command {
 
 pub(super) fn run(args: &Args, context: &Context) -> Result<Exit, CliError> {
     match &args.command {
-        Command::Ls => ls(&context.workplace(Secrets::Optional)?, context),
+        Command::Ls => {
+            let settings = context.workplace(Secrets::Optional)?;
+            context.wait(ls(&settings, context))
+        }
         Command::Check { name } => {
             let settings = context.workplace(Secrets::Needed)?;
             let chosen = chosen(&settings, name.as_deref())?;
@@ -56,16 +60,27 @@ struct Listed<'a> {
     base_url: &'a str,
     api_key: bool,
     webhook_secrets: usize,
+    /// Why nothing new is begun on it, if that is so.
+    held: Option<HeldConnection>,
 }
 
-fn ls(settings: &Settings, context: &Context) -> Result<Exit, CliError> {
+async fn ls(settings: &Settings, context: &Context) -> Result<Exit, CliError> {
     let output = &context.output;
+    // Where no daemon ever ran, none is held.
+    let held = match context.store(settings).await {
+        Ok(store) => store.breakers().await?,
+        Err(_) => Vec::new(),
+    };
     let listed = settings.connections.values().map(|connection| Listed {
         name: &connection.name,
         connector: &connection.connector.name,
         base_url: &connection.base_url,
         api_key: connection.credential.is_some(),
         webhook_secrets: connection.webhook_secrets.len(),
+        held: held
+            .iter()
+            .find(|tripped| tripped.connection == connection.name)
+            .map(HeldConnection::from),
     });
     if output.json {
         for connection in listed {
@@ -76,7 +91,15 @@ fn ls(settings: &Settings, context: &Context) -> Result<Exit, CliError> {
     for absent in &settings.absent_secrets {
         output.complain(&concise(&absent.finding));
     }
-    let mut table = Table::new(&["connection", "connector", "address", "api key", "webhook secrets"]).right(&[4]);
+    let mut table = Table::new(&[
+        "connection",
+        "connector",
+        "address",
+        "api key",
+        "webhook secrets",
+        "new payments",
+    ])
+    .right(&[4]);
     for connection in listed {
         let key = if connection.api_key {
             Cell::toned("set", Tone::Good)
@@ -89,6 +112,13 @@ fn ls(settings: &Settings, context: &Context) -> Result<Exit, CliError> {
             connection.base_url.into(),
             key,
             connection.webhook_secrets.to_string().into(),
+            match &connection.held {
+                None => "begin".into(),
+                Some(held) => Cell::toned(
+                    format!("held since {}: {}", time(held.since), one_line(&held.reason)),
+                    Tone::Attention,
+                ),
+            },
         ]);
     }
     if table.is_empty() {

@@ -5,15 +5,16 @@ use serde_json::json;
 
 use super::Context;
 use super::error::{CliError, Exit};
-use super::output::{BAD, GOOD, Output};
+use super::output::{BAD, Cell, GOOD, Output, Table, Tone};
 use crate::app::selftest::crash::{Outcome, Plan, crash};
+use crate::app::selftest::faults::{Cell as FaultCell, Circumstances, Ending, FAULTS, Matrix, OPERATIONS, faults};
 use crate::app::site::this_program;
 use crate::base::fault_point::COMPILED_IN;
 
-/// Kill the daemon by the thousand and let a ledger judge
+/// Try it by accidents, on this machine, and let a ledger judge
 ///
-/// Needs no settings and no network: a simulated bank, random workflows, and this very program as the daemon, in
-/// folders of their own. Exit code 1 if one cent is not where it should be, or too little happened to tell.
+/// Needs no settings and no network: a simulated bank, and folders of its own. Exit code 1 if one cent is not where it
+/// should be, or too little happened to tell.
 #[derive(Debug, clap::Args)]
 pub(super) struct Args {
     #[command(subcommand)]
@@ -23,9 +24,21 @@ pub(super) struct Args {
 #[derive(Debug, Subcommand)]
 enum Command {
     Crash(Crash),
+    Faults(Faults),
 }
 
-/// Kill it at named points and at random times, also while it recovers
+/// Meet every fault of a provider at every operation that changes something
+///
+/// Refused, reset, late, cut off, wrong: with keys that hold and keys that do not, and each once more with a process
+/// that dies after it. Prints how the operations ended; each has one right end.
+#[derive(Debug, clap::Args)]
+struct Faults {
+    /// Faults at the same time
+    #[arg(long, value_name = "NUMBER", default_value_t = 8, value_parser = clap::value_parser!(u8).range(1..=64))]
+    at_once: u8,
+}
+
+/// Kill the daemon at named points and at random times, also while it recovers
 ///
 /// Named points are in builds with the feature `fault-points`, and in debug builds.
 #[derive(Debug, clap::Args)]
@@ -50,7 +63,100 @@ fn seed(text: &str) -> Result<u64, String> {
 }
 
 pub(super) fn run(args: &Args, context: &Context) -> Result<Exit, CliError> {
-    let Command::Crash(args) = &args.command;
+    match &args.command {
+        Command::Crash(args) => run_crash(args, context),
+        Command::Faults(args) => run_faults(args, context),
+    }
+}
+
+fn run_faults(args: &Faults, context: &Context) -> Result<Exit, CliError> {
+    let output = context.output;
+    let met = |matrix: &Matrix| {
+        let faults = matrix.cells.len() / OPERATIONS.len() / Circumstances::ALL.len();
+        if matrix
+            .cells
+            .len()
+            .is_multiple_of(OPERATIONS.len() * Circumstances::ALL.len() * 8)
+        {
+            output.note(&format!("{faults} of {} faults met", FAULTS.len()));
+        }
+    };
+    let at_once = usize::from(args.at_once);
+    let matrix = context.wait(async { Ok(faults(at_once, &mut |so_far| met(so_far)).await?) })?;
+    if output.json {
+        for cell in &matrix.cells {
+            output.object("bursar.selftest.fault/1", &cell_json(cell))?;
+        }
+    } else {
+        output.table(&matrix_table(&matrix))?;
+        for cell in matrix.wrong() {
+            let (why, words) = (cell.wrong.as_deref().unwrap_or_default(), words(cell.circumstances));
+            output.print(&format!(
+                "{BAD}wrong{BAD:#}: {} at {}, {words}: {why}",
+                cell.fault, cell.operation
+            ))?;
+        }
+        let (style, verdict) = if matrix.is_right() {
+            (GOOD, "right")
+        } else {
+            (BAD, "WRONG")
+        };
+        output.print(&format!("{style}{verdict}{style:#}: {matrix}"))?;
+    }
+    Ok(if matrix.is_right() { Exit::Ok } else { Exit::Failed })
+}
+
+fn words(circumstances: Circumstances) -> &'static str {
+    match (circumstances.key_holds, circumstances.dies) {
+        (true, false) => "key holds",
+        (true, true) => "key holds, process dies",
+        (false, false) => "key lapsed",
+        (false, true) => "key lapsed, process dies",
+    }
+}
+
+/// For each fault how the operations ended in each of the circumstances.
+fn matrix_table(matrix: &Matrix) -> Table {
+    let mut heads = vec!["fault"];
+    heads.extend(Circumstances::ALL.map(words));
+    let mut table = Table::new(&heads);
+    for fault in &FAULTS {
+        let mut row: Vec<Cell> = vec![fault.name.into()];
+        for circumstances in Circumstances::ALL {
+            let cells = || {
+                let of_fault = matrix.cells.iter().filter(|cell| cell.fault == fault.name);
+                of_fault.filter(move |cell| cell.circumstances == circumstances)
+            };
+            let ended = |ending: Ending| cells().filter(|cell| cell.ending == ending).count();
+            let parts = [
+                (ended(Ending::Done), "done"),
+                (ended(Ending::Failed), "failed"),
+                (ended(Ending::Parked), "parked"),
+            ];
+            let parts = parts.iter().filter(|(number, _)| *number > 0);
+            let text: Vec<String> = parts.map(|(number, word)| format!("{number} {word}")).collect();
+            let is_wrong = cells().any(|cell| cell.wrong.is_some());
+            let tone = if is_wrong { Tone::Bad } else { Tone::Good };
+            row.push(Cell::toned(text.join(", "), tone));
+        }
+        table.row(row);
+    }
+    table
+}
+
+fn cell_json(cell: &FaultCell) -> serde_json::Value {
+    json!({
+        "fault": cell.fault,
+        "operation": cell.operation,
+        "key_holds": cell.circumstances.key_holds,
+        "process_dies": cell.circumstances.dies,
+        "ended": cell.ending.as_str(),
+        "done": cell.times,
+        "wrong": cell.wrong,
+    })
+}
+
+fn run_crash(args: &Crash, context: &Context) -> Result<Exit, CliError> {
     let output = context.output;
     if !COMPILED_IN {
         output.note("this build has no named points: it is killed by time alone (build with --features fault-points)");

@@ -74,7 +74,11 @@ fn outcome(record: &StepRecord, summary: &str, now: Instant) -> (String, Tone) {
     match &record.phase {
         Phase::Done(Outcome::Value(value)) => (cut(&of_value(value, summary), OUTCOME_LENGTH_MAX), Tone::Plain),
         Phase::Done(Outcome::Failure(failure)) => (of_failure(failure), Tone::Bad),
-        // A person said so.
+        // Held before it was sent, for a reason; or a person said so.
+        Phase::Trying { attempts: 0, next_at } if record.trouble.is_some() => (
+            format!("held, again {}{}", relative(*next_at, now), trouble(record)),
+            Tone::Attention,
+        ),
         Phase::Trying { attempts: 0, .. } => ("to be tried again".to_owned(), Tone::Attention),
         Phase::Trying { attempts, next_at } => (
             format!(
@@ -206,6 +210,7 @@ impl Shown {
 fn standing(phase: &Phase) -> String {
     match phase {
         Phase::Sent { next_at: None, .. } => String::new(),
+        Phase::Trying { attempts: 0, .. } => "held".to_owned(),
         Phase::Sent { attempts, .. } | Phase::Trying { attempts, .. } => format!("attempt {attempts}"),
         Phase::Waiting(_) => "waiting".to_owned(),
         Phase::Doubt { .. } => "doubt".to_owned(),

@@ -58,6 +58,14 @@ impl Client {
     /// # Errors
     /// [`ClientError`], when the machine's certificates cannot be used.
     pub fn new() -> Result<Self, ClientError> {
+        Self::patient_for(PROVIDER_TOTAL_TIMEOUT)
+    }
+
+    /// The same with another limit for a whole exchange, where many are to run out in little time.
+    ///
+    /// # Errors
+    /// As [`Client::new`].
+    pub fn patient_for(total: Duration) -> Result<Self, ClientError> {
         // An error means that the process has a provider already, which is as good.
         drop(rustls::crypto::ring::default_provider().install_default());
         // A request on a pooled connection that the server had closed is sent again by hyper only if it was
@@ -69,7 +77,7 @@ impl Client {
             .referer(false)
             .no_proxy()
             .connect_timeout(PROVIDER_CONNECT_TIMEOUT)
-            .timeout(PROVIDER_TOTAL_TIMEOUT)
+            .timeout(total)
             .pool_idle_timeout(POOL_IDLE_TIMEOUT)
             .build()
             .map_err(|error| ClientError(chain(&error)))?;

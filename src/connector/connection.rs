@@ -24,6 +24,35 @@ pub struct Connection {
     pub webhook_secrets: Vec<Secret>,
     /// For how long the provider honours a key, if the user knows better than the table.
     pub key_window_secs: Option<u64>,
+    /// How fast it is asked, and when it is left alone.
+    pub pace: Pace,
+}
+
+/// How fast a connection is asked, and when it is left alone.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct Pace {
+    /// The most requests in a second; what the table says, if that says something, when absent.
+    pub requests_per_second: Option<u32>,
+    /// When nothing new is begun.
+    pub breaker: BreakerSettings,
+}
+
+/// When nothing new is begun on a connection.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct BreakerSettings {
+    /// After so many calls in a row without a usable answer; 0: never.
+    pub failures: u32,
+    /// How long, before it is asked whether it answers again.
+    pub pause: Duration,
+}
+
+impl Default for BreakerSettings {
+    fn default() -> Self {
+        Self {
+            failures: 5,
+            pause: Duration::from_secs(30),
+        }
+    }
 }
 
 /// An address a credential must not be sent to.
@@ -38,6 +67,14 @@ pub enum BadAddress {
 }
 
 impl Connection {
+    /// The most requests in a second, if somebody says so.
+    pub fn requests_per_second(&self) -> Option<u32> {
+        let table = self.connector.rate.as_ref();
+        self.pace
+            .requests_per_second
+            .or_else(|| table.map(|rate| rate.requests_per_second.get()))
+    }
+
     /// For how long a key sent to this endpoint protects; none if it takes no key.
     pub fn key_window(&self, endpoint: &Endpoint) -> Option<Duration> {
         let table = self.connector.idempotency.as_ref().filter(|_| endpoint.idempotent)?;

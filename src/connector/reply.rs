@@ -10,11 +10,12 @@ use chrono::DateTime;
 use serde_json::Value as Json;
 
 use super::client::SendError;
+use super::lookup::Match;
 use super::request::identity;
 use super::table::{AmountField, Connector, Effect, Endpoint, ErrorClass, Unit};
 use crate::base::clock::Instant;
 use crate::base::guard::{Guard, holds};
-use crate::base::limits::RETRY_AFTER_MAX;
+use crate::base::limits::{RETRY_AFTER_MAX, RETRY_AFTER_MIN};
 use crate::base::money::{Currency, Money, parse_plain};
 use crate::model::journal::{Failure, StoredRequest};
 use crate::model::policy::Movement;
@@ -64,8 +65,8 @@ pub enum Verdict {
     Unknown {
         /// What was seen.
         reason: String,
-        /// How long the provider wants to be left alone.
-        retry_after: Option<Duration>,
+        /// Whether the same bytes under the same key may help; none: it has to be looked up.
+        retry: Option<RetryHint>,
     },
     /// What was done is not what was asked, or the key is known with another request. Never to be sent again.
     Contradiction {
@@ -79,6 +80,8 @@ pub enum Verdict {
 pub struct RetryHint {
     /// How long the provider wants to be left alone, if it says so.
     pub after: Option<Duration>,
+    /// Whether it says that we are too fast.
+    pub too_fast: bool,
 }
 
 /// What the provider's clock said when it answered (RFC 9110, `Date`).
@@ -86,9 +89,6 @@ pub fn provider_time(answer: &RawAnswer) -> Option<Instant> {
     let date = DateTime::parse_from_rfc2822(answer.header("date")?).ok()?;
     Some(date.to_utc())
 }
-
-/// The least pause a provider is taken at its word for.
-const RETRY_AFTER_MIN: Duration = Duration::from_secs(1);
 
 /// What an answer means. `movement` is what the request was to move.
 pub fn classify(
@@ -107,25 +107,29 @@ pub fn classify(
 /// What it means that no answer came.
 pub fn classify_error(endpoint: &Endpoint, error: &SendError) -> Verdict {
     match (error, endpoint.effect) {
-        (SendError::NotSent(reason), _) => try_again("not_sent", reason.clone(), None),
+        (SendError::NotSent(reason), _) => try_again("not_sent", reason.clone()),
         (SendError::NoCredential(_), _) => Verdict::NotApplied {
             failure: Failure::new("no_credential", error.to_string()),
             retry: None,
             refused: true,
         },
-        (SendError::Unknown(reason), Effect::Read) => try_again("no_answer", reason.clone(), None),
-        (SendError::Unknown(reason), Effect::Write | Effect::MovesMoney) => Verdict::Unknown {
-            reason: reason.clone(),
-            retry_after: None,
-        },
+        (SendError::Unknown(reason), Effect::Read) => try_again("no_answer", reason.clone()),
+        (SendError::Unknown(reason), Effect::Write | Effect::MovesMoney) => unheard(reason.clone()),
     }
 }
 
-fn try_again(code: &str, message: String, after: Option<Duration>) -> Verdict {
+fn try_again(code: &str, message: String) -> Verdict {
     Verdict::NotApplied {
         failure: Failure::new(code, message),
-        retry: Some(RetryHint { after }),
+        retry: Some(RetryHint::default()),
         refused: false,
+    }
+}
+
+fn unheard(reason: String) -> Verdict {
+    Verdict::Unknown {
+        reason,
+        retry: Some(RetryHint::default()),
     }
 }
 
@@ -141,11 +145,8 @@ fn success(
         Err(reason) => {
             let reason = format!("{} answered {}, but {reason}", connector.title, answer.status);
             return match endpoint.effect {
-                Effect::Read => try_again("unreadable_answer", reason, None),
-                Effect::Write | Effect::MovesMoney => Verdict::Unknown {
-                    reason,
-                    retry_after: None,
-                },
+                Effect::Read => try_again("unreadable_answer", reason),
+                Effect::Write | Effect::MovesMoney => unheard(reason),
             };
         }
     };
@@ -182,7 +183,7 @@ fn read_body(connector: &Connector, endpoint: &Endpoint, body: &[u8]) -> Result<
 }
 
 /// What in an answer does not fit the request it answers, if anything: amounts compared as amounts, accounts
-/// by what names them. What the answer leaves out contradicts nothing.
+/// by what names them, and what tells ours from the others. What the answer leaves out contradicts nothing.
 pub fn contradiction(
     endpoint: &Endpoint,
     request: &StoredRequest,
@@ -205,9 +206,12 @@ pub fn contradiction(
     {
         return Some(format!("asked for {asked}, the answer says {amount}"));
     }
+    let body: Json = serde_json::from_str(request.body.as_deref()?).ok()?;
+    if let Some(field) = another_resource(endpoint, &body, value) {
+        return Some(format!("the answer is about another one: it differs under `{field}`"));
+    }
     let described = endpoint.beneficiary.as_ref()?;
     let answered = said(&echo.beneficiary)?;
-    let body: Json = serde_json::from_str(request.body.as_deref()?).ok()?;
     let wire = endpoint.param(&described.field)?.wire_name();
     let wanted = Value::from_plain(body.get(wire)?).ok()?;
     let differs = match (&wanted, answered) {
@@ -218,6 +222,17 @@ pub fn contradiction(
         (wanted, answered) => wanted != answered,
     };
     differs.then(|| format!("the answer names another beneficiary under `{}`", described.field))
+}
+
+/// The field by which a look-up would tell what the answer shows from what was asked for, if it would.
+fn another_resource<'a>(endpoint: &'a Endpoint, body: &Json, value: &Value) -> Option<&'a str> {
+    let (field, pointer) = match &endpoint.lookup.as_ref()?.matching {
+        Match::Reference(pointer) => (endpoint.our_reference.as_deref()?, pointer),
+        Match::Natural { field, pointer, .. } => (field.as_str(), pointer),
+    };
+    let wanted = body.pointer(&format!("/{}", field.replace('.', "/")))?.as_str()?;
+    let shown = value.pointer(pointer)?.as_text()?;
+    (shown != wanted).then_some(field)
 }
 
 fn read_amount(endpoint: &Endpoint, value: &Value, currency: Currency) -> Option<Money> {
@@ -245,7 +260,10 @@ fn refusal(connector: &Connector, endpoint: &Endpoint, answer: &RawAnswer) -> Ve
     };
     let errors = &connector.errors;
     let code = text_at(&errors.code);
-    let after = retry_after(answer);
+    let hint = RetryHint {
+        after: retry_after(answer),
+        too_fast: answer.status == 429,
+    };
     let class = class_of(connector, answer.status, code.as_deref());
     let message = describe(connector, answer, code.as_deref(), text_at(&errors.message));
     let should_retry = errors
@@ -261,23 +279,23 @@ fn refusal(connector: &Connector, endpoint: &Endpoint, answer: &RawAnswer) -> Ve
     ]);
     let not_applied = |retry: bool, refused: bool| Verdict::NotApplied {
         failure,
-        retry: retry.then_some(RetryHint { after }),
+        retry: retry.then_some(hint),
         refused,
     };
-    // The provider's word on trying again outranks the table where trying again cannot do harm. It never makes
-    // an unknown outcome known.
+    // The provider's word on trying again outranks the table, where trying again cannot do harm. It never makes an
+    // unknown outcome known. A redirect is not followed, and will be there the next time too.
+    let is_redirect = (300..400).contains(&answer.status);
     match (class, should_retry) {
         (ErrorClass::Failed | ErrorClass::Refused | ErrorClass::Retry, Some(true)) => not_applied(true, false),
         (ErrorClass::Failed, _) => not_applied(false, false),
         (ErrorClass::Refused, _) => not_applied(false, true),
         (ErrorClass::Retry, should) => not_applied(should != Some(false), false),
         (ErrorClass::Unknown, should) if endpoint.effect == Effect::Read => {
-            // A redirect is not followed, and will be there the next time too.
-            not_applied(should.unwrap_or(!(300..400).contains(&answer.status)), false)
+            not_applied(should.unwrap_or(!is_redirect), false)
         }
-        (ErrorClass::Unknown, _) => Verdict::Unknown {
+        (ErrorClass::Unknown, should) => Verdict::Unknown {
             reason: message,
-            retry_after: after,
+            retry: should.unwrap_or(!is_redirect).then_some(hint),
         },
         (ErrorClass::Contradiction, _) => Verdict::Contradiction { reason: message },
     }

@@ -8,6 +8,7 @@ mod map;
 mod parse;
 
 use std::collections::BTreeMap;
+use std::num::NonZeroU32;
 
 use serde::Deserialize;
 
@@ -40,6 +41,8 @@ pub struct Connector {
     pub pagination: Option<Pagination>,
     /// What refused calls look like and mean.
     pub errors: Errors,
+    /// How many requests the provider takes, if it says so.
+    pub rate: Option<RateTable>,
     webhook: Option<WebhookTable>,
     backfill: Option<Backfill>,
     shapes: BTreeMap<String, Shape>,
@@ -163,6 +166,16 @@ pub struct Pagination {
     pub limit_param: String,
     /// How many items to ask for.
     pub limit: u32,
+}
+
+/// How many requests a provider takes.
+#[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct RateTable {
+    /// The most in a second. A connection may say otherwise.
+    pub requests_per_second: NonZeroU32,
+    /// Where the provider says so, for people.
+    pub doc: String,
 }
 
 /// What refused calls look like and mean.

@@ -7,7 +7,7 @@
 use std::time::Duration;
 
 use crate::base::guard::{Guard, holds};
-use crate::base::limits::RETRY_AFTER_MAX;
+use crate::base::limits::{RETRY_AFTER_MAX, RETRY_AFTER_MIN};
 
 /// The span grows from a base by doubling up to a ceiling.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -18,6 +18,8 @@ pub struct Backoff {
     pub ceiling: Duration,
     /// Attempts in all before the step is given up or handed to a person.
     pub attempts_max: u32,
+    /// How long a step is tried in all before the same: past it nothing is sent again by itself.
+    pub total: Duration,
 }
 
 /// What the pause is for.
@@ -33,7 +35,7 @@ impl Backoff {
     /// The pause after the given attempt, counted from 1. `random` is drawn evenly from all values of a `u32`.
     pub fn pause(&self, attempt: u32, reason: Reason, retry_after: Option<Duration>, random: u32) -> Duration {
         if let Some(asked) = retry_after.filter(|_| holds(Guard::RetryAfter)) {
-            return asked.clamp(Duration::from_millis(100), RETRY_AFTER_MAX);
+            return asked.clamp(RETRY_AFTER_MIN, RETRY_AFTER_MAX);
         }
         if !holds(Guard::Backoff) {
             return Duration::ZERO;
@@ -61,6 +63,7 @@ mod tests {
         base: Duration::from_secs(1),
         ceiling: Duration::from_secs(60),
         attempts_max: 8,
+        total: Duration::from_secs(86_400),
     };
 
     #[test]
@@ -86,6 +89,6 @@ mod tests {
                 .pause(1, Reason::TooFast, Some(Duration::from_secs(seconds)), 0)
                 .as_secs()
         };
-        assert_eq!([5, 100_000].map(asked), [5, 3_600]);
+        assert_eq!([0, 5, 100_000].map(asked), [1, 5, 3_600]);
     }
 }

@@ -11,7 +11,7 @@ use std::time::Duration;
 use chrono::TimeDelta;
 
 use super::interrupt::Interrupt;
-use super::step::{refusal, verdict};
+use super::step::refusal;
 use super::turn::{Begun, Turn, recorded};
 use crate::base::clock::Instant;
 use crate::base::fault_point::{FaultPoint, reach};
@@ -20,7 +20,7 @@ use crate::base::ids::random_uuid;
 use crate::base::key::derived_uuid;
 use crate::connector::client::SendError;
 use crate::connector::connection::Connection;
-use crate::connector::reply::{Verdict, provider_time};
+use crate::connector::reply::{RetryHint, Verdict, provider_time};
 use crate::connector::request::{Prepared, prepare};
 use crate::connector::table::{Endpoint, InDoubt};
 use crate::model::journal::{Entry, Failure, Intent, Outcome, Phase, Retry, StepPath};
@@ -69,6 +69,9 @@ impl Turn {
         let mut begun = self.begin_call(connection, endpoint, args)?;
         let epoch = match begun.phase.take() {
             None => 0,
+            // Held before anything was sent.
+            Some(Phase::Trying { next_at, .. }) if self.now() < next_at => return Err(self.pause_until(next_at)),
+            Some(Phase::Trying { .. }) => 0,
             Some(Phase::Cleared { epoch }) => epoch,
             Some(Phase::Done(outcome)) => return recorded(outcome),
             Some(Phase::Doubt { doubt, .. }) => return Err(self.park(&doubt.code, doubt.message)),
@@ -119,6 +122,7 @@ impl Turn {
         epoch: u32,
     ) -> Result<Value, Thrown> {
         reach(FaultPoint::EffectReached);
+        self.may_begin(begun, begun.started_at.is_none(), connection)?;
         let prepared = self.prepare_effect(&begun.path, connection, endpoint, args);
         let refuse = |failure: Failure| {
             if epoch > 0 {
@@ -207,7 +211,7 @@ impl Turn {
             Ok(clearance) => clearance,
             Err(failure) => return Err(self.park(&failure.code, failure.message)),
         };
-        let first_sent = begun.started_at.unwrap_or(sent_at);
+        let first_sent = begun.intended_at.unwrap_or(sent_at);
         let mut open = Open {
             begun,
             connection,
@@ -223,14 +227,18 @@ impl Turn {
         if self.run.cancel_requested && !open.unknown {
             return Err(self.interrupt(Interrupt::Cancelled));
         }
-        let has_to_look = look_up || self.run.cancel_requested;
+        let is_late = self.is_late(begun);
+        if is_late && !open.unknown {
+            return self.give_up(&open);
+        }
+        let has_to_look = look_up || self.run.cancel_requested || is_late;
         if open.unknown
             && !has_to_look
             && let Err(error) = self.learn_age(&open)
             && open.attempts + 1 < self.services.settings.backoff.attempts_max
         {
             let reason = format!("the provider could not be asked for its time: {error}");
-            return Err(self.send_later(&open, None, reason));
+            return Err(self.send_later(&open, RetryHint::default(), reason));
         }
         if open.unknown && (has_to_look || !self.may_repeat(&open)) {
             return self.look_up(&open);
@@ -241,6 +249,7 @@ impl Turn {
         })?;
         reach(FaultPoint::ResendDurable);
         open.last_sent = self.now();
+        self.count_request(connection);
         self.send(open)
     }
 
@@ -263,8 +272,9 @@ impl Turn {
             None => self.block_on(client.send(open.connection, open.endpoint, &intent.request, key)),
         };
         reach(FaultPoint::ReplyRead);
-        let last = open.attempts + 1 >= self.services.settings.backoff.attempts_max && holds(Guard::AttemptsMax);
-        match verdict(
+        let spent = open.attempts + 1 >= self.services.settings.backoff.attempts_max && holds(Guard::AttemptsMax);
+        let last = spent || self.is_late(open.begun);
+        match self.verdict(
             open.connection,
             open.endpoint,
             &intent.request,
@@ -283,16 +293,16 @@ impl Turn {
                 failure,
                 retry: Some(hint),
                 ..
-            } if !last => Err(self.send_later(&open, hint.after, failure.message)),
+            } if !last => Err(self.send_later(&open, hint, failure.message)),
             // The provider says no, but an earlier attempt may have got through: look before believing it.
             Verdict::NotApplied { .. } if open.unknown && holds(Guard::RefusalLookedUp) => self.look_up(&open),
             Verdict::NotApplied { failure, .. } => self.conclude(&open, Outcome::Failure(failure)),
-            Verdict::Unknown { reason, retry_after } => {
+            Verdict::Unknown { reason, retry } => {
                 open.unknown = true;
-                if last || !self.may_repeat(&open) {
-                    return self.look_up(&open);
+                match retry.filter(|_| !last && self.may_repeat(&open)) {
+                    Some(hint) => Err(self.send_later(&open, hint, reason)),
+                    None => self.look_up(&open),
                 }
-                Err(self.send_later(&open, retry_after, reason))
             }
         }
     }
@@ -312,12 +322,22 @@ impl Turn {
         recorded(outcome)
     }
 
+    /// It was not done, and it is too late to try again: a payment of yesterday may not be wanted any more.
+    pub(super) fn give_up(&self, open: &Open<'_>) -> Result<Value, Thrown> {
+        let hours = self.services.settings.backoff.total.as_secs() / 3_600;
+        let message = format!(
+            "`{}` was not done within {hours} hours, and is not tried any more",
+            open.begun.step.name
+        );
+        self.conclude(open, Outcome::Failure(Failure::new("given_up", message)))
+    }
+
     pub(super) fn doubt(&self, open: &Open<'_>, code: &str, message: &str) -> Thrown {
         self.doubt_at(open.begun, code, message)
     }
 
-    fn send_later(&self, open: &Open<'_>, after: Option<Duration>, reason: String) -> Thrown {
-        let at = self.next_attempt_at(open.attempts + 1, after);
+    fn send_later(&self, open: &Open<'_>, hint: RetryHint, reason: String) -> Thrown {
+        let at = self.next_attempt_at(open.attempts + 1, hint);
         self.retry_at(open, at, reason, false)
     }
 
@@ -407,6 +427,7 @@ impl Turn {
         let Some((read, request)) = request else {
             return Ok(());
         };
+        self.count_request(open.connection);
         let answer = self.block_on(self.services.client.send(open.connection, read, &request, None))?;
         if let Some(theirs) = provider_time(&answer) {
             self.services.trust(key, (until - theirs).to_std().unwrap_or_default());

@@ -6,12 +6,11 @@
 use chrono::TimeDelta;
 
 use super::effect::Open;
-use super::step::verdict;
 use super::turn::Turn;
 use crate::base::clock::Instant;
 use crate::base::guard::{Guard, holds};
 use crate::connector::lookup::{Progress, Search};
-use crate::connector::reply::{RawAnswer, Verdict, provider_time};
+use crate::connector::reply::{RawAnswer, RetryHint, Verdict, provider_time};
 use crate::connector::table::InDoubt;
 use crate::model::journal::{Doubt, Entry, Outcome, Resolution};
 use crate::model::value::Value;
@@ -47,6 +46,7 @@ impl Turn {
         loop {
             let asked_at = self.now();
             let request = search.request();
+            self.count_request(open.connection);
             let answer = self.block_on(self.services.client.send(open.connection, search.list(), request, None));
             if let Some(apart) = answer.as_ref().ok().and_then(|answer| clocks_apart(answer, self.now())) {
                 let message = format!(
@@ -65,7 +65,7 @@ impl Turn {
                 .and_then(provider_time)
                 .filter(|_| holds(Guard::ListAge));
             let read_at = theirs.map_or(asked_at, |theirs| asked_at.min(theirs + TimeDelta::seconds(1)));
-            let page = match verdict(open.connection, search.list(), request, None, answer) {
+            let page = match self.verdict(open.connection, search.list(), request, None, answer) {
                 Verdict::Applied { value, .. } => value,
                 Verdict::NotApplied { failure, .. } => return self.look_again(open, &failure.message),
                 Verdict::Unknown { reason, .. } | Verdict::Contradiction { reason } => {
@@ -106,12 +106,15 @@ impl Turn {
             );
             return Err(self.doubt(open, "in_doubt", &message));
         }
-        let at = self.next_attempt_at(open.attempts + 1, None);
+        let at = self.next_attempt_at(open.attempts + 1, RetryHint::default());
         Err(self.retry_at(open, at, format!("the look-up failed: {reason}"), true))
     }
 
     /// Absence was proved: the decision is recorded, and a new intent goes out under a new key.
     fn send_anew(&self, open: &Open<'_>) -> Result<Value, Thrown> {
+        if self.is_late(open.begun) {
+            return self.give_up(open);
+        }
         let path = open.begun.path.clone();
         let doubt = Doubt {
             code: "in_doubt".to_owned(),
@@ -125,7 +128,7 @@ impl Turn {
         self.ride(Entry::Resolved {
             path: path.clone(),
             resolution: Resolution::Resend,
-            actor: "bursar".to_owned(),
+            actor: Entry::BY_ITSELF.to_owned(),
             reason: "the provider's list covers the whole window and does not have it".to_owned(),
         })?;
         self.commit()?;

@@ -7,6 +7,7 @@ use std::time::Duration;
 
 use super::backoff::Backoff;
 use super::helpers::Helpers;
+use super::pace::Pace;
 use crate::base::clock::{Clock, Instant};
 use crate::base::wake::Wake;
 use crate::connector::client::Client;
@@ -55,6 +56,8 @@ pub struct Services {
     pub(super) helpers: Helpers,
     stopping: AtomicBool,
     due_hint: Mutex<Option<Instant>>,
+    /// How fast each connection is asked, and whether anything new is begun on it.
+    pub(super) pace: Pace,
     /// Until when each key that this process knows the age of is trusted, by the clock that never goes back.
     trusted: Mutex<BTreeMap<String, Duration>>,
 }
@@ -82,6 +85,7 @@ impl Services {
     /// What the store answers.
     pub async fn new(parts: Parts) -> Result<Self, crate::store::StoreError> {
         let installation_secret = parts.store.installation_secret().await?;
+        let pace = Pace::new(parts.connections.values(), parts.store.breakers().await?);
         Ok(Self {
             store: parts.store,
             clock: parts.clock,
@@ -94,6 +98,7 @@ impl Services {
             helpers: Helpers::default(),
             stopping: AtomicBool::new(false),
             due_hint: Mutex::new(None),
+            pace,
             trusted: Mutex::new(BTreeMap::new()),
         })
     }

@@ -4,7 +4,6 @@
 //! `effect`'s. No pause here is a sleeping thread.
 
 use std::sync::Arc;
-use std::time::Duration;
 
 use chrono::TimeDelta;
 
@@ -12,13 +11,11 @@ use super::backoff::Reason;
 use super::interrupt::Interrupt;
 use super::turn::{Begun, Turn, recorded};
 use crate::base::clock::Instant;
-use crate::connector::client::SendError;
 use crate::connector::connection::Connection;
-use crate::connector::reply::{RawAnswer, Verdict, classify, classify_error};
+use crate::connector::reply::{RetryHint, Verdict};
 use crate::connector::request::prepare;
 use crate::connector::table::{Effect, Endpoint};
 use crate::model::journal::{Doubt, Entry, Failure, Outcome, Phase, Retry, StoredRequest};
-use crate::model::policy::Movement;
 use crate::model::run::EventMark;
 use crate::model::value::{Map, Value, typed_map_text};
 use crate::script::Thrown;
@@ -54,6 +51,7 @@ impl Turn {
         };
         begun.step.summary.clone_from(&prepared.summary);
         let began = begun.started_at.unwrap_or_else(|| self.now());
+        self.take_place(connection, &begun.path)?;
         match self.ask(connection, endpoint, &prepared.request) {
             Verdict::Applied { value, .. } => self.conclude_read(begun, began, Outcome::Value(value)),
             Verdict::NotApplied {
@@ -63,15 +61,15 @@ impl Turn {
                 failure,
                 retry: Some(hint),
                 ..
-            } => self.try_again(begun, began, attempts, hint.after, failure),
+            } => self.try_again(begun, began, attempts, hint, failure),
             Verdict::NotApplied {
                 failure, retry: None, ..
             } => self.conclude_read(begun, began, Outcome::Failure(failure)),
-            Verdict::Unknown { reason, retry_after } => self.try_again(
+            Verdict::Unknown { reason, retry } => self.try_again(
                 begun,
                 began,
                 attempts,
-                retry_after,
+                retry.unwrap_or_default(),
                 Failure::new("provider_unavailable", reason),
             ),
             Verdict::Contradiction { reason } => self.conclude_read(
@@ -85,7 +83,7 @@ impl Turn {
     /// One request that changes nothing, with what its answer means. Also for looking at a resource in a wait.
     pub(super) fn ask(&self, connection: &Connection, endpoint: &Endpoint, request: &StoredRequest) -> Verdict {
         let answer = self.block_on(self.services.client.send(connection, endpoint, request, None));
-        verdict(connection, endpoint, request, None, answer)
+        self.verdict(connection, endpoint, request, None, answer)
     }
 
     fn conclude_read(&self, begun: Begun, began: Instant, outcome: Outcome) -> Result<Value, Thrown> {
@@ -103,13 +101,13 @@ impl Turn {
         begun: Begun,
         began: Instant,
         attempts: u32,
-        after: Option<Duration>,
+        hint: RetryHint,
         failure: Failure,
     ) -> Result<Value, Thrown> {
-        if attempts + 1 >= self.services.settings.backoff.attempts_max {
+        if attempts + 1 >= self.services.settings.backoff.attempts_max || self.is_late(&begun) {
             return self.conclude_read(begun, began, Outcome::Failure(failure));
         }
-        let at = self.next_attempt_at(attempts + 1, after);
+        let at = self.next_attempt_at(attempts + 1, hint);
         let retry = Retry {
             attempt: attempts + 1,
             unknown: false,
@@ -154,32 +152,20 @@ impl Turn {
         })
     }
 
-    pub(super) fn next_attempt_at(&self, attempt: u32, after: Option<Duration>) -> Instant {
-        let reason = if after.is_some() {
-            Reason::TooFast
-        } else {
-            Reason::Fault
-        };
+    /// Whether a step has been tried for as long as it may be.
+    pub(super) fn is_late(&self, begun: &Begun) -> bool {
+        let total = TimeDelta::from_std(self.services.settings.backoff.total).unwrap_or(TimeDelta::MAX);
+        begun.since.is_some_and(|since| self.now() - since >= total)
+    }
+
+    pub(super) fn next_attempt_at(&self, attempt: u32, hint: RetryHint) -> Instant {
+        let reason = if hint.too_fast { Reason::TooFast } else { Reason::Fault };
         let pause = self
             .services
             .settings
             .backoff
-            .pause(attempt, reason, after, fastrand::u32(..));
+            .pause(attempt, reason, hint.after, fastrand::u32(..));
         self.now() + TimeDelta::from_std(pause).unwrap_or(TimeDelta::MAX)
-    }
-}
-
-/// What an attempt came to.
-pub(super) fn verdict(
-    connection: &Connection,
-    endpoint: &Endpoint,
-    request: &StoredRequest,
-    movement: Option<&Movement>,
-    answer: Result<RawAnswer, SendError>,
-) -> Verdict {
-    match answer {
-        Ok(answer) => classify(&connection.connector, endpoint, request, movement, &answer),
-        Err(error) => classify_error(endpoint, &error),
     }
 }
 

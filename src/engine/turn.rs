@@ -71,6 +71,10 @@ pub(super) struct Begun {
     pub(super) phase: Option<Phase>,
     /// When its first entry was made, if the journal knows it.
     pub(super) started_at: Option<Instant>,
+    /// When it was first sent, if it was.
+    pub(super) intended_at: Option<Instant>,
+    /// Since when it is tried, if it was.
+    pub(super) since: Option<Instant>,
 }
 
 impl Host for Turn {
@@ -253,6 +257,8 @@ impl Turn {
                 step,
                 phase: None,
                 started_at: None,
+                intended_at: None,
+                since: None,
             });
         };
         let same = known.step.name == step.name && known.step.fingerprint == step.fingerprint;
@@ -263,6 +269,8 @@ impl Turn {
                 step: known.step.clone(),
                 phase,
                 started_at,
+                intended_at: known.intended_at,
+                since: Some(known.since),
             });
         }
         let message = divergence(&path, &known.step, &step);

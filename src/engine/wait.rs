@@ -177,6 +177,7 @@ impl Turn {
             Ok(prepared) => prepared,
             Err(failure) => return Look::Refused(failure),
         };
+        self.count_request(connection);
         match self.ask(connection, endpoint, &prepared.request) {
             Verdict::Applied { value, .. } => {
                 let status = value.pointer(&resource.status).and_then(Value::as_text).unwrap_or("");

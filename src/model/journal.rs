@@ -4,6 +4,7 @@
 //!
 //! ```text
 //!   local step, read    (nothing) ──Done──> done          Retry* before it, for a read that did not get through
+//!                                                         or an effect that was held before it was sent
 //!   effect              (nothing) ──Intent─> sent ──Outcome──> done
 //!                                             │ ^ └─Retry──> paused
 //!                                             │ └──Sending──────┘    same bytes, same key
@@ -82,6 +83,10 @@ pub struct StepRecord {
     pub trouble: Option<String>,
     /// When it began, as far as the journal knows: at the latest when its first entry was made.
     pub started_at: Instant,
+    /// When its first intent was made, if it has one.
+    pub intended_at: Option<Instant>,
+    /// Since when it is tried: since its first attempt, or since a person last said how it goes on.
+    pub since: Instant,
     /// When its last entry was made.
     pub updated_at: Instant,
 }
@@ -161,6 +166,15 @@ impl Journal {
             (None, Entry::Done { began, .. }) => began.or_else(|| self.first_below(&path)).unwrap_or(at),
             (None, _) => at,
         };
+        let intended_at = known.as_ref().and_then(|known| known.intended_at);
+        let since = match (&known, &entry) {
+            (None, _) => at,
+            // What it waited for before anything was sent does not count.
+            (Some(_), Entry::Intent { .. }) if intended_at.is_none() => at,
+            (Some(_), Entry::Resolved { actor, .. }) if actor != Entry::BY_ITSELF => at,
+            (Some(known), _) => known.since,
+        };
+        let intended_at = intended_at.or_else(|| matches!(entry, Entry::Intent { .. }).then_some(at));
         let (step, phase) = match known {
             None => begin(entry, at),
             Some(known) => proceed(known, entry, at),
@@ -177,6 +191,8 @@ impl Journal {
                 effect,
                 trouble,
                 started_at,
+                intended_at,
+                since,
                 updated_at: at,
             },
         );
@@ -265,7 +281,10 @@ fn begin(entry: Entry, at: Instant) -> Result<(Step, Phase), &'static str> {
         Entry::Intent { step, intent, .. } if intent.epoch == 0 => Ok((step, sent(intent, at))),
         Entry::Intent { .. } => Err("a first intent is of epoch 0"),
         Entry::Retry { step, retry, .. } => {
-            following(0, retry.attempt)?;
+            // Held before the first attempt, or after it.
+            if retry.attempt > 1 {
+                return Err("its attempt is not the first one");
+            }
             let (attempts, next_at) = (retry.attempt, retry.at);
             Ok((step, Phase::Trying { attempts, next_at }))
         }
@@ -288,6 +307,7 @@ fn proceed(known: StepRecord, entry: Entry, at: Instant) -> Result<(Step, Phase)
                 next_at: retry.at,
             }
         }
+        (Phase::Trying { .. }, Entry::Intent { intent, .. }) if intent.epoch == 0 => sent(intent, at),
         (Phase::Trying { .. }, Entry::InDoubt { doubt, .. }) => Phase::Doubt { intent: None, doubt },
         (Phase::Sent { .. } | Phase::Waiting(_), Entry::Outcome { outcome, .. }) => Phase::Done(outcome),
         (

@@ -3,6 +3,7 @@
 //! Workflows, events, runs, the journal and its legal transitions, policy, treasury arithmetic. Nothing
 //! here is async, reads a clock, logs or does I/O; everything can be tested with a table of cases.
 
+pub mod breaker;
 pub mod diagnostic;
 pub mod document;
 pub mod event;

@@ -25,8 +25,8 @@ use tokio::sync::oneshot;
 
 use super::counters::DoorCounters;
 use super::protocol::{
-    CancelRun, Cancelled, ErrorBody, ErrorDetail, ResolveRun, RunReply, StartRun, Status, TriggerView, WorkflowView,
-    Workflows,
+    CancelRun, Cancelled, ErrorBody, ErrorDetail, HeldConnection, ResolveRun, RunReply, StartRun, Status, TriggerView,
+    WorkflowView, Workflows,
 };
 use crate::base::clock::{Clock, Instant};
 use crate::base::ids::RunId;
@@ -150,6 +150,10 @@ type Here = State<Arc<Control>>;
 async fn status(State(control): Here) -> Result<Response, Problem> {
     let snapshot = control.catalog.current();
     let runs = control.store.counts().await?;
+    let held = control.store.breakers().await?;
+    let held = held
+        .iter()
+        .map(|tripped| (tripped.connection.clone(), HeldConnection::from(tripped)));
     Ok(answer(
         StatusCode::OK,
         &Status {
@@ -160,6 +164,7 @@ async fn status(State(control): Here) -> Result<Response, Problem> {
             workflows: snapshot.workflows.len(),
             problems: snapshot.diagnostics().filter(|found| found.is_error()).count(),
             runs: runs.into_iter().collect(),
+            held: held.collect(),
             webhooks: control.counters.figures(),
         },
     ))

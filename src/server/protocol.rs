@@ -8,6 +8,7 @@ use serde_json::{Map, Value as Json};
 
 use crate::base::clock::Instant;
 use crate::base::ids::{Digest, RunId};
+use crate::model::breaker::Tripped;
 use crate::model::journal::StepPath;
 use crate::model::run::RunState;
 
@@ -28,8 +29,32 @@ pub struct Status {
     pub problems: usize,
     /// Runs in each state.
     pub runs: BTreeMap<RunState, u64>,
+    /// Connections on which nothing new is begun, by name.
+    #[serde(default)]
+    pub held: BTreeMap<String, HeldConnection>,
     /// What became of the requests at the webhook door, since the start.
     pub webhooks: BTreeMap<String, u64>,
+}
+
+/// A connection in trouble: nothing new is begun on it.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct HeldConnection {
+    /// Since when.
+    pub since: Instant,
+    /// When it is asked whether it answers again.
+    pub probe_at: Instant,
+    /// What was seen last.
+    pub reason: String,
+}
+
+impl From<&Tripped> for HeldConnection {
+    fn from(tripped: &Tripped) -> Self {
+        Self {
+            since: tripped.since,
+            probe_at: tripped.probe_at,
+            reason: tripped.reason.clone(),
+        }
+    }
 }
 
 /// Answer to `GET /v1/workflows` and `POST /v1/reload`.

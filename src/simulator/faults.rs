@@ -116,6 +116,13 @@ pub enum FaultAction {
         #[serde(default)]
         retry_after_secs: Option<u64>,
     },
+    /// It is refused with this code of the provider's; nothing happens.
+    Refusal {
+        /// 409, 422.
+        status: u16,
+        /// `conflict`, `request_in_progress`.
+        code: String,
+    },
     /// A success whose JSON breaks off in the middle.
     TruncatedBody,
     /// A success that promises more bytes than come.

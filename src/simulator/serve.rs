@@ -303,22 +303,33 @@ async fn before_effect(
             retry_after_secs,
         } => {
             let answer = Answer::broken(*status, *retry_after_secs, correlation_id);
-            let stored = answer.stored();
-            shared.with(|world| {
-                let settings = &world.config.idempotency;
-                let keep = if *status >= 500 {
-                    settings.keep_server_errors
-                } else {
-                    settings.keep_client_errors
-                };
-                if let Some(slot) = &admitted.slot {
-                    world.idempotency.finish(slot, keep.then_some(stored));
-                }
-            });
+            nothing_happened(shared, admitted, &answer);
+            Some(answer)
+        }
+        FaultAction::Refusal { status, code } => {
+            let mut answer = Answer::refused(&ApiError::conflict("refused as asked for"), correlation_id);
+            answer.status = *status;
+            answer.replace("/code", code.as_str().into());
+            nothing_happened(shared, admitted, &answer);
             Some(answer)
         }
         _ => None,
     }
+}
+
+/// The key is free again, unless the provider keeps such answers under it.
+fn nothing_happened(shared: &Shared, admitted: &Admitted, answer: &Answer) {
+    shared.with(|world| {
+        let settings = &world.config.idempotency;
+        let keep = if answer.status >= 500 {
+            settings.keep_server_errors
+        } else {
+            settings.keep_client_errors
+        };
+        if let Some(slot) = &admitted.slot {
+            world.idempotency.finish(slot, keep.then(|| answer.stored()));
+        }
+    });
 }
 
 /// Runs the handler, or repeats what it once answered. Effect and key are kept together, unless the answer is
@@ -334,7 +345,10 @@ async fn act(shared: &Shared, admitted: &Admitted, fault: Option<&FaultAction>, 
     let answer = shared.with(|world| {
         let call = &admitted.call;
         let answer = match (call.operation.run)(world, call) {
-            Ok(body) => Answer::ok(&body),
+            Ok(body) => {
+                world.requests.entry(call.operation.name).or_default().done += 1;
+                Answer::ok(&body)
+            }
             Err(error) => Answer::refused(&error, correlation_id),
         };
         if slow_ms.is_none() {

@@ -55,6 +55,8 @@ pub struct RequestCount {
     pub replayed: u64,
     /// Of these, met by a scripted fault.
     pub faulted: u64,
+    /// Of these, done for the first time: what the operation changed, it changed so often.
+    pub done: u64,
 }
 
 /// Everything there is.

@@ -4,8 +4,11 @@
 //! after it, and then answers nothing any more, as a process that died would. Must not change what is
 //! written.
 
-use std::sync::Arc;
+use std::collections::BTreeSet;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
+
+use tokio::sync::Notify;
 
 use super::{
     Admitted, Answer, Append, Claim, Decision, EventQuery, Lease, Routed, Routing, RunQuery, Store, StoreError,
@@ -13,8 +16,9 @@ use super::{
 };
 use crate::base::clock::Instant;
 use crate::base::ids::{Digest, EventId, RunId, WorkerId};
+use crate::model::breaker::Tripped;
 use crate::model::event::{Event, EventFilter};
-use crate::model::journal::Record;
+use crate::model::journal::{Entry, Record};
 use crate::model::run::{EventMark, NewRun, Run, RunError, RunState};
 use crate::model::value::Value;
 use crate::model::workflow::Version;
@@ -29,6 +33,8 @@ pub enum Fault {
     Before(u64),
     /// The write happens, but its caller is told that it failed.
     After(u64),
+    /// What became of an effect is held back, until so many runs have come to that; then it is lost for all of them.
+    Unheard(usize),
 }
 
 /// A store that fails at a chosen write.
@@ -37,6 +43,9 @@ pub struct Faulty {
     fault: Fault,
     writes: AtomicU64,
     dead: Arc<AtomicBool>,
+    /// Runs whose word on an effect is held back.
+    unheard: Mutex<BTreeSet<RunId>>,
+    died: Arc<Notify>,
 }
 
 impl Faulty {
@@ -47,6 +56,8 @@ impl Faulty {
             fault,
             writes: AtomicU64::new(0),
             dead: Arc::new(AtomicBool::new(false)),
+            unheard: Mutex::new(BTreeSet::new()),
+            died: Arc::new(Notify::new()),
         })
     }
 
@@ -62,6 +73,35 @@ impl Faulty {
 
     fn refused<'a, T: Send + 'a>(&self) -> Answer<'a, T> {
         Box::pin(std::future::ready(Err(stopped(self.fault))))
+    }
+
+    /// Writes keep their order: after one that is held back come no others of its run.
+    fn is_held_back(&self, run: RunId) -> bool {
+        self.unheard
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+            .contains(&run)
+    }
+
+    /// Holds a write back that says what became of an effect; the last one awaited is the end.
+    fn hold_back(&self, run: RunId, runs: usize) -> Written {
+        let mut unheard = self.unheard.lock().unwrap_or_else(PoisonError::into_inner);
+        unheard.insert(run);
+        if unheard.len() >= runs {
+            self.dead.store(true, Ordering::SeqCst);
+            self.died.notify_waiters();
+        }
+        let (dead, died, fault) = (self.dead.clone(), self.died.clone(), self.fault);
+        Box::pin(async move {
+            loop {
+                // Registered before the check, so that the end in between is not missed.
+                let ended = died.notified();
+                if dead.load(Ordering::SeqCst) {
+                    return Err(stopped(fault));
+                }
+                ended.await;
+            }
+        })
     }
 
     /// Decides at the moment of the call, as a real store queues at the moment of the call.
@@ -94,6 +134,13 @@ impl Faulty {
     fn read<'a, T: Send + 'a>(&'a self, read: impl FnOnce() -> Answer<'a, T>) -> Answer<'a, T> {
         if self.is_dead() { self.refused() } else { read() }
     }
+}
+
+fn tells_of_an_effect(entry: &Entry) -> bool {
+    matches!(
+        entry,
+        Entry::Retry { .. } | Entry::Outcome { .. } | Entry::InDoubt { .. }
+    )
 }
 
 fn stopped(fault: Fault) -> StoreError {
@@ -134,6 +181,12 @@ impl Store for Faulty {
     }
 
     fn append(&self, lease: &Lease, append: Append, now: Instant) -> Written {
+        if let Fault::Unheard(runs) = self.fault
+            && !self.is_dead()
+            && (self.is_held_back(lease.run) || append.records.iter().any(|record| tells_of_an_effect(&record.entry)))
+        {
+            return self.hold_back(lease.run, runs);
+        }
         self.write(|| self.inner.append(lease, append, now))
     }
 
@@ -151,6 +204,10 @@ impl Store for Faulty {
 
     fn durable(&self) -> Answer<'_, ()> {
         self.read(|| self.inner.durable())
+    }
+
+    fn set_breaker(&self, connection: String, tripped: Option<Tripped>) -> Answer<'_, ()> {
+        self.write(|| self.inner.set_breaker(connection, tripped))
     }
 
     fn resolve(&self, decision: Decision) -> Answer<'_, ()> {
@@ -191,6 +248,10 @@ impl Store for Faulty {
 
     fn state<'a>(&'a self, workflow: &'a str, key: &'a str) -> Answer<'a, Option<Value>> {
         self.read(|| self.inner.state(workflow, key))
+    }
+
+    fn breakers(&self) -> Answer<'_, Vec<Tripped>> {
+        self.read(|| self.inner.breakers())
     }
 
     fn counts(&self) -> Answer<'_, Vec<(RunState, u64)>> {

@@ -15,6 +15,7 @@ use std::sync::Arc;
 
 use crate::base::clock::{BoxFuture, Instant};
 use crate::base::ids::{Digest, EventId, RunId, WorkerId};
+use crate::model::breaker::Tripped;
 use crate::model::event::{Event, EventFilter};
 use crate::model::journal::{Record, Resolution, StepPath};
 use crate::model::run::{EventMark, NewRun, Run, RunError, RunState, Settlement};
@@ -255,6 +256,9 @@ pub trait Store: Send + Sync + 'static {
     /// start of a process that owns the store alone. Says how many there were.
     fn reclaim_all(&self, now: Instant) -> Answer<'_, u64>;
 
+    /// Keeps that nothing new is begun on a connection, or that it is.
+    fn set_breaker(&self, connection: String, tripped: Option<Tripped>) -> Answer<'_, ()>;
+
     // --- what people write -------------------------------------------------------------------
 
     /// Records a decision on a parked run and queues it. When no step is named it goes on as it is, or ends.
@@ -290,6 +294,9 @@ pub trait Store: Send + Sync + 'static {
     /// The first admitted event the filter accepts, routed or not, if there is one, and the mark up to which was
     /// looked.
     fn find_event(&self, filter: EventFilter) -> Answer<'_, (Option<Event>, EventMark)>;
+
+    /// The connections on which nothing new is begun.
+    fn breakers(&self) -> Answer<'_, Vec<Tripped>>;
 
     /// A value a script kept.
     fn state<'a>(&'a self, workflow: &'a str, key: &'a str) -> Answer<'a, Option<Value>>;

@@ -5,6 +5,7 @@
 
 mod admit;
 mod append;
+mod breaker;
 mod connect;
 mod decide;
 mod lease;
@@ -38,6 +39,7 @@ use super::{
 };
 use crate::base::clock::Instant;
 use crate::base::ids::{Digest, EventId, RunId, WorkerId};
+use crate::model::breaker::Tripped;
 use crate::model::event::{Event, EventFilter};
 use crate::model::journal::Record;
 use crate::model::run::{EventMark, NewRun, Run, RunError, RunState};
@@ -278,6 +280,14 @@ impl Store for SqliteStore {
         self.submit(|reply| Command::ReclaimAll { reply })
     }
 
+    fn set_breaker(&self, connection: String, tripped: Option<Tripped>) -> Answer<'_, ()> {
+        self.submit(|reply| Command::SetBreaker {
+            connection,
+            tripped,
+            reply,
+        })
+    }
+
     fn resolve(&self, decision: Decision) -> Answer<'_, ()> {
         self.submit(|reply| Command::Resolve {
             decision: Box::new(decision),
@@ -333,6 +343,10 @@ impl Store for SqliteStore {
 
     fn state<'a>(&'a self, workflow: &'a str, key: &'a str) -> Answer<'a, Option<Value>> {
         self.read(self.reader.state(workflow, key))
+    }
+
+    fn breakers(&self) -> Answer<'_, Vec<Tripped>> {
+        self.read(self.reader.breakers())
     }
 
     fn counts(&self) -> Answer<'_, Vec<(RunState, u64)>> {

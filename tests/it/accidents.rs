@@ -282,6 +282,12 @@ mod once {
         fn state<'a>(&'a self, w: &'a str, k: &'a str) -> Answer<'a, Option<Value>> {
             self.inner.state(w, k)
         }
+        fn set_breaker(&self, connection: String, tripped: Option<bursar::model::breaker::Tripped>) -> Answer<'_, ()> {
+            self.inner.set_breaker(connection, tripped)
+        }
+        fn breakers(&self) -> Answer<'_, Vec<bursar::model::breaker::Tripped>> {
+            self.inner.breakers()
+        }
         fn counts(&self) -> Answer<'_, Vec<(RunState, u64)>> {
             self.inner.counts()
         }

@@ -5,4 +5,5 @@
 //! the daemon does its work: it sees a process, a store and a ledger.
 
 pub mod crash;
+pub mod faults;
 mod workflows;

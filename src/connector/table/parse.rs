@@ -20,6 +20,7 @@ const SECTIONS: &[&str] = &[
     "idempotency",
     "pagination",
     "errors",
+    "rate",
     "webhook",
     "backfill",
     "shape",
@@ -53,6 +54,7 @@ fn read(source: &mut Document<'_>) -> Option<Connector> {
     let idempotency: Option<super::Idempotency> = source.optional("idempotency");
     let pagination: Option<Pagination> = source.optional("pagination");
     let errors: Errors = source.optional("errors").unwrap_or_default();
+    let rate = source.optional("rate");
     let webhook = source.optional("webhook");
     let backfill = source.optional("backfill");
     let shapes = source.named("shape");
@@ -83,6 +85,7 @@ fn read(source: &mut Document<'_>) -> Option<Connector> {
         idempotency,
         pagination,
         errors,
+        rate,
         webhook,
         backfill,
         shapes,

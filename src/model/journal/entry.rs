@@ -177,7 +177,7 @@ pub struct Intent {
 /// A failed attempt after which the step will be tried again.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Retry {
-    /// Which attempt failed, from 1.
+    /// Which attempt failed, from 1; 0: none was made, the step is held.
     pub attempt: u32,
     /// Whether the effect may have happened.
     pub unknown: bool,
@@ -304,6 +304,9 @@ pub enum Entry {
 }
 
 impl Entry {
+    /// Who decides where the program itself does.
+    pub const BY_ITSELF: &str = "bursar";
+
     /// Where in the run.
     pub fn path(&self) -> &StepPath {
         match self {

@@ -22,6 +22,7 @@ use crate::base::fault_point::{FaultPoint, reach};
 use crate::base::guard::{Guard, holds};
 use crate::base::ids::{RunId, WorkerId};
 use crate::base::limits::GROUP_COMMIT_WRITES_MAX;
+use crate::model::breaker::Tripped;
 use crate::model::run::{RunError, RunState};
 use crate::store::{Claim, Decision, Routed, StoreError};
 
@@ -76,6 +77,11 @@ pub(super) enum Command {
         reason: String,
         now: Instant,
         reply: Reply<RunState>,
+    },
+    SetBreaker {
+        connection: String,
+        tripped: Option<Tripped>,
+        reply: Reply<()>,
     },
     SaveVersion {
         version: Box<super::version::StoredVersion>,
@@ -415,6 +421,14 @@ impl Writer {
                 reply,
             } => {
                 let done = self.cancel(run, &actor, &reason, now).await;
+                answers.settle(reply, done)
+            }
+            Command::SetBreaker {
+                connection,
+                tripped,
+                reply,
+            } => {
+                let done = self.set_breaker(&connection, tripped).await;
                 answers.settle(reply, done)
             }
             Command::SaveVersion { version, reply } => {

@@ -40,6 +40,7 @@ const COMMANDS: &[&[&str]] = &[
     &["sim", "serve"],
     &["selftest"],
     &["selftest", "crash"],
+    &["selftest", "faults"],
     &["completions"],
 ];
 

@@ -81,9 +81,14 @@ fn described(verdict: &Verdict) -> String {
             });
             format!("not applied{refused}{retry}: {} ({})", failure.code, failure.message)
         }
-        Verdict::Unknown { reason, retry_after } => {
-            let after = retry_after.map_or(String::new(), |after| format!(", ask again after {after:?}"));
-            format!("unknown{after}: {reason}")
+        Verdict::Unknown { reason, retry } => {
+            let then = match retry {
+                None => ", not to be repeated".to_owned(),
+                Some(hint) => hint
+                    .after
+                    .map_or(String::new(), |after| format!(", ask again after {after:?}")),
+            };
+            format!("unknown{then}: {reason}")
         }
         Verdict::Contradiction { reason } => format!("contradiction: {reason}"),
     }

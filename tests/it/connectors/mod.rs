@@ -28,6 +28,7 @@ fn bank_at(base_url: &str) -> Connection {
         credential: Some(Secret::new("sandbox.key".to_owned())),
         webhook_secrets: Vec::new(),
         key_window_secs: None,
+        pace: bursar::connector::connection::Pace::default(),
     }
 }
 

@@ -6,9 +6,9 @@ use bursar::connector::reply::{RawAnswer, Verdict, class_of, classify, classify_
 use bursar::connector::request::prepare;
 use bursar::connector::table::{Effect, ErrorClass};
 use bursar::model::value::{Map, Value};
-use serde_json::json;
+use serde_json::{Value as Json, json};
 
-use super::{ACCOUNT, bank, endpoint, payout_args};
+use super::{ACCOUNT, DEPOSIT, OTHER_ACCOUNT, bank, endpoint, money, payout_args};
 
 /// Every error the provider documents, and what it has to mean for a payment.
 const DOCUMENTED: &[(u16, &str, ErrorClass)] = &[
@@ -140,6 +140,102 @@ fn a_read_is_never_in_doubt() {
         matches!(unreadable, Verdict::NotApplied { retry: Some(_), .. }),
         "{unreadable:?}"
     );
+}
+
+/// The provider's word on trying again says whether to, never that nothing was done.
+#[test]
+fn the_word_of_the_provider_on_trying_again_outranks_the_table_and_settles_nothing() {
+    let bank = bank();
+    let endpoint = endpoint(&bank, "create_payout");
+    let prepared = prepare(&bank, endpoint, &payout_args(), Some("r")).unwrap();
+    let check = |status: u16, code: &str, word: &str, class: ErrorClass, again: bool| {
+        let answer = RawAnswer {
+            status,
+            headers: vec![("x-should-retry".to_owned(), word.to_owned())],
+            body: json!({ "code": code }).to_string().into(),
+        };
+        let movement = prepared.movement.as_ref();
+        let shown = classify(&bank.connector, endpoint, &prepared.request, movement, &answer);
+        assert_eq!(class_shown(&shown), class, "{status} {code} {word}");
+        let shown_again = match shown {
+            Verdict::NotApplied { retry, .. } | Verdict::Unknown { retry, .. } => retry.is_some(),
+            Verdict::Applied { .. } | Verdict::Contradiction { .. } => false,
+        };
+        assert_eq!(shown_again, again, "{status} {code} {word}");
+    };
+    use ErrorClass::{Contradiction, Failed, Retry, Unknown};
+    check(400, "validation_error", "true", Retry, true);
+    check(400, "validation_error", "false", Failed, false);
+    check(409, "conflict", "true", Retry, true);
+    check(429, "rate_limit_exceeded", "true", Retry, true);
+    check(429, "rate_limit_exceeded", "false", Failed, false);
+    // It may have been done, whatever is said of trying again.
+    for status in [408, 409, 422, 500, 502, 503, 504] {
+        check(status, "", "true", Unknown, true);
+        check(status, "", "false", Unknown, false);
+        check(status, "", "perhaps", Unknown, true);
+    }
+    // A redirect is not followed and will be there again.
+    check(307, "", "perhaps", Unknown, false);
+    // The key belongs to another request: no word makes it ours.
+    check(409, "idempotency_key_already_used", "true", Contradiction, false);
+}
+
+/// What an answer shows is held against what was asked for, by everything that tells one from another.
+#[test]
+fn an_answer_about_something_else_is_a_contradiction() {
+    let bank = bank();
+    let check = |name: &str, args: &Map, pointer: &str, told: Json, contradicts: bool| {
+        let endpoint = endpoint(&bank, name);
+        let prepared = prepare(&bank, endpoint, args, Some("run/1")).unwrap();
+        let mut body: Json = serde_json::from_str(prepared.request.body.as_deref().unwrap()).unwrap();
+        body["id"] = json!("x");
+        *body.pointer_mut(pointer).unwrap() = told.clone();
+        let answer = RawAnswer {
+            status: 200,
+            headers: Vec::new(),
+            body: body.to_string().into(),
+        };
+        let movement = prepared.movement.as_ref();
+        let shown = classify(&bank.connector, endpoint, &prepared.request, movement, &answer);
+        let is = matches!(shown, Verdict::Contradiction { .. });
+        assert_eq!(is, contradicts, "{name} {pointer} {told}: {shown:?}");
+    };
+    let payout = payout_args();
+    check("create_payout", &payout, "/amount", json!("100.500"), false);
+    check("create_payout", &payout, "/amount", json!("100.51"), true);
+    check("create_payout", &payout, "/currency", json!("USD"), true);
+    check(
+        "create_payout",
+        &payout,
+        "/destination/iban",
+        json!("de89 3704 0044 0532 0130 00"),
+        false,
+    );
+    check(
+        "create_payout",
+        &payout,
+        "/destination/iban",
+        json!("DE02120300000000202051"),
+        true,
+    );
+    check("create_payout", &payout, "/metadata/bursar", json!("run/2"), true);
+    check("create_payout", &payout, "/reference", json!("INV-2"), false);
+    let convert = Map::from([
+        ("source_account_id".to_owned(), Value::text(ACCOUNT)),
+        ("target_account_id".to_owned(), Value::text(OTHER_ACCOUNT)),
+        ("source_amount".to_owned(), money("100.50", "EUR")),
+    ]);
+    check(
+        "create_conversion",
+        &convert,
+        "/target_account_id",
+        json!(ACCOUNT),
+        true,
+    );
+    check("create_conversion", &convert, "/metadata/bursar", json!("run/10"), true);
+    let give_back = Map::from([("deposit_id".to_owned(), Value::text(DEPOSIT))]);
+    check("create_return", &give_back, "/deposit_id", json!(ACCOUNT), true);
 }
 
 #[test]

@@ -61,6 +61,9 @@ fn follow(stand: Stand, made: Move) -> Option<Stand> {
         },
         (Stand::Sent { epoch, attempts }, Move::Sending) => Stand::Sent { epoch, attempts },
         (Stand::Sent { .. } | Stand::Waiting(_), Move::Outcome) => Stand::Done,
+        // Held before it was sent.
+        (Stand::Unknown, Move::Retry(0, _)) => Stand::Trying(0),
+        (Stand::Trying(_), Move::Intent(0)) => Stand::Sent { epoch: 0, attempts: 0 },
         (Stand::Unknown, Move::Waiting(deadline)) => Stand::Waiting(deadline),
         (Stand::Waiting(before), Move::Waiting(deadline)) if before == deadline => stand,
         (Stand::Unknown | Stand::Trying(_), Move::InDoubt) => Stand::Doubt(None),
@@ -188,7 +191,7 @@ fn any_move() -> impl Strategy<Value = Move> {
     prop_oneof![
         2 => Just(Move::Done),
         3 => (0u32..3).prop_map(Move::Intent),
-        3 => (1u32..4, any::<bool>()).prop_map(|(attempt, unknown)| Move::Retry(attempt, unknown)),
+        3 => (0u32..4, any::<bool>()).prop_map(|(attempt, unknown)| Move::Retry(attempt, unknown)),
         2 => (0i64..2).prop_map(Move::Waiting),
         2 => Just(Move::Outcome),
         3 => Just(Move::InDoubt),
@@ -303,6 +306,35 @@ proptest! {
                 prop_assert!(*told || !unknown[&path]);
             }
         }
+    }
+}
+
+#[test]
+fn nothing_is_written_over_the_end_of_a_step() {
+    let ended = [Move::Intent(0), Move::Outcome];
+    let journal = ended.iter().zip(1..).fold(Journal::default(), |journal, (made, seq)| {
+        journal.next(record(seq, &path("1"), *made)).expect("legal")
+    });
+    for late in [
+        Move::Done,
+        Move::Intent(0),
+        Move::Intent(1),
+        Move::Retry(1, true),
+        Move::Waiting(1),
+        Move::Outcome,
+        Move::InDoubt,
+        Move::Sending,
+        Move::SayRetry,
+        Move::SayAdopt,
+        Move::SayResend,
+        Move::SayFail,
+    ] {
+        let refused = journal.clone().next(record(3, &path("1"), late));
+        assert_eq!(
+            refused.map_err(|illegal| illegal.reason),
+            Err("the step has ended"),
+            "{late:?}"
+        );
     }
 }
 

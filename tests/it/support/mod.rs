@@ -96,6 +96,8 @@ pub(crate) struct World {
     pub(crate) clock: Arc<dyn Clock>,
     /// Tells the engine of new runs.
     pub(crate) wake: Wake,
+    /// How the engine behaves.
+    pub(crate) settings: EngineSettings,
 }
 
 impl World {
@@ -128,6 +130,7 @@ impl World {
             credential: Some(Secret::new("sandbox.demo-key".to_owned())),
             webhook_secrets: Vec::new(),
             key_window_secs: None,
+            pace: bursar::connector::connection::Pace::default(),
         };
         Self {
             folder: TempDir::new().expect("a folder"),
@@ -135,6 +138,7 @@ impl World {
             connections: [("bank".to_owned(), Arc::new(connection))].into(),
             clock,
             wake: Wake::new(),
+            settings: settings(),
         }
     }
 
@@ -150,7 +154,7 @@ impl World {
 
     /// An engine over a store.
     pub(crate) async fn engine(&self, store: Arc<dyn Store>) -> Engine {
-        self.engine_with(store, settings()).await
+        self.engine_with(store, self.settings.clone()).await
     }
 
     /// An engine that behaves so.
@@ -307,6 +311,7 @@ pub(crate) fn settings() -> EngineSettings {
             base: Duration::from_millis(5),
             ceiling: Duration::from_millis(50),
             attempts_max: 4,
+            total: Duration::from_secs(86_400),
         },
         poll_first: Duration::from_millis(100),
         poll_ceiling: Duration::from_secs(1),

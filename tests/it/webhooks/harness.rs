@@ -131,6 +131,7 @@ fn connections() -> Arc<Connections> {
             credential: None,
             webhook_secrets: secrets.iter().map(|text| Secret::new((*text).to_owned())).collect(),
             key_window_secs: None,
+            pace: bursar::connector::connection::Pace::default(),
         };
         (name.to_owned(), Arc::new(connection))
     };

@@ -195,6 +195,7 @@ fn connections() -> BTreeMap<String, Arc<bursar::connector::connection::Connecti
         credential: None,
         webhook_secrets: Vec::new(),
         key_window_secs: None,
+        pace: bursar::connector::connection::Pace::default(),
     };
     [("bank".to_owned(), Arc::new(connection))].into()
 }

@@ -154,3 +154,11 @@ CREATE TABLE workflow_success (
     workflow        TEXT NOT NULL PRIMARY KEY,
     last_success_at INTEGER NOT NULL
 ) STRICT, WITHOUT ROWID;
+
+-- Connections on which nothing new is begun for now.
+CREATE TABLE breaker (
+    connection TEXT NOT NULL PRIMARY KEY,
+    since      INTEGER NOT NULL,
+    probe_at   INTEGER NOT NULL,
+    reason     TEXT NOT NULL
+) STRICT, WITHOUT ROWID;

@@ -1,0 +1,188 @@
+//! When a provider in trouble is asked for nothing new. Pure: the time and what was heard are arguments.
+//!
+//! So many calls in a row without a usable answer trip it. Then no new effect begins; what was begun goes on, reads and
+//! look-ups go through. After a pause one harmless read is sent, never a payment: if it is answered, effects begin
+//! again, and the first that goes wrong trips it anew.
+
+use std::time::Duration;
+
+use chrono::TimeDelta;
+
+use crate::base::clock::Instant;
+use crate::connector::connection::BreakerSettings;
+use crate::model::breaker::Tripped;
+
+/// Whether an effect may begin.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Gate {
+    /// Yes.
+    Open,
+    /// Not before this time.
+    Held(Instant),
+    /// Ask the provider first, and say what came of it: nobody else does meanwhile.
+    Probe,
+}
+
+/// What the calls on one connection came to of late.
+#[derive(Debug, Default)]
+pub struct Breaker {
+    /// Effects in a row that got no usable answer. A good read says nothing of them: payments may be down alone.
+    effects: u32,
+    /// Reads in a row that got none.
+    reads: u32,
+    tripped: Option<Tripped>,
+    probing: bool,
+}
+
+impl Breaker {
+    /// As an earlier process left it.
+    pub fn new(tripped: Option<Tripped>) -> Self {
+        Self {
+            tripped,
+            ..Self::default()
+        }
+    }
+
+    /// Since when, until when and why no effect begins, if none does.
+    pub fn tripped(&self) -> Option<&Tripped> {
+        self.tripped.as_ref()
+    }
+
+    /// Whether a new effect may begin now.
+    pub fn gate(&mut self, settings: BreakerSettings, now: Instant) -> Gate {
+        let Some(tripped) = self.tripped.as_ref().filter(|_| settings.failures > 0) else {
+            return Gate::Open;
+        };
+        // A wall clock that was set back must not make the pause longer.
+        let probe_at = tripped.probe_at.min(now + span(settings.pause));
+        if now < probe_at {
+            return Gate::Held(probe_at);
+        }
+        if self.probing {
+            return Gate::Held(now + TimeDelta::seconds(1));
+        }
+        self.probing = true;
+        Gate::Probe
+    }
+
+    /// Hears what a call came to: in trouble, with the reason, or not. Whether that tripped it.
+    pub fn heard(
+        &mut self,
+        connection: &str,
+        settings: BreakerSettings,
+        changes: bool,
+        trouble: Option<&str>,
+        now: Instant,
+    ) -> bool {
+        let Some(reason) = trouble else {
+            self.reads = 0;
+            self.effects = if changes { 0 } else { self.effects };
+            return false;
+        };
+        let counter = if changes { &mut self.effects } else { &mut self.reads };
+        *counter = counter.saturating_add(1);
+        let enough = self.effects.saturating_add(self.reads) >= settings.failures;
+        if settings.failures == 0 || !enough || self.tripped.is_some() {
+            return false;
+        }
+        self.tripped = Some(Tripped {
+            connection: connection.to_owned(),
+            since: now,
+            probe_at: now + span(settings.pause),
+            reason: reason.to_owned(),
+        });
+        true
+    }
+
+    /// Hears what the read came to that [`Gate::Probe`] asked for.
+    pub fn probed(&mut self, settings: BreakerSettings, trouble: Option<&str>, now: Instant) {
+        self.probing = false;
+        match (trouble, &mut self.tripped) {
+            (None, _) => {
+                self.tripped = None;
+                self.reads = 0;
+                // On trial: one more effect that goes wrong is enough.
+                self.effects = self.effects.min(settings.failures.saturating_sub(1));
+            }
+            (Some(reason), Some(tripped)) => {
+                tripped.probe_at = now + span(settings.pause);
+                reason.clone_into(&mut tripped.reason);
+            }
+            (Some(_), None) => {}
+        }
+    }
+}
+
+fn span(pause: Duration) -> TimeDelta {
+    TimeDelta::from_std(pause).unwrap_or(TimeDelta::MAX)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const SETTINGS: BreakerSettings = BreakerSettings {
+        failures: 3,
+        pause: Duration::from_secs(30),
+    };
+
+    fn at(seconds: i64) -> Instant {
+        Instant::UNIX_EPOCH + TimeDelta::seconds(seconds)
+    }
+
+    /// What is left of these calls: `E` and `R` are an effect and a read that went wrong, small letters good ones.
+    fn after(calls: &str) -> Breaker {
+        let mut breaker = Breaker::default();
+        for call in calls.chars() {
+            let trouble = call.is_ascii_uppercase().then_some("500");
+            breaker.heard("bank", SETTINGS, call.eq_ignore_ascii_case(&'e'), trouble, at(0));
+        }
+        breaker
+    }
+
+    #[test]
+    fn it_trips_when_so_many_in_a_row_went_wrong() {
+        for (calls, trips) in [
+            ("EEE", true),
+            ("RRR", true),
+            ("ERE", true),
+            ("EE", false),
+            ("EEeE", false),
+            ("RRrR", false),
+            // Reads are answered, payments are not.
+            ("ErErE", true),
+            ("EReRE", true),
+            ("EEre", false),
+        ] {
+            assert_eq!(after(calls).tripped().is_some(), trips, "{calls}");
+        }
+    }
+
+    #[test]
+    fn one_asks_after_the_pause_while_the_others_wait_and_one_more_failure_is_then_enough() {
+        let mut breaker = after("EEE");
+        let gate = |breaker: &mut Breaker, seconds| breaker.gate(SETTINGS, at(seconds));
+        assert_eq!(gate(&mut breaker, 10), Gate::Held(at(30)));
+        assert_eq!(gate(&mut breaker, 30), Gate::Probe);
+        assert_eq!(gate(&mut breaker, 30), Gate::Held(at(31)));
+        breaker.probed(SETTINGS, Some("still down"), at(31));
+        assert_eq!(gate(&mut breaker, 60), Gate::Held(at(61)));
+        assert_eq!(gate(&mut breaker, 61), Gate::Probe);
+        breaker.probed(SETTINGS, None, at(61));
+        assert_eq!(gate(&mut breaker, 61), Gate::Open);
+        assert!(breaker.heard("bank", SETTINGS, true, Some("500"), at(62)));
+        // A clock that was set back by a day makes nobody wait for a day.
+        assert_eq!(gate(&mut breaker, -86_400), Gate::Held(at(-86_370)));
+    }
+
+    #[test]
+    fn without_a_number_it_never_trips() {
+        let off = BreakerSettings {
+            failures: 0,
+            ..SETTINGS
+        };
+        let mut breaker = after("EEE");
+        assert_eq!(breaker.gate(off, at(0)), Gate::Open);
+        assert!(!breaker.heard("bank", off, true, Some("500"), at(0)));
+    }
+}

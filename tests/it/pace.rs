@@ -1,0 +1,342 @@
+//! The pace of calls: a provider in trouble, a provider that counts, steps that were tried for long enough, and keys
+//! that lapse.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use bursar::base::clock::{Clock as _, ManualClock, SystemClock};
+use bursar::base::ids::RunId;
+use bursar::connector::connection::BreakerSettings;
+use bursar::model::journal::{Entry, Record};
+use bursar::model::run::{Run, RunState};
+use bursar::simulator::config::SimulatorConfig;
+use bursar::simulator::faults::{FaultAction, FaultRule, When};
+use bursar::store::Store;
+use serde_json::json;
+use tokio::task::JoinSet;
+
+use crate::support::real_time::{Patience, pause};
+use crate::support::{World, audit_store, hurry, report, settled, until};
+
+const PAY: &str = r#"
+    let from = bank::accounts(#{ label: "Operating DE" })[0].id;
+    let to = bank::accounts(#{ label: "Treasury EUR" })[0].id;
+    bank::payout(#{ from: from, to: to, amount: EUR(10.50), reference: "INV-1" }).status
+"#;
+const FREEZE: &str = r#"bank::freeze_account(bank::accounts(#{ label: "Operating NL" })[0].id).status"#;
+
+fn status(status: u16, when: When, retry_after_secs: Option<u64>) -> FaultAction {
+    FaultAction::Status {
+        status,
+        when,
+        retry_after_secs,
+    }
+}
+
+async fn begin(world: &World, store: &dyn Store, script: &str) -> RunId {
+    world.start(store, script, json!({}), json!({})).await
+}
+
+/// How often an operation was asked for.
+fn asked(world: &World, operation: &str) -> u64 {
+    let requests = world.simulator.control.requests();
+    requests.get(operation).map_or(0, |count| count.total)
+}
+
+async fn kinds(store: &dyn Store, run: RunId) -> Vec<&'static str> {
+    let records = store.journal(run).await.expect("the journal");
+    let kinds = records.iter().map(|record| record.entry.kind());
+    kinds.filter(|kind| *kind != "done").collect()
+}
+
+/// Lets time pass second by second until something is so.
+async fn pass_until(clock: &ManualClock, wanted: impl Fn() -> bool) {
+    let patience = Patience::new(Duration::from_secs(20));
+    while !wanted() {
+        assert!(!patience.is_over(), "it never comes to that");
+        clock.advance(Duration::from_secs(1));
+        pause(Duration::from_millis(3)).await;
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_provider_in_trouble_is_sent_nothing_new_until_it_answers_a_read() {
+    let clock = ManualClock::new(SystemClock::new().now());
+    let mut world = World::with_clock(SimulatorConfig::demo(), Arc::new(clock.clone())).await;
+    world.reconnect(|bank| {
+        bank.pace.breaker = BreakerSettings {
+            failures: 3,
+            pause: Duration::from_secs(3_600),
+        };
+    });
+    world.settings.backoff.attempts_max = 16;
+    let bank = world.simulator.control.clone();
+    bank.add_fault(FaultRule::on("create_payout", status(503, When::Before, None)).times(3));
+    let store = world.store().await;
+    let engine = world.engine(store.clone()).await;
+    let first = begin(&world, store.as_ref(), PAY).await;
+    pass_until(&clock, || asked(&world, "create_payout") >= 3).await;
+    until(store.as_ref(), first, |run| run.state == RunState::Waiting).await;
+
+    // Nothing new begins: no intent, and the step says why.
+    let mut held = Vec::new();
+    for _ in 0..4 {
+        held.push(begin(&world, store.as_ref(), PAY).await);
+    }
+    for run in &held {
+        until(store.as_ref(), *run, |run| run.state == RunState::Waiting).await;
+        assert_eq!(kinds(store.as_ref(), *run).await, ["retry"]);
+        let records = store.journal(*run).await.expect("the journal");
+        let Some(Entry::Retry { retry, .. }) = records.last().map(|record| &record.entry) else {
+            panic!("{records:?}");
+        };
+        assert!(
+            retry.reason.contains("503") && retry.reason.contains("`bank`"),
+            "{}",
+            retry.reason
+        );
+    }
+    let tripped = store.breakers().await.expect("read");
+    assert_eq!(tripped.len(), 1, "a restart has to know");
+    assert_eq!(asked(&world, "create_payout"), 3);
+    // Reads go through, and what was begun goes on.
+    let reads = begin(&world, store.as_ref(), "bank::accounts().len()").await;
+    assert_eq!(settled(store.as_ref(), reads).await.state, RunState::Succeeded);
+    pass_until(&clock, || asked(&world, "create_payout") == 4).await;
+    assert_eq!(settled(store.as_ref(), first).await.state, RunState::Succeeded);
+    engine.stop().await;
+
+    // Another process knows it. It asks by one read, which is not answered well, and later by another, which is.
+    bank.add_fault(FaultRule::on("retrieve_api_key", status(500, When::Before, None)).times(1));
+    let engine = world.engine(store.clone()).await;
+    for probes in 1..=2 {
+        assert_eq!(asked(&world, "create_payout"), 4, "never a payment");
+        clock.advance(Duration::from_secs(3_600));
+        pass_until(&clock, || asked(&world, "retrieve_api_key") == probes).await;
+    }
+    let patience = Patience::new(Duration::from_secs(20));
+    while store
+        .runs(bursar::store::RunQuery {
+            limit: 10,
+            ..Default::default()
+        })
+        .await
+        .expect("read")
+        .iter()
+        .any(|run| !run.state.is_final())
+    {
+        assert!(!patience.is_over());
+        clock.advance(Duration::from_secs(1));
+        pause(Duration::from_millis(5)).await;
+    }
+    engine.stop().await;
+    assert_eq!(store.breakers().await, Ok(Vec::new()));
+    assert_eq!(asked(&world, "retrieve_api_key"), 2, "one asked, the others waited");
+    let audit = audit_store(store.as_ref(), &world.simulator).await;
+    assert!(audit.is_exact() && audit.paid() == 5, "{audit}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn requests_are_spaced_and_a_step_that_waits_for_its_place_has_no_intent() {
+    let mut world = World::in_haste(SimulatorConfig::demo()).await;
+    world.reconnect(|bank| bank.pace.requests_per_second = Some(1));
+    let store = world.store().await;
+    let engine = world.engine(store.clone()).await;
+    let began = world.clock.elapsed();
+    let mut runs = Vec::new();
+    for _ in 0..6 {
+        runs.push(begin(&world, store.as_ref(), PAY).await);
+    }
+    for run in &runs {
+        assert_eq!(settled(store.as_ref(), *run).await.state, RunState::Succeeded);
+        assert_eq!(kinds(store.as_ref(), *run).await, ["intent", "outcome"]);
+    }
+    engine.stop().await;
+    let requests: u64 = world
+        .simulator
+        .control
+        .requests()
+        .values()
+        .map(|count| count.total)
+        .sum();
+    let took = world.clock.elapsed().saturating_sub(began);
+    assert!(
+        took >= Duration::from_secs(requests - 2),
+        "{requests} requests in {took:?}"
+    );
+    let audit = audit_store(store.as_ref(), &world.simulator).await;
+    assert!(audit.is_exact() && audit.paid() == 6, "{audit}");
+}
+
+/// A step is tried for six hours, once an hour. How the run ended, and how often the payout was sent and made.
+async fn tried_for_long_enough(answer: FaultAction) -> (RunState, Option<String>, u64, usize) {
+    let clock = ManualClock::new(SystemClock::new().now());
+    let mut world = World::with_clock(SimulatorConfig::demo(), Arc::new(clock.clone())).await;
+    world.reconnect(|bank| {
+        bank.key_window_secs = Some(864_000);
+        bank.pace.breaker.failures = 0;
+    });
+    world.settings.backoff.attempts_max = 1_000;
+    world.settings.backoff.total = Duration::from_secs(6 * 3_600);
+    world
+        .simulator
+        .control
+        .add_fault(FaultRule::on("create_payout", answer));
+    let store = world.store().await;
+    let engine = world.engine(store.clone()).await;
+    let id = begin(&world, store.as_ref(), PAY).await;
+    let patience = Patience::new(Duration::from_secs(20));
+    let over = |run: &Run| run.state.is_final() || run.state == RunState::Parked;
+    let run = loop {
+        let run = store.run(id).await.expect("read").expect("there");
+        if over(&run) {
+            break run;
+        }
+        assert!(!patience.is_over(), "{run:?}");
+        // Not before it waits: a clock that runs away from the engine shows nothing.
+        if let (RunState::Waiting, Some(wake_at)) = (run.state, run.wake_at) {
+            clock.advance((wake_at - clock.now()).to_std().unwrap_or_default());
+            clock.advance(Duration::from_secs(1));
+        }
+        pause(Duration::from_millis(3)).await;
+    };
+    engine.stop().await;
+    let effects = world.simulator.control.effects().len();
+    let code = run.error.map(|error| error.code);
+    (run.state, code, asked(&world, "create_payout"), effects)
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_step_is_tried_for_so_long_and_then_fails_or_is_looked_up() {
+    let check = async |answer: FaultAction, state: RunState, code: Option<&str>, effects: usize| {
+        let (found, said, sent, made) = tried_for_long_enough(answer.clone()).await;
+        assert_eq!((found, said.as_deref(), made), (state, code, effects), "{answer:?}");
+        assert!((5..=7).contains(&sent), "{answer:?}: sent {sent} times in six hours");
+    };
+    let hourly = Some(3_600);
+    // Not done, and not wanted any more tomorrow.
+    check(
+        status(429, When::Before, hourly),
+        RunState::Failed,
+        Some("rate_limit_exceeded"),
+        0,
+    )
+    .await;
+    // Unknown: looked up, although the key would hold for days.
+    check(status(500, When::Before, hourly), RunState::Failed, Some("given_up"), 0).await;
+    check(status(500, When::After, hourly), RunState::Succeeded, None, 1).await;
+}
+
+/// What became of an effect of unknown outcome.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Found {
+    ByItsKey,
+    ByALookUp,
+    ByAPerson,
+}
+
+/// An effect gets no usable answer, the process ends, and another begins so much later. How it went on, and how often
+/// it was sent when its key was not trusted any more.
+async fn after_a_pause(window: u64, away: Duration, pays: bool, when: When) -> (Found, usize, String) {
+    let clock = ManualClock::new(SystemClock::new().now());
+    let mut config = SimulatorConfig::demo();
+    // The provider forgets the key when the window ends, and would do it again.
+    config.idempotency.window_ms = window * 1_000;
+    let mut world = World::with_clock(config, Arc::new(clock.clone())).await;
+    world.reconnect(|bank| bank.key_window_secs = Some(window));
+    world.settings.backoff.total = Duration::from_secs(60 * 86_400);
+    let (operation, script) = if pays {
+        ("create_payout", PAY)
+    } else {
+        ("freeze_account", FREEZE)
+    };
+    let fault = FaultRule::on(operation, status(502, when, Some(60))).times(1);
+    world.simulator.control.add_fault(fault);
+    let store = world.store().await;
+    let engine = world.engine(store.clone()).await;
+    let id = begin(&world, store.as_ref(), script).await;
+    until(store.as_ref(), id, |run| run.state == RunState::Waiting).await;
+    engine.stop().await;
+    clock.advance(away);
+    let engine = world.engine(store.clone()).await;
+    hurry(clock);
+    let run = settled(store.as_ref(), id).await;
+    engine.stop().await;
+    let records = store.journal(id).await.expect("the journal");
+    let found = match run.state {
+        RunState::Parked => Found::ByAPerson,
+        _ if records
+            .iter()
+            .any(|record| matches!(record.entry, Entry::Sending { .. })) =>
+        {
+            Found::ByItsKey
+        }
+        _ => Found::ByALookUp,
+    };
+    let audit = audit_store(store.as_ref(), &world.simulator).await;
+    assert!(
+        !pays || audit.is_exact() && audit.paid() == 1,
+        "{window} s, {away:?} later: {audit}"
+    );
+    (found, sent_too_late(&records), format!("{:?}", run.error))
+}
+
+/// How often something went out under a key that was not trusted any more.
+fn sent_too_late(records: &[Record]) -> usize {
+    let mut until = None;
+    let mut late = 0;
+    for record in records {
+        match &record.entry {
+            Entry::Intent { intent, .. } => until = intent.key_safe_until,
+            Entry::Sending { .. } => late += usize::from(until.is_some_and(|until| record.at >= until)),
+            _ => {}
+        }
+    }
+    late
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn nothing_is_sent_again_under_a_key_that_lapsed() {
+    let seed = fastrand::u64(..);
+    let mut random = fastrand::Rng::with_seed(seed);
+    let mut cases = JoinSet::new();
+    for window in [3_600, 86_400, 864_000_u64] {
+        for number in 0..12_u32 {
+            // Some minutes from the end of the trust on either side, and anywhere.
+            let trusted = window - (window / 10).max(600);
+            let away = match number % 3 {
+                0 => trusted - random.u64(180..600),
+                1 => trusted + random.u64(0..600),
+                _ => random.u64(120..window * 2),
+            };
+            let when = if random.bool() { When::Before } else { When::After };
+            let pays = number % 4 != 3;
+            cases.spawn(async move {
+                let came = after_a_pause(window, Duration::from_secs(away), pays, when).await;
+                (window, away, trusted, pays, came)
+            });
+        }
+    }
+    let (mut within, mut past, mut looked_up, mut asked) = (0, 0, 0, 0);
+    while let Some(case) = cases.join_next().await {
+        let (window, away, trusted, pays, (found, late, error)) = case.expect("a case ends");
+        let told = format!("seed {seed:#x}: window {window} s, away {away} s: {found:?} {error}");
+        assert_eq!(late, 0, "{told}");
+        // The moments between sending and waiting, and the provider's whole seconds.
+        let is_past = away >= trusted;
+        match (is_past, pays) {
+            (false, _) => assert_eq!(found, Found::ByItsKey, "{told}"),
+            (true, true) => assert_eq!(found, Found::ByALookUp, "{told}"),
+            (true, false) => assert_eq!(found, Found::ByAPerson, "{told}"),
+        }
+        within += usize::from(!is_past);
+        past += usize::from(is_past);
+        looked_up += usize::from(found == Found::ByALookUp);
+        asked += usize::from(found == Found::ByAPerson);
+    }
+    report(&format!(
+        "36 keys of 1 h, 24 h and 10 d: {within} still held and were used again; {past} had lapsed: 0 sent again, \
+         {looked_up} looked up, {asked} left to a person (seed {seed:#x})"
+    ));
+    assert_eq!(looked_up + asked, past);
+}
