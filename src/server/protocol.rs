@@ -10,6 +10,7 @@ use crate::base::clock::Instant;
 use crate::base::ids::{Digest, RunId};
 use crate::model::journal::StepPath;
 use crate::model::run::RunState;
+use crate::store::Restored;
 
 /// Answer to `GET /v1/status`.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -30,6 +31,19 @@ pub struct Status {
     pub runs: BTreeMap<RunState, u64>,
     /// What became of the requests at the webhook door, since the start.
     pub webhooks: BTreeMap<String, u64>,
+    /// What is known of an older state of the store that was put back; while it is not accepted, nothing is sent.
+    #[serde(default)]
+    pub restored: Option<Restored>,
+}
+
+/// Body of `POST /v1/restore/accept`.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct AcceptRestore {
+    /// Who accepts.
+    pub actor: String,
+    /// Why.
+    pub reason: String,
 }
 
 /// Answer to `GET /v1/workflows` and `POST /v1/reload`.

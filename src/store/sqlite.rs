@@ -5,9 +5,11 @@
 
 mod admit;
 mod append;
+pub mod care;
 mod connect;
 mod decide;
 mod lease;
+mod lineage;
 mod lock;
 mod reader;
 mod route;
@@ -15,6 +17,7 @@ mod rows;
 mod tail;
 mod values;
 mod version;
+mod witness;
 mod writer;
 
 use std::collections::HashMap;
@@ -31,9 +34,10 @@ use self::reader::Reader;
 use self::route::{MadeRun, PendingRouting};
 use self::tail::Tail;
 use self::version::StoredVersion;
+use self::witness::Witness;
 use self::writer::{Command, Reply, Writer};
 use super::{
-    Admitted, Answer, Append, Claim, Decision, EventQuery, Lease, Routed, Routing, RunQuery, Store, StoreError,
+    Acceptance, Admitted, Answer, Append, Claim, Decision, EventQuery, Lease, Restored, Routed, Routing, RunQuery, Store, StoreError,
     Unrouted, Written,
 };
 use crate::base::clock::Instant;
@@ -81,6 +85,8 @@ pub struct SqliteStore {
     /// As absent as the writer that fills it.
     tail: Option<Tail>,
     reader: Reader,
+    /// Asked for by every batch of events, and never changed.
+    secret: OnceLock<[u8; 32]>,
     poisoned: Arc<OnceLock<String>>,
 }
 
@@ -100,6 +106,8 @@ impl SqliteStore {
         connect::prove_settings(&mut connection, options).await?;
         connect::migrate(&mut connection).await?;
         connect::ensure_secret(&mut connection).await?;
+        let (mut witness, said) = Witness::open(folder)?;
+        let restored = lineage::examine(&mut connection, &mut witness, said).await?;
         let reader = Reader::open(folder).await?;
         let cursor = reader.cursor().await?;
         let last_mark = reader.last_mark().await?.max(cursor);
@@ -114,6 +122,9 @@ impl SqliteStore {
             tail: tail.clone(),
             last_success: reader.last_success().await?,
             readers: reader.pool().clone(),
+            witness,
+            sent: None,
+            restored,
             lock,
             on_failure: options.on_failure,
             poisoned: Arc::clone(&poisoned),
@@ -126,6 +137,7 @@ impl SqliteStore {
             queue: Some(queue),
             tail: Some(tail),
             reader,
+            secret: OnceLock::new(),
             poisoned,
         }))
     }
@@ -148,6 +160,7 @@ impl SqliteStore {
             queue: None,
             tail: None,
             reader,
+            secret: OnceLock::new(),
             poisoned: Arc::new(OnceLock::new()),
         }))
     }
@@ -340,7 +353,24 @@ impl Store for SqliteStore {
     }
 
     fn installation_secret(&self) -> Answer<'_, [u8; 32]> {
-        self.read(self.reader.installation_secret())
+        self.read(async {
+            if let Some(secret) = self.secret.get() {
+                return Ok(*secret);
+            }
+            let secret = self.reader.installation_secret().await?;
+            Ok(*self.secret.get_or_init(|| secret))
+        })
+    }
+
+    fn restored(&self, now: Instant) -> Answer<'_, Option<Restored>> {
+        if self.queue.is_none() {
+            return self.read(self.reader.restored());
+        }
+        self.submit(|reply| Command::Restored { now, reply })
+    }
+
+    fn accept_restore(&self, acceptance: Acceptance) -> Answer<'_, ()> {
+        self.submit(|reply| Command::AcceptRestore { acceptance, reply })
     }
 
     fn close(&self) -> Answer<'_, ()> {
