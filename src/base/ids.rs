@@ -133,7 +133,10 @@ impl RunId {
         let derived = derived_uuid(secret, parts).into_bytes();
         let mut bits = [0; 10];
         // The two bytes in between carry the version and the variant.
-        for (bit, byte) in bits.iter_mut().zip(derived.iter().take(6).chain(derived.iter().skip(9))) {
+        for (bit, byte) in bits
+            .iter_mut()
+            .zip(derived.iter().take(6).chain(derived.iter().skip(9)))
+        {
             *bit = *byte;
         }
         let millis = u64::try_from(at.timestamp_millis()).unwrap_or_default();
@@ -259,7 +262,10 @@ mod tests {
         let id = |millis, part: &str| RunId::derived(at(millis), &[7; 32], &["run", "sweep", part]);
         assert_eq!(id(1_000, "a"), id(1_000, "a"));
         assert_ne!(id(1_000, "a"), id(1_000, "b"));
-        assert_ne!(id(1_000, "a"), RunId::derived(at(1_000), &[8; 32], &["run", "sweep", "a"]));
+        assert_ne!(
+            id(1_000, "a"),
+            RunId::derived(at(1_000), &[8; 32], &["run", "sweep", "a"])
+        );
         assert!(id(1_000, "a") < id(1_001, "a"));
         assert!(id(1_000, "a") > RunId::generate(at(999)) && id(1_000, "a") < RunId::generate(at(1_001)));
     }

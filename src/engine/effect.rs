@@ -222,7 +222,9 @@ impl Turn {
             attempts,
             unknown: unknown || restored.is_some(),
             first_sent,
-            last_sent: restored.as_ref().map_or(sent_at, |restored| restored.last_sent().max(sent_at)),
+            last_sent: restored
+                .as_ref()
+                .map_or(sent_at, |restored| restored.last_sent().max(sent_at)),
         };
         // A run that is to end sends nothing again; what it may have sent has to be known before it ends.
         if self.run.cancel_requested && !open.unknown {

@@ -25,8 +25,8 @@ use tokio::sync::oneshot;
 
 use super::counters::DoorCounters;
 use super::protocol::{
-    AcceptRestore, CancelRun, Cancelled, ErrorBody, ErrorDetail, ResolveRun, RunReply, StartRun, Status, TriggerView, WorkflowView,
-    Workflows,
+    AcceptRestore, CancelRun, Cancelled, ErrorBody, ErrorDetail, ResolveRun, RunReply, StartRun, Status, TriggerView,
+    WorkflowView, Workflows,
 };
 use crate::base::clock::{Clock, Instant};
 use crate::base::ids::RunId;

@@ -8,8 +8,8 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 
 use super::{
-    Acceptance, Admitted, Answer, Append, Claim, Decision, EventQuery, Lease, Restored, Routed, Routing, RunQuery, Store, StoreError,
-    Unrouted, Written,
+    Acceptance, Admitted, Answer, Append, Claim, Decision, EventQuery, Lease, Restored, Routed, Routing, RunQuery,
+    Store, StoreError, Unrouted, Written,
 };
 use crate::base::clock::Instant;
 use crate::base::ids::{Digest, EventId, RunId, WorkerId};

@@ -37,8 +37,8 @@ use self::version::StoredVersion;
 use self::witness::Witness;
 use self::writer::{Command, Reply, Writer};
 use super::{
-    Acceptance, Admitted, Answer, Append, Claim, Decision, EventQuery, Lease, Restored, Routed, Routing, RunQuery, Store, StoreError,
-    Unrouted, Written,
+    Acceptance, Admitted, Answer, Append, Claim, Decision, EventQuery, Lease, Restored, Routed, Routing, RunQuery,
+    Store, StoreError, Unrouted, Written,
 };
 use crate::base::clock::Instant;
 use crate::base::ids::{Digest, EventId, RunId, WorkerId};

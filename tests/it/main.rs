@@ -23,6 +23,7 @@ mod quarantine;
 mod reconcile;
 mod reload;
 mod replay;
+mod restore;
 
 mod rhai_contract;
 mod schedules;

@@ -56,9 +56,7 @@ impl Witness {
         let testimony = match file.read_to_string(&mut text) {
             Err(error) => Err(error.to_string()),
             Ok(0) => Ok(None),
-            Ok(_) => parse(&text)
-                .map(Some)
-                .ok_or_else(|| "its checksum is wrong".to_owned()),
+            Ok(_) => parse(&text).map(Some).ok_or_else(|| "its checksum is wrong".to_owned()),
         };
         Ok((Self { file, unsynced: 0 }, testimony))
     }

@@ -1,5 +1,6 @@
 //! Tests of the store: the rules every store keeps, and what is particular to the one in a file.
 
+mod care;
 mod conformance;
 mod deaths;
 mod faulty;

@@ -42,9 +42,9 @@ pub async fn backup(folder: &Path, file: &Path, now: Instant) -> Result<BackedUp
     let parent = file.parent().filter(|parent| !parent.as_os_str().is_empty());
     let parent = parent.unwrap_or(Path::new("."));
     let parent = parent.canonicalize().map_err(|error| unwritable(parent, &error))?;
-    let name = file.file_name().ok_or_else(|| {
-        StoreError::Conflict(format!("{} is a folder: name the file of the backup", file.display()))
-    })?;
+    let name = file
+        .file_name()
+        .ok_or_else(|| StoreError::Conflict(format!("{} is a folder: name the file of the backup", file.display())))?;
     let file = parent.join(name);
     if file.symlink_metadata().is_ok() {
         return Err(taken(&file));

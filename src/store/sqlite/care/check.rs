@@ -23,8 +23,10 @@ pub const LOG_BYTES_MAX: u64 = 64 * 1024 * 1024;
 /// What was found.
 #[derive(Debug, Clone, PartialEq, Serialize)]
 pub struct Checked {
-    /// What is damaged. Nothing: the store is whole.
+    /// What is damaged in the pages, or between the rows.
     pub damage: Vec<String>,
+    /// Runs that have not ended and cannot be read: they are parked when they are met, and stop no other.
+    pub unreadable: Vec<String>,
     /// What needs somebody's eyes although nothing is damaged.
     pub warnings: Vec<String>,
     /// Runs in each state.
@@ -72,6 +74,13 @@ pub async fn check_file(path: &Path) -> Result<Checked, StoreError> {
     check_with(&path, connect::reading_file(&path).immutable(alone)).await
 }
 
+impl Checked {
+    /// Whether nothing at all is damaged.
+    pub fn is_whole(&self) -> bool {
+        self.damage.is_empty() && self.unreadable.is_empty()
+    }
+}
+
 async fn check_with(path: &Path, options: SqliteConnectOptions) -> Result<Checked, StoreError> {
     let reader = Reader::connect(options).await?;
     let checked = examine(path, &reader).await;
@@ -84,15 +93,23 @@ async fn examine(path: &Path, reader: &Reader) -> Result<Checked, StoreError> {
     let pool = reader.pool();
     let mut checked = Checked {
         damage: pages(pool).await?,
+        unreadable: Vec::new(),
         warnings: Vec::new(),
         runs: reader.counts().await?.into_iter().collect(),
         journals: 0,
         entries: 0,
         events: count(pool, "SELECT count(*) FROM event").await?,
-        unrouted: count(pool, "SELECT count(*) FROM event WHERE mark > (SELECT mark FROM router)").await?,
+        unrouted: count(
+            pool,
+            "SELECT count(*) FROM event WHERE mark > (SELECT mark FROM router)",
+        )
+        .await?,
         database_bytes: length(path),
-        free_bytes: count(pool, "SELECT freelist_count * page_size FROM pragma_freelist_count, pragma_page_size")
-            .await?,
+        free_bytes: count(
+            pool,
+            "SELECT freelist_count * page_size FROM pragma_freelist_count, pragma_page_size",
+        )
+        .await?,
         log_bytes: length(&beside(path, "-wal")),
         restored: reader.restored().await?,
     };
@@ -103,7 +120,7 @@ async fn examine(path: &Path, reader: &Reader) -> Result<Checked, StoreError> {
                 checked.journals += 1;
                 checked.entries += entries;
             }
-            Err(StoreError::Corrupt(message)) => checked.damage.push(message),
+            Err(StoreError::Corrupt(message)) => checked.unreadable.push(message),
             Err(other) => return Err(other),
         }
     }
@@ -136,17 +153,19 @@ async fn pages(pool: &SqlitePool) -> Result<Vec<String>, StoreError> {
 }
 
 async fn count(pool: &SqlitePool, question: &'static str) -> Result<u64, StoreError> {
-    let count: i64 = sqlx::query_scalar(question).fetch_one(pool).await.map_err(read_failed)?;
+    let count: i64 = sqlx::query_scalar(question)
+        .fetch_one(pool)
+        .await
+        .map_err(read_failed)?;
     Ok(u64::try_from(count).unwrap_or_default())
 }
 
 async fn unended(pool: &SqlitePool) -> Result<Vec<RunId>, StoreError> {
-    let ids: Vec<Vec<u8>> = sqlx::query_scalar(
-        "SELECT id FROM run WHERE state <> 'succeeded' AND state NOT IN ('failed', 'cancelled')",
-    )
-    .fetch_all(pool)
-    .await
-    .map_err(read_failed)?;
+    let ids: Vec<Vec<u8>> =
+        sqlx::query_scalar("SELECT id FROM run WHERE state <> 'succeeded' AND state NOT IN ('failed', 'cancelled')")
+            .fetch_all(pool)
+            .await
+            .map_err(read_failed)?;
     let id = |bytes: Vec<u8>| uuid_of(&bytes).map(RunId::from_uuid).map_err(read_failed);
     ids.into_iter().map(id).collect()
 }

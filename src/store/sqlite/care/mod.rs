@@ -62,9 +62,10 @@ fn beside(database: &Path, ending: &str) -> PathBuf {
 /// Copies a database as it stands at one moment, its log included, into an empty file.
 async fn copy(from: &SqliteConnectOptions, to: &Path) -> Result<(), StoreError> {
     // Absolute, so that no name can be taken for an address.
-    let target = to.to_str().filter(|_| to.is_absolute()).ok_or_else(|| {
-        StoreError::Unavailable(format!("{} is no name that a database can have", to.display()))
-    })?;
+    let target = to
+        .to_str()
+        .filter(|_| to.is_absolute())
+        .ok_or_else(|| StoreError::Unavailable(format!("{} is no name that a database can have", to.display())))?;
     let mut connection = connect::connect(from).await?;
     let copied = sqlx::query("VACUUM INTO $1")
         .bind(target)

@@ -130,7 +130,10 @@ pub async fn vacuum(folder: &Path) -> Result<Vacuumed, StoreError> {
     let bytes_before = size();
     with_store(folder, async |connection, _| {
         for statement in ["VACUUM", "PRAGMA wal_checkpoint(TRUNCATE)"] {
-            sqlx::query(statement).execute(&mut *connection).await.map_err(read_failed)?;
+            sqlx::query(statement)
+                .execute(&mut *connection)
+                .await
+                .map_err(read_failed)?;
         }
         Ok(())
     })
