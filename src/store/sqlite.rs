@@ -8,6 +8,7 @@ mod append;
 pub mod care;
 mod connect;
 mod decide;
+mod growth;
 mod lease;
 mod lineage;
 mod lock;
@@ -29,6 +30,7 @@ use tokio::sync::oneshot;
 
 use self::admit::Arrival;
 use self::append::PendingAppend;
+use self::growth::Growth;
 use self::lock::FolderLock;
 use self::reader::Reader;
 use self::route::{MadeRun, PendingRouting};
@@ -122,6 +124,7 @@ impl SqliteStore {
             tail: tail.clone(),
             last_success: reader.last_success().await?,
             readers: reader.pool().clone(),
+            growth: Growth::of(&connect::file_in(folder)),
             witness,
             sent: None,
             restored,

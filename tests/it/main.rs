@@ -12,6 +12,7 @@ mod catalog;
 mod cli;
 mod connectors;
 mod crash;
+mod disk;
 mod doubt;
 mod engine;
 mod hostile;

@@ -8,9 +8,9 @@ use crate::cli::Context;
 use crate::cli::error::{CliError, Exit};
 use crate::store::sqlite::care::retain::prune;
 
-/// Remove runs that ended, and events that arrived, before a date; the daemon has to be stopped
+/// Remove what ended or arrived before a date; the daemon has to be stopped
 ///
-/// With a run goes its journal. What has not ended stays, and so do the last 30 days: a provider may repeat a
+/// With a run goes its journal, and the event it came from. What has not ended stays, and so do the last 30 days: a provider may repeat a
 /// webhook, which is known by its event. Back up first: what is removed is gone.
 #[derive(Debug, clap::Args)]
 pub(super) struct Args {

@@ -13,7 +13,7 @@ use super::writer::{Answers, Bounds, Reply, Writer};
 use crate::base::ids::EventId;
 use crate::model::event::Event;
 use crate::model::run::EventMark;
-use crate::store::codec::{nanos, text_of};
+use crate::store::codec::{nanos, sealed_text_of, text_of};
 use crate::store::{Admitted, StoreError};
 
 /// An event on its way, its payload already in the form in which it is written.
@@ -26,7 +26,7 @@ pub(super) struct Arrival {
 impl Arrival {
     /// Prepares an admission, on the caller's own time.
     pub(super) fn new(event: Event, reply: Reply<Admitted>) -> Self {
-        let payload = text_of(&event.payload);
+        let payload = sealed_text_of(&event.payload);
         Self {
             event: Arc::new(event),
             payload,

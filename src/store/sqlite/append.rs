@@ -59,7 +59,7 @@ impl PendingAppend {
                 "{name}{:010}{:020}{}",
                 record.seq,
                 nanos(record.at),
-                entry_text(&record.entry),
+                entry_text(run, record),
             )));
         }
         if rows.len() > APPEND_BYTES_MAX {

@@ -13,6 +13,7 @@ use tokio::sync::oneshot;
 
 use super::admit::Arrival;
 use super::append::{Driven, PendingAppend};
+use super::growth::Growth;
 use super::lock::FolderLock;
 use super::route::{MadeRun, PendingRouting};
 use super::tail::{Fresh, Tail};
@@ -251,6 +252,8 @@ pub(super) struct Writer {
     /// Events committed and not yet routed.
     pub(super) tail: Tail,
     pub(super) readers: SqlitePool,
+    /// How large the log is.
+    pub(super) growth: Growth,
     /// Names the last effect that was sent, outside the database.
     pub(super) witness: Witness,
     /// The newest effect of the present transaction.
@@ -310,6 +313,9 @@ impl Writer {
             self.tail.committed(self.fresh.drain(..), self.cursor);
         }
         answers.deliver(&committed);
+        if committed.is_ok() {
+            self.keep_log_small().await;
+        }
     }
 
     /// Admissions first, then appends, then new runs, then the others in the order of their calls. Nobody of a group

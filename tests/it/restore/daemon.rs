@@ -63,18 +63,19 @@ async fn restore_once(seed: u64) -> usize {
     paid.deposit(&site, &mut random);
     pause(Duration::from_millis(random.u64(..600))).await;
     let backed_up = control.effects().len();
-    let made = site.command(&["db", "backup", "backup.db"]).await;
-    assert!(made.status.success(), "seed {seed:#x}: {made:?}");
+    let file = site.path("backup.db").display().to_string();
+    let made = site.command(&["db", "backup", &file]).await;
+    assert!(made.code == Some(0), "seed {seed:#x}: {made:?}");
     paid.deposit(&site, &mut random);
     pause(Duration::from_millis(random.u64(..900))).await;
     if random.bool() {
-        site.kill();
+        site.kill().await.expect("killed");
     } else {
-        site.stop();
+        site.stop().await;
     }
     let forgotten = control.effects().len() - backed_up;
-    let restored = site.command(&["db", "restore", "backup.db"]).await;
-    assert!(restored.status.success(), "seed {seed:#x}: {restored:?}");
+    let restored = site.command(&["db", "restore", &file]).await;
+    assert!(restored.code == Some(0), "seed {seed:#x}: {restored:?}");
 
     // The bank sends again whatever it sent before, and money keeps coming in.
     control.redeliver_all();
@@ -84,7 +85,7 @@ async fn restore_once(seed: u64) -> usize {
     assert!(site.log().contains("RECONCILE-ONLY"), "seed {seed:#x}: {}", site.log());
     pause(Duration::from_millis(random.u64(500..4_000))).await;
     if random.bool() {
-        site.kill();
+        site.kill().await.expect("killed");
         site.start().await;
     }
     assert_eq!(
@@ -95,18 +96,20 @@ async fn restore_once(seed: u64) -> usize {
     let accepted = site
         .command(&["db", "accept-restore", "--reason", "a test looked"])
         .await;
-    assert!(accepted.status.success(), "seed {seed:#x}: {accepted:?}");
+    assert!(accepted.code == Some(0), "seed {seed:#x}: {accepted:?}");
     if random.bool() {
         pause(Duration::from_millis(random.u64(..2_000))).await;
-        site.kill();
+        site.kill().await.expect("killed");
         site.start().await;
     }
     let patience = Patience::new(Duration::from_secs(150));
     while control.effects().len() < paid.effects && !patience.is_over() {
         pause(Duration::from_millis(50)).await;
     }
-    site.quiet(paid.deposits).await;
-    assert!(site.stop().success(), "seed {seed:#x}: {}", site.log());
+    if let Err(error) = site.quiet().await {
+        panic!("seed {seed:#x}: {error}");
+    }
+    assert!(site.stop().await.success(), "seed {seed:#x}: {}", site.log());
     assert_eq!(control.effects().len(), paid.effects, "seed {seed:#x}:\n{}", site.log());
     let audit = crate::support::audit_store(site.store().await.as_ref(), &site.bank).await;
     assert_eq!(

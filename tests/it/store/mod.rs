@@ -2,6 +2,7 @@
 
 mod care;
 mod conformance;
+mod damage;
 mod deaths;
 mod faulty;
 mod file;
