@@ -189,6 +189,14 @@ impl Store for Counting {
         self.inner.installation_secret()
     }
 
+    fn restored(&self, now: Instant) -> Answer<'_, Option<Restored>> {
+        self.inner.restored(now)
+    }
+
+    fn accept_restore(&self, acceptance: Acceptance) -> Answer<'_, ()> {
+        self.inner.accept_restore(acceptance)
+    }
+
     fn close(&self) -> Answer<'_, ()> {
         self.inner.close()
     }

@@ -24,8 +24,8 @@ use crate::server::control::{Control, bind_control};
 use crate::server::counters::DoorCounters;
 use crate::server::webhook::{DoorLimits, WebhookDoor};
 use crate::server::{control, webhook};
-use crate::store::Store;
 use crate::store::sqlite::{Durability, SqliteOptions, SqliteStore};
+use crate::store::{Restored, Store};
 use crate::trigger::cron::CronTrigger;
 use crate::trigger::router::Router;
 use crate::trigger::versions::KnownVersions;
@@ -44,6 +44,8 @@ pub struct Ready {
     pub problems: usize,
     /// Runs that an earlier process left behind, taken up again.
     pub recovered: u64,
+    /// The older state of the store that was put back, while no person has accepted it: nothing is sent.
+    pub restored: Option<Restored>,
 }
 
 /// Serves until a signal says to stop. The second signal ends the process with exit code 130.
@@ -121,6 +123,10 @@ async fn serve_store(
     let watcher = watcher.map_err(AppError::io("the folders of the workflows cannot be watched"))?;
     let versions = Arc::new(KnownVersions::new());
     let services = Arc::new(services(settings, store.clone(), clock.clone(), wake.clone()).await?);
+    let restored = services.restored().filter(Restored::holds);
+    if let Some(restored) = &restored {
+        tracing::warn!(since = %restored.since, "reconcile-only: {}; nothing is sent until `bursar db accept-restore`", restored.sign.describe());
+    }
     // Whatever an earlier process was driving when it ended is driven again; the lock makes sure it has ended.
     reach(FaultPoint::RecoveryBegun);
     let recovered = store.reclaim_all(clock.now()).await?;
@@ -176,6 +182,7 @@ async fn serve_store(
         workflows: snapshot.workflows.len(),
         problems: snapshot.problems.len(),
         recovered,
+        restored,
     });
     shutdown.requested().await;
     examined.abort();

@@ -17,7 +17,7 @@ use crate::model::diagnostic::Diagnostic;
 use crate::model::run::{Run, RunState};
 use crate::model::workflow::Workflow;
 use crate::store::sqlite::{SqliteOptions, SqliteStore};
-use crate::store::{Decision, Store};
+use crate::store::{Acceptance, Decision, Restored, Store};
 use crate::trigger::manual::{Request, start};
 use crate::trigger::versions::KnownVersions;
 
@@ -145,6 +145,21 @@ pub async fn decide_here(settings: &Settings, decision: Decision) -> Result<(), 
     let decided = store.resolve(decision).await;
     store.close().await?;
     Ok(decided?)
+}
+
+/// Takes the word of a person that sending may go on after a restore, when no daemon holds the store.
+///
+/// # Errors
+/// [`AppError`].
+pub async fn accept_restore_here(settings: &Settings, acceptance: Acceptance) -> Result<Option<Restored>, AppError> {
+    let store = SqliteStore::open(&settings.state, SqliteOptions::default()).await?;
+    let at = acceptance.at;
+    let accepted = match store.accept_restore(acceptance).await {
+        Ok(()) => store.restored(at).await,
+        Err(error) => Err(error),
+    };
+    store.close().await?;
+    Ok(accepted?)
 }
 
 /// Ends a run, when no daemon holds the store.

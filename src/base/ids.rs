@@ -11,6 +11,8 @@ use serde::{Deserialize, Deserializer, Serialize, Serializer};
 use sha2::{Digest as _, Sha256};
 use uuid::{NoContext, Timestamp, Uuid};
 
+use super::key::derived_uuid;
+
 /// Crockford's base 32: no I, L, O, U, so that an id survives being read aloud.
 const ALPHABET: &[u8; 32] = b"0123456789ABCDEFGHJKMNPQRSTVWXYZ";
 
@@ -123,6 +125,25 @@ id!(
     "One process that drives runs; the holder of leases."
 );
 
+impl RunId {
+    /// The id of a run whose cause names it: the same parts and time always give the same id, and nobody without the
+    /// secret can tell it beforehand. So what such a run did is found again under its name when the run itself was
+    /// forgotten.
+    pub fn derived(at: DateTime<Utc>, secret: &[u8; 32], parts: &[&str]) -> Self {
+        let derived = derived_uuid(secret, parts).into_bytes();
+        let mut bits = [0; 10];
+        // The two bytes in between carry the version and the variant.
+        for (bit, byte) in bits
+            .iter_mut()
+            .zip(derived.iter().take(6).chain(derived.iter().skip(9)))
+        {
+            *bit = *byte;
+        }
+        let millis = u64::try_from(at.timestamp_millis()).unwrap_or_default();
+        Self(uuid::Builder::from_unix_timestamp_millis(millis, &bits).into_uuid())
+    }
+}
+
 /// A time-ordered UUID (version 7) for `now`, with 74 random bits.
 #[expect(clippy::cast_sign_loss, reason = "negative seconds are cut to zero just before")]
 fn time_ordered(now: DateTime<Utc>) -> Uuid {
@@ -233,6 +254,20 @@ mod tests {
     fn later_ids_sort_later() {
         let at = |seconds| DateTime::from_timestamp(seconds, 0).expect("a valid instant");
         assert!(RunId::generate(at(1_000)).to_string() < RunId::generate(at(2_000)).to_string());
+    }
+
+    #[test]
+    fn a_cause_gives_its_run_the_same_id_each_time() {
+        let at = |millis| DateTime::from_timestamp_millis(millis).expect("a valid instant");
+        let id = |millis, part: &str| RunId::derived(at(millis), &[7; 32], &["run", "sweep", part]);
+        assert_eq!(id(1_000, "a"), id(1_000, "a"));
+        assert_ne!(id(1_000, "a"), id(1_000, "b"));
+        assert_ne!(
+            id(1_000, "a"),
+            RunId::derived(at(1_000), &[8; 32], &["run", "sweep", "a"])
+        );
+        assert!(id(1_000, "a") < id(1_001, "a"));
+        assert!(id(1_000, "a") > RunId::generate(at(999)) && id(1_000, "a") < RunId::generate(at(1_001)));
     }
 
     #[test]

@@ -18,6 +18,7 @@ mod input;
 mod check;
 mod completions;
 mod connections;
+mod db;
 mod demo;
 mod events;
 mod init;
@@ -113,6 +114,7 @@ enum Command {
     Events(events::Args),
     Workflows(workflows::Args),
     Connections(connections::Args),
+    Db(db::Args),
     Primitives(primitives::Args),
     Sim(sim::Args),
     Selftest(selftest::Args),
@@ -253,6 +255,7 @@ fn call(command: Command, context: &Context) -> Result<Exit, CliError> {
         Command::Events(args) => events::run(args, context),
         Command::Workflows(args) => workflows::run(&args, context),
         Command::Connections(args) => connections::run(&args, context),
+        Command::Db(args) => db::run(args, context),
         Command::Sim(args) => sim::run(args, context),
         Command::Selftest(args) => selftest::run(&args, context),
         Command::Primitives(args) => primitives::run(&args, context),

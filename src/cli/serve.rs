@@ -2,7 +2,7 @@
 
 use super::Context;
 use super::error::{CliError, Exit};
-use super::text::count;
+use super::text::{count, time};
 use crate::app::daemon::{Ready, serve};
 use crate::app::settings::{self, Overrides, Secrets};
 use crate::app::telemetry;
@@ -59,6 +59,14 @@ fn banner(ready: &Ready, doors: &[String]) -> String {
             count(usize::try_from(number).unwrap_or(usize::MAX), "run")
         ),
     };
+    let restored = ready.restored.as_ref().map_or(String::new(), |restored| {
+        format!(
+            "\n  RECONCILE-ONLY: {}. Nothing is sent.\n             What was sent since {} is looked up and adopted; \
+             then a person says: bursar db accept-restore --reason TEXT",
+            restored.sign.describe(),
+            time(restored.since)
+        )
+    });
     let webhooks = match doors {
         [] => format!("none: no connection has webhook_secrets (http://{})", ready.webhooks),
         doors => {
@@ -70,7 +78,7 @@ fn banner(ready: &Ready, doors: &[String]) -> String {
         }
     };
     format!(
-        "bursar {} is ready\n  webhooks   {webhooks}\n  control    {}\n  workflows  {}{problems}{recovered}",
+        "bursar {} is ready\n  webhooks   {webhooks}\n  control    {}\n  workflows  {}{problems}{recovered}{restored}",
         env!("CARGO_PKG_VERSION"),
         ready.control.display(),
         ready.workflows,

@@ -161,13 +161,7 @@ impl Turn {
             request: prepared.request,
             movement: prepared.movement,
         });
-        self.begin_effect(Entry::Intent {
-            path: begun.path.clone(),
-            step: begun.step.clone(),
-            intent: intent.clone(),
-        })?;
-        reach(FaultPoint::IntentDurable);
-        self.send(Open {
+        let open = Open {
             begun,
             connection,
             endpoint,
@@ -177,7 +171,17 @@ impl Turn {
             unknown: false,
             first_sent: now,
             last_sent: now,
-        })
+        };
+        if let Some(adopted) = self.recollect(&open)? {
+            return Ok(adopted);
+        }
+        self.begin_effect(Entry::Intent {
+            path: begun.path.clone(),
+            step: begun.step.clone(),
+            intent: open.intent.clone(),
+        })?;
+        reach(FaultPoint::IntentDurable);
+        self.send(open)
     }
 
     /// Goes on with an intent of an earlier turn.
@@ -212,6 +216,9 @@ impl Turn {
             Err(failure) => return Err(self.park(&failure.code, failure.message)),
         };
         let first_sent = begun.intended_at.unwrap_or(sent_at);
+        // What an older state of the store says of an attempt is not the last word on it.
+        let restored = self.services.restored();
+        let restored = restored.filter(|restored| restored.holds() || sent_at <= restored.noticed());
         let mut open = Open {
             begun,
             connection,
@@ -219,9 +226,11 @@ impl Turn {
             intent,
             clearance,
             attempts,
-            unknown,
+            unknown: unknown || restored.is_some(),
             first_sent,
-            last_sent: sent_at,
+            last_sent: restored
+                .as_ref()
+                .map_or(sent_at, |restored| restored.last_sent().max(sent_at)),
         };
         // A run that is to end sends nothing again; what it may have sent has to be known before it ends.
         if self.run.cancel_requested && !open.unknown {
@@ -231,7 +240,7 @@ impl Turn {
         if is_late && !open.unknown {
             return self.give_up(&open);
         }
-        let has_to_look = look_up || self.run.cancel_requested || is_late;
+        let has_to_look = look_up || self.run.cancel_requested || is_late || restored.is_some();
         if open.unknown
             && !has_to_look
             && let Err(error) = self.learn_age(&open)

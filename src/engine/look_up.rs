@@ -19,28 +19,61 @@ use crate::script::Thrown;
 /// How far two clocks may be apart before a look-up by time proves nothing; half of what look-ups allow for.
 const CLOCKS_APART_MAX: TimeDelta = TimeDelta::hours(12);
 
+/// What a look at the provider's list came to.
+pub(super) enum Sought {
+    /// It happened; this is what it made.
+    Found(Value),
+    /// Something bears our mark but is not what would be sent.
+    Contradiction(String),
+    /// It did not happen: proved.
+    Absent,
+    /// It was not found, which proves nothing yet, or never will.
+    Unproved {
+        /// From when on another look can prove it; none if no look can.
+        again_at: Option<Instant>,
+    },
+    /// The list could not be read, and may be in a moment.
+    Failed(String),
+    /// No list can tell: a plain sentence for a person.
+    Impossible(String),
+}
+
 impl Turn {
     /// Looks for what an effect of unknown outcome may have left at the provider.
     pub(super) fn look_up(&self, open: &Open<'_>) -> Result<Value, Thrown> {
-        if open.endpoint.in_doubt == InDoubt::Park {
-            let message = format!(
-                "`{}` may have been applied, and its table says to ask a person",
-                open.begun.step.name
-            );
-            return Err(self.doubt(open, "in_doubt", &message));
+        match self.seek(open, open.first_sent, open.last_sent) {
+            Sought::Found(resource) => self.conclude(open, Outcome::Value(resource)),
+            Sought::Contradiction(reason) => Err(self.doubt(open, "contradiction", &reason)),
+            Sought::Absent => self.send_anew(open),
+            Sought::Unproved { again_at: Some(at) } if open.attempts < self.look_ups_max() => {
+                let reason = "the provider's list may not show it yet".to_owned();
+                Err(self.retry_at(open, at, reason, true))
+            }
+            Sought::Unproved { .. } => {
+                let message = format!(
+                    "`{}` may have been applied: {} does not show it, which proves nothing",
+                    open.begun.step.name, open.connection.connector.title
+                );
+                Err(self.doubt(open, "in_doubt", &message))
+            }
+            Sought::Failed(reason) => self.look_again(open, &reason),
+            Sought::Impossible(message) => Err(self.doubt(open, "in_doubt", &message)),
         }
-        let begun = Search::begin(
-            open.connection,
-            open.endpoint,
-            &open.intent,
-            open.first_sent,
-            open.last_sent,
-        );
+    }
+
+    /// Walks the provider's list for what an effect left that was sent between these times, if it was sent.
+    pub(super) fn seek(&self, open: &Open<'_>, first_sent: Instant, last_sent: Instant) -> Sought {
+        let name = &open.begun.step.name;
+        if open.endpoint.in_doubt == InDoubt::Park {
+            return Sought::Impossible(format!(
+                "`{name}` may have been applied, and its table says to ask a person"
+            ));
+        }
+        let begun = Search::begin(open.connection, open.endpoint, &open.intent, first_sent, last_sent);
         let mut search = match begun {
             Ok(search) => search,
             Err(failure) => {
-                let message = format!("`{}` may have been applied: {}", open.begun.step.name, failure.message);
-                return Err(self.doubt(open, "in_doubt", &message));
+                return Sought::Impossible(format!("`{name}` may have been applied: {}", failure.message));
             }
         };
         loop {
@@ -49,13 +82,11 @@ impl Turn {
             self.count_request(open.connection);
             let answer = self.block_on(self.services.client.send(open.connection, search.list(), request, None));
             if let Some(apart) = answer.as_ref().ok().and_then(|answer| clocks_apart(answer, self.now())) {
-                let message = format!(
-                    "`{}` may have been applied, and our clock and the provider's are {} hours apart, so that its \
+                return Sought::Impossible(format!(
+                    "`{name}` may have been applied, and our clock and the provider's are {} hours apart, so that its \
                      list proves nothing",
-                    open.begun.step.name,
                     apart.num_hours()
-                );
-                return Err(self.doubt(open, "in_doubt", &message));
+                ));
             }
             // A clock of ours that was set ahead would let a list that lags look old enough to be believed. A date
             // has whole seconds.
@@ -67,26 +98,17 @@ impl Turn {
             let read_at = theirs.map_or(asked_at, |theirs| asked_at.min(theirs + TimeDelta::seconds(1)));
             let page = match self.verdict(open.connection, search.list(), request, None, answer) {
                 Verdict::Applied { value, .. } => value,
-                Verdict::NotApplied { failure, .. } => return self.look_again(open, &failure.message),
-                Verdict::Unknown { reason, .. } | Verdict::Contradiction { reason } => {
-                    return self.look_again(open, &reason);
-                }
+                Verdict::NotApplied { failure, .. } => return Sought::Failed(failure.message),
+                Verdict::Unknown { reason, .. } | Verdict::Contradiction { reason } => return Sought::Failed(reason),
             };
             match search.take(&page, read_at) {
                 Progress::Next(further) => search = *further,
-                Progress::Found(resource) => return self.conclude(open, Outcome::Value(resource)),
-                Progress::Contradiction(reason) => return Err(self.doubt(open, "contradiction", &reason)),
-                Progress::Absent => return self.send_anew(open),
-                Progress::Unproved { again_at: Some(at) } if open.attempts < self.look_ups_max() => {
-                    let reason = "the provider's list may not show it yet".to_owned();
-                    return Err(self.retry_at(open, at + (asked_at - read_at), reason, true));
-                }
-                Progress::Unproved { .. } => {
-                    let message = format!(
-                        "`{}` may have been applied: {} does not show it, which proves nothing",
-                        open.begun.step.name, open.connection.connector.title
-                    );
-                    return Err(self.doubt(open, "in_doubt", &message));
+                Progress::Found(resource) => return Sought::Found(resource),
+                Progress::Contradiction(reason) => return Sought::Contradiction(reason),
+                Progress::Absent => return Sought::Absent,
+                Progress::Unproved { again_at } => {
+                    let again_at = again_at.map(|at| at + (asked_at - read_at));
+                    return Sought::Unproved { again_at };
                 }
             }
         }

@@ -3,10 +3,10 @@
 //! The engine takes queued runs from the store, runs their scripts turn by turn, and makes every outside
 //! effect happen once: `turn` is one pass over a script, `step` a call to a provider, `effect` one that changes
 //! something there, `pace` how fast and whether a connection is asked, `look_up` the search for what one of unknown
-//! outcome did, `wait` a pause, `parallel` the branches of a turn, `book` what it writes, `interrupt` why it ends early,
-//! `settle` what it leaves. `worker` is the pool that drives it all, `helpers` the threads for branches, `primitives`
-//! what scripts can call. It never learns how a run came to be, and names no type of the interpreter, the database or
-//! the HTTP client.
+//! outcome did, `recollect` the search for what the store has forgotten, `wait` a pause, `parallel` the branches of a
+//! turn, `book` what it writes, `interrupt` why it ends early, `settle` what it leaves. `worker` is the pool that drives
+//! it all, `helpers` the threads for branches, `primitives` what scripts can call. It never learns how a run came to be,
+//! and names no type of the interpreter, the database or the HTTP client.
 
 pub mod backoff;
 mod book;
@@ -21,6 +21,7 @@ mod pace;
 mod parallel;
 pub mod primitives;
 pub mod rate;
+mod recollect;
 pub mod rehearsal;
 pub mod services;
 mod settle;

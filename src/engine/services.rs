@@ -13,7 +13,7 @@ use crate::base::wake::Wake;
 use crate::connector::client::Client;
 use crate::connector::connection::Connection;
 use crate::script::Budget;
-use crate::store::Store;
+use crate::store::{Restored, Store};
 
 /// How the engine behaves.
 #[derive(Debug, Clone)]
@@ -60,6 +60,8 @@ pub struct Services {
     pub(super) pace: Pace,
     /// Until when each key that this process knows the age of is trusted, by the clock that never goes back.
     trusted: Mutex<BTreeMap<String, Duration>>,
+    /// What the store knows of an older state that was put back.
+    restored: Mutex<Option<Restored>>,
 }
 
 /// The parts of [`Services`] that are given from outside.
@@ -86,6 +88,7 @@ impl Services {
     pub async fn new(parts: Parts) -> Result<Self, crate::store::StoreError> {
         let installation_secret = parts.store.installation_secret().await?;
         let pace = Pace::new(parts.connections.values(), parts.store.breakers().await?);
+        let restored = parts.store.restored(parts.clock.now()).await?;
         Ok(Self {
             store: parts.store,
             clock: parts.clock,
@@ -100,6 +103,7 @@ impl Services {
             due_hint: Mutex::new(None),
             pace,
             trusted: Mutex::new(BTreeMap::new()),
+            restored: Mutex::new(restored),
         })
     }
 
@@ -131,6 +135,26 @@ impl Services {
     pub(super) fn forget_key(&self, key: &str) {
         let mut trusted = self.trusted.lock().unwrap_or_else(PoisonError::into_inner);
         trusted.remove(key);
+    }
+
+    /// What is known of an older state of the store that was put back.
+    pub fn restored(&self) -> Option<Restored> {
+        self.restored.lock().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+
+    /// Whether nothing may be sent until a person accepts the restore, as the store has it now.
+    pub(super) async fn still_holds(&self) -> bool {
+        match self.store.restored(self.clock.now()).await {
+            Ok(restored) => {
+                let holds = restored.as_ref().is_some_and(Restored::holds);
+                *self.restored.lock().unwrap_or_else(PoisonError::into_inner) = restored;
+                holds
+            }
+            Err(error) => {
+                tracing::error!(%error, "whether the restore was accepted cannot be read");
+                true
+            }
+        }
     }
 
     /// Tells the dispatcher when a run that just went to wait is due.

@@ -25,8 +25,8 @@ use tokio::sync::oneshot;
 
 use super::counters::DoorCounters;
 use super::protocol::{
-    CancelRun, Cancelled, ErrorBody, ErrorDetail, HeldConnection, ResolveRun, RunReply, StartRun, Status, TriggerView,
-    WorkflowView, Workflows,
+    AcceptRestore, CancelRun, Cancelled, ErrorBody, ErrorDetail, HeldConnection, ResolveRun, RunReply, StartRun,
+    Status, TriggerView, WorkflowView, Workflows,
 };
 use crate::base::clock::{Clock, Instant};
 use crate::base::ids::RunId;
@@ -38,7 +38,7 @@ use crate::catalog::snapshot::Snapshot;
 use crate::catalog::watch::Catalog;
 use crate::model::journal::Resolution;
 use crate::model::workflow::{Trigger, Workflow};
-use crate::store::{Decision, Store, StoreError};
+use crate::store::{Acceptance, Decision, Store, StoreError};
 use crate::trigger::cron::{Upcoming, upcoming};
 use crate::trigger::manual::{self, Request, StartError};
 use crate::trigger::versions::KnownVersions;
@@ -130,6 +130,7 @@ fn router(control: Arc<Control>) -> Router {
         .route("/v1/status", get(status))
         .route("/v1/workflows", get(workflows))
         .route("/v1/reload", post(reload))
+        .route("/v1/restore/accept", post(accept_restore))
         .route("/v1/runs", post(start))
         .route("/v1/runs/{id}/cancel", post(cancel))
         .route("/v1/runs/{id}/resolve", post(resolve))
@@ -166,6 +167,7 @@ async fn status(State(control): Here) -> Result<Response, Problem> {
             runs: runs.into_iter().collect(),
             held: held.collect(),
             webhooks: control.counters.figures(),
+            restored: control.store.restored(control.clock.now()).await?,
         },
     ))
 }
@@ -206,6 +208,20 @@ async fn start(State(control): Here, body: Bytes) -> Result<Response, Problem> {
     let run = manual::start(control.store.as_ref(), &control.versions, workflow, request, now).await?;
     control.wake.nudge();
     Ok(answer(StatusCode::CREATED, &RunReply { run }))
+}
+
+async fn accept_restore(State(control): Here, body: Bytes) -> Result<Response, Problem> {
+    let AcceptRestore { actor, reason } = read(&body)?;
+    named(&actor)?;
+    if reason.trim().is_empty() {
+        return Err(invalid("say why in `reason`: the store keeps it"));
+    }
+    let at = control.clock.now();
+    let acceptance = Acceptance { actor, reason, at };
+    control.store.accept_restore(acceptance).await?;
+    control.wake.nudge();
+    let restored = control.store.restored(at).await?;
+    Ok(answer(StatusCode::OK, &restored))
 }
 
 async fn cancel(State(control): Here, Segment(id): Segment<String>, body: Bytes) -> Result<Response, Problem> {

@@ -11,6 +11,7 @@ use crate::base::ids::{Digest, RunId};
 use crate::model::breaker::Tripped;
 use crate::model::journal::StepPath;
 use crate::model::run::RunState;
+use crate::store::Restored;
 
 /// Answer to `GET /v1/status`.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -34,6 +35,19 @@ pub struct Status {
     pub held: BTreeMap<String, HeldConnection>,
     /// What became of the requests at the webhook door, since the start.
     pub webhooks: BTreeMap<String, u64>,
+    /// What is known of an older state of the store that was put back; while it is not accepted, nothing is sent.
+    #[serde(default)]
+    pub restored: Option<Restored>,
+}
+
+/// Body of `POST /v1/restore/accept`.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct AcceptRestore {
+    /// Who accepts.
+    pub actor: String,
+    /// Why.
+    pub reason: String,
 }
 
 /// A connection in trouble: nothing new is begun on it.

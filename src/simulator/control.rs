@@ -2,7 +2,7 @@
 //!
 //! Cheap to clone; every method holds the world for a moment only.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
 use std::sync::Arc;
 
@@ -15,11 +15,11 @@ use super::config::{AccountSeed, SimulatorConfig, SubscriptionSeed};
 use super::faults::{FaultRule, Faults, WebhookFaultRule};
 use super::ledger::{Movement, Place};
 use super::lifecycle::{self, Arrival, StepError};
-use super::notices::Event;
+use super::notices::{DeliveryStatus, Event};
 use super::resources::{
     Account, Conversion, Deposit, FAILURE_CODES, Failure, FinancialAddress, Payout, Return, is_fiat,
 };
-use super::state::{RequestCount, World};
+use super::state::{Due, RequestCount, World};
 use crate::base::clock::Instant;
 use crate::base::money::{Currency, Money};
 
@@ -295,6 +295,21 @@ impl Control {
     pub fn add_subscription(&self, subscription: &SubscriptionSeed) -> Result<Uuid, ControlError> {
         self.shared
             .with(|world| world.subscribe(subscription).map_err(ControlError::Invalid))
+    }
+
+    /// Delivers every event again to everybody who is subscribed to it, as a person may ask in the provider's console.
+    pub fn redeliver_all(&self) {
+        self.shared.with(|world| {
+            let delivered: BTreeSet<_> = world
+                .deliveries
+                .iter()
+                .map(|delivery| (delivery.event_id, delivery.subscription_id))
+                .collect();
+            for (event, subscription) in delivered {
+                let id = world.new_delivery(event, subscription, DeliveryStatus::Pending);
+                world.plan(0, Due::Deliver(id));
+            }
+        });
     }
 
     /// The settings in force.

@@ -10,7 +10,8 @@ use serde::{Deserialize, Deserializer, Serialize, Serializer};
 use serde_json::Value as Json;
 
 use crate::base::clock::Instant;
-use crate::model::journal::{Doubt, Entry, Failure, Intent, Outcome, Resolution, Retry, Step, StepPath, Wait};
+use crate::base::ids::RunId;
+use crate::model::journal::{Doubt, Entry, Failure, Intent, Outcome, Record, Resolution, Retry, Step, StepPath, Wait};
 use crate::model::value::Value;
 
 /// A value in the typed form.
@@ -223,23 +224,39 @@ impl From<EntryForm<'_>> for Entry {
     }
 }
 
-/// The text of an entry.
-pub(super) fn entry_text(entry: &Entry) -> String {
-    text_of(&EntryForm::from(entry))
+/// The text of the entry of a record. Its checksum covers its place and time too, which stand beside it.
+pub(super) fn entry_text(run: RunId, record: &Record) -> String {
+    let place = place(run, record.seq, nanos(record.at));
+    seal(text_of(&EntryForm::from(&record.entry)), &place)
 }
 
-/// The entry of a text.
+/// The record of a text at this place.
 ///
 /// # Errors
 /// What is wrong with the text.
-pub(super) fn read_entry(text: &str) -> Result<Entry, String> {
-    let form: EntryForm<'_> = serde_json::from_str(text).map_err(|error| error.to_string())?;
-    Ok(form.into())
+pub(super) fn read_record(run: RunId, seq: u32, at: i64, text: &str) -> Result<Record, String> {
+    let json = open_seal(text, &place(run, seq, at))?;
+    let form: EntryForm<'_> = serde_json::from_str(json).map_err(|error| error.to_string())?;
+    Ok(Record {
+        seq,
+        at: instant(at),
+        entry: form.into(),
+    })
+}
+
+fn place(run: RunId, seq: u32, at: i64) -> [u8; 28] {
+    let mut place = [0; 28];
+    let parts = run.as_uuid().into_bytes().into_iter();
+    let parts = parts.chain(seq.to_be_bytes()).chain(at.to_be_bytes());
+    for (byte, part) in place.iter_mut().zip(parts) {
+        *byte = part;
+    }
+    place
 }
 
 /// The text of a value in the typed form.
 pub(super) fn value_text(value: &Value) -> String {
-    text_of(&Typed(Cow::Borrowed(value)))
+    sealed_text_of(&Typed(Cow::Borrowed(value)))
 }
 
 /// The value of a text in the typed form.
@@ -247,13 +264,56 @@ pub(super) fn value_text(value: &Value) -> String {
 /// # Errors
 /// What is wrong with the text.
 pub(super) fn read_value(text: &str) -> Result<Value, String> {
-    let typed: Typed<'_> = serde_json::from_str(text).map_err(|error| error.to_string())?;
+    let typed: Typed<'_> = serde_json::from_str(unsealed(text)?).map_err(|error| error.to_string())?;
     Ok(typed.0.into_owned())
 }
 
 /// The JSON text of our own data.
 pub(super) fn text_of<T: Serialize>(data: &T) -> String {
     serde_json::to_string(data).expect("our own data has text keys and nothing that refuses to be written")
+}
+
+/// The JSON text of something that money follows from, with a checksum behind it. The database notices a page that
+/// makes no sense to it, but not a digit that became another one.
+pub(super) fn sealed_text_of<T: Serialize>(data: &T) -> String {
+    seal(text_of(data), &[])
+}
+
+fn seal(mut text: String, place: &[u8]) -> String {
+    let sum = checksum(place, &text);
+    text.push_str(&format!("{SEAL}{sum:016x}"));
+    text
+}
+
+/// What stands before the checksum.
+const SEAL: char = '#';
+
+/// The JSON text of a sealed one.
+///
+/// # Errors
+/// That it is not the text that was sealed.
+pub(super) fn unsealed(text: &str) -> Result<&str, String> {
+    open_seal(text, &[])
+}
+
+fn open_seal<'t>(text: &'t str, place: &[u8]) -> Result<&'t str, String> {
+    let intact = text.rsplit_once(SEAL).filter(|(json, sum)| {
+        let written = u64::from_str_radix(sum, 16).ok().filter(|_| sum.len() == 16);
+        written == Some(checksum(place, json))
+    });
+    intact
+        .map(|(json, _)| json)
+        .ok_or_else(|| "its checksum is wrong".to_owned())
+}
+
+/// FNV-1a: against accidents, not against people. A change of one byte always changes it.
+fn checksum(place: &[u8], text: &str) -> u64 {
+    place
+        .iter()
+        .chain(text.as_bytes())
+        .fold(0xcbf2_9ce4_8422_2325, |sum, byte| {
+            (sum ^ u64::from(*byte)).wrapping_mul(0x0100_0000_01b3)
+        })
 }
 
 /// A time as whole nanoseconds since 1970. What lies outside the years 1677 to 2262 is cut to them: only a
@@ -266,4 +326,26 @@ pub(super) fn nanos(at: Instant) -> i64 {
 /// The time of whole nanoseconds since 1970.
 pub(super) fn instant(nanos: i64) -> Instant {
     DateTime::from_timestamp_nanos(nanos)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_sealed_text_with_another_bit_is_refused() {
+        let text = sealed_text_of(&"pay EUR 12.30 to DE89370400440532013000 # 7");
+        assert_eq!(unsealed(&text), Ok("\"pay EUR 12.30 to DE89370400440532013000 # 7\""));
+        for place in 0..text.len() {
+            for bit in 0..7 {
+                let mut bytes = text.clone().into_bytes();
+                bytes[place] ^= 1 << bit;
+                let other = String::from_utf8(bytes).expect("still one byte a letter");
+                let same = other.eq_ignore_ascii_case(&text) && place >= text.len() - 16;
+                assert!(unsealed(&other).is_err() || same, "byte {place}, bit {bit}: {other}");
+            }
+        }
+        assert!(unsealed("").is_err());
+        assert!(unsealed("\"unsealed\"").is_err());
+    }
 }

@@ -11,8 +11,8 @@ use std::sync::{Arc, Mutex, PoisonError};
 use tokio::sync::Notify;
 
 use super::{
-    Admitted, Answer, Append, Claim, Decision, EventQuery, Lease, Routed, Routing, RunQuery, Store, StoreError,
-    Unrouted, Written,
+    Acceptance, Admitted, Answer, Append, Claim, Decision, EventQuery, Lease, Restored, Routed, Routing, RunQuery,
+    Store, StoreError, Unrouted, Written,
 };
 use crate::base::clock::Instant;
 use crate::base::ids::{Digest, EventId, RunId, WorkerId};
@@ -260,6 +260,14 @@ impl Store for Faulty {
 
     fn installation_secret(&self) -> Answer<'_, [u8; 32]> {
         self.read(|| self.inner.installation_secret())
+    }
+
+    fn restored(&self, now: Instant) -> Answer<'_, Option<Restored>> {
+        self.read(|| self.inner.restored(now))
+    }
+
+    fn accept_restore(&self, acceptance: Acceptance) -> Answer<'_, ()> {
+        self.write(|| self.inner.accept_restore(acceptance))
     }
 
     /// Always reaches the real store, so that a test can open its folder again.

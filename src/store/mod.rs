@@ -9,10 +9,12 @@
 
 mod codec;
 pub mod faulty;
+mod restored;
 pub mod sqlite;
 
 use std::sync::Arc;
 
+pub use self::restored::{Acceptance, Restored, Sign};
 use crate::base::clock::{BoxFuture, Instant};
 use crate::base::ids::{Digest, EventId, RunId, WorkerId};
 use crate::model::breaker::Tripped;
@@ -306,6 +308,15 @@ pub trait Store: Send + Sync + 'static {
 
     /// 32 random bytes made when the store was, from which idempotency keys are derived.
     fn installation_secret(&self) -> Answer<'_, [u8; 32]>;
+
+    // --- after an older state was put back ---------------------------------------------------
+
+    /// Whether an older state of the store was put back, and what is known of it. The first writer that asks says
+    /// when it was noticed.
+    fn restored(&self, now: Instant) -> Answer<'_, Option<Restored>>;
+
+    /// Takes the word of a person that sending may go on. [`StoreError::Conflict`] if nothing waits for it.
+    fn accept_restore(&self, acceptance: Acceptance) -> Answer<'_, ()>;
 
     // --- the end -----------------------------------------------------------------------------
 

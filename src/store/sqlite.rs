@@ -6,9 +6,12 @@
 mod admit;
 mod append;
 mod breaker;
+pub mod care;
 mod connect;
 mod decide;
+mod growth;
 mod lease;
+mod lineage;
 mod lock;
 mod reader;
 mod route;
@@ -16,6 +19,7 @@ mod rows;
 mod tail;
 mod values;
 mod version;
+mod witness;
 mod writer;
 
 use std::collections::HashMap;
@@ -27,15 +31,17 @@ use tokio::sync::oneshot;
 
 use self::admit::Arrival;
 use self::append::PendingAppend;
+use self::growth::Growth;
 use self::lock::FolderLock;
 use self::reader::Reader;
 use self::route::{MadeRun, PendingRouting};
 use self::tail::Tail;
 use self::version::StoredVersion;
+use self::witness::Witness;
 use self::writer::{Command, Reply, Writer};
 use super::{
-    Admitted, Answer, Append, Claim, Decision, EventQuery, Lease, Routed, Routing, RunQuery, Store, StoreError,
-    Unrouted, Written,
+    Acceptance, Admitted, Answer, Append, Claim, Decision, EventQuery, Lease, Restored, Routed, Routing, RunQuery,
+    Store, StoreError, Unrouted, Written,
 };
 use crate::base::clock::Instant;
 use crate::base::ids::{Digest, EventId, RunId, WorkerId};
@@ -83,6 +89,8 @@ pub struct SqliteStore {
     /// As absent as the writer that fills it.
     tail: Option<Tail>,
     reader: Reader,
+    /// Asked for by every batch of events, and never changed.
+    secret: OnceLock<[u8; 32]>,
     poisoned: Arc<OnceLock<String>>,
 }
 
@@ -102,6 +110,8 @@ impl SqliteStore {
         connect::prove_settings(&mut connection, options).await?;
         connect::migrate(&mut connection).await?;
         connect::ensure_secret(&mut connection).await?;
+        let (mut witness, said) = Witness::open(folder)?;
+        let restored = lineage::examine(&mut connection, &mut witness, said).await?;
         let reader = Reader::open(folder).await?;
         let cursor = reader.cursor().await?;
         let last_mark = reader.last_mark().await?.max(cursor);
@@ -116,6 +126,10 @@ impl SqliteStore {
             tail: tail.clone(),
             last_success: reader.last_success().await?,
             readers: reader.pool().clone(),
+            growth: Growth::of(&connect::file_in(folder)),
+            witness,
+            sent: None,
+            restored,
             lock,
             on_failure: options.on_failure,
             poisoned: Arc::clone(&poisoned),
@@ -128,6 +142,7 @@ impl SqliteStore {
             queue: Some(queue),
             tail: Some(tail),
             reader,
+            secret: OnceLock::new(),
             poisoned,
         }))
     }
@@ -150,6 +165,7 @@ impl SqliteStore {
             queue: None,
             tail: None,
             reader,
+            secret: OnceLock::new(),
             poisoned: Arc::new(OnceLock::new()),
         }))
     }
@@ -354,7 +370,24 @@ impl Store for SqliteStore {
     }
 
     fn installation_secret(&self) -> Answer<'_, [u8; 32]> {
-        self.read(self.reader.installation_secret())
+        self.read(async {
+            if let Some(secret) = self.secret.get() {
+                return Ok(*secret);
+            }
+            let secret = self.reader.installation_secret().await?;
+            Ok(*self.secret.get_or_init(|| secret))
+        })
+    }
+
+    fn restored(&self, now: Instant) -> Answer<'_, Option<Restored>> {
+        if self.queue.is_none() {
+            return self.read(self.reader.restored());
+        }
+        self.submit(|reply| Command::Restored { now, reply })
+    }
+
+    fn accept_restore(&self, acceptance: Acceptance) -> Answer<'_, ()> {
+        self.submit(|reply| Command::AcceptRestore { acceptance, reply })
     }
 
     fn close(&self) -> Answer<'_, ()> {

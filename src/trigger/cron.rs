@@ -11,9 +11,9 @@ use std::time::Duration;
 use chrono::{DateTime, FixedOffset, TimeDelta};
 use serde_json::json;
 
-use super::new_run;
 use super::schedule::{Schedule, ScheduleError};
 use super::versions::KnownVersions;
+use super::{new_run, run_id};
 use crate::base::clock::{Clock, Instant};
 use crate::base::shutdown::Shutdown;
 use crate::base::wake::Wake;
@@ -277,10 +277,12 @@ impl CronTrigger {
             "timezone": key.timezone,
             "slot": time_text(slot),
         });
+        let secret = self.store.installation_secret().await?;
+        let id = run_id(workflow, &secret, slot, ["cron", &key.schedule, &key.timezone]);
         self.versions.keep(self.store.as_ref(), &workflow.version).await?;
         let made = self
             .store
-            .create_run(new_run(workflow, cause, event.into(), now))
+            .create_run(new_run(workflow, id, cause, event.into(), now))
             .await?;
         if let Some(run) = made {
             tracing::info!(%run, workflow = key.workflow, slot = %time_text(slot), "a schedule made a run");

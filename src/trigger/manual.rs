@@ -72,7 +72,13 @@ pub async fn start(
     // Refused here, where somebody can correct it, rather than in a run that fails later.
     Value::from_plain(&event)?;
     Value::from_plain(&params)?;
-    let mut run = new_run(workflow, Cause::Manual { actor: request.actor }, event.into(), now);
+    let mut run = new_run(
+        workflow,
+        RunId::generate(now),
+        Cause::Manual { actor: request.actor },
+        event.into(),
+        now,
+    );
     run.params = params;
     let id = run.id;
     versions.keep(store, &workflow.version).await?;

@@ -26,10 +26,18 @@ use crate::base::ids::RunId;
 use crate::model::run::{Cause, NewRun, RunEvent};
 use crate::model::workflow::Workflow;
 
+/// The id of the run that this cause makes, at the time that the cause carries. It is the same whenever the cause
+/// comes again: a store that was put back to an older state gives a repeated webhook its old run's name, and with
+/// that the keys and references under which the provider knows what the run did.
+fn run_id(workflow: &Workflow, secret: &[u8; 32], at: Instant, cause: [&str; 3]) -> RunId {
+    let [kind, first, second] = cause;
+    RunId::derived(at, secret, &["run", &workflow.name, kind, first, second])
+}
+
 /// A run of this workflow as it is loaded now.
-fn new_run(workflow: &Workflow, cause: Cause, event: RunEvent, now: Instant) -> NewRun {
+fn new_run(workflow: &Workflow, id: RunId, cause: Cause, event: RunEvent, now: Instant) -> NewRun {
     NewRun {
-        id: RunId::generate(now),
+        id,
         workflow: workflow.name.clone(),
         version: workflow.version.digest,
         cause,

@@ -8,10 +8,11 @@ use std::collections::BTreeSet;
 use std::sync::Arc;
 use std::time::Duration;
 
-use super::new_run;
 use super::versions::KnownVersions;
+use super::{new_run, run_id};
 use crate::base::clock::{Clock, Instant};
 use crate::base::fault_point::{FaultPoint, reach};
+use crate::base::ids::RunId;
 use crate::base::limits::{ROUTED_BYTES_MAX, ROUTED_EVENTS_MAX};
 use crate::base::shutdown::Shutdown;
 use crate::base::wake::Wake;
@@ -24,9 +25,14 @@ use crate::store::{Routed, Routing, Store, StoreError};
 /// How often it looks by itself, and how long it pauses when the store does not answer.
 const LOOK_EVERY: Duration = Duration::from_secs(1);
 
-/// The runs that events start, in their order. Pure but for the ids.
-pub fn runs_of(snapshot: &Snapshot, events: &[(EventMark, Arc<Event>)], now: Instant) -> Vec<NewRun> {
-    let mut runs: Vec<NewRun> = events
+/// The runs that events start, in their order.
+pub fn runs_of(
+    snapshot: &Snapshot,
+    secret: &[u8; 32],
+    events: &[(EventMark, Arc<Event>)],
+    now: Instant,
+) -> Vec<NewRun> {
+    events
         .iter()
         .flat_map(|(mark, event)| {
             let listening = snapshot
@@ -35,17 +41,15 @@ pub fn runs_of(snapshot: &Snapshot, events: &[(EventMark, Arc<Event>)], now: Ins
                 .filter(|workflow| workflow.triggers.iter().any(|trigger| trigger.accepts(event)));
             listening.map(|workflow| {
                 let cause = Cause::Webhook { event: event.id };
-                new_run(workflow, cause, RunEvent::Admitted(*mark), now)
+                // An event that does not say when it happened gives no id that would come again.
+                let id = event.occurred_at.map_or_else(
+                    || RunId::generate(now),
+                    |at| run_id(workflow, secret, at, ["webhook", &event.connection, &event.provider_id]),
+                );
+                new_run(workflow, id, cause, RunEvent::Admitted(*mark), now)
             })
         })
-        .collect();
-    // Ids of one moment are in no order; runs are taken in the order of their ids.
-    let mut ids: Vec<_> = runs.iter().map(|run| run.id).collect();
-    ids.sort_unstable();
-    for (run, id) in runs.iter_mut().zip(ids) {
-        run.id = id;
-    }
-    runs
+        .collect()
 }
 
 /// Makes runs from admitted events.
@@ -101,7 +105,8 @@ impl Router {
             }
         }
         let snapshot = self.catalog.current();
-        let runs = runs_of(&snapshot, &events, self.clock.now());
+        let secret = self.store.installation_secret().await?;
+        let runs = runs_of(&snapshot, &secret, &events, self.clock.now());
         let workflows: BTreeSet<&str> = runs.iter().map(|run| run.workflow.as_str()).collect();
         for workflow in workflows.iter().filter_map(|name| snapshot.workflows.get(*name)) {
             self.versions.keep(self.store.as_ref(), &workflow.version).await?;

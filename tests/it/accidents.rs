@@ -191,6 +191,7 @@ mod once {
     use bursar::model::value::Value;
     use bursar::model::workflow::Version;
     use bursar::store::*;
+    use bursar::store::{Acceptance, Restored};
 
     /// The first look for an event fails with this error.
     pub(super) struct FailsOnce {
@@ -293,6 +294,12 @@ mod once {
         }
         fn installation_secret(&self) -> Answer<'_, [u8; 32]> {
             self.inner.installation_secret()
+        }
+        fn restored(&self, now: Instant) -> Answer<'_, Option<Restored>> {
+            self.inner.restored(now)
+        }
+        fn accept_restore(&self, acceptance: Acceptance) -> Answer<'_, ()> {
+            self.inner.accept_restore(acceptance)
         }
         fn close(&self) -> Answer<'_, ()> {
             self.inner.close()

@@ -6,20 +6,7 @@
 use bursar::app::selftest::crash::{Plan, crash};
 
 use crate::support::daemon::program;
-use crate::support::report;
-
-fn number(name: &str, default: u64) -> u64 {
-    environment(name).map_or(default, |text| {
-        let hex = text.strip_prefix("0x").map(|digits| u64::from_str_radix(digits, 16));
-        hex.unwrap_or_else(|| text.parse())
-            .unwrap_or_else(|_| panic!("{name}={text} is not a number"))
-    })
-}
-
-#[expect(clippy::disallowed_methods, reason = "the size of a random test is set from outside")]
-fn environment(name: &str) -> Option<String> {
-    std::env::var(name).ok()
-}
+use crate::support::{number, report};
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_daemon_killed_at_random_pays_nothing_twice_and_forgets_nothing() {

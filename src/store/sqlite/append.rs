@@ -7,6 +7,7 @@
 use std::collections::{BTreeMap, HashMap};
 
 use super::rows::{blob, corrupt, hex};
+use super::witness::Testimony;
 use super::writer::{Answers, Bounds, Halt, Reply, Writer};
 use crate::base::clock::Instant;
 use crate::base::guard::{Guard, holds};
@@ -59,7 +60,7 @@ impl PendingAppend {
                 "{name}{:010}{:020}{}",
                 record.seq,
                 nanos(record.at),
-                entry_text(&record.entry),
+                entry_text(run, record),
             )));
         }
         if rows.len() > APPEND_BYTES_MAX {
@@ -94,6 +95,12 @@ impl PendingAppend {
     /// The run.
     pub(super) fn run(&self) -> RunId {
         self.lease.run
+    }
+
+    /// What the witness has to know of it.
+    fn effect(&self) -> Option<Testimony> {
+        let (run, (_, seq), at) = (self.lease.run, self.span?, self.now);
+        self.begins_effect.then_some(Testimony::Entry { run, seq, at })
     }
 
     /// Whether it may be written to a run that stands so.
@@ -236,6 +243,7 @@ impl Writer {
         for (append, reply) in appends {
             match self.accept(append).await? {
                 Ok(good) => {
+                    self.sent = good.append.effect().or(self.sent.take());
                     accepted.push(good);
                     answers.later(reply, Ok(()));
                 }

@@ -93,8 +93,13 @@ pub(super) fn writing(folder: &Path, options: SqliteOptions) -> SqliteConnectOpt
 
 /// How readers connect. They cannot write, whatever they are asked.
 pub(super) fn reading(folder: &Path) -> SqliteConnectOptions {
+    reading_file(&file_in(folder))
+}
+
+/// How to read another file, such as a backup.
+pub(super) fn reading_file(path: &Path) -> SqliteConnectOptions {
     SqliteConnectOptions::new()
-        .filename(file_in(folder))
+        .filename(path)
         .create_if_missing(false)
         .read_only(true)
         .busy_timeout(BUSY_TIMEOUT)

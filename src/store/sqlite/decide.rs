@@ -64,7 +64,7 @@ impl Writer {
                 reason: decision.reason,
             },
         };
-        let (seq, at, entry) = (record.seq, nanos(record.at), entry_text(&record.entry));
+        let (seq, at, entry) = (record.seq, nanos(record.at), entry_text(run, &record));
         journal.next(record).map_err(|error| conflict(error.to_string()))?;
         sqlx::query("INSERT INTO journal (run, seq, at, entry) VALUES ($1, $2, $3, $4)")
             .bind(blob(run))

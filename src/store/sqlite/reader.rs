@@ -4,14 +4,14 @@ use std::collections::HashMap;
 use std::sync::Arc;
 
 use futures_util::TryStreamExt as _;
-use sqlx::sqlite::SqlitePoolOptions;
+use sqlx::sqlite::{SqliteConnectOptions, SqlitePoolOptions};
 use sqlx::{Row as _, SqlitePool};
 
 use super::rows::{
     Columns, blob, corrupt, event_and_mark, event_columns, event_of, records_of, run_columns, run_of, runs_with_input,
 };
 use super::writer::Halt;
-use super::{connect, read_failed, version};
+use super::{connect, lineage, read_failed, version};
 use crate::base::clock::Instant;
 use crate::base::ids::{Digest, EventId, RunId};
 use crate::model::event::{Event, EventFilter};
@@ -20,7 +20,7 @@ use crate::model::run::{Cause, EventMark, Run, RunState};
 use crate::model::value::Value;
 use crate::model::workflow::Version;
 use crate::store::codec::{nanos, read_value, text_of};
-use crate::store::{EventQuery, RunQuery, StoreError, Unrouted};
+use crate::store::{EventQuery, Restored, RunQuery, StoreError, Unrouted};
 
 /// Connections that read at once: as many threads stand behind them.
 const READERS_MAX: u32 = 4;
@@ -38,9 +38,14 @@ pub(super) struct Reader {
 impl Reader {
     /// Connects once to prove that it can be read.
     pub(super) async fn open(folder: &std::path::Path) -> Result<Self, StoreError> {
+        Self::connect(connect::reading(folder)).await
+    }
+
+    /// The same with another file.
+    pub(super) async fn connect(options: SqliteConnectOptions) -> Result<Self, StoreError> {
         let pool = SqlitePoolOptions::new()
             .max_connections(READERS_MAX)
-            .connect_with(connect::reading(folder))
+            .connect_with(options)
             .await
             .map_err(read_failed)?;
         Ok(Self { pool })
@@ -117,6 +122,11 @@ impl Reader {
         secret
             .and_then(|bytes| bytes.try_into().ok())
             .ok_or_else(|| corrupt("the installation secret", "it is missing or has the wrong length"))
+    }
+
+    pub(super) async fn restored(&self) -> Result<Option<Restored>, StoreError> {
+        let mut connection = self.pool.acquire().await.map_err(read_failed)?;
+        lineage::kept(&mut connection).await
     }
 
     pub(super) async fn run(&self, id: RunId) -> Result<Option<Run>, StoreError> {

@@ -18,7 +18,7 @@ use crate::base::guard::{Guard, holds};
 use crate::base::ids::RunId;
 use crate::model::event::{Event, EventFilter};
 use crate::model::run::{Cause, EventMark, NewRun, RunEvent};
-use crate::store::codec::{nanos, text_of};
+use crate::store::codec::{nanos, sealed_text_of, text_of};
 use crate::store::{Routed, Routing, StoreError};
 
 /// Params up to this size stand in the row of their run, which is rewritten at every change of its state.
@@ -41,7 +41,7 @@ pub(super) struct MadeRun {
 impl MadeRun {
     /// Prepares a run, on the caller's own time.
     pub(super) fn new(run: NewRun) -> Self {
-        let params = text_of(&run.params);
+        let params = sealed_text_of(&run.params);
         let (params, large) = if params.len() <= PARAMS_IN_ROW_BYTES_MAX {
             (Some(params), None)
         } else {
@@ -49,7 +49,7 @@ impl MadeRun {
         };
         let (event, document) = match run.event {
             RunEvent::Admitted(mark) => (Some(mark), None),
-            RunEvent::Document(document) => (None, Some(text_of(&document))),
+            RunEvent::Document(document) => (None, Some(sealed_text_of(&document))),
         };
         // The event says the same, and its own index guards it.
         let told = event.is_some() && matches!(run.cause, Cause::Webhook { .. });

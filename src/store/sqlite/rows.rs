@@ -13,7 +13,7 @@ use crate::model::event::{Event, EventFilter};
 use crate::model::journal::Record;
 use crate::model::run::{Cause, EventMark, Run};
 use crate::store::StoreError;
-use crate::store::codec::{instant, read_entry};
+use crate::store::codec::{instant, read_record, unsealed};
 
 /// The columns [`run_of`] reads, of [`runs_with_input`].
 macro_rules! run_columns {
@@ -113,6 +113,13 @@ impl<'r> Columns<'r> {
         serde_json::from_str(text).map_err(|error| self.damaged(error))
     }
 
+    /// The same with a checksum behind it.
+    pub(super) fn sealed_json<T: DeserializeOwned>(&mut self) -> Result<T, StoreError> {
+        let text: &str = self.get()?;
+        let json = unsealed(text).map_err(|error| self.damaged(error))?;
+        serde_json::from_str(json).map_err(|error| self.damaged(error))
+    }
+
     /// The next column, which is a JSON document or absent.
     pub(super) fn optional_json<T: DeserializeOwned>(&mut self) -> Result<Option<T>, StoreError> {
         let text: Option<&str> = self.get()?;
@@ -131,7 +138,7 @@ impl<'r> Columns<'r> {
             subject: self.get()?,
             occurred_at: self.get::<Option<i64>>()?.map(instant),
             received_at: instant(self.get()?),
-            payload: self.json()?,
+            payload: self.sealed_json()?,
         })
     }
 
@@ -162,7 +169,7 @@ pub(super) fn run_of(row: &SqliteRow) -> Result<Run, StoreError> {
     let version = columns.digest()?;
     let cause = columns.optional_json()?;
     let state = columns.parse()?;
-    let params = columns.json()?;
+    let params = columns.sealed_json()?;
     let last_success_at = columns.get::<Option<i64>>()?.map(instant);
     let since_mark = EventMark(columns.get()?);
     let created_at = instant(columns.get()?);
@@ -176,7 +183,7 @@ pub(super) fn run_of(row: &SqliteRow) -> Result<Run, StoreError> {
     let cancel_requested = columns.get()?;
     let has_document: bool = columns.get()?;
     let (event, event_cause) = if has_document {
-        (columns.json()?, None)
+        (columns.sealed_json()?, None)
     } else {
         columns.skip();
         let event = columns.event()?;
@@ -234,16 +241,11 @@ pub(super) fn record_of(run: RunId, last_seq: u32, row: &SqliteRow) -> Result<Re
             format_args!("entry {} is missing", last_seq + 1),
         ));
     }
-    let entry = columns
+    columns
         .get::<&str>()
         .map_err(|error| error.to_string())
-        .and_then(read_entry)
-        .map_err(|error| corrupt(format_args!("the journal of {run}, entry {seq}"), error))?;
-    Ok(Record {
-        seq,
-        at: instant(at),
-        entry,
-    })
+        .and_then(|text| read_record(run, seq, at, text))
+        .map_err(|error| corrupt(format_args!("the journal of {run}, entry {seq}"), error))
 }
 
 /// All records of a run in order.

@@ -124,11 +124,9 @@ pub(super) async fn load(connection: &mut SqliteConnection, digest: Digest) -> R
             })
         })
         .collect::<Result<_, StoreError>>()?;
-    Ok(Some(Version {
-        digest,
-        workflow,
-        manifest,
-        uses,
-        sources,
-    }))
+    let version = Version::new(workflow, manifest, uses, sources);
+    if version.digest != digest {
+        return Err(corrupt(&what, "it is not what its name says").into());
+    }
+    Ok(Some(version))
 }

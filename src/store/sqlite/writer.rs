@@ -13,9 +13,11 @@ use tokio::sync::oneshot;
 
 use super::admit::Arrival;
 use super::append::{Driven, PendingAppend};
+use super::growth::Growth;
 use super::lock::FolderLock;
 use super::route::{MadeRun, PendingRouting};
 use super::tail::{Fresh, Tail};
+use super::witness::{Testimony, Witness};
 use super::{OnFailure, unavailable};
 use crate::base::clock::Instant;
 use crate::base::fault_point::{FaultPoint, reach};
@@ -24,7 +26,7 @@ use crate::base::ids::{RunId, WorkerId};
 use crate::base::limits::GROUP_COMMIT_WRITES_MAX;
 use crate::model::breaker::Tripped;
 use crate::model::run::{RunError, RunState};
-use crate::store::{Claim, Decision, Routed, StoreError};
+use crate::store::{Acceptance, Claim, Decision, Restored, Routed, StoreError};
 
 /// What a transaction may carry at most, so that its texts stay far below what SQLite can hold in one.
 const GROUP_BYTES_MAX: usize = 64 * 1024 * 1024;
@@ -85,6 +87,14 @@ pub(super) enum Command {
     },
     SaveVersion {
         version: Box<super::version::StoredVersion>,
+        reply: Reply<()>,
+    },
+    Restored {
+        now: Instant,
+        reply: Reply<Option<Restored>>,
+    },
+    AcceptRestore {
+        acceptance: Acceptance,
         reply: Reply<()>,
     },
     Close {
@@ -252,6 +262,14 @@ pub(super) struct Writer {
     /// Events committed and not yet routed.
     pub(super) tail: Tail,
     pub(super) readers: SqlitePool,
+    /// How large the log is.
+    pub(super) growth: Growth,
+    /// Names the last effect that was sent, outside the database.
+    pub(super) witness: Witness,
+    /// The newest effect of the present transaction.
+    pub(super) sent: Option<Testimony>,
+    /// What is known of an older state that was put back.
+    pub(super) restored: Option<Restored>,
     pub(super) lock: FolderLock,
     pub(super) on_failure: OnFailure,
     pub(super) poisoned: Arc<OnceLock<String>>,
@@ -295,7 +313,8 @@ impl Writer {
             None => self.transact(group, inbox, &mut answers).await,
         };
         reach(FaultPoint::CommitDone);
-        let committed = committed.map_err(|error| {
+        // Before anybody is answered: nothing is sent that the witness does not know of.
+        let committed = committed.and_then(|()| self.testify()).map_err(|error| {
             self.fail(&error);
             unavailable(error)
         });
@@ -304,6 +323,9 @@ impl Writer {
             self.tail.committed(self.fresh.drain(..), self.cursor);
         }
         answers.deliver(&committed);
+        if committed.is_ok() {
+            self.keep_log_small().await;
+        }
     }
 
     /// Admissions first, then appends, then new runs, then the others in the order of their calls. Nobody of a group
@@ -435,6 +457,14 @@ impl Writer {
                 let done = self.save_version(*version).await;
                 answers.settle(reply, done)
             }
+            Command::Restored { now, reply } => {
+                let done = self.restored(now).await;
+                answers.settle(reply, done)
+            }
+            Command::AcceptRestore { acceptance, reply } => {
+                let done = self.accept_restore(acceptance).await;
+                answers.settle(reply, done)
+            }
             Command::Route(routing, reply) => {
                 let done = self.route(*routing).await;
                 answers.settle(reply, done)
@@ -458,6 +488,7 @@ impl Writer {
     async fn end(self, closing: Option<Reply<()>>) {
         let Self {
             mut connection,
+            mut witness,
             readers,
             lock,
             poisoned,
@@ -473,6 +504,9 @@ impl Writer {
             sqlx::Connection::close(connection).await
         }
         .await;
+        if let Err(error) = witness.sync() {
+            tracing::warn!(%error, "`bursar.sent` could not be forced to the disk");
+        }
         lock.release();
         if let Err(error) = &closed {
             tracing::warn!(%error, "the store did not close cleanly; nothing is lost, the next start recovers it");

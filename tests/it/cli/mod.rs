@@ -4,6 +4,7 @@ mod bad_input;
 mod check;
 mod commands;
 mod daemon;
+mod db;
 mod harness;
 mod help;
 mod rendering;

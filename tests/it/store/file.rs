@@ -168,7 +168,16 @@ async fn nobody_else_may_look_inside() {
         names.push(path.file_name().expect("a name").to_string_lossy().into_owned());
     }
     names.sort();
-    assert_eq!(names, ["bursar.db", "bursar.db-shm", "bursar.db-wal", "bursar.lock"]);
+    assert_eq!(
+        names,
+        [
+            "bursar.db",
+            "bursar.db-shm",
+            "bursar.db-wal",
+            "bursar.lock",
+            "bursar.sent"
+        ]
+    );
     store.close().await.expect("closed");
     assert!(
         !folder.join("bursar.db-wal").exists(),

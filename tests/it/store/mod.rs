@@ -1,6 +1,8 @@
 //! Tests of the store: the rules every store keeps, and what is particular to the one in a file.
 
+mod care;
 mod conformance;
+mod damage;
 mod deaths;
 mod faulty;
 mod file;

@@ -1,6 +1,8 @@
 //! The real binary as a child process, on a folder of its own, beside a simulator in this process.
 
+use std::fs;
 use std::ops::{Deref, DerefMut};
+use std::os::unix::fs::PermissionsExt as _;
 use std::path::PathBuf;
 use std::process::ExitStatus;
 use std::sync::Arc;
@@ -29,12 +31,53 @@ pub(crate) struct Site {
 impl Site {
     /// A simulator with these settings and a folder with the shipped workflows; no daemon yet.
     pub(crate) async fn new(config: SimulatorConfig) -> Self {
-        let folder = TempDir::new().expect("a folder");
-        let site = site::Site::new(folder.path().to_owned(), program(), config, DAEMON).await;
+        Self::of(TempDir::new().expect("a folder"), program(), config).await
+    }
+
+    async fn of(folder: TempDir, program: PathBuf, config: SimulatorConfig) -> Self {
+        let site = site::Site::new(folder.path().to_owned(), program, config, DAEMON).await;
         Self {
             site: site.unwrap_or_else(|error| panic!("{error}")),
             _folder: folder,
         }
+    }
+
+    /// One whose daemon can be run under another program: see [`Site::wrap`].
+    pub(crate) async fn to_be_wrapped(config: SimulatorConfig) -> Self {
+        let folder = TempDir::new().expect("a folder");
+        let script = folder.path().join("program.sh");
+        let site = Self::of(folder, script, config).await;
+        site.wrap(&[]);
+        site
+    }
+
+    /// Has the daemon run under a program that is given the command as its last arguments.
+    pub(crate) fn wrap(&self, words: &[&str]) {
+        let quoted: Vec<String> = words.iter().map(|word| format!("'{word}'")).collect();
+        let text = format!(
+            "#!/bin/sh\nexec {} '{}' \"$@\"\n",
+            quoted.join(" "),
+            program().display()
+        );
+        let path = self.path("program.sh");
+        // Under another name first: nobody may meet it half-written, or while it is written.
+        let unfinished = self.path("program.new");
+        fs::write(&unfinished, text).expect("written");
+        fs::set_permissions(&unfinished, fs::Permissions::from_mode(0o700)).expect("allowed");
+        fs::rename(unfinished, path).expect("renamed");
+    }
+
+    /// Has the daemon believe a list as soon as it could hold what was sent last: half a minute rather than three.
+    pub(crate) fn believe_lists_at_once(&self) {
+        let (_, table) = bursar::connector::registry::EMBEDDED[0];
+        let table = table
+            .replace("visibility_lag_secs = 120", "visibility_lag_secs = 0")
+            .replace("name  = \"augustus\"", "name  = \"quick\"");
+        fs::create_dir_all(self.path("connectors")).expect("a folder");
+        fs::write(self.path("connectors/quick.toml"), table).expect("written");
+        let settings = fs::read_to_string(self.path("bursar.toml")).expect("settings");
+        let settings = settings.replace("connector = \"augustus\"", "connector = \"quick\"");
+        fs::write(self.path("bursar.toml"), settings).expect("written");
     }
 
     /// Starts the daemon and waits until it answers.
@@ -82,6 +125,7 @@ impl DerefMut for Site {
 }
 
 /// What a command answered.
+#[derive(Debug)]
 pub(crate) struct Said {
     pub(crate) code: Option<i32>,
     pub(crate) stdout: String,

@@ -71,6 +71,20 @@ pub(crate) fn report(line: &str) {
     writeln!(std::io::stderr(), "{line}").expect("standard error takes a line");
 }
 
+/// A number from the environment: how large a random test is, and which one.
+pub(crate) fn number(name: &str, default: u64) -> u64 {
+    environment(name).map_or(default, |text| {
+        let hex = text.strip_prefix("0x").map(|digits| u64::from_str_radix(digits, 16));
+        hex.unwrap_or_else(|| text.parse())
+            .unwrap_or_else(|_| panic!("{name}={text} is not a number"))
+    })
+}
+
+#[expect(clippy::disallowed_methods, reason = "the size of a random test is set from outside")]
+fn environment(name: &str) -> Option<String> {
+    std::env::var(name).ok()
+}
+
 /// Lets minutes of this clock pass in moments, for as long as the test lasts.
 pub(crate) fn hurry(clock: ManualClock) {
     tokio::spawn(async move {

@@ -1,0 +1,79 @@
+//! What a store knows of itself after an older state of it was put back.
+//!
+//! An older state has forgotten effects that were sent. Whoever sends has to look for them first, and a person
+//! has to say when sending may go on. Pure data; how it is noticed is the store's.
+
+use serde::{Deserialize, Serialize};
+
+use crate::base::clock::Instant;
+
+/// An older state was put back.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Restored {
+    /// How that was noticed.
+    pub sign: Sign,
+    /// Up to when the journals are whole. What was sent later may be forgotten.
+    pub since: Instant,
+    /// When the last effect was sent that may be forgotten, if that is known.
+    pub last_sent_at: Option<Instant>,
+    /// When a process first worked with the older state; none before one does.
+    pub noticed_at: Option<Instant>,
+    /// The word of a person that sending may go on.
+    pub accepted: Option<Acceptance>,
+    /// Tells this restore from every other.
+    pub token: String,
+}
+
+impl Restored {
+    /// From when on nothing can be forgotten. Not known is never.
+    pub fn noticed(&self) -> Instant {
+        self.noticed_at.unwrap_or(Instant::MAX_UTC)
+    }
+
+    /// When the last effect that may be forgotten was sent, at the latest.
+    pub fn last_sent(&self) -> Instant {
+        self.last_sent_at.unwrap_or_else(|| self.noticed())
+    }
+
+    /// Whether nothing may be sent until a person says so.
+    pub fn holds(&self) -> bool {
+        self.accepted.is_none()
+    }
+}
+
+/// How it was noticed that an older state was put back.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Sign {
+    /// The database is a backup.
+    Backup,
+    /// The file beside the database names an effect that the database does not have.
+    Behind,
+    /// The file beside the database is not there, so the database came from elsewhere.
+    Copied,
+    /// The file beside the database cannot be read.
+    Unreadable,
+}
+
+impl Sign {
+    /// A plain sentence.
+    pub fn describe(self) -> &'static str {
+        match self {
+            Self::Backup => "the database is a backup that was put back",
+            Self::Behind => "the database is older than the last payment that was sent from here",
+            Self::Copied => "the database came from elsewhere: the file `bursar.sent` is not beside it",
+            Self::Unreadable => "the file `bursar.sent` beside the database cannot be read",
+        }
+    }
+}
+
+/// The word of a person that sending may go on.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Acceptance {
+    /// Who.
+    pub actor: String,
+    /// Why.
+    pub reason: String,
+    /// When.
+    pub at: Instant,
+}

@@ -1,0 +1,160 @@
+//! Whether this database is the one that was last worked with, or an older state of it.
+//!
+//! Asked once, at the opening, before anything is written; what is found is kept in the database, so that it
+//! outlives the process until a person accepts it. Must not know what the engine makes of it.
+
+use sqlx::SqliteConnection;
+
+use super::rows::{blob, corrupt};
+use super::unavailable;
+use super::witness::{Testimony, Witness};
+use super::writer::{Halt, Writer};
+use crate::base::clock::Instant;
+use crate::base::ids::random_uuid;
+use crate::store::codec::{instant, text_of};
+use crate::store::{Acceptance, Restored, Sign, StoreError};
+
+/// What the database keeps of the last restore.
+pub(super) async fn kept(connection: &mut SqliteConnection) -> Result<Option<Restored>, StoreError> {
+    let kept: Option<Vec<u8>> = sqlx::query_scalar("SELECT value FROM meta WHERE name = 'restored'")
+        .fetch_optional(connection)
+        .await
+        .map_err(unavailable)?;
+    kept.map(|bytes| serde_json::from_slice(&bytes))
+        .transpose()
+        .map_err(|error| corrupt("what the store keeps of its restore", error))
+}
+
+/// Keeps it.
+pub(super) async fn keep(connection: &mut SqliteConnection, restored: &Restored) -> Result<(), sqlx::Error> {
+    sqlx::query(
+        "INSERT INTO meta (name, value) VALUES ('restored', $1) \
+         ON CONFLICT (name) DO UPDATE SET value = excluded.value",
+    )
+    .bind(text_of(restored).into_bytes())
+    .execute(connection)
+    .await
+    .map(drop)
+}
+
+/// What is to be kept of a restore of a state that was whole up to `since`. One that nobody has accepted yet goes on.
+pub(super) fn mark(sign: Sign, since: Instant, before: Option<&Restored>) -> Restored {
+    let open = before.filter(|before| before.holds());
+    Restored {
+        sign,
+        since: open.map_or(since, |open| open.since.min(since)),
+        last_sent_at: None,
+        noticed_at: None,
+        accepted: None,
+        token: random_uuid().to_string(),
+    }
+}
+
+/// Up to when the journals of a database that says nothing of it are whole.
+pub(super) async fn newest_entry(connection: &mut SqliteConnection) -> Result<Instant, StoreError> {
+    let newest: Option<i64> = sqlx::query_scalar("SELECT max(at) FROM journal")
+        .fetch_one(connection)
+        .await
+        .map_err(unavailable)?;
+    Ok(instant(newest.unwrap_or_default()))
+}
+
+/// Holds the database against what stands beside it, and keeps what that means.
+pub(super) async fn examine(
+    connection: &mut SqliteConnection,
+    witness: &mut Witness,
+    said: Result<Option<Testimony>, String>,
+) -> Result<Option<Restored>, StoreError> {
+    let known = kept(connection).await?;
+    let sign = match &said {
+        Ok(None) => has_runs(connection).await?.then_some(Sign::Copied),
+        Ok(Some(Testimony::Nothing)) => None,
+        Ok(Some(Testimony::Entry { run, seq, .. })) => {
+            let found: Option<i64> = sqlx::query_scalar("SELECT 1 FROM journal WHERE run = $1 AND seq = $2")
+                .bind(blob(*run))
+                .bind(i64::from(*seq))
+                .fetch_optional(&mut *connection)
+                .await
+                .map_err(unavailable)?;
+            found.is_none().then_some(Sign::Behind)
+        }
+        Ok(Some(Testimony::Restore { token })) => {
+            let same = known.as_ref().is_some_and(|known| known.token == *token);
+            (!same).then_some(Sign::Behind)
+        }
+        Err(_) => Some(Sign::Unreadable),
+    };
+    let last_sent = match &said {
+        Ok(Some(Testimony::Entry { at, .. })) => Some(*at),
+        _ => None,
+    };
+    let mut restored = match (known, sign) {
+        // A backup says so itself, whatever stands beside it.
+        (Some(fresh), _) if fresh.noticed_at.is_none() => Restored {
+            token: random_uuid().to_string(),
+            ..fresh
+        },
+        (known, Some(sign)) => mark(sign, newest_entry(connection).await?, known.as_ref()),
+        (known, None) => {
+            if said == Ok(None) {
+                testify(witness, &Testimony::Nothing)?;
+            }
+            return Ok(known);
+        }
+    };
+    // One from before that is of another history of this folder, and says nothing of this one.
+    let known_last = last_sent.filter(|at| *at >= restored.since);
+    restored.last_sent_at = known_last.or(restored.last_sent_at);
+    keep(connection, &restored).await.map_err(unavailable)?;
+    let token = restored.token.clone();
+    testify(witness, &Testimony::Restore { token })?;
+    Ok(Some(restored))
+}
+
+fn testify(witness: &mut Witness, testimony: &Testimony) -> Result<(), StoreError> {
+    witness
+        .say(testimony)
+        .and_then(|()| witness.sync())
+        .map_err(|error| StoreError::Unavailable(format!("`bursar.sent` cannot be written: {error}")))
+}
+
+async fn has_runs(connection: &mut SqliteConnection) -> Result<bool, StoreError> {
+    let any: Option<i64> = sqlx::query_scalar("SELECT 1 FROM run LIMIT 1")
+        .fetch_optional(connection)
+        .await
+        .map_err(unavailable)?;
+    Ok(any.is_some())
+}
+
+impl Writer {
+    /// Names an effect to the witness. Its intent is committed and nobody knows of it yet.
+    pub(super) fn testify(&mut self) -> Result<(), sqlx::Error> {
+        match self.sent.take() {
+            Some(testimony) => self.witness.say(&testimony).map_err(sqlx::Error::Io),
+            None => Ok(()),
+        }
+    }
+
+    /// What is known of a restore; whoever asks first says when it was noticed.
+    pub(super) async fn restored(&mut self, now: Instant) -> Result<Option<Restored>, Halt> {
+        if let Some(restored) = &mut self.restored
+            && restored.noticed_at.is_none()
+        {
+            restored.noticed_at = Some(now);
+            keep(&mut self.connection, restored).await?;
+        }
+        Ok(self.restored.clone())
+    }
+
+    /// A person says that sending may go on.
+    pub(super) async fn accept_restore(&mut self, acceptance: Acceptance) -> Result<(), Halt> {
+        let Some(restored) = self.restored.as_mut().filter(|restored| restored.holds()) else {
+            let message = "no restore waits to be accepted: payments are sent as usual".to_owned();
+            return Err(StoreError::Conflict(message).into());
+        };
+        restored.noticed_at.get_or_insert(acceptance.at);
+        restored.accepted = Some(acceptance);
+        keep(&mut self.connection, restored).await?;
+        Ok(())
+    }
+}

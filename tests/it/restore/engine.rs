@@ -1,0 +1,296 @@
+//! What the engine does with steps that the store may have forgotten.
+
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::time::Duration;
+
+use bursar::base::clock::Instant;
+use bursar::base::ids::{EventId, RunId};
+use bursar::engine::worker::Engine;
+use bursar::model::event::Event;
+use bursar::model::run::{Cause, NewRun, Run, RunEvent, RunState};
+use bursar::simulator::config::SimulatorConfig;
+use bursar::simulator::faults::{FaultAction, FaultRule, When};
+use bursar::store::sqlite::care::backup::backup;
+use bursar::store::sqlite::care::restore::restore;
+use bursar::store::{Acceptance, Admitted, Routing, Sign, Store};
+use serde_json::json;
+
+use crate::support::real_time::pause;
+use crate::support::{World, audit_store, settled, until, version};
+
+fn pay(amount: &str) -> String {
+    format!(
+        r#"
+        let from = bank::accounts(#{{ label: "Operating DE" }})[0].id;
+        let to = bank::accounts(#{{ label: "Treasury EUR" }})[0].id;
+        bank::payout(#{{ from: from, to: to, amount: EUR({amount}), reference: "INV-1" }}).status
+        "#
+    )
+}
+
+const ONCE: &str = "1 intended, 1 paid, 0 twice, 0 missing; ledger EUR 10.50 = journal EUR 10.50";
+
+/// A world with a store and an engine that come and go, and a backup.
+struct Bank {
+    world: World,
+    store: Arc<dyn Store>,
+    engine: Option<Engine>,
+}
+
+impl Bank {
+    async fn new() -> Self {
+        let world = World::in_haste(SimulatorConfig::demo()).await;
+        let store = world.store().await;
+        let engine = Some(world.engine(store.clone()).await);
+        Self { world, store, engine }
+    }
+
+    fn now(&self) -> Instant {
+        self.world.clock.now()
+    }
+
+    fn file(&self) -> PathBuf {
+        self.world.folder.path().join("backup.db")
+    }
+
+    async fn back_up(&self) {
+        let folder = self.world.folder.path();
+        backup(folder, &self.file(), self.now()).await.expect("backed up");
+    }
+
+    /// Ends, puts the backup back, and begins again.
+    async fn go_back(&mut self) {
+        self.engine.take().expect("an engine").stop().await;
+        self.store.close().await.expect("closed");
+        restore(self.world.folder.path(), &self.file(), self.now())
+            .await
+            .expect("restored");
+        self.store = self.world.store().await;
+        self.engine = Some(self.world.engine(self.store.clone()).await);
+        self.store.reclaim_all(self.now()).await.expect("reclaimed");
+        let restored = self.store.restored(self.now()).await.expect("read").expect("noticed");
+        assert_eq!((restored.sign, restored.holds()), (Sign::Backup, true));
+    }
+
+    async fn accept(&self) {
+        let acceptance = Acceptance {
+            actor: "tess".to_owned(),
+            reason: "looked".to_owned(),
+            at: self.now(),
+        };
+        self.store.accept_restore(acceptance).await.expect("accepted");
+    }
+
+    /// A run of a slot: the same one whenever the slot comes again.
+    async fn slot(&self, id: RunId, slot: Instant, script: &str) {
+        let version = version(&[("main.rhai", script)]);
+        let run = NewRun {
+            id,
+            workflow: version.workflow.clone(),
+            version: version.digest,
+            cause: Cause::Cron {
+                schedule: "0 18 * * *".to_owned(),
+                timezone: "UTC".to_owned(),
+                slot,
+            },
+            event: json!({"type": "cron"}).into(),
+            params: json!({}),
+            created_at: self.now(),
+        };
+        self.store.save_version(version).await.expect("kept");
+        assert!(self.store.create_run(run).await.expect("made").is_some());
+        self.world.wake.nudge();
+    }
+
+    async fn settled(&self, id: RunId) -> Run {
+        settled(self.store.as_ref(), id).await
+    }
+
+    fn sent(&self) -> u64 {
+        let requests = self.world.simulator.control.requests();
+        requests.get("create_payout").map_or(0, |count| count.total)
+    }
+
+    async fn audit(&self) -> String {
+        audit_store(self.store.as_ref(), &self.world.simulator)
+            .await
+            .to_string()
+    }
+
+    async fn end(mut self) {
+        self.engine.take().expect("an engine").stop().await;
+        self.store.close().await.expect("closed");
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_run_that_was_forgotten_and_comes_again_adopts_what_it_paid() {
+    let mut bank = Bank::new().await;
+    bank.back_up().await;
+    let (id, slot) = (RunId::generate(bank.now()), bank.now());
+    bank.slot(id, slot, &pay("10.50")).await;
+    assert_eq!(bank.settled(id).await.state, RunState::Succeeded);
+    bank.go_back().await;
+    bank.slot(id, slot, &pay("10.50")).await;
+    let run = bank.settled(id).await;
+    assert_eq!(run.state, RunState::Succeeded, "{:?}", run.error);
+    assert_eq!((bank.sent(), bank.audit().await.as_str()), (1, ONCE));
+    bank.end().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn nothing_is_sent_before_a_person_accepts_and_then_it_is() {
+    let mut bank = Bank::new().await;
+    bank.back_up().await;
+    bank.go_back().await;
+    let (forgettable, new) = (RunId::generate(bank.now()), RunId::generate(bank.now()));
+    bank.slot(forgettable, bank.now(), &pay("10.50")).await;
+    let version = version(&[("main.rhai", &pay("7.00"))]);
+    bank.world
+        .start_run(bank.store.as_ref(), new, version, json!({}), json!({}))
+        .await;
+    for id in [forgettable, new] {
+        until(bank.store.as_ref(), id, |run| {
+            run.state == RunState::Waiting && run.turns >= 3
+        })
+        .await;
+    }
+    // Minutes by the engine's clock: longer than any list may lag.
+    pause(Duration::from_secs(2)).await;
+    assert_eq!(bank.sent(), 0);
+    bank.accept().await;
+    for id in [forgettable, new] {
+        assert_eq!(bank.settled(id).await.state, RunState::Succeeded);
+    }
+    let expected = "2 intended, 2 paid, 0 twice, 0 missing; ledger EUR 17.50 = journal EUR 17.50";
+    assert_eq!((bank.sent(), bank.audit().await.as_str()), (2, expected));
+    assert!(
+        !bank
+            .store
+            .restored(bank.now())
+            .await
+            .expect("read")
+            .expect("kept")
+            .holds()
+    );
+    bank.end().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_effect_that_was_open_in_the_backup_is_looked_up_and_not_sent_again() {
+    let mut bank = Bank::new().await;
+    let control = bank.world.simulator.control.clone();
+    let refused = FaultAction::Status {
+        status: 500,
+        when: When::Before,
+        retry_after_secs: None,
+    };
+    control.add_fault(FaultRule::on("create_payout", refused));
+    let (id, slot) = (RunId::generate(bank.now()), bank.now());
+    bank.slot(id, slot, &pay("10.50")).await;
+    until(bank.store.as_ref(), id, |run| run.state == RunState::Waiting).await;
+    bank.back_up().await;
+    control.clear_faults();
+    assert_eq!(bank.settled(id).await.state, RunState::Succeeded);
+    let sent = bank.sent();
+    bank.go_back().await;
+    let run = bank.settled(id).await;
+    assert_eq!(run.state, RunState::Succeeded, "{:?}", run.error);
+    assert_eq!((bank.sent(), bank.audit().await.as_str()), (sent, ONCE));
+    bank.end().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_effect_that_was_open_in_the_backup_and_never_arrived_is_sent_once_after_acceptance() {
+    let mut bank = Bank::new().await;
+    let control = bank.world.simulator.control.clone();
+    let refused = FaultAction::Status {
+        status: 500,
+        when: When::Before,
+        retry_after_secs: None,
+    };
+    control.add_fault(FaultRule::on("create_payout", refused));
+    let (id, slot) = (RunId::generate(bank.now()), bank.now());
+    bank.slot(id, slot, &pay("10.50")).await;
+    until(bank.store.as_ref(), id, |run| run.state == RunState::Waiting).await;
+    bank.back_up().await;
+    bank.go_back().await;
+    control.clear_faults();
+    let sent = bank.sent();
+    pause(Duration::from_secs(2)).await;
+    assert_eq!(bank.sent(), sent, "held");
+    bank.accept().await;
+    let run = bank.settled(id).await;
+    assert_eq!(run.state, RunState::Succeeded, "{:?}", run.error);
+    assert_eq!(bank.audit().await, ONCE);
+    bank.end().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_was_paid_otherwise_than_the_script_would_pay_now_asks_a_person() {
+    let mut bank = Bank::new().await;
+    bank.back_up().await;
+    let (id, slot) = (RunId::generate(bank.now()), bank.now());
+    bank.slot(id, slot, &pay("10.50")).await;
+    assert_eq!(bank.settled(id).await.state, RunState::Succeeded);
+    bank.go_back().await;
+    bank.accept().await;
+    bank.slot(id, slot, &pay("11.50")).await;
+    let run = bank.settled(id).await;
+    assert_eq!(run.state, RunState::Parked);
+    let error = run.error.expect("a reason");
+    assert_eq!(error.code, "contradiction");
+    assert!(error.message.contains("before an older state"), "{}", error.message);
+    assert_eq!(bank.sent(), 1);
+    bank.end().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_event_that_says_not_when_it_happened_asks_a_person() {
+    let mut bank = Bank::new().await;
+    bank.back_up().await;
+    bank.go_back().await;
+    bank.accept().await;
+    let (id, now) = (RunId::generate(bank.now()), bank.now());
+    let event = Event {
+        id: EventId::generate(now),
+        connection: "bank".to_owned(),
+        provider_id: "evt_1".to_owned(),
+        kind: "deposit.received".to_owned(),
+        subject: None,
+        occurred_at: None,
+        received_at: now,
+        payload: json!({}),
+    };
+    let version = version(&[("main.rhai", &pay("10.50"))]);
+    let (workflow, digest) = (version.workflow.clone(), version.digest);
+    bank.store.save_version(version).await.expect("kept");
+    let admitted = bank.store.admit(event.clone()).await.expect("admitted");
+    let Admitted::New { mark } = admitted else {
+        panic!("{admitted:?}")
+    };
+    let run = NewRun {
+        id,
+        workflow,
+        version: digest,
+        cause: Cause::Webhook { event: event.id },
+        event: RunEvent::Admitted(mark),
+        params: json!({}),
+        created_at: now,
+    };
+    let after = bank.store.unrouted(1, 1).await.expect("read").after;
+    let routing = Routing {
+        after,
+        up_to: mark,
+        events: vec![(mark, Arc::new(event))],
+        runs: vec![run],
+    };
+    bank.store.route(routing).await.expect("routed");
+    bank.world.wake.nudge();
+    let run = bank.settled(id).await;
+    assert_eq!(run.state, RunState::Parked);
+    assert_eq!(run.error.expect("a reason").code, "in_doubt");
+    assert_eq!(bank.sent(), 0);
+    bank.end().await;
+}

@@ -1,0 +1,4 @@
+//! An older state of the store is put back: nothing is paid twice, nothing is forgotten, and a person has the word.
+
+mod daemon;
+mod engine;
