@@ -77,6 +77,18 @@ async fn to_the_end(world: &World, clock: &ManualClock, id: RunId) -> Run {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn nothing_goes_out_before_its_intent_is_durable() {
+    let world = World::demo().await;
+    let store = world.store().await;
+    world.start(store.as_ref(), PAY, json!({}), json!({})).await;
+    world.wake.nudged().await;
+    store.close().await.expect("closed");
+    // 1: wake_due, 2: claim, 3: the intent.
+    dies(&world, Fault::Before(3)).await;
+    assert_eq!(sent(&world), 0);
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn nothing_goes_out_again_before_that_it_does_is_durable() {
     let (world, clock, id) = to_be_sent_again(60).await;
     clock.advance(Duration::from_secs(61));

@@ -29,7 +29,7 @@ const SUITE_MAX: Duration = Duration::from_secs(15 * 60);
 /// The test that has to fail when this guard is broken. A guard without one does not compile.
 fn caught_by(guard: Guard) -> &'static str {
     match guard {
-        Guard::IntentDurable => "accidents::nothing_is_sent_for_a_run_whose_claim_could_not_be_committed",
+        Guard::IntentDurable => "mutants::effects::nothing_goes_out_before_its_intent_is_durable",
         Guard::KeyDerived => "mutants::effects::a_payment_the_journal_has_lost_goes_out_under_the_same_key",
         Guard::ResendDurable => "mutants::effects::nothing_goes_out_again_before_that_it_does_is_durable",
         Guard::KeyWindow => "mutants::effects::a_wall_clock_set_ahead_makes_a_young_key_old",
