@@ -4,8 +4,9 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use bursar::base::clock::{Clock as _, ManualClock, SystemClock};
-use bursar::base::ids::RunId;
+use bursar::base::ids::{EventId, RunId};
 use bursar::connector::table::Connector;
+use bursar::model::event::Event;
 use bursar::model::journal::{Phase, StepPath};
 use bursar::model::run::{Run, RunState};
 use bursar::simulator::config::SimulatorConfig;
@@ -320,6 +321,37 @@ async fn no_run_is_cancelled_over_a_payment_whose_outcome_nobody_knows() {
         .map(|(path, _)| path)
         .collect();
     assert_eq!(open.len(), 1, "{journal:?}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_event_ends_one_wait_of_a_run() {
+    let clock = ManualClock::new(SystemClock::new().now());
+    let world = World::with_clock(SimulatorConfig::demo(), Arc::new(clock.clone())).await;
+    let script = r#"
+        let wanted = #{ type: "deposit.received", timeout: "1m" };
+        [bank::wait_event(wanted).id, bank::wait_event(wanted).id]
+    "#;
+    let store = world.store().await;
+    let id = world.start(store.as_ref(), script, json!({}), json!({})).await;
+    for number in ["one", "two"] {
+        let event = Event {
+            id: EventId::generate(clock.now()),
+            connection: "bank".to_owned(),
+            provider_id: number.to_owned(),
+            kind: "deposit.received".to_owned(),
+            subject: None,
+            occurred_at: None,
+            received_at: clock.now(),
+            payload: json!({}),
+        };
+        world.arrives(store.as_ref(), event).await;
+    }
+    let engine = world.engine(store.clone()).await;
+    // A wait that is not given its event ends by its time.
+    hurry(clock);
+    let run = settled(store.as_ref(), id).await;
+    engine.stop().await;
+    assert_eq!(run.result, Some(json!(["one", "two"])), "{:?}", run.error);
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -63,7 +63,7 @@ fn caught_by(guard: Guard) -> &'static str {
         }
         Guard::JournalEnded => "model::journal::nothing_follows_below_a_step_that_ended_at_any_depth",
         Guard::WaitDeadline => "model::journal::waits_keep_the_deadline_of_their_first_entry",
-        Guard::EventTakenOnce => "accidents::two_waits_for_an_event_are_given_two_events",
+        Guard::EventTakenOnce => "mutants::effects::an_event_ends_one_wait_of_a_run",
         Guard::AnswerAfterCommit => "store::file::after_a_failed_transaction_nothing_is_answered_any_more",
         Guard::Synchronous => "store::conformance::sqlite::counts_follow_the_runs",
         Guard::EventOnce => "store::conformance::sqlite::an_event_is_admitted_once",
