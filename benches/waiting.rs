@@ -230,7 +230,7 @@ fn waiting(claim: &Claim, due: Instant, now: Instant) -> Append {
         records: vec![Record { seq: 1, at: now, entry }],
         settlement: Some(Settlement::Waiting {
             wake_at: due,
-            waits_for: event,
+            waits_for: event.into_iter().collect(),
             seen: EventMark::default(),
         }),
         ..Append::default()

@@ -501,7 +501,7 @@ impl Turn {
 
     /// Takes an event for a wait of this branch; `false` if a wait of another branch was faster.
     pub(super) fn take_event(&self, provider_id: &str) -> bool {
-        self.book.open().events_taken.insert(provider_id.to_owned())
+        self.book.open().events_taken.insert(provider_id.to_owned()) || !holds(Guard::EventTakenOnce)
     }
 
     pub(super) fn own(&self) -> MutexGuard<'_, Own> {

@@ -4,8 +4,9 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use bursar::base::clock::{Clock as _, ManualClock, SystemClock};
-use bursar::base::ids::RunId;
+use bursar::base::ids::{EventId, RunId};
 use bursar::connector::table::Connector;
+use bursar::model::event::Event;
 use bursar::model::journal::{Phase, StepPath};
 use bursar::model::run::{Run, RunState};
 use bursar::simulator::config::SimulatorConfig;
@@ -74,6 +75,18 @@ async fn to_the_end(world: &World, clock: &ManualClock, id: RunId) -> Run {
     assert!(audit.to_string().starts_with(PAID_ONCE), "{audit} {:?}", run.error);
     store.close().await.expect("closed");
     run
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn nothing_goes_out_before_its_intent_is_durable() {
+    let world = World::demo().await;
+    let store = world.store().await;
+    world.start(store.as_ref(), PAY, json!({}), json!({})).await;
+    world.wake.nudged().await;
+    store.close().await.expect("closed");
+    // 1: wake_due, 2: claim, 3: the intent.
+    dies(&world, Fault::Before(3)).await;
+    assert_eq!(sent(&world), 0);
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -308,6 +321,37 @@ async fn no_run_is_cancelled_over_a_payment_whose_outcome_nobody_knows() {
         .map(|(path, _)| path)
         .collect();
     assert_eq!(open.len(), 1, "{journal:?}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_event_ends_one_wait_of_a_run() {
+    let clock = ManualClock::new(SystemClock::new().now());
+    let world = World::with_clock(SimulatorConfig::demo(), Arc::new(clock.clone())).await;
+    let script = r#"
+        let wanted = #{ type: "deposit.received", timeout: "1m" };
+        [bank::wait_event(wanted).id, bank::wait_event(wanted).id]
+    "#;
+    let store = world.store().await;
+    let id = world.start(store.as_ref(), script, json!({}), json!({})).await;
+    for number in ["one", "two"] {
+        let event = Event {
+            id: EventId::generate(clock.now()),
+            connection: "bank".to_owned(),
+            provider_id: number.to_owned(),
+            kind: "deposit.received".to_owned(),
+            subject: None,
+            occurred_at: None,
+            received_at: clock.now(),
+            payload: json!({}),
+        };
+        world.arrives(store.as_ref(), event).await;
+    }
+    let engine = world.engine(store.clone()).await;
+    // A wait that is not given its event ends by its time.
+    hurry(clock);
+    let run = settled(store.as_ref(), id).await;
+    engine.stop().await;
+    assert_eq!(run.result, Some(json!(["one", "two"])), "{:?}", run.error);
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -29,7 +29,7 @@ const SUITE_MAX: Duration = Duration::from_secs(15 * 60);
 /// The test that has to fail when this guard is broken. A guard without one does not compile.
 fn caught_by(guard: Guard) -> &'static str {
     match guard {
-        Guard::IntentDurable => "accidents::nothing_is_sent_for_a_run_whose_claim_could_not_be_committed",
+        Guard::IntentDurable => "mutants::effects::nothing_goes_out_before_its_intent_is_durable",
         Guard::KeyDerived => "mutants::effects::a_payment_the_journal_has_lost_goes_out_under_the_same_key",
         Guard::ResendDurable => "mutants::effects::nothing_goes_out_again_before_that_it_does_is_durable",
         Guard::KeyWindow => "mutants::effects::a_wall_clock_set_ahead_makes_a_young_key_old",
@@ -63,7 +63,7 @@ fn caught_by(guard: Guard) -> &'static str {
         }
         Guard::JournalEnded => "model::journal::nothing_follows_below_a_step_that_ended_at_any_depth",
         Guard::WaitDeadline => "model::journal::waits_keep_the_deadline_of_their_first_entry",
-        Guard::EventTakenOnce => "accidents::two_waits_for_an_event_are_given_two_events",
+        Guard::EventTakenOnce => "mutants::effects::an_event_ends_one_wait_of_a_run",
         Guard::AnswerAfterCommit => "store::file::after_a_failed_transaction_nothing_is_answered_any_more",
         Guard::Synchronous => "store::conformance::sqlite::counts_follow_the_runs",
         Guard::EventOnce => "store::conformance::sqlite::an_event_is_admitted_once",

@@ -50,8 +50,9 @@ impl Effect {
         }
     }
 
-    fn is_sent(self) -> bool {
-        matches!(self, Self::Sent { .. })
+    /// Its outcome is to be found out, or decided about, before the run may end.
+    fn is_open(self) -> bool {
+        matches!(self, Self::Sent { .. } | Self::Doubt)
     }
 }
 
@@ -86,6 +87,8 @@ struct Model {
     former: Option<Lease>,
     wake_at: i64,
     end_asked: bool,
+    /// Turn and journal at the last end of the process under it, and how many of these followed each other.
+    deaths: Option<(u32, usize, u32)>,
     effect: Effect,
     epoch: u32,
     records: Vec<Record>,
@@ -125,6 +128,7 @@ impl<'a> Case<'a> {
             former: None,
             wake_at: 0,
             end_asked: false,
+            deaths: None,
             effect: Effect::None,
             epoch: 0,
             records: Vec::new(),
@@ -324,7 +328,7 @@ impl<'a> Case<'a> {
     async fn settle(&mut self, settlement: Settlement) {
         let mut left = settlement.state();
         let sleeps = matches!(left, RunState::Waiting | RunState::Queued);
-        if sleeps && self.model.end_asked && !self.model.effect.is_sent() {
+        if sleeps && self.model.end_asked && !self.model.effect.is_open() {
             left = RunState::Cancelled;
         }
         let wake_at = match &settlement {
@@ -348,7 +352,7 @@ impl<'a> Case<'a> {
             RunState::Succeeded | RunState::Failed => (Said::Conflict, false),
             RunState::Running => (Said::State(RunState::Running), false),
             RunState::Parked if model.effect.is_doubtful() => (Said::Conflict, false),
-            RunState::Queued | RunState::Waiting if model.effect.is_sent() => (Said::State(model.state), false),
+            RunState::Queued | RunState::Waiting if model.effect.is_open() => (Said::State(model.state), false),
             RunState::Queued | RunState::Waiting | RunState::Parked => (Said::State(RunState::Cancelled), true),
         };
         let answer = self.store.cancel(self.run, "tess", "a mistake", at(model.now)).await;
@@ -363,11 +367,10 @@ impl<'a> Case<'a> {
     async fn resolve(&mut self, resolution: Resolution, names_step: bool) {
         let parked = self.model.state == RunState::Parked;
         let effect = self.model.effect;
-        let asked_about = matches!(effect, Effect::Sent { .. } | Effect::Doubt);
         let expected = if names_step {
-            parked && asked_about
+            parked && effect.is_open()
         } else {
-            parked && !effect.is_doubtful() && resolution == Resolution::Fail
+            parked && !effect.is_doubtful() && matches!(resolution, Resolution::Fail | Resolution::Retry)
         };
         let path = names_step.then(|| self.path());
         if path.as_ref().is_some_and(|path| path.depth() == 0) {
@@ -385,8 +388,10 @@ impl<'a> Case<'a> {
         let wanted = if expected { Said::Done } else { Said::Conflict };
         assert_eq!(said(answer, |()| Said::Done), wanted, "{:?}", self.did);
         let Some(path) = path.filter(|_| expected) else {
-            if expected {
-                self.model.state = RunState::Failed;
+            match resolution {
+                _ if !expected => {}
+                Resolution::Fail => self.model.state = RunState::Failed,
+                _ => self.goes_on(),
             }
             return;
         };
@@ -410,7 +415,38 @@ impl<'a> Case<'a> {
         };
         let record = self.record(entry);
         self.model.records.push(record);
+        self.goes_on();
+    }
+
+    fn goes_on(&mut self) {
         self.model.state = RunState::Queued;
+        self.model.deaths = None;
+    }
+
+    /// The process comes back after an end without a word.
+    async fn comes_back(&mut self) {
+        let model = &mut self.model;
+        let running = model.state == RunState::Running;
+        assert_eq!(
+            self.store.reclaim_all(at(model.now)).await,
+            Ok(u64::from(running)),
+            "{:?}",
+            self.did
+        );
+        if !matches!(model.state, RunState::Running | RunState::Queued | RunState::Parked) {
+            model.deaths = None;
+        }
+        if !running {
+            return;
+        }
+        // Deaths follow each other if nothing came between, not even a line in the journal.
+        let length = model.records.len();
+        let times = match model.deaths {
+            Some((turn, before, times)) if turn + 1 == model.turns && before == length => times + 1,
+            _ => 1,
+        };
+        model.deaths = Some((model.turns, length, times));
+        self.lose(if times > 1 { RunState::Parked } else { RunState::Queued });
     }
 
     async fn time_passes(&mut self, seconds: i64) {
@@ -444,7 +480,7 @@ impl<'a> Case<'a> {
             14 => {
                 let settlement = Settlement::Waiting {
                     wake_at: at(self.model.now + random.i64(1..40)),
-                    waits_for: None,
+                    waits_for: Vec::new(),
                     seen: EventMark::default(),
                 };
                 self.settle(settlement).await;
@@ -465,13 +501,7 @@ impl<'a> Case<'a> {
                 let resolution = words[random.usize(..3)].clone();
                 self.resolve(resolution, random.u8(..4) > 0).await;
             }
-            21 => {
-                let running = u64::from(self.model.state == RunState::Running);
-                assert_eq!(self.store.reclaim_all(at(self.model.now)).await, Ok(running));
-                if running == 1 {
-                    self.lose(RunState::Queued);
-                }
-            }
+            21 => self.comes_back().await,
             22 => {
                 let worker = self.workers[random.usize(..2)];
                 let until = self.model.now + LEASE_SECS;
@@ -536,7 +566,7 @@ impl<'a> Case<'a> {
                 RunState::Running => self.settle(Settlement::Failed { error: error() }).await,
                 RunState::Waiting => self.time_passes(100).await,
                 RunState::Parked => {
-                    let open = matches!(self.model.effect, Effect::Sent { .. } | Effect::Doubt);
+                    let open = self.model.effect.is_open();
                     self.resolve(Resolution::Fail, open).await;
                 }
                 _ => self.claim(self.workers[0]).await,
