@@ -215,13 +215,7 @@ async fn a_step_is_tried_for_so_long_and_then_fails_or_is_looked_up() {
     };
     let hourly = Some(3_600);
     // Not done, and not wanted any more tomorrow.
-    check(
-        status(429, When::Before, hourly),
-        RunState::Failed,
-        Some("rate_limit_exceeded"),
-        0,
-    )
-    .await;
+    check(status(429, When::Before, hourly), RunState::Failed, Some("given_up"), 0).await;
     // Unknown: looked up, although the key would hold for days.
     check(status(500, When::Before, hourly), RunState::Failed, Some("given_up"), 0).await;
     check(status(500, When::After, hourly), RunState::Succeeded, None, 1).await;
