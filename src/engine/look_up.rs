@@ -96,7 +96,7 @@ impl Turn {
                 .and_then(provider_time)
                 .filter(|_| holds(Guard::ListAge));
             let read_at = theirs.map_or(asked_at, |theirs| asked_at.min(theirs + TimeDelta::seconds(1)));
-            let page = match self.verdict(open.connection, search.list(), request, None, answer) {
+            let page = match self.verdict(open.connection, search.list(), request, None, &answer) {
                 Verdict::Applied { value, .. } => value,
                 Verdict::NotApplied { failure, .. } => return Sought::Failed(failure.message),
                 Verdict::Unknown { reason, .. } | Verdict::Contradiction { reason } => return Sought::Failed(reason),
