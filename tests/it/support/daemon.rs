@@ -54,7 +54,11 @@ impl Site {
     /// Has the daemon run under a program that is given the command as its last arguments.
     pub(crate) fn wrap(&self, words: &[&str]) {
         let quoted: Vec<String> = words.iter().map(|word| format!("'{word}'")).collect();
-        let text = format!("#!/bin/sh\nexec {} '{}' \"$@\"\n", quoted.join(" "), program().display());
+        let text = format!(
+            "#!/bin/sh\nexec {} '{}' \"$@\"\n",
+            quoted.join(" "),
+            program().display()
+        );
         let path = self.path("program.sh");
         // Under another name first: nobody may meet it half-written, or while it is written.
         let unfinished = self.path("program.new");
