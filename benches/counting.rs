@@ -16,7 +16,8 @@ use bursar::model::run::{EventMark, NewRun, Run, RunError, RunState};
 use bursar::model::value::Value;
 use bursar::model::workflow::Version;
 use bursar::store::{
-    Admitted, Answer, Append, Claim, Decision, EventQuery, Lease, Routed, Routing, RunQuery, Store, Unrouted, Written,
+    Acceptance, Admitted, Answer, Append, Claim, Decision, EventQuery, Lease, Restored, Routed, Routing, RunQuery,
+    Store, Unrouted, Written,
 };
 
 /// What was waited for.

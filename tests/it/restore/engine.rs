@@ -6,6 +6,7 @@ use std::time::Duration;
 
 use bursar::base::clock::Instant;
 use bursar::base::ids::{EventId, RunId};
+use bursar::engine::services::EngineSettings;
 use bursar::engine::worker::Engine;
 use bursar::model::event::Event;
 use bursar::model::run::{Cause, NewRun, Run, RunEvent, RunState};
@@ -17,7 +18,7 @@ use bursar::store::{Acceptance, Admitted, Routing, Sign, Store};
 use serde_json::json;
 
 use crate::support::real_time::pause;
-use crate::support::{World, audit_store, settled, until, version};
+use crate::support::{World, audit_store, settings, settled, until, version};
 
 fn pay(amount: &str) -> String {
     format!(
@@ -31,6 +32,13 @@ fn pay(amount: &str) -> String {
 
 const ONCE: &str = "1 intended, 1 paid, 0 twice, 0 missing; ledger EUR 10.50 = journal EUR 10.50";
 
+/// By a clock that lets minutes pass in moments, every script takes long.
+fn patient() -> EngineSettings {
+    let mut settings = settings();
+    settings.budget.compute = Duration::from_secs(3_600);
+    settings
+}
+
 /// A world with a store and an engine that come and go, and a backup.
 struct Bank {
     world: World,
@@ -42,7 +50,7 @@ impl Bank {
     async fn new() -> Self {
         let world = World::in_haste(SimulatorConfig::demo()).await;
         let store = world.store().await;
-        let engine = Some(world.engine(store.clone()).await);
+        let engine = Some(world.engine_with(store.clone(), patient()).await);
         Self { world, store, engine }
     }
 
@@ -67,7 +75,7 @@ impl Bank {
             .await
             .expect("restored");
         self.store = self.world.store().await;
-        self.engine = Some(self.world.engine(self.store.clone()).await);
+        self.engine = Some(self.world.engine_with(self.store.clone(), patient()).await);
         self.store.reclaim_all(self.now()).await.expect("reclaimed");
         let restored = self.store.restored(self.now()).await.expect("read").expect("noticed");
         assert_eq!((restored.sign, restored.holds()), (Sign::Backup, true));
