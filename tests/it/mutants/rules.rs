@@ -45,6 +45,7 @@ fn a_pause_doubles_and_is_never_nothing_after_too_many_requests() {
         base: Duration::from_secs(2),
         ceiling: Duration::from_secs(60),
         attempts_max: 8,
+        total: Duration::from_secs(86_400),
     };
     let pause = |attempt, reason, random| backoff.pause(attempt, reason, None, random).as_secs();
     assert_eq!(
