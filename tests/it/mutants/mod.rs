@@ -30,7 +30,7 @@ const SUITE_MAX: Duration = Duration::from_secs(15 * 60);
 fn caught_by(guard: Guard) -> &'static str {
     match guard {
         Guard::IntentDurable => "mutants::effects::nothing_goes_out_before_its_intent_is_durable",
-        Guard::KeyDerived => "mutants::effects::a_payment_the_journal_has_lost_goes_out_under_the_same_key",
+        Guard::KeyDerived => "mutants::effects::the_key_of_a_payment_follows_from_its_run_and_step",
         Guard::ResendDurable => "mutants::effects::nothing_goes_out_again_before_that_it_does_is_durable",
         Guard::KeyWindow => "mutants::effects::a_wall_clock_set_ahead_makes_a_young_key_old",
         Guard::KeyAge => "key_age::a_wall_clock_set_back_makes_no_old_key_young",

@@ -331,7 +331,11 @@ pub(crate) fn settings() -> EngineSettings {
         poll_ceiling: Duration::from_secs(1),
         lease: Duration::from_secs(30),
         stack_bytes: SCRIPT_STACK_BYTES,
-        budget: Budget::default(),
+        // Where minutes pass in moments, every script takes long.
+        budget: Budget {
+            compute: Duration::from_secs(3_600),
+            ..Budget::default()
+        },
     }
 }
 
