@@ -151,7 +151,7 @@ mod tests {
             ("RRrR", false),
             // Reads are answered, payments are not.
             ("ErErE", true),
-            ("EReRE", true),
+            ("EReRE", false),
             ("EEre", false),
         ] {
             assert_eq!(after(calls).tripped().is_some(), trips, "{calls}");

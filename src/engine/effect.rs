@@ -276,7 +276,7 @@ impl Turn {
             open.endpoint,
             &intent.request,
             intent.movement.as_ref(),
-            answer,
+            &answer,
         ) {
             Verdict::Applied { value, .. } => self.conclude(&open, Outcome::Value(value)),
             Verdict::Contradiction { reason } => Err(self.doubt(&open, "contradiction", &reason)),

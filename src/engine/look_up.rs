@@ -60,7 +60,7 @@ impl Turn {
             // has whole seconds.
             let theirs = answer.as_ref().ok().and_then(provider_time);
             let read_at = theirs.map_or(asked_at, |theirs| asked_at.min(theirs + TimeDelta::seconds(1)));
-            let page = match self.verdict(open.connection, search.list(), request, None, answer) {
+            let page = match self.verdict(open.connection, search.list(), request, None, &answer) {
                 Verdict::Applied { value, .. } => value,
                 Verdict::NotApplied { failure, .. } => return self.look_again(open, &failure.message),
                 Verdict::Unknown { reason, .. } | Verdict::Contradiction { reason } => {

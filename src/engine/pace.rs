@@ -122,9 +122,9 @@ impl Turn {
         endpoint: &Endpoint,
         request: &StoredRequest,
         movement: Option<&Movement>,
-        answer: Result<RawAnswer, SendError>,
+        answer: &Result<RawAnswer, SendError>,
     ) -> Verdict {
-        let verdict = match &answer {
+        let verdict = match answer {
             Ok(answer) => classify(&connection.connector, endpoint, request, movement, answer),
             Err(error) => classify_error(endpoint, error),
         };
@@ -132,7 +132,7 @@ impl Turn {
         if matches!(answer, Err(SendError::NoCredential(_))) {
             return verdict;
         }
-        let trouble = trouble(&answer, &verdict);
+        let trouble = trouble(answer, &verdict);
         let (changes, settings, now) = (endpoint.effect != Effect::Read, connection.pace.breaker, self.now());
         let tripped = self.services.pace.on(connection, |line| {
             let trips = line

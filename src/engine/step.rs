@@ -83,7 +83,7 @@ impl Turn {
     /// One request that changes nothing, with what its answer means. Also for looking at a resource in a wait.
     pub(super) fn ask(&self, connection: &Connection, endpoint: &Endpoint, request: &StoredRequest) -> Verdict {
         let answer = self.block_on(self.services.client.send(connection, endpoint, request, None));
-        self.verdict(connection, endpoint, request, None, answer)
+        self.verdict(connection, endpoint, request, None, &answer)
     }
 
     fn conclude_read(&self, begun: Begun, began: Instant, outcome: Outcome) -> Result<Value, Thrown> {

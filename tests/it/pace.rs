@@ -215,13 +215,7 @@ async fn a_step_is_tried_for_so_long_and_then_fails_or_is_looked_up() {
     };
     let hourly = Some(3_600);
     // Not done, and not wanted any more tomorrow.
-    check(
-        status(429, When::Before, hourly),
-        RunState::Failed,
-        Some("rate_limit_exceeded"),
-        0,
-    )
-    .await;
+    check(status(429, When::Before, hourly), RunState::Failed, Some("given_up"), 0).await;
     // Unknown: looked up, although the key would hold for days.
     check(status(500, When::Before, hourly), RunState::Failed, Some("given_up"), 0).await;
     check(status(500, When::After, hourly), RunState::Succeeded, None, 1).await;
@@ -229,15 +223,15 @@ async fn a_step_is_tried_for_so_long_and_then_fails_or_is_looked_up() {
 
 /// What became of an effect of unknown outcome.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Found {
-    ByItsKey,
-    ByALookUp,
-    ByAPerson,
+enum By {
+    Key,
+    LookUp,
+    Person,
 }
 
 /// An effect gets no usable answer, the process ends, and another begins so much later. How it went on, and how often
 /// it was sent when its key was not trusted any more.
-async fn after_a_pause(window: u64, away: Duration, pays: bool, when: When) -> (Found, usize, String) {
+async fn after_a_pause(window: u64, away: Duration, pays: bool, when: When) -> (By, usize, String) {
     let clock = ManualClock::new(SystemClock::new().now());
     let mut config = SimulatorConfig::demo();
     // The provider forgets the key when the window ends, and would do it again.
@@ -264,14 +258,14 @@ async fn after_a_pause(window: u64, away: Duration, pays: bool, when: When) -> (
     engine.stop().await;
     let records = store.journal(id).await.expect("the journal");
     let found = match run.state {
-        RunState::Parked => Found::ByAPerson,
+        RunState::Parked => By::Person,
         _ if records
             .iter()
             .any(|record| matches!(record.entry, Entry::Sending { .. })) =>
         {
-            Found::ByItsKey
+            By::Key
         }
-        _ => Found::ByALookUp,
+        _ => By::LookUp,
     };
     let audit = audit_store(store.as_ref(), &world.simulator).await;
     assert!(
@@ -325,14 +319,14 @@ async fn nothing_is_sent_again_under_a_key_that_lapsed() {
         // The moments between sending and waiting, and the provider's whole seconds.
         let is_past = away >= trusted;
         match (is_past, pays) {
-            (false, _) => assert_eq!(found, Found::ByItsKey, "{told}"),
-            (true, true) => assert_eq!(found, Found::ByALookUp, "{told}"),
-            (true, false) => assert_eq!(found, Found::ByAPerson, "{told}"),
+            (false, _) => assert_eq!(found, By::Key, "{told}"),
+            (true, true) => assert_eq!(found, By::LookUp, "{told}"),
+            (true, false) => assert_eq!(found, By::Person, "{told}"),
         }
         within += usize::from(!is_past);
         past += usize::from(is_past);
-        looked_up += usize::from(found == Found::ByALookUp);
-        asked += usize::from(found == Found::ByAPerson);
+        looked_up += usize::from(found == By::LookUp);
+        asked += usize::from(found == By::Person);
     }
     report(&format!(
         "36 keys of 1 h, 24 h and 10 d: {within} still held and were used again; {past} had lapsed: 0 sent again, \
