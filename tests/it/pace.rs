@@ -37,6 +37,12 @@ async fn begin(world: &World, store: &dyn Store, script: &str) -> RunId {
     world.start(store, script, json!({}), json!({})).await
 }
 
+/// Computing is timed by the world's clock, and in a clock in haste seconds pass while a busy machine takes a breath.
+fn with_time_to_compute(world: &mut World) {
+    world.settings.budget.compute = Duration::from_secs(3_600);
+    world.settings.lease = Duration::from_secs(3_600);
+}
+
 /// How often an operation was asked for.
 fn asked(world: &World, operation: &str) -> u64 {
     let requests = world.simulator.control.requests();
@@ -70,6 +76,7 @@ async fn a_provider_in_trouble_is_sent_nothing_new_until_it_answers_a_read() {
         };
     });
     world.settings.backoff.attempts_max = 16;
+    with_time_to_compute(&mut world);
     let bank = world.simulator.control.clone();
     bank.add_fault(FaultRule::on("create_payout", status(503, When::Before, None)).times(3));
     let store = world.store().await;
@@ -139,6 +146,7 @@ async fn a_provider_in_trouble_is_sent_nothing_new_until_it_answers_a_read() {
 #[tokio::test(flavor = "multi_thread")]
 async fn requests_are_spaced_and_a_step_that_waits_for_its_place_has_no_intent() {
     let mut world = World::in_haste(SimulatorConfig::demo()).await;
+    with_time_to_compute(&mut world);
     world.reconnect(|bank| bank.pace.requests_per_second = Some(1));
     let store = world.store().await;
     let engine = world.engine(store.clone()).await;
@@ -177,6 +185,7 @@ async fn tried_for_long_enough(answer: FaultAction) -> (RunState, Option<String>
         bank.pace.breaker.failures = 0;
     });
     world.settings.backoff.attempts_max = 1_000;
+    with_time_to_compute(&mut world);
     world.settings.backoff.total = Duration::from_secs(6 * 3_600);
     world
         .simulator
@@ -239,6 +248,7 @@ async fn after_a_pause(window: u64, away: Duration, pays: bool, when: When) -> (
     let mut world = World::with_clock(config, Arc::new(clock.clone())).await;
     world.reconnect(|bank| bank.key_window_secs = Some(window));
     world.settings.backoff.total = Duration::from_secs(60 * 86_400);
+    with_time_to_compute(&mut world);
     let (operation, script) = if pays {
         ("create_payout", PAY)
     } else {

@@ -6,9 +6,15 @@
 use std::fs::File;
 use std::io::{Read as _, Seek as _, Write as _};
 use std::path::Path;
+use std::time::Duration;
 
 use super::connect::private_file;
 use crate::store::StoreError;
+
+/// How often a lock that is held is tried again.
+const TRIES: u32 = 20;
+/// How long between two tries.
+const PAUSE: Duration = Duration::from_millis(25);
 
 /// The held lock; given free when dropped.
 #[derive(Debug)]
@@ -24,7 +30,7 @@ impl FolderLock {
     pub(super) fn take(folder: &Path) -> Result<Self, StoreError> {
         let path = folder.join("bursar.lock");
         let mut file = private_file(&path)?;
-        match file.try_lock() {
+        match try_for_a_moment(&file) {
             Ok(()) => {}
             Err(std::fs::TryLockError::WouldBlock) => {
                 return Err(StoreError::Locked {
@@ -47,6 +53,25 @@ impl FolderLock {
             tracing::warn!(%error, "the lock of the store could not be given free before this process ends");
         }
     }
+}
+
+/// A process that was killed in the very moment it started another has its lock held by that one until it is up.
+fn try_for_a_moment(file: &File) -> Result<(), std::fs::TryLockError> {
+    for _ in 0..TRIES {
+        match file.try_lock() {
+            Err(std::fs::TryLockError::WouldBlock) => pause(),
+            taken => return taken,
+        }
+    }
+    file.try_lock()
+}
+
+#[expect(
+    clippy::disallowed_methods,
+    reason = "before anything runs that could wait otherwise, and for half a second at most"
+)]
+fn pause() {
+    std::thread::sleep(PAUSE);
 }
 
 fn holder(file: &mut File) -> Option<u32> {

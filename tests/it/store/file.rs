@@ -3,6 +3,7 @@
 use std::path::Path;
 use std::sync::Arc;
 
+use bursar::model::breaker::Tripped;
 use bursar::model::run::{RunState, Settlement};
 use bursar::store::sqlite::SqliteStore;
 use bursar::store::{Append, Routing, RunQuery, Store as _, StoreError};
@@ -37,6 +38,31 @@ async fn everything_answered_is_there_after_opening_again() {
     );
     assert_eq!(again.reclaim_all(at(2)).await, Ok(1));
     assert_eq!(take(&*again, 3, claim.run.id).await.records, vec![done(1)]);
+}
+
+#[tokio::test]
+async fn a_connection_in_trouble_is_known_after_opening_again_until_it_is_not() {
+    let tripped = |connection: &str, reason: &str| Tripped {
+        connection: connection.to_owned(),
+        since: at(1),
+        probe_at: at(31),
+        reason: reason.to_owned(),
+    };
+    let opened = open().await;
+    assert_eq!(opened.store.breakers().await, Ok(Vec::new()));
+    for (name, reason) in [("bank", "500"), ("other", "timed out"), ("bank", "503")] {
+        let kept = opened
+            .store
+            .set_breaker(name.to_owned(), Some(tripped(name, reason)))
+            .await;
+        assert_eq!(kept, Ok(()));
+    }
+    opened.store.close().await.expect("closed");
+    let again = reopen(opened.folder.path()).await;
+    let both = vec![tripped("bank", "503"), tripped("other", "timed out")];
+    assert_eq!(again.breakers().await, Ok(both));
+    assert_eq!(again.set_breaker("bank".to_owned(), None).await, Ok(()));
+    assert_eq!(again.breakers().await, Ok(vec![tripped("other", "timed out")]));
 }
 
 #[tokio::test]

@@ -368,7 +368,7 @@ fn settings() -> EngineSettings {
         // The clock in haste would end one of 30 seconds while a busy machine takes a breath.
         lease: Duration::from_secs(3_600),
         stack_bytes: SCRIPT_STACK_BYTES,
-        // By a clock that lets minutes pass in moments, every script takes long.
+        // Nor is the time a script computes for measured well by it.
         budget: Budget {
             compute: Duration::from_secs(3_600),
             ..Budget::default()
