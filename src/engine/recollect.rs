@@ -107,7 +107,8 @@ impl Turn {
                 let occurred_at = self.run.event.get("occurred_at").and_then(|at| at.as_str());
                 match occurred_at.and_then(parse_time) {
                     Some(at) => at,
-                    None if self.run.created_at <= noticed => self.run.created_at,
+                    // The backup has it: its reference is the one it always had.
+                    None if self.run.created_at <= restored.since => self.run.created_at,
                     None if self.run.created_at - REPEATED_WITHIN > noticed => return Past::New,
                     None => return Past::Untraceable,
                 }

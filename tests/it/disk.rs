@@ -36,6 +36,8 @@ struct Fault {
     answer: &'static str,
     place: u64,
     for_ever: bool,
+    /// Whether the store has to be made, or is there already, so that the fault meets payments.
+    fresh: bool,
 }
 
 #[derive(Debug, Default)]
@@ -63,12 +65,14 @@ fn deposits(site: &Site) {
 /// What the three deposits have to cause.
 const EFFECTS: usize = 6;
 
-/// A site whose bank knows where to deliver, and whose store is not there yet.
-async fn known() -> Site {
+/// A site whose bank knows where to deliver; its store is there already, or has to be made.
+async fn known(fresh: bool) -> Site {
     let mut site = Site::to_be_wrapped(bank()).await;
     site.start().await;
     site.stop().await;
-    std::fs::remove_dir_all(site.path("state")).expect("removed");
+    if fresh {
+        std::fs::remove_dir_all(site.path("state")).expect("removed");
+    }
     site
 }
 
@@ -112,13 +116,14 @@ async fn recovers(site: &mut Site, what: &str) {
 
 async fn fail(fault: Fault) -> Came {
     let what = format!("{fault:?}");
-    let mut site = known().await;
+    let mut site = known(fault.fresh).await;
     deposits(&site);
     let Fault {
         call,
         answer,
         place,
         for_ever,
+        ..
     } = fault;
     let from_then_on = if for_ever { "+" } else { "" };
     let state = site.path("state");
@@ -166,11 +171,12 @@ async fn a_disk_that_fails_at_any_place_costs_nothing() {
         .iter()
         .flat_map(|(call, answer)| {
             (1..=PLACES_MAX).flat_map(move |place| {
-                [false, true].map(|for_ever| Fault {
+                [(false, false), (false, true), (true, false), (true, true)].map(|(for_ever, fresh)| Fault {
                     call,
                     answer,
                     place,
                     for_ever,
+                    fresh,
                 })
             })
         })
@@ -187,6 +193,7 @@ async fn a_disk_that_fails_at_any_place_costs_nothing() {
                     answer,
                     place: random.u64(1..=reach),
                     for_ever: random.bool(),
+                    fresh: random.u8(..4) == 0,
                 }
             })
             .collect();
@@ -216,7 +223,7 @@ async fn a_disk_that_fails_at_any_place_costs_nothing() {
 async fn a_disk_that_is_full_stops_the_daemon_and_nothing_is_lost() {
     let mut met = Vec::new();
     for blocks in [16, 64, 160, 320, 640] {
-        let mut site = known().await;
+        let mut site = known(true).await;
         deposits(&site);
         let limited = format!("trap \"\" XFSZ; ulimit -f {blocks}; exec \"$@\"");
         site.wrap(&["sh", "-c", &limited, "sh"]);

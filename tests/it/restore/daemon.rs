@@ -15,8 +15,10 @@ use crate::support::{number, report};
 /// At once: each waits half a minute before it believes that something was never sent.
 const SITES: usize = 20;
 
+/// A bank that forgets keys at once: then nothing but the look-up stands between a forgotten payment and a second one.
 fn bank() -> SimulatorConfig {
     let mut config = SimulatorConfig::demo();
+    config.idempotency.window_ms = 1;
     config.webhooks.retry_delays_ms = vec![100; 1_200];
     config.lifecycle.payout_initiated_ms = 5;
     config.lifecycle.payout_paid_ms = 20;
@@ -57,6 +59,7 @@ async fn restore_once(seed: u64) -> usize {
     let mut random = fastrand::Rng::with_seed(seed);
     let mut site = Site::new(bank()).await;
     site.believe_lists_at_once();
+    site.trust_no_key();
     let control = site.bank.control.clone();
     let mut paid = Paid::default();
     site.start().await;

@@ -6,9 +6,9 @@ use std::fs;
 use std::path::{Path, PathBuf};
 
 use bursar::base::ids::RunId;
+use bursar::store::sqlite::SqliteStore;
 use bursar::store::sqlite::care::backup::backup;
 use bursar::store::sqlite::care::check::{check, check_file};
-use bursar::store::sqlite::{Durability, SqliteOptions, SqliteStore};
 use bursar::store::{Append, Sign, Store as _, StoreError};
 
 use super::make::*;
@@ -22,9 +22,8 @@ struct Image {
     answered: Vec<u64>,
 }
 
-async fn image(folder: &Path, durability: Durability) -> Image {
-    let options = SqliteOptions { durability, ..OPTIONS };
-    let store = SqliteStore::open(folder, options).await.expect("opened");
+async fn image(folder: &Path) -> Image {
+    let store = SqliteStore::open(folder, OPTIONS).await.expect("opened");
     let claim = running(&*store, "sweep", 0).await;
     let log = folder.join("bursar.db-wal");
     let mut answered = Vec::new();
@@ -118,7 +117,7 @@ async fn whatever_is_torn_or_flipped_is_either_harmless_or_named() {
     let images = number("BURSAR_IMAGES", 600);
     let mut random = fastrand::Rng::with_seed(seed);
     let made = tempfile::tempdir().expect("a folder");
-    let image = image(made.path(), Durability::Full).await;
+    let image = image(made.path()).await;
     let scratch = tempfile::tempdir().expect("a folder");
     let folder = scratch.path();
     let (mut named_count, mut harmless) = (0, 0);

@@ -67,6 +67,13 @@ impl Site {
         fs::rename(unfinished, path).expect("renamed");
     }
 
+    /// Has the daemon look up what became of a payment rather than send it again under its key.
+    pub(crate) fn trust_no_key(&self) {
+        let settings = fs::read_to_string(self.path("bursar.toml")).expect("settings");
+        let settings = settings.replace("[connection.bank]\n", "[connection.bank]\nkey_window_secs = 0\n");
+        fs::write(self.path("bursar.toml"), settings).expect("written");
+    }
+
     /// Has the daemon believe a list as soon as it could hold what was sent last: half a minute rather than three.
     pub(crate) fn believe_lists_at_once(&self) {
         let (_, table) = bursar::connector::registry::EMBEDDED[0];
