@@ -59,19 +59,11 @@ impl FolderLock {
 fn try_for_a_moment(file: &File) -> Result<(), std::fs::TryLockError> {
     for _ in 0..TRIES {
         match file.try_lock() {
-            Err(std::fs::TryLockError::WouldBlock) => pause(),
+            Err(std::fs::TryLockError::WouldBlock) => std::thread::sleep(PAUSE),
             taken => return taken,
         }
     }
     file.try_lock()
-}
-
-#[expect(
-    clippy::disallowed_methods,
-    reason = "before anything runs that could wait otherwise, and for half a second at most"
-)]
-fn pause() {
-    std::thread::sleep(PAUSE);
 }
 
 fn holder(file: &mut File) -> Option<u32> {
