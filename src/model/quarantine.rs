@@ -10,7 +10,7 @@
 //!   somebody ended the process twice while it was at work. So the turn is tried in a process of its own, which
 //!   may read but changes nothing and sends nothing. If that ends in good order, the run goes on. If it is brought
 //!   down, the run is *quarantined*: parked, until a person lets it go on or ends it.
-//! - After [`DEATHS_MAX`] it is quarantined unheard: what only happens beside other runs is not seen in a trial.
+//! - After ten such deaths it is quarantined unheard: what only happens beside other runs is not seen in a trial.
 //!
 //! Pure: what is found is an argument.
 
