@@ -130,6 +130,26 @@ async fn the_lock_is_free_as_soon_as_its_process_is_gone() {
     reopen(folder.path()).await;
 }
 
+/// As a child does that was being started when its daemon was killed.
+#[cfg(target_os = "linux")]
+#[tokio::test]
+async fn a_lock_that_outlives_its_process_for_a_moment_is_waited_for() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let path = folder.path().join("bursar.lock");
+    let mut gone = std::process::Command::new("true").spawn().expect("it starts");
+    let pid = gone.id();
+    gone.wait().expect("ended");
+    let held = std::fs::File::create(&path).expect("made");
+    held.lock().expect("locked");
+    std::fs::write(&path, format!("{pid}\n")).expect("written");
+    let lets_go = std::thread::spawn(move || {
+        std::thread::sleep(std::time::Duration::from_millis(300));
+        drop(held);
+    });
+    reopen(folder.path()).await;
+    lets_go.join().expect("ended");
+}
+
 #[tokio::test]
 async fn a_store_of_a_newer_program_is_refused_and_left_as_it_is() {
     let opened = open().await;
