@@ -26,7 +26,8 @@ use tokio::net::{TcpListener, TcpStream};
 use super::report::{Figure, median, millis, per_second, percentile};
 use super::{Options, limits, rig, stub};
 
-const WEBHOOKS: usize = 12_000;
+/// So many that the router, which lets acknowledgements go first, has to work while they come.
+const WEBHOOKS: usize = 24_000;
 const ROUNDS: usize = 3;
 /// Bytes of a body, about.
 const BODY_BYTES: usize = 1_024;
@@ -34,6 +35,8 @@ const BODY_BYTES: usize = 1_024;
 /// What one round of senders saw.
 struct Seen {
     rate: f64,
+    /// Processor time a webhook took, in microseconds, its sender's share included.
+    cpu_micros: f64,
     p50: Duration,
     p99: Duration,
     /// Runs made in a second, from the first webhook sent until the last one had its run.
@@ -43,14 +46,18 @@ struct Seen {
 pub(crate) fn measure(_options: &Options) -> Vec<Figure> {
     let mut figures = Vec::new();
     for senders in [16, 64] {
+        let (mut bare_cpu, mut normal_cpu) = (Vec::new(), Vec::new());
         let (mut bare, mut normal, mut full, mut disk) = (Vec::new(), Vec::new(), Vec::new(), Vec::new());
         let (mut alone, mut acks) = (Vec::new(), Vec::new());
         let (mut normal_runs, mut full_runs) = (Vec::new(), Vec::new());
         for _ in 0..ROUNDS {
-            bare.push(rig::runtime().block_on(bare_round(senders)).rate);
+            let seen = rig::runtime().block_on(bare_round(senders));
+            bare.push(seen.rate);
+            bare_cpu.push(seen.cpu_micros);
             alone.push(rig::runtime().block_on(store_round(senders)));
             let seen = rig::runtime().block_on(door_round(senders, Durability::Normal));
             normal.push(seen.rate);
+            normal_cpu.push(seen.cpu_micros);
             normal_runs.push(seen.routed);
             disk.push(limits::group_commits_per_second(rig::folder().path()));
             let seen = rig::runtime().block_on(door_round(senders, Durability::Full));
@@ -67,6 +74,11 @@ pub(crate) fn measure(_options: &Options) -> Vec<Figure> {
         figures.extend([
             Figure::ratio(what("NORMAL, of a bare server that verifies"), normal, bare),
             Figure::ratio(what("NORMAL, of the store without a network"), normal, alone),
+            Figure::new(
+                what("NORMAL, processor time a webhook, sender included"),
+                format!("{:.0} us", median(normal_cpu)),
+            )
+            .note(format!("{:.0} us at the bare server", median(bare_cpu))),
             Figure::ratio(
                 what("NORMAL, runs made, of webhooks accepted"),
                 median(normal_runs),
@@ -210,7 +222,7 @@ async fn send_all(address: SocketAddr, senders: usize) -> Seen {
         }
     }
     let clock = Arc::new(SystemClock::new());
-    let started = clock.elapsed();
+    let (started, cpu_before) = (clock.elapsed(), limits::cpu_time());
     let sending: Vec<_> = shares
         .into_iter()
         .map(|share| tokio::spawn(send(address, share, clock.clone())))
@@ -220,9 +232,11 @@ async fn send_all(address: SocketAddr, senders: usize) -> Seen {
         took.extend(sender.await.expect("a sender"));
     }
     let rate = per_second(WEBHOOKS, clock.elapsed().saturating_sub(started));
+    let cpu_micros = 1_000_000.0 / per_second(WEBHOOKS, limits::cpu_time().saturating_sub(cpu_before));
     took.sort();
     Seen {
         rate,
+        cpu_micros,
         p50: percentile(&took, 50),
         p99: percentile(&took, 99),
         routed: 0.0,

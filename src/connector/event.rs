@@ -84,6 +84,6 @@ fn read(
     // Moved, not copied; last, because it may hold all the others.
     event.payload = body.pointer_mut(&envelope.payload).map(Json::take).unwrap_or_default();
     // What a script could not be given must not be admitted: its run would fail for ever.
-    Value::from_plain(&event.as_document())?;
+    Value::check_plain(&event.payload, 1)?;
     Ok(event)
 }

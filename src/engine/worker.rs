@@ -48,8 +48,7 @@ pub struct Engine {
 }
 
 impl Engine {
-    /// Starts the threads and the dispatcher. `functions` is called once on each thread: nothing of an
-    /// interpreter is shared between threads.
+    /// Starts the threads and the dispatcher. Nothing of an interpreter is shared between threads.
     ///
     /// # Errors
     /// What the operating system says when it gives no thread.
@@ -68,10 +67,14 @@ impl Engine {
                 stack_bytes,
                 &format!("script-{number}"),
                 move || {
-                    let mut driver = Driver::new(services, versions, settling);
+                    // With its first run: an interpreter is some hundred kilobytes, and most threads of a daemon
+                    // that has little to do are never needed.
+                    let mut driver = None;
                     while let Some(claim) = inbox.take() {
                         let lease = claim.lease.clone();
-                        driver.drive(claim);
+                        driver
+                            .get_or_insert_with(|| Driver::new(services.clone(), versions.clone(), settling.clone()))
+                            .drive(claim);
                         live.remove(&lease);
                         freed.nudge();
                     }

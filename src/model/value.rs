@@ -177,6 +177,23 @@ impl Value {
         Self::read_plain(json, 0)
     }
 
+    /// Whether [`Value::from_plain`] can read this where it stands so many levels deep in something else; the same
+    /// answer without the work of reading it.
+    ///
+    /// # Errors
+    /// What it would answer.
+    pub fn check_plain(json: &Json, depth: usize) -> Result<(), ValueError> {
+        if depth > VALUE_DEPTH_MAX {
+            return Err(ValueError::TooDeep);
+        }
+        match json {
+            Json::Null | Json::Bool(_) | Json::String(_) => Ok(()),
+            Json::Number(number) => read_number(number).map(drop),
+            Json::Array(items) => items.iter().try_for_each(|item| Self::check_plain(item, depth + 1)),
+            Json::Object(entries) => entries.values().try_for_each(|item| Self::check_plain(item, depth + 1)),
+        }
+    }
+
     fn read_plain(json: &Json, depth: usize) -> Result<Self, ValueError> {
         if depth > VALUE_DEPTH_MAX {
             return Err(ValueError::TooDeep);

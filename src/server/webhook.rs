@@ -175,19 +175,9 @@ impl WebhookDoor {
             body,
             received_at: self.trigger.clock.now(),
         };
-        // In a task of its own: a sender that hangs up does not stop a write half-way.
-        let trigger = Arc::clone(&self.trigger);
-        let admitted = tokio::spawn(async move {
-            let connection = delivery.connection.clone();
-            (trigger.admit(&delivery).await, connection)
-        });
-        match admitted.await {
-            Ok((admitted, connection)) => Ok(self.outcome(admitted, &connection)),
-            Err(error) => {
-                tracing::error!(%error, "a webhook could not be dealt with");
-                Err(Outcome::Unavailable)
-            }
-        }
+        // A sender that hangs up stops no write half-way: the store has taken the event whole by then, or not at all.
+        let admitted = self.trigger.admit(&delivery).await;
+        Ok(self.outcome(admitted, &delivery.connection))
     }
 
     fn outcome(&self, admitted: Result<Admitted, Refused>, connection: &str) -> Outcome {

@@ -306,14 +306,18 @@ fn open_seal<'t>(text: &'t str, place: &[u8]) -> Result<&'t str, String> {
         .ok_or_else(|| "its checksum is wrong".to_owned())
 }
 
-/// FNV-1a: against accidents, not against people. A change of one byte always changes it.
+/// Against accidents, not against people. FNV-1a, but eight bytes at a time: each step can be undone, so a change
+/// within one of them always changes the sum.
 fn checksum(place: &[u8], text: &str) -> u64 {
-    place
-        .iter()
-        .chain(text.as_bytes())
-        .fold(0xcbf2_9ce4_8422_2325, |sum, byte| {
-            (sum ^ u64::from(*byte)).wrapping_mul(0x0100_0000_01b3)
-        })
+    let step = |sum: u64, word: u64| {
+        let sum = (sum ^ word).wrapping_mul(0x0100_0000_01b3);
+        sum ^ (sum >> 32)
+    };
+    let (words, rest) = text.as_bytes().as_chunks();
+    let place = place.iter().map(|byte| u64::from(*byte));
+    let words = words.iter().map(|word| u64::from_le_bytes(*word));
+    let rest = rest.iter().map(|byte| u64::from(*byte));
+    place.chain(words).chain(rest).fold(0xcbf2_9ce4_8422_2325, step)
 }
 
 /// A time as whole nanoseconds since 1970. What lies outside the years 1677 to 2262 is cut to them: only a

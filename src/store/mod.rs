@@ -115,6 +115,8 @@ pub struct Unrouted {
     pub after: EventMark,
     /// The events. One that cannot be read says why, so that it does not stop the others.
     pub events: Vec<(EventMark, Result<Arc<Event>, StoreError>)>,
+    /// Whether these were all.
+    pub is_last: bool,
 }
 
 /// What becomes of some admitted events, in one write.
@@ -137,6 +139,8 @@ pub struct Routed {
     pub runs: u64,
     /// Waiting runs that were queued.
     pub woken: u64,
+    /// Runs that stand queued now, counted up to [`crate::base::limits::QUEUED_RUNS_ENOUGH`].
+    pub queued: u64,
 }
 
 /// One durable write of a turn: all of it, or nothing.

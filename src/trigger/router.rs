@@ -2,7 +2,8 @@
 //!
 //! How far it came stands in the store and moves in the same write that makes the runs, so an event is routed once,
 //! whatever ends the process in between. A nudge makes it quick, nothing more: without one it looks once a second.
-//! Must not run scripts, and must not be stopped by one event that cannot be read.
+//! Under a flood acknowledgements go first: while more runs are queued than workers can take, events gather for a
+//! moment. Must not run scripts, and must not be stopped by one event that cannot be read.
 
 use std::collections::BTreeSet;
 use std::sync::Arc;
@@ -13,14 +14,14 @@ use super::{new_run, run_id};
 use crate::base::clock::{Clock, Instant};
 use crate::base::fault_point::{FaultPoint, reach};
 use crate::base::ids::RunId;
-use crate::base::limits::{ROUTED_BYTES_MAX, ROUTED_EVENTS_MAX};
+use crate::base::limits::{QUEUED_RUNS_ENOUGH, ROUTED_BYTES_MAX, ROUTED_EVENTS_MAX, ROUTING_PAUSE};
 use crate::base::shutdown::Shutdown;
 use crate::base::wake::Wake;
 use crate::catalog::snapshot::Snapshot;
 use crate::catalog::watch::Catalog;
 use crate::model::event::Event;
 use crate::model::run::{Cause, EventMark, NewRun, RunEvent};
-use crate::store::{Routed, Routing, Store, StoreError};
+use crate::store::{Routing, Store, StoreError};
 
 /// How often it looks by itself, and how long it pauses when the store does not answer.
 const LOOK_EVERY: Duration = Duration::from_secs(1);
@@ -52,6 +53,17 @@ pub fn runs_of(
         .collect()
 }
 
+/// What to do after a look.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Next {
+    /// There may be more events: look again.
+    Again,
+    /// There are runs enough: let events gather.
+    Gather,
+    /// There are no events: wait for one.
+    Listen,
+}
+
 /// Makes runs from admitted events.
 pub struct Router {
     /// Where events are, and runs go.
@@ -72,28 +84,35 @@ impl Router {
     /// Routes until it is told to stop, then ends after its present batch. What is left is routed at the next start.
     pub async fn run(self, mut shutdown: Shutdown) {
         while !shutdown.is_requested() {
-            match self.route_some().await {
-                Ok(Some(_)) => continue,
-                Ok(None) => {}
-                Err(error) => tracing::error!(%error, "events could not be routed; they wait"),
-            }
-            tokio::select! {
-                () = self.arrived.nudged() => {}
-                () = self.clock.sleep(LOOK_EVERY) => {}
-                () = shutdown.requested() => {}
+            let next = self.route_some().await.unwrap_or_else(|error| {
+                tracing::error!(%error, "events could not be routed; they wait");
+                Next::Listen
+            });
+            match next {
+                Next::Again => {}
+                Next::Gather => tokio::select! {
+                    () = self.clock.sleep(ROUTING_PAUSE) => {}
+                    () = shutdown.requested() => {}
+                },
+                Next::Listen => tokio::select! {
+                    () = self.arrived.nudged() => {}
+                    () = self.clock.sleep(LOOK_EVERY) => {}
+                    () = shutdown.requested() => {}
+                },
             }
         }
     }
 
-    /// Makes the runs of the next events; nothing when there are none.
+    /// Makes the runs of the next events, if there are any.
     ///
     /// # Errors
     /// What the store says. Nothing was made, or the store did not say that it was.
-    pub async fn route_some(&self) -> Result<Option<Routed>, StoreError> {
+    pub async fn route_some(&self) -> Result<Next, StoreError> {
         let unrouted = self.store.unrouted(ROUTED_EVENTS_MAX, ROUTED_BYTES_MAX).await?;
         let Some((up_to, _)) = unrouted.events.last() else {
-            return Ok(None);
+            return Ok(Next::Listen);
         };
+        let is_last = unrouted.is_last;
         let up_to = *up_to;
         let mut events = Vec::with_capacity(unrouted.events.len());
         for (mark, event) in unrouted.events {
@@ -129,6 +148,11 @@ impl Router {
             woken = routed.woken,
             "events were routed"
         );
-        Ok(Some(routed))
+        let is_enough = routed.queued >= u64::from(QUEUED_RUNS_ENOUGH);
+        Ok(if is_last && is_enough {
+            Next::Gather
+        } else {
+            Next::Again
+        })
     }
 }

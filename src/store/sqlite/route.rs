@@ -16,6 +16,7 @@ use super::values::{ManyRows, ROWS_MAX};
 use super::writer::{Answers, Halt, Reply, Writer};
 use crate::base::guard::{Guard, holds};
 use crate::base::ids::RunId;
+use crate::base::limits::QUEUED_RUNS_ENOUGH;
 use crate::model::event::{Event, EventFilter};
 use crate::model::run::{Cause, EventMark, NewRun, RunEvent};
 use crate::store::codec::{nanos, sealed_text_of, text_of};
@@ -120,6 +121,10 @@ static INSERT_INPUTS: ManyRows = ManyRows::new(
     ") WHERE EXISTS (SELECT 1 FROM run WHERE run.id = column1) ON CONFLICT DO NOTHING",
 );
 
+/// Also says how many runs wait for a worker: one text, because each costs two changes of thread.
+const MOVE_CURSOR: &str = "UPDATE router SET mark = ?; \
+                           SELECT count(*) FROM (SELECT 1 FROM run WHERE state = 'queued' LIMIT ?)";
+
 /// A statement that writes runs.
 type Insert<O> = QueryScalar<'static, Sqlite, O, SqliteArguments>;
 /// A run, its document, its large params.
@@ -165,12 +170,17 @@ impl Writer {
         }
         let runs = self.insert_runs(routing.runs).await?;
         let woken = self.wake(&routing.events).await?;
-        sqlx::query("UPDATE router SET mark = $1")
+        let queued: i64 = sqlx::query_scalar(MOVE_CURSOR)
             .bind(routing.up_to.0)
-            .execute(&mut self.connection)
+            .bind(i64::from(QUEUED_RUNS_ENOUGH))
+            .fetch_one(&mut self.connection)
             .await?;
         self.cursor = routing.up_to.0;
-        Ok(Routed { runs, woken })
+        Ok(Routed {
+            runs,
+            woken,
+            queued: u64::try_from(queued).unwrap_or(0),
+        })
     }
 
     /// Writes what is not there yet; says how many that were.

@@ -11,9 +11,9 @@ use crate::model::run::EventMark;
 use crate::store::Unrouted;
 
 /// Events kept at most.
-const EVENTS_MAX: usize = 2_048;
-/// Their payloads together, as text.
-const BYTES_MAX: usize = 4 * 1024 * 1024;
+const EVENTS_MAX: usize = 8_192;
+/// Their payloads together, as text: what comes in a pause of the router, at a high rate.
+const BYTES_MAX: usize = 8 * 1024 * 1024;
 
 /// A committed event.
 pub(super) struct Fresh {
@@ -90,6 +90,7 @@ impl Tail {
         }
         Some(Unrouted {
             after: EventMark(kept.cursor),
+            is_last: events.len() == kept.events.len(),
             events,
         })
     }

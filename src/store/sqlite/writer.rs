@@ -322,8 +322,10 @@ impl Writer {
         if committed.is_ok() {
             self.tail.committed(self.fresh.drain(..), self.cursor);
         }
-        answers.deliver(&committed);
-        if committed.is_ok() {
+        // By the runtime's own threads: from here each answer would cost a change of thread, and the next group waits.
+        let is_durable = committed.is_ok();
+        drop(tokio::spawn(async move { answers.deliver(&committed) }));
+        if is_durable {
             self.keep_log_small().await;
         }
     }

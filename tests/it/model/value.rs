@@ -113,6 +113,7 @@ proptest! {
         let json: Json = serde_json::from_str(&text).expect("our own JSON");
         let back = Value::from_plain(&json).expect("our own form");
         prop_assert_eq!(back, without_types(&value));
+        prop_assert_eq!(Value::check_plain(&json, 0), Ok(()));
     }
 
     #[test]
@@ -128,7 +129,9 @@ proptest! {
         for text in [format!("{whole}{fraction}"), format!("{whole}{fraction}e{exponent}")] {
             let json: Json = serde_json::from_str(&text).expect("a JSON number");
             let power = if text.contains('e') { exponent } else { 0 };
-            match Value::from_plain(&json) {
+            let read = Value::from_plain(&json);
+            prop_assert_eq!(Value::check_plain(&json, 0), read.clone().map(drop));
+            match read {
                 Ok(value) => {
                     let number = value.as_decimal().expect("a number");
                     prop_assert_eq!(digits_and_power(&number.to_string(), 0), digits_and_power(&format!("{whole}{fraction}"), power), "{}", text);
@@ -233,10 +236,10 @@ fn the_deepest_value_can_be_read_back_from_text_whatever_its_keys_are() {
     let json: Json = serde_json::from_str(&text).expect("a JSON reader's own limit is not met");
     assert_eq!(Value::from_typed(&json), Ok(deepest.clone()));
     assert_eq!(Value::from_plain(&deepest.to_plain()), Ok(deepest));
-    assert_eq!(
-        Value::from_plain(&nest(VALUE_DEPTH_MAX + 1).to_plain()),
-        Err(ValueError::TooDeep)
-    );
+    let too_deep = nest(VALUE_DEPTH_MAX + 1).to_plain();
+    assert_eq!(Value::from_plain(&too_deep), Err(ValueError::TooDeep));
+    assert_eq!(Value::check_plain(&too_deep, 0), Err(ValueError::TooDeep));
+    assert_eq!(Value::check_plain(&json, 1), Err(ValueError::TooDeep));
 }
 
 #[test]

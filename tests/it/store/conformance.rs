@@ -75,13 +75,18 @@ pub(super) async fn state_of(store: &dyn Store, run: RunId) -> RunState {
     store.run(run).await.expect("read").expect("there").state
 }
 
+/// What is said of a routing: new runs, woken runs, runs that stand queued after it.
+const fn made_runs(runs: u64, woken: u64, queued: u64) -> Routed {
+    Routed { runs, woken, queued }
+}
+
 async fn an_event_starts_a_run_that_is_claimed_driven_and_settled(store: &dyn Store) {
     let event = event("bank", "1", 0);
     let mark = admit(store, &event).await;
     let made = caused("sweep", mark, &event);
     assert_eq!(state_if_there(store, made.id).await, None, "an admission makes no run");
     let routed = route(store, vec![made.clone()]).await;
-    assert_eq!(routed, Ok(Routed { runs: 1, woken: 0 }));
+    assert_eq!(routed, Ok(made_runs(1, 0, 1)));
 
     let claims = store.claim(worker(1), at(1), at(31), 10).await.expect("claimed");
     let claim = claims.first().expect("a claim");
@@ -121,7 +126,7 @@ async fn an_event_is_admitted_once(store: &dyn Store) {
         let runs = vec![caused("sweep", mark, &first)];
         let routed = route(store, runs).await;
         let runs = u64::from(number == 0);
-        assert_eq!(routed, Ok(Routed { runs, woken: 0 }));
+        assert_eq!(routed, Ok(made_runs(runs, 0, 1)));
     }
     let elsewhere = event("other", "1", 6);
     assert!(admit(store, &elsewhere).await > mark);
@@ -176,8 +181,8 @@ async fn what_was_routed_is_not_routed_again(store: &dyn Store) {
         runs: vec![caused("sweep", marks[number], &events[number])],
     };
     let start = store.unrouted(1, 1_000).await.expect("read").after;
-    let one = Routed { runs: 1, woken: 0 };
-    assert_eq!(store.route(routing(start, marks[0], 0)).await, Ok(one));
+    let one = store.route(routing(start, marks[0], 0)).await;
+    assert_eq!(one, Ok(made_runs(1, 0, 1)));
     // The cursor has moved; and it cannot be moved past what there is, or back.
     for (after, up_to) in [
         (start, marks[1]),
@@ -499,7 +504,7 @@ async fn an_event_wakes_the_runs_that_wait_for_it(store: &dyn Store) {
         runs.push((claim.run.id, filter, woken));
     }
     admit(store, &event("bank", "1", 100)).await;
-    assert_eq!(route(store, vec![]).await, Ok(Routed { runs: 0, woken: 3 }));
+    assert_eq!(route(store, vec![]).await, Ok(made_runs(0, 3, 3)));
     for (run, filter, woken) in runs {
         let expected = if woken { RunState::Queued } else { RunState::Waiting };
         assert_eq!(state_of(store, run).await, expected, "{filter:?}");

@@ -2,10 +2,14 @@
 
 use std::time::Duration;
 
+use bursar::base::clock::Clock as _;
+use bursar::base::ids::WorkerId;
+use bursar::base::limits::QUEUED_RUNS_ENOUGH;
 use bursar::model::run::Cause;
 use bursar::server::counters::Outcome;
 use bursar::server::webhook::DoorLimits;
 use bursar::store::faulty::{Fault, Faulty};
+use bursar::trigger::router::Next;
 use chrono::TimeDelta;
 use serde_json::json;
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
@@ -94,6 +98,56 @@ async fn sixty_four_senders_of_one_event_make_one_run_and_are_all_told_yes() {
     assert_eq!(harness.events().await.len(), 1);
     assert_eq!(harness.counted(Outcome::Accepted), 1);
     assert_eq!(harness.counted(Outcome::Duplicate), 63);
+}
+
+#[tokio::test]
+async fn with_runs_enough_in_the_queue_events_gather_and_none_is_forgotten() {
+    let harness = Harness::new().await;
+    let flood: Vec<Signed> = (0..=QUEUED_RUNS_ENOUGH)
+        .map(|number| harness.deposit(&format!("e{number}")))
+        .collect();
+    let mut next = Next::Listen;
+    for batch in flood.chunks(100) {
+        let replies = futures_util::future::join_all(batch.iter().map(|delivery| harness.send(delivery))).await;
+        assert!(replies.iter().all(|reply| reply.status == 200));
+        next = harness.router.route_some().await.expect("routed");
+        let queued = harness.queued().await;
+        let expected = if queued < QUEUED_RUNS_ENOUGH.into() {
+            Next::Again
+        } else {
+            Next::Gather
+        };
+        assert_eq!(next, expected, "{queued} runs are queued");
+    }
+    assert_eq!(next, Next::Gather);
+    // Workers take some: the next event becomes a run at once.
+    let now = harness.clock.now();
+    let claims = harness
+        .store
+        .claim(WorkerId::generate(now), now, now + TimeDelta::seconds(30), 64);
+    assert_eq!(claims.await.expect("claimed").len(), 64);
+    assert_eq!(harness.send(&harness.deposit("after")).await.status, 200);
+    assert_eq!(harness.router.route_some().await, Ok(Next::Again));
+    assert_eq!(harness.router.route_some().await, Ok(Next::Listen));
+    assert_eq!(harness.queued().await, u64::from(QUEUED_RUNS_ENOUGH) + 2 - 64);
+}
+
+#[tokio::test]
+async fn a_sender_that_hangs_up_leaves_a_whole_event_or_none() {
+    let harness = Harness::new().await;
+    for number in 0..40_u64 {
+        let delivery = harness.deposit(&format!("e{number}"));
+        let mut stream = harness.connect().await;
+        stream.write_all(&delivery.request()).await.expect("sent");
+        tokio::time::sleep(Duration::from_micros(number * 50)).await;
+        drop(stream);
+    }
+    // It sends each again, as senders do that got no answer.
+    for number in 0..40 {
+        assert_eq!(harness.send(&harness.deposit(&format!("e{number}"))).await.status, 200);
+    }
+    assert_eq!(harness.runs().await.len(), 40);
+    assert_eq!(harness.events().await.len(), 40);
 }
 
 #[tokio::test]

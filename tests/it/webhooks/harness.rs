@@ -17,12 +17,12 @@ use bursar::catalog::watch::Catalog;
 use bursar::connector::connection::Connection;
 use bursar::connector::registry::Registry;
 use bursar::model::event::Event;
-use bursar::model::run::Run;
+use bursar::model::run::{Run, RunState};
 use bursar::server::counters::{DoorCounters, Outcome};
 use bursar::server::webhook::{self, DoorLimits, WebhookDoor};
 use bursar::store::sqlite::{OnFailure, SqliteOptions, SqliteStore};
 use bursar::store::{EventQuery, RunQuery, Store};
-use bursar::trigger::router::Router;
+use bursar::trigger::router::{Next, Router};
 use bursar::trigger::versions::KnownVersions;
 use bursar::trigger::webhook::{Connections, WebhookTrigger};
 use serde_json::{Value as Json, json};
@@ -236,7 +236,7 @@ impl Harness {
 
     /// The runs there are once everything was routed.
     pub(crate) async fn runs(&self) -> Vec<Run> {
-        while self.router.route_some().await.expect("events can be routed").is_some() {}
+        while self.router.route_some().await.expect("events can be routed") != Next::Listen {}
         let query = RunQuery {
             limit: 1_000,
             ..RunQuery::default()
@@ -250,6 +250,16 @@ impl Harness {
             ..EventQuery::default()
         };
         self.store.events(query).await.expect("events can be read")
+    }
+
+    /// How many runs wait for a worker.
+    pub(crate) async fn queued(&self) -> u64 {
+        let counts = self.store.counts().await.expect("counted");
+        counts
+            .into_iter()
+            .filter(|(state, _)| *state == RunState::Queued)
+            .map(|(_, runs)| runs)
+            .sum()
     }
 
     pub(crate) fn counted(&self, outcome: Outcome) -> u64 {
