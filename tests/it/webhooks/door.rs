@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use bursar::base::clock::Clock as _;
+use bursar::base::clock::{Clock as _, SystemClock};
 use bursar::base::ids::WorkerId;
 use bursar::base::limits::QUEUED_RUNS_ENOUGH;
 use bursar::model::run::Cause;
@@ -139,7 +139,7 @@ async fn a_sender_that_hangs_up_leaves_a_whole_event_or_none() {
         let delivery = harness.deposit(&format!("e{number}"));
         let mut stream = harness.connect().await;
         stream.write_all(&delivery.request()).await.expect("sent");
-        tokio::time::sleep(Duration::from_micros(number * 50)).await;
+        SystemClock::new().sleep(Duration::from_micros(number * 50)).await;
         drop(stream);
     }
     // It sends each again, as senders do that got no answer.
