@@ -37,8 +37,10 @@ use std::ffi::OsString;
 use std::path::PathBuf;
 use std::process::ExitCode;
 use std::sync::Arc;
+use std::time::Duration;
 
 use clap::{CommandFactory as _, Parser, Subcommand};
+use tokio::signal::unix::{SignalKind, signal};
 
 use self::diagnostics::Sources;
 use self::error::{CliError, Exit};
@@ -173,21 +175,41 @@ impl Context {
         anstream::AutoStream::choice(&std::io::stderr()) != anstream::ColorChoice::Never
     }
 
-    /// Waits for work that is not done at once. What is still under way when it ends is left as it is: the
-    /// journal makes that safe.
+    /// Waits for work that is not done at once. What is still under way when it ends is given up, processes that were
+    /// started for it are ended: the journal makes that safe.
     ///
     /// # Errors
     /// What the work answers.
     pub fn wait<T>(&self, work: impl Future<Output = Result<T, CliError>>) -> Result<T, CliError> {
         let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build()?;
         let done = runtime.block_on(work);
-        runtime.shutdown_background();
+        runtime.shutdown_timeout(GIVEN_UP_WITHIN);
         done
     }
 
     /// The time.
     pub fn now(&self) -> Instant {
         self.clock.now()
+    }
+}
+
+/// How long what is given up may take to notice it.
+const GIVEN_UP_WITHIN: Duration = Duration::from_millis(500);
+
+/// Does some work until it is done or somebody outside asks for the end, by Ctrl-C or SIGTERM; what is left then is
+/// said. What the work holds, such as processes it started, is given up in good order.
+///
+/// # Errors
+/// What the work answers, or that it was interrupted.
+async fn unless_interrupted<T>(
+    work: impl Future<Output = Result<T, CliError>>,
+    left: &'static str,
+) -> Result<T, CliError> {
+    let mut terminate = signal(SignalKind::terminate())?;
+    tokio::select! {
+        done = work => done,
+        _ = tokio::signal::ctrl_c() => Err(CliError::new(Exit::Interrupted, "interrupted").hint(left)),
+        _ = terminate.recv() => Err(CliError::new(Exit::Interrupted, "interrupted").hint(left)),
     }
 }
 

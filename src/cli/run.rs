@@ -15,7 +15,7 @@ use super::output::FAINT;
 use super::steps::Shown;
 use super::text::{one_line, time};
 use super::view::{run_json, standing, tone};
-use super::{daemon, input};
+use super::{daemon, input, unless_interrupted};
 use crate::app::offline::{load_workflows, read_store, run_here};
 use crate::app::settings::{LogFormat, Secrets, Settings};
 use crate::app::telemetry;
@@ -159,17 +159,6 @@ async fn here(
     };
     print_fresh(context, &store, run.id, &mut shown).await?;
     Ok(run)
-}
-
-/// Lets a person leave: what happens to the run then is said.
-async fn unless_interrupted<T>(
-    work: impl Future<Output = Result<T, CliError>>,
-    left: &'static str,
-) -> Result<T, CliError> {
-    tokio::select! {
-        done = work => done,
-        _ = tokio::signal::ctrl_c() => Err(CliError::new(Exit::Interrupted, "interrupted").hint(left)),
-    }
 }
 
 fn announce(context: &Context, id: RunId, workflow: &str) {

@@ -3,9 +3,9 @@
 use clap::Subcommand;
 use serde_json::json;
 
-use super::Context;
 use super::error::{CliError, Exit};
 use super::output::{BAD, Cell, GOOD, Output, Table, Tone};
+use super::{Context, unless_interrupted};
 use crate::app::selftest::crash::{Outcome, Plan, crash};
 use crate::app::selftest::faults::{Cell as FaultCell, Circumstances, Ending, FAULTS, Matrix, OPERATIONS, faults};
 use crate::app::site::this_program;
@@ -62,6 +62,10 @@ fn seed(text: &str) -> Result<u64, String> {
     parsed.map_err(|_| "a number, or hexadecimal digits after 0x".to_owned())
 }
 
+/// What an interrupted test leaves.
+const NOTHING_SAID: &str =
+    "nothing is proved: its daemons were ended, their folders `bursar-selftest-…` stay in the temporary folder";
+
 pub(super) fn run(args: &Args, context: &Context) -> Result<Exit, CliError> {
     match &args.command {
         Command::Crash(args) => run_crash(args, context),
@@ -82,7 +86,10 @@ fn run_faults(args: &Faults, context: &Context) -> Result<Exit, CliError> {
         }
     };
     let at_once = usize::from(args.at_once);
-    let matrix = context.wait(async { Ok(faults(at_once, &mut |so_far| met(so_far)).await?) })?;
+    let matrix = context.wait(unless_interrupted(
+        async { Ok(faults(at_once, &mut |so_far| met(so_far)).await?) },
+        NOTHING_SAID,
+    ))?;
     if output.json {
         for cell in &matrix.cells {
             output.object("bursar.selftest.fault/1", &cell_json(cell))?;
@@ -168,7 +175,10 @@ fn run_crash(args: &Crash, context: &Context) -> Result<Exit, CliError> {
         program: this_program()?,
     };
     output.note(&format!("seed {:#x}", plan.seed));
-    let outcome = context.wait(async { Ok(crash(&plan, &mut |so_far| output.note(&so_far.to_string())).await?) })?;
+    let outcome = context.wait(unless_interrupted(
+        async { Ok(crash(&plan, &mut |so_far| output.note(&so_far.to_string())).await?) },
+        NOTHING_SAID,
+    ))?;
     show(&plan, &outcome, &output)?;
     let good = outcome.is_exact() && outcome.is_telling();
     Ok(if good { Exit::Ok } else { Exit::Failed })
