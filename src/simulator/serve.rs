@@ -8,12 +8,12 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use axum::Router;
-use axum::body::{Body as HttpBody, to_bytes};
+use axum::body::Body as HttpBody;
 use axum::extract::{Request, State};
 use axum::http::{HeaderMap, StatusCode, header};
 use axum::response::Response;
 use axum::routing::{MethodFilter, on};
-use bytes::Bytes;
+use bytes::{Bytes, BytesMut};
 use futures_util::StreamExt as _;
 use serde_json::{Map, Value as Json};
 use uuid::Uuid;
@@ -32,6 +32,9 @@ use super::validate::{self, Query};
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Peer(pub(super) IpAddr);
 
+/// How much of a body that is too long is read on.
+const OVERLONG_BYTES_READ: usize = 16 * 1024 * 1024;
+
 /// Marks an answer that is not to be sent: the connection is closed instead.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Hangup;
@@ -49,15 +52,17 @@ pub(super) fn router() -> Router<Arc<Shared>> {
         router = router.route(operation.path, on(filter, handler));
     }
     router
-        .fallback(|State(shared): State<Arc<Shared>>| async move { refusal(&shared, &ApiError::not_found("the path")) })
-        .method_not_allowed_fallback(|State(shared): State<Arc<Shared>>| async move {
-            refusal(&shared, &ApiError::method_not_allowed())
+        .fallback(|State(shared): State<Arc<Shared>>, headers: HeaderMap| async move {
+            refusal(&shared, &headers, &ApiError::not_found("the path"))
+        })
+        .method_not_allowed_fallback(|State(shared): State<Arc<Shared>>, headers: HeaderMap| async move {
+            refusal(&shared, &headers, &ApiError::method_not_allowed())
         })
 }
 
-fn refusal(shared: &Shared, error: &ApiError) -> Response {
-    let correlation_id = shared.with(World::correlation_id);
-    Answer::refused(error, &correlation_id).into_response(shared, LATEST_VERSION, &correlation_id)
+fn refusal(shared: &Shared, headers: &HeaderMap, error: &ApiError) -> Response {
+    let (version, correlation_id) = shared.with(|world| (version(world, headers).0, world.correlation_id()));
+    Answer::refused(error, &correlation_id).into_response(shared, version, &correlation_id)
 }
 
 /// A request with its body read.
@@ -65,20 +70,49 @@ struct Inbound {
     headers: HeaderMap,
     path: String,
     query: String,
-    body: Option<Bytes>,
+    body: Result<Bytes, ApiError>,
     peer: IpAddr,
 }
 
 impl Inbound {
-    fn header(&self, name: &str) -> Option<&str> {
-        self.headers.get(name).and_then(|value| value.to_str().ok())
+    fn header(&self, name: &str) -> Option<String> {
+        header_of(&self.headers, name)
+    }
+
+    fn bytes(&self) -> &[u8] {
+        self.body.as_deref().unwrap_or_default()
     }
 
     /// The body as JSON, as far as it is: only to match faults by it.
     fn peek(&self) -> Json {
-        let body = self.body.as_deref().unwrap_or_default();
-        serde_json::from_slice(body).unwrap_or_default()
+        serde_json::from_slice(self.bytes()).unwrap_or_default()
     }
+}
+
+/// A header byte by byte: one that is not ASCII is there all the same, and two that differ stay different.
+fn header_of(headers: &HeaderMap, name: &str) -> Option<String> {
+    let value = headers.get(name)?;
+    Some(value.as_bytes().iter().copied().map(char::from).collect())
+}
+
+/// Reads a body to its end. Of one that is too long the rest is read too, for a while: a client that is still
+/// sending when the connection closes would never see the answer.
+async fn read_to_end(body: HttpBody, bytes_max: usize) -> Result<Bytes, ApiError> {
+    let (mut read, mut bytes) = (BytesMut::new(), 0);
+    let mut stream = body.into_data_stream();
+    while let Some(chunk) = stream.next().await {
+        let chunk = chunk.map_err(|_| ApiError::validation("the body does not come to its end"))?;
+        bytes += chunk.len();
+        if bytes <= bytes_max {
+            read.extend_from_slice(&chunk);
+        } else if bytes > bytes_max.saturating_add(OVERLONG_BYTES_READ) {
+            break;
+        }
+    }
+    if bytes > bytes_max {
+        return Err(ApiError::payload_too_large());
+    }
+    Ok(read.freeze())
 }
 
 async fn receive(shared: Arc<Shared>, operation: &'static Operation, request: Request) -> Response {
@@ -91,14 +125,14 @@ async fn receive(shared: Arc<Shared>, operation: &'static Operation, request: Re
             .extensions
             .get::<Peer>()
             .map_or(IpAddr::from([127, 0, 0, 1]), |peer| peer.0),
-        headers: parts.headers,
-        body: to_bytes(body, limit).await.ok(),
+        headers: parts.headers.clone(),
+        body: read_to_end(body, limit).await,
     };
     // A task of its own: a client that hangs up does not stop what it asked for.
     let running = tokio::spawn(answer(Arc::clone(&shared), operation, inbound));
     match running.await {
         Ok(response) => response,
-        Err(_) => refusal(&shared, &ApiError::internal()),
+        Err(_) => refusal(&shared, &parts.headers, &ApiError::internal()),
     }
 }
 
@@ -125,7 +159,7 @@ async fn answer(shared: Arc<Shared>, operation: &'static Operation, inbound: Inb
         return hangup();
     }
     let (version, admitted) = shared.with(|world| {
-        let (version, known) = version(world, &inbound);
+        let (version, known) = version(world, &inbound.headers);
         let admitted = known.and_then(|()| admit(world, operation, &inbound, version, fault.as_ref()));
         (version, admitted)
     });
@@ -146,21 +180,22 @@ async fn answer(shared: Arc<Shared>, operation: &'static Operation, inbound: Inb
 }
 
 /// The version to answer in, and whether the one asked for is known.
-fn version(world: &World, inbound: &Inbound) -> (&'static str, Result<(), ApiError>) {
+fn version(world: &World, headers: &HeaderMap) -> (&'static str, Result<(), ApiError>) {
     let known = |name: &str| VERSIONS.iter().find(|version| **version == name).copied();
-    let pinned = key_of(world, inbound).and_then(|key| known(&key.settings.api_version));
+    let pinned = key_of(world, headers).and_then(|key| known(&key.settings.api_version));
     let pinned = pinned.unwrap_or(LATEST_VERSION);
-    match inbound.header("api-version") {
+    match header_of(headers, "api-version") {
         None => (pinned, Ok(())),
-        Some(asked) => match known(asked) {
+        Some(asked) => match known(&asked) {
             Some(version) => (version, Ok(())),
-            None => (pinned, Err(ApiError::api_version(asked))),
+            None => (pinned, Err(ApiError::api_version(&asked))),
         },
     }
 }
 
-fn key_of<'a>(world: &'a World, inbound: &Inbound) -> Option<&'a Key> {
-    let (scheme, token) = inbound.header("authorization")?.split_once(' ')?;
+fn key_of<'a>(world: &'a World, headers: &HeaderMap) -> Option<&'a Key> {
+    let header = header_of(headers, "authorization")?;
+    let (scheme, token) = header.split_once(' ')?;
     let bearer = scheme.eq_ignore_ascii_case("bearer");
     world.keys.iter().find(|key| bearer && key.settings.key == token.trim())
 }
@@ -173,7 +208,7 @@ fn admit(
     api_version: &'static str,
     fault: Option<&FaultAction>,
 ) -> Result<Admitted, ApiError> {
-    let api_key = match (operation.access, key_of(world, inbound)) {
+    let api_key = match (operation.access, key_of(world, &inbound.headers)) {
         (Access::Public, _) => None,
         (_, None) => return Err(ApiError::authentication_required()),
         (access, Some(key)) => {
@@ -230,7 +265,7 @@ fn path_id(operation: &Operation, inbound: &Inbound) -> Result<Option<Uuid>, Api
 
 /// The body as far as the operation has one.
 fn read_body(operation: &Operation, inbound: &Inbound) -> Result<Map<String, Json>, ApiError> {
-    let bytes = inbound.body.as_ref().ok_or_else(ApiError::payload_too_large)?;
+    let bytes = inbound.body.as_ref().map_err(Clone::clone)?;
     let body = if operation.method == "GET" || bytes.is_empty() {
         Map::new()
     } else {
@@ -261,7 +296,7 @@ fn idempotency_key(operation: &Operation, inbound: &Inbound) -> Result<Option<St
             name,
             "an idempotency key has 1 to 255 characters",
         )),
-        key => Ok(key.map(str::to_owned)),
+        key => Ok(key),
     }
 }
 
@@ -273,8 +308,10 @@ fn begin(
 ) -> Result<(Option<String>, Option<Stored>), ApiError> {
     let settings = world.config.idempotency.clone();
     let target = format!("{} {}?{}", operation.method, inbound.path, inbound.query);
-    let body = inbound.body.as_deref().unwrap_or_default();
-    match world.idempotency.begin(&settings, key, &target, body, world.elapsed) {
+    match world
+        .idempotency
+        .begin(&settings, key, &target, inbound.bytes(), world.elapsed)
+    {
         Begin::Run(slot) => Ok((Some(slot), None)),
         Begin::Replay(stored) => {
             world.requests.entry(operation.name).or_default().replayed += 1;

@@ -4,13 +4,15 @@
 
 use std::time::Duration;
 
+use axum::http::Uri;
+use axum::http::uri::Scheme;
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::TcpStream;
 use uuid::Uuid;
 
 use crate::base::clock::Instant;
 use crate::base::secret::Secret;
-use crate::connector::signature::{self, BadSecret, Scheme};
+use crate::connector::signature::{self, BadSecret};
 
 /// A delivery on its way out.
 #[derive(Debug)]
@@ -26,16 +28,12 @@ pub(super) struct Outgoing {
 /// Posts the delivery and returns the status of the answer; `None` when no answer came. Each attempt is signed
 /// with its own time, so that a late retry is not refused as stale.
 pub(super) async fn post(outgoing: &Outgoing, now: Instant) -> Option<u16> {
+    let url: Uri = outgoing.url.parse().ok()?;
     // Only plain HTTP: a stand-in on loopback speaks no TLS.
-    let rest = outgoing.url.strip_prefix("http://")?;
-    let (authority, path) = rest
-        .split_once('/')
-        .map_or((rest, ""), |(authority, path)| (authority, path));
-    let address = if authority.contains(':') {
-        authority.to_owned()
-    } else {
-        format!("{authority}:80")
-    };
+    let authority = url.authority().filter(|_| url.scheme() == Some(&Scheme::HTTP))?;
+    let address = format!("{}:{}", authority.host(), authority.port_u16().unwrap_or(80));
+    let path = url.path();
+    let query = url.query().map(|query| format!("?{query}")).unwrap_or_default();
     let id = outgoing.event_id.to_string();
     let signed = signature::sign(
         &scheme(),
@@ -50,7 +48,7 @@ pub(super) async fn post(outgoing: &Outgoing, now: Instant) -> Option<u16> {
         .map(|(name, value)| format!("{name}: {value}\r\n"))
         .collect();
     let head = format!(
-        "POST /{path} HTTP/1.1\r\nhost: {authority}\r\ncontent-type: application/json\r\ncontent-length: {}\r\n\
+        "POST {path}{query} HTTP/1.1\r\nhost: {authority}\r\ncontent-type: application/json\r\ncontent-length: {}\r\n\
          user-agent: augustus-simulator\r\n{signature}connection: close\r\n\r\n",
         outgoing.body.len(),
     );
@@ -78,8 +76,8 @@ pub(super) fn timeout(timeout_ms: u64) -> Duration {
 }
 
 /// The provider signs as Standard Webhooks says.
-fn scheme() -> Scheme {
-    Scheme::StandardWebhooks {
+fn scheme() -> signature::Scheme {
+    signature::Scheme::StandardWebhooks {
         header_prefix: "webhook".to_owned(),
         tolerance_secs: 300,
     }

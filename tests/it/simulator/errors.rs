@@ -2,6 +2,8 @@
 
 use bursar::simulator::config::{ApiKey, RateLimit};
 use serde_json::{Value as Json, json};
+use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
+use tokio::net::TcpStream;
 use uuid::Uuid;
 
 use super::bench::{Bench, KEY, id_of};
@@ -224,6 +226,20 @@ async fn a_body_must_be_a_json_object_of_a_bearable_size() {
     check(&[], "{", 400, "validation_error").await;
     check(&[], "[]", 400, "validation_error").await;
     check(&[], &" ".repeat(2_001), 413, "payload_too_large").await;
+    // Read to its end all the same: a client that still sends when the connection closes sees no answer.
+    check(&[], &" ".repeat(8_000_000), 413, "payload_too_large").await;
+    let cut = format!(
+        "POST /v1/payouts HTTP/1.1\r\nhost: bank\r\nauthorization: Bearer {KEY}\r\ncontent-type: application/json\r\n\
+         transfer-encoding: chunked\r\nconnection: close\r\n\r\nZZ\r\n"
+    );
+    let mut stream = TcpStream::connect(bench.running.address).await.unwrap();
+    stream.write_all(cut.as_bytes()).await.unwrap();
+    let mut answer = String::new();
+    stream.read_to_string(&mut answer).await.unwrap();
+    assert!(
+        answer.starts_with("HTTP/1.1 400 ") && answer.contains("validation_error"),
+        "{answer}"
+    );
     let bearer = format!("Bearer {KEY}");
     let headers = [("authorization", bearer.as_str()), ("content-type", "text/plain")];
     let body = bench.payout("1.00", "x").to_string();
@@ -310,6 +326,16 @@ async fn keys_scopes_addresses_and_versions_are_checked() {
     assert_eq!(newer.header("api-version"), Some("2026-05-01"));
     let unknown = ask("reader", "GET", "/v1/payouts", Some("2030-01-01")).await;
     unknown.refused(400, "api_version_error");
+    ask("reader", "GET", "/v1/payouts", Some("ÿ"))
+        .await
+        .refused(400, "api_version_error");
+    for (method, target, status) in [("GET", "/v1/nope", 404), ("DELETE", "/v1/payouts", 405)] {
+        let nowhere = ask("old", method, target, None).await;
+        assert_eq!(
+            (nowhere.status, nowhere.header("api-version")),
+            (status, Some("2023-01-01"))
+        );
+    }
     assert_eq!(unknown.header("api-version"), Some("2026-05-01"));
     let public = send(bench.running.address, "GET", "/v1/scopes", &[], None)
         .await

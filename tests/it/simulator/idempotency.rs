@@ -34,6 +34,21 @@ async fn a_repeated_key_replays_the_first_answer_and_pays_once() {
 }
 
 #[tokio::test]
+async fn a_key_of_letters_outside_ascii_is_a_key_like_any_other() {
+    let bench = Bench::demo().await;
+    let body = bench.payout("10.00", "INV-1");
+    for (key, replayed) in [("Müller-1", None), ("Müller-1", Some("true")), ("Möller-1", None)] {
+        let reply = bench.post_as(key, "/v1/payouts", &body).await;
+        assert_eq!(
+            (reply.status, reply.header("idempotent-replayed")),
+            (200, replayed),
+            "{key}"
+        );
+    }
+    assert_eq!(bench.control().effects().len(), 2);
+}
+
+#[tokio::test]
 async fn another_request_under_the_same_key_is_a_conflict() {
     let bench = Bench::demo().await;
     bench

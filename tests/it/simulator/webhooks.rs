@@ -37,6 +37,17 @@ fn verdict(bench: &Bench, received: &Received, secret: &str) -> Result<(), Rejec
     verify(&scheme, &[Secret::new(secret.to_owned())], &delivery, bench.clock.now())
 }
 
+#[tokio::test]
+async fn an_address_with_a_query_and_no_path_is_posted_to() {
+    let bench = Bench::demo().await;
+    let receiver = Receiver::start(&[]).await;
+    let url = format!("http://{}?tenant=1", receiver.address);
+    let body = json!({ "url": url, "events": ["payout.created"] });
+    bench.post("/v1/webhook_subscriptions", &body).await.ok();
+    bench.pay("10.00", "INV-1").await;
+    assert_eq!(receiver.count(1).await[0].path, "/?tenant=1");
+}
+
 async fn deliveries(bench: &Bench, query: &str) -> Vec<Json> {
     let page = bench.get(&format!("/v1/webhook_deliveries?{query}")).await.ok();
     page["data"].as_array().unwrap().clone()
@@ -232,6 +243,15 @@ async fn subscriptions_are_managed_over_the_api() {
     };
     check(json!({ "url": "ftp://a.example/", "events": ["*"] }), "url").await;
     check(json!({ "url": "https://", "events": ["*"] }), "url").await;
+    for url in [
+        "http://u:p@127.0.0.1:1/",
+        "http://127.0.0.1:99999/",
+        "https://:443/x",
+        "https://a.example/x#part",
+        "https://a.example/\u{0}",
+    ] {
+        check(json!({ "url": url, "events": ["*"] }), "url").await;
+    }
     check(json!({ "events": ["*"] }), "url").await;
     check(json!({ "url": "https://a.example/" }), "events").await;
     check(json!({ "url": "https://a.example/", "events": [] }), "events").await;
