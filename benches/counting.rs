@@ -16,8 +16,8 @@ use bursar::model::run::{EventMark, NewRun, Run, RunError, RunState};
 use bursar::model::value::Value;
 use bursar::model::workflow::Version;
 use bursar::store::{
-    Acceptance, Admitted, Answer, Append, Claim, Decision, EventQuery, Lease, Restored, Routed, Routing, RunQuery,
-    Store, Unrouted, Written,
+    Acceptance, Admitted, Answer, Append, ApprovalDecision, Claim, Decision, EventQuery, Lease, Restored, Routed,
+    Routing, RunQuery, Store, Unrouted, Written,
 };
 
 /// What was waited for.
@@ -138,6 +138,10 @@ impl Store for Counting {
     }
     fn resolve(&self, decision: Decision) -> Answer<'_, ()> {
         self.inner.resolve(decision)
+    }
+
+    fn decide(&self, decision: ApprovalDecision) -> Answer<'_, ()> {
+        self.inner.decide(decision)
     }
 
     fn cancel<'a>(&'a self, run: RunId, actor: &'a str, reason: &'a str, now: Instant) -> Answer<'a, RunState> {

@@ -224,6 +224,7 @@ fn waiting(claim: &Claim, due: Instant, now: Instant) -> Append {
             deadline: due,
             poll_at: None,
             event: event.clone(),
+            approval: None,
         },
     };
     Append {

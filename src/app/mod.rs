@@ -2,6 +2,7 @@
 //!
 //! It holds no domain rule: it opens things, hands them to each other, and closes them in the right order.
 
+pub mod approvals;
 pub mod audit;
 pub mod daemon;
 pub mod demo;

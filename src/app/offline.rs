@@ -4,7 +4,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use super::settings::Settings;
-use super::{AppError, context, folders, services};
+use super::{AppError, approvals, context, folders, services};
 use crate::base::clock::{Clock, SystemClock};
 use crate::base::ids::{RunId, WorkerId};
 use crate::base::suggest::nearest;
@@ -87,7 +87,7 @@ async fn until_settled(store: &dyn Store, clock: &dyn Clock, id: RunId, patience
         match run.state {
             RunState::Waiting => {
                 let since = *waiting_since.get_or_insert_with(|| clock.elapsed());
-                if clock.elapsed().saturating_sub(since) >= patience {
+                if clock.elapsed().saturating_sub(since) >= patience || waits_for_a_person(store, &run).await? {
                     return Ok(run);
                 }
             }
@@ -96,6 +96,16 @@ async fn until_settled(store: &dyn Store, clock: &dyn Clock, id: RunId, patience
         }
         clock.sleep(LOOK_EVERY).await;
     }
+}
+
+/// Whether nothing but a decision helps a waiting run: nobody could give one while its store is held here.
+async fn waits_for_a_person(store: &dyn Store, run: &Run) -> Result<bool, AppError> {
+    if !run.waits_for.is_empty() {
+        return Ok(false);
+    }
+    let open = approvals::of_run(store, run.clone()).await?;
+    let first = open.iter().map(|open| open.until).min();
+    Ok(first.is_some() && first == run.wake_at)
 }
 
 /// The workflow of this name, or why there is none.

@@ -62,6 +62,8 @@ points! {
     OutcomeQueued = "outcome-queued",
     /// That a request goes out again is durable, and it has not gone out.
     ResendDurable = "resend-durable",
+    /// A person's decision is durable, and nobody has taken up the run that waited for it.
+    DecisionDurable = "decision-durable",
     /// A turn is over and its end is not written.
     TurnOver = "turn-over",
     /// The process has come back and has not taken up what it left.

@@ -104,6 +104,14 @@ guards! {
     WaitDeadline = "wait-deadline",
     /// Two waits of a run are given two events.
     EventTakenOnce = "event-taken-once",
+    /// An approval is decided once.
+    DecidedOnce = "decided-once",
+    /// A decision is about what was shown.
+    DecisionBound = "decision-bound",
+    /// A decision comes in time.
+    DecidedInTime = "decided-in-time",
+    /// Nobody but a person approves.
+    ApprovalByPerson = "approval-by-person",
 
     // --- the store
     /// Nobody hears of a write that is not committed.
@@ -134,6 +142,10 @@ guards! {
     CancelRefusesIntent = "cancel-refuses-intent",
     /// A run whose effect is open is not ended from outside.
     CancelOpenEffect = "cancel-open-effect",
+    /// What a worker drives is not decided about behind its back.
+    DecidedUndriven = "decided-undriven",
+    /// Nothing is approved in a run that has ended, or is to.
+    DecidedAlive = "decided-alive",
     /// A parked run in doubt is not ended by the way.
     DoubtStays = "doubt-stays",
     /// What was driven when the process ended is driven again.

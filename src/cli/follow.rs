@@ -6,6 +6,8 @@ use std::time::Duration;
 use super::Context;
 use super::error::CliError;
 use super::steps::Shown;
+use super::text::one_line;
+use crate::app::approvals::of_run;
 use crate::base::clock::{Clock as _, SystemClock};
 use crate::base::ids::RunId;
 use crate::model::journal::Journal;
@@ -35,6 +37,9 @@ pub(super) async fn follow(
         }
         let rests = match run.state {
             RunState::Waiting => {
+                if waiting_since.is_none() {
+                    tell_approvals(context, store, &run).await?;
+                }
                 let since = *waiting_since.get_or_insert_with(|| clock.elapsed());
                 clock.elapsed().saturating_sub(since) >= patience
             }
@@ -63,6 +68,18 @@ pub(super) async fn print_fresh(
     }
     for line in shown.fresh(&journal(store, id).await?, context.now()) {
         context.output.print(&line.moving())?;
+    }
+    Ok(())
+}
+
+/// Says what a waiting run asks a person, and how to answer.
+pub(super) async fn tell_approvals(context: &Context, store: &Arc<dyn Store>, run: &Run) -> Result<(), CliError> {
+    for open in of_run(store.as_ref(), run.clone()).await? {
+        let (reason, path) = (one_line(&open.asked.reason), &open.path);
+        context.output.note(&format!(
+            "step {path} waits for an approval: {reason}: `bursar approvals show {} {path}`",
+            run.id
+        ));
     }
     Ok(())
 }

@@ -73,7 +73,8 @@ fn tone(entry: &Entry) -> Tone {
             Outcome::Value(_) => Tone::Plain,
             Outcome::Failure(_) => Tone::Bad,
         },
-        Entry::Intent { .. } | Entry::Sending { .. } | Entry::Waiting { .. } => Tone::Plain,
+        Entry::Decided { approved: false, .. } => Tone::Bad,
+        Entry::Decided { .. } | Entry::Intent { .. } | Entry::Sending { .. } | Entry::Waiting { .. } => Tone::Plain,
     }
 }
 
@@ -102,7 +103,16 @@ fn what(entry: &Entry) -> String {
             one_line(&retry.reason),
         ),
         Entry::Sending { .. } => "the same bytes under the same key".to_owned(),
-        Entry::Waiting { step, wait, .. } => format!("{}: until {}", step.name, time(wait.deadline)),
+        Entry::Waiting { step, wait, .. } => {
+            let asked = wait.approval.as_ref().map_or_else(String::new, |asked| {
+                let group = asked
+                    .group
+                    .as_ref()
+                    .map_or_else(String::new, |group| format!(" ({group})"));
+                format!(" {}{}", one_line(&asked.reason), one_line(&group))
+            });
+            format!("{}:{asked} until {}", step.name, time(wait.deadline))
+        }
         Entry::Outcome { outcome, .. } => ended(outcome),
         Entry::InDoubt { step, doubt, .. } => format!("{}: {}: {}", step.name, doubt.code, one_line(&doubt.message)),
         Entry::Resolved {
@@ -114,6 +124,15 @@ fn what(entry: &Entry) -> String {
             let decision = serde_json::to_value(resolution).unwrap_or_default();
             let decision = decision["decision"].as_str().unwrap_or("decided").to_owned();
             format!("{decision} by {actor}: {}", one_line(reason))
+        }
+        Entry::Decided {
+            approved,
+            actor,
+            reason,
+            ..
+        } => {
+            let decision = if *approved { "approved" } else { "rejected" };
+            format!("{decision} by {}: {}", one_line(actor), one_line(reason))
         }
     }
 }
@@ -141,6 +160,16 @@ fn entry_json(record: &Record) -> Json {
         } => (
             "resolution",
             json!({ "what": resolution, "actor": actor, "reason": reason }),
+        ),
+        Entry::Decided {
+            asked,
+            approved,
+            actor,
+            reason,
+            ..
+        } => (
+            "decision",
+            json!({ "asked": asked, "approved": approved, "actor": actor, "reason": reason }),
         ),
         Entry::Sending { .. } => return json,
     };

@@ -15,6 +15,7 @@ mod daemon;
 mod follow;
 mod input;
 
+mod approvals;
 mod check;
 mod completions;
 mod connections;
@@ -111,6 +112,7 @@ enum Command {
     Demo(demo::Args),
     Run(run::Args),
     Runs(runs::Args),
+    Approvals(approvals::Args),
     Reconcile(reconcile::Args),
     Journal(journal::Args),
     Events(events::Args),
@@ -272,6 +274,7 @@ fn call(command: Command, context: &Context) -> Result<Exit, CliError> {
         Command::Demo(args) => demo::run(&args, context),
         Command::Run(args) => run::run(&args, context),
         Command::Runs(args) => runs::run(args, context),
+        Command::Approvals(args) => approvals::run(args, context),
         Command::Reconcile(args) => reconcile::run(args, context),
         Command::Journal(args) => journal::run(&args, context),
         Command::Events(args) => events::run(args, context),

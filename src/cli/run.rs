@@ -10,7 +10,7 @@ use tokio::sync::oneshot;
 use super::Context;
 use super::actor::actor;
 use super::error::{CliError, Exit};
-use super::follow::{follow, print_fresh};
+use super::follow::{follow, print_fresh, tell_approvals};
 use super::output::FAINT;
 use super::steps::Shown;
 use super::text::{one_line, time};
@@ -110,7 +110,8 @@ async fn start(args: &Args, settings: Settings, request: Request, context: &Cont
             unless_interrupted(here(args, &settings, request, patience, context), left).await?
         }
     };
-    conclude(context, &run, args.detach)
+    conclude(context, &run)?;
+    Ok(exit_of(&run, args.detach))
 }
 
 async fn ask(mut client: ControlClient, workflow: &str, request: Request) -> Result<RunId, CliError> {
@@ -158,6 +159,9 @@ async fn here(
         }
     };
     print_fresh(context, &store, run.id, &mut shown).await?;
+    if run.state == RunState::Waiting {
+        tell_approvals(context, &store, &run).await?;
+    }
     Ok(run)
 }
 
@@ -165,18 +169,20 @@ fn announce(context: &Context, id: RunId, workflow: &str) {
     context.output.note(&format!("{id}  {workflow}"));
 }
 
-/// Says how it ended, and with which exit code.
-fn conclude(context: &Context, run: &Run, detached: bool) -> Result<Exit, CliError> {
-    let output = &context.output;
-    let exit = match run.state {
+fn exit_of(run: &Run, detached: bool) -> Exit {
+    match run.state {
         RunState::Succeeded => Exit::Ok,
         RunState::Failed | RunState::Cancelled => Exit::Failed,
         _ if detached => Exit::Ok,
         RunState::Parked | RunState::Waiting | RunState::Queued | RunState::Running => Exit::NeedsPerson,
-    };
+    }
+}
+
+/// Says how it ended, or what it waits for.
+fn conclude(context: &Context, run: &Run) -> Result<(), CliError> {
+    let output = &context.output;
     if output.json {
-        output.object("bursar.run/1", &run_json(run))?;
-        return Ok(exit);
+        return Ok(output.object("bursar.run/1", &run_json(run))?);
     }
     let style = tone(run.state).style();
     output.print(&format!("{}  {style}{}{style:#}", run.id, standing(run, context.now())))?;
@@ -199,7 +205,7 @@ fn conclude(context: &Context, run: &Run, detached: bool) -> Result<Exit, CliErr
         }
         _ => {}
     }
-    Ok(exit)
+    Ok(())
 }
 
 /// Whether a run failed because nobody answered.

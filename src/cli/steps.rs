@@ -106,7 +106,19 @@ fn outcome(record: &StepRecord, summary: &str, now: Instant) -> (String, Tone) {
                 Tone::Attention,
             )
         }
-        Phase::Waiting(wait) => (format!("waits until {}", time(wait.deadline)), Tone::Faint),
+        Phase::Waiting(wait) => match &wait.approval {
+            None => (format!("waits until {}", time(wait.deadline)), Tone::Faint),
+            Some(asked) => {
+                let who = asked
+                    .group
+                    .as_ref()
+                    .map_or_else(String::new, |group| format!(" by {}", one_line(group)));
+                (
+                    format!("to be approved{who} until {}", time(wait.deadline)),
+                    Tone::Attention,
+                )
+            }
+        },
         Phase::Doubt { doubt, .. } => (
             // The run says the whole of it.
             cut(
@@ -153,6 +165,9 @@ fn of_map(map: &Map) -> String {
         return super::text::count(items.len(), "item");
     }
     let money = || Money::parse(&word("amount")?, Currency::from_code(&word("currency")?).ok()?).ok();
+    if let (Some(Value::Bool(true)), Some(by)) = (map.get("approved"), word("by")) {
+        return format!("approved by {by}");
+    }
     match (word("status"), money()) {
         (None, Some(money)) => money.to_string(),
         (status, _) => {

@@ -1,4 +1,4 @@
-//! Waits: a time, an event, or a resource that settles. A waiting run holds no thread.
+//! Waits: a time, an event, a person, or a resource that settles. A waiting run holds no thread.
 //!
 //! Every wait has a deadline, fixed by its first entry. An event that came before the wait began is found,
 //! because the turn looks at the stored events before it waits, and the store checks again while it parks
@@ -11,12 +11,14 @@ use chrono::TimeDelta;
 use super::interrupt::Interrupt;
 use super::turn::{Begun, Turn, recorded};
 use crate::base::clock::Instant;
+use crate::base::limits::STEP_SUMMARY_BYTES_MAX;
+use crate::base::text::shortened;
 use crate::connector::connection::Connection;
 use crate::connector::reply::Verdict;
 use crate::connector::request::{arguments, prepare};
 use crate::connector::table::{Resource, Stage};
 use crate::model::event::{Event, EventFilter};
-use crate::model::journal::{Entry, Failure, Outcome, Phase, Wait};
+use crate::model::journal::{APPROVAL, Asked, Entry, Failure, Outcome, Phase, Wait};
 use crate::model::run::EventMark;
 use crate::model::value::{Value, time_text};
 use crate::script::Thrown;
@@ -35,22 +37,29 @@ impl Turn {
             Standing::New => self.deadline(duration),
         };
         if self.now() >= deadline {
-            let wait = Wait {
-                deadline,
-                poll_at: None,
-                event: None,
-            };
-            return self.end_wait(begun, wait, Outcome::Value(Value::Null));
+            return self.end_wait(begun, until(deadline), Outcome::Value(Value::Null));
         }
-        Err(self.wait_on(
-            begun,
-            Wait {
-                deadline,
-                poll_at: None,
-                event: None,
+        Err(self.wait_on(begun, until(deadline), EventMark::default()))
+    }
+
+    /// Waits for a person to approve; past the deadline a failure `timeout`. Their decision is an entry of its own,
+    /// which ends the wait: the turn never writes it.
+    pub(super) fn approval(&self, asked: Asked, timeout: TimeDelta, input: &Value) -> Result<Value, Thrown> {
+        let summary = shortened(asked.reason.clone(), STEP_SUMMARY_BYTES_MAX);
+        let begun = self.begin(APPROVAL, summary, &input.typed_text())?;
+        let wait = match self.waiting(&begun)? {
+            Standing::Ended(outcome) => return recorded(outcome),
+            Standing::Waiting(wait) => wait,
+            Standing::New => Wait {
+                approval: Some(asked),
+                ..until(self.deadline(timeout))
             },
-            EventMark::default(),
-        ))
+        };
+        if self.now() >= wait.deadline {
+            let message = format!("nobody decided until {}", time_text(wait.deadline));
+            return self.end_wait(begun, wait, Outcome::Failure(Failure::new("timeout", message)));
+        }
+        Err(self.wait_on(begun, wait, EventMark::default()))
     }
 
     /// Waits for an event; past the deadline a failure `timeout`.
@@ -65,13 +74,12 @@ impl Turn {
             Standing::Ended(outcome) => return recorded(outcome),
             Standing::Waiting(wait) => wait,
             Standing::New => Wait {
-                deadline: self.deadline(timeout),
-                poll_at: None,
                 // Two waits of one run are given two events.
                 event: Some(EventFilter {
                     except: self.events_taken(),
                     ..filter(self.run.since_mark)
                 }),
+                ..until(self.deadline(timeout))
             },
         };
         let Some(filter) = wait.event.clone() else {
@@ -112,14 +120,11 @@ impl Turn {
             Standing::Waiting(wait) => (wait, false),
             Standing::New => {
                 let event = (!resource.events.is_empty()).then(|| self.settling_events(connection, resource, id));
-                (
-                    Wait {
-                        deadline: self.deadline(timeout),
-                        poll_at: None,
-                        event,
-                    },
-                    true,
-                )
+                let wait = Wait {
+                    event,
+                    ..until(self.deadline(timeout))
+                };
+                (wait, true)
             }
         };
         let (found, seen) = match &wait.event {
@@ -278,6 +283,16 @@ impl Turn {
             outcome: outcome.clone(),
         })?;
         recorded(outcome)
+    }
+}
+
+/// A wait for nothing but this time.
+fn until(deadline: Instant) -> Wait {
+    Wait {
+        deadline,
+        poll_at: None,
+        event: None,
+        approval: None,
     }
 }
 

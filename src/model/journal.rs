@@ -10,17 +10,21 @@
 //!                                             │ └──Sending──────┘    same bytes, same key
 //!                                             └─InDoubt──> doubt ──Resolved──> done | sent | cleared ──Intent──> sent
 //!   wait                (nothing) ─Waiting─> waiting ──Outcome──> done
+//!   approval            (nothing) ─Waiting─> waiting ──Decided──> done     or Outcome, when nobody did in time
 //! ```
 //!
 //! [`Journal::next`] is used live, in recovery, in replay and in tests; an entry it refuses is never stored.
 //! This file must not read a clock, build a request or decide what an answer means.
 
+mod approval;
 mod entry;
 
 use std::collections::BTreeMap;
 
+pub use self::approval::{APPROVAL, Undecidable};
 pub use self::entry::{
-    Doubt, Entry, Failure, Intent, InvalidPath, Outcome, Record, Resolution, Retry, Step, StepPath, StoredRequest, Wait,
+    Asked, Doubt, Entry, Failure, Intent, InvalidPath, Outcome, Record, Resolution, Retry, Step, StepPath,
+    StoredRequest, Wait,
 };
 use super::value::Value;
 use crate::base::clock::Instant;
@@ -290,15 +294,38 @@ fn begin(entry: Entry, at: Instant) -> Result<(Step, Phase), &'static str> {
         }
         Entry::Waiting { step, wait, .. } => Ok((step, Phase::Waiting(wait))),
         Entry::InDoubt { step, doubt, .. } => Ok((step, Phase::Doubt { intent: None, doubt })),
-        Entry::Sending { .. } | Entry::Outcome { .. } | Entry::Resolved { .. } => Err("the step was never begun"),
+        Entry::Sending { .. } | Entry::Outcome { .. } | Entry::Resolved { .. } | Entry::Decided { .. } => {
+            Err("the step was never begun")
+        }
     }
 }
 
 /// Every later one.
 fn proceed(known: StepRecord, entry: Entry, at: Instant) -> Result<(Step, Phase), &'static str> {
+    if let Entry::Decided {
+        asked,
+        approved,
+        actor,
+        reason,
+        ..
+    } = &entry
+    {
+        approval::may_decide(&known, *asked, at).map_err(|refused| refused.reason())?;
+        let outcome = approval::outcome(*approved, actor, reason, at);
+        return Ok((known.step, Phase::Done(outcome)));
+    }
     let StepRecord { step, phase, .. } = known;
     let phase = match (phase, entry) {
         (Phase::Done(_), _) => return Err("the step has ended"),
+        (
+            Phase::Waiting(Wait { approval: Some(_), .. }),
+            Entry::Outcome {
+                outcome: Outcome::Value(_),
+                ..
+            },
+        ) if holds(Guard::ApprovalByPerson) => {
+            return Err("only a person approves");
+        }
         (Phase::Trying { .. }, Entry::Done { outcome, .. }) => Phase::Done(outcome),
         (Phase::Trying { attempts, .. }, Entry::Retry { retry, .. }) => {
             following(attempts, retry.attempt)?;
@@ -356,6 +383,9 @@ fn proceed(known: StepRecord, entry: Entry, at: Instant) -> Result<(Step, Phase)
         (Phase::Waiting(before), Entry::Waiting { wait, .. }) => {
             if wait.deadline != before.deadline && holds(Guard::WaitDeadline) {
                 return Err("the deadline of a wait is fixed by its first entry");
+            }
+            if wait.approval != before.approval {
+                return Err("what a person is asked is fixed by the first entry");
             }
             Phase::Waiting(wait)
         }

@@ -9,6 +9,7 @@ use std::io;
 use std::os::unix::fs::PermissionsExt as _;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
+use std::time::Duration;
 
 use axum::Router;
 use axum::body::Bytes;
@@ -25,10 +26,11 @@ use tokio::sync::oneshot;
 
 use super::counters::DoorCounters;
 use super::protocol::{
-    AcceptRestore, CancelRun, Cancelled, ErrorBody, ErrorDetail, HeldConnection, ResolveRun, RunReply, StartRun,
-    Status, TriggerView, WorkflowView, Workflows,
+    AcceptRestore, CancelRun, Cancelled, DecideApproval, ErrorBody, ErrorDetail, HeldConnection, ResolveRun, RunReply,
+    StartRun, Status, TriggerView, WorkflowView, Workflows,
 };
 use crate::base::clock::{Clock, Instant};
+use crate::base::fault_point::{FaultPoint, reach};
 use crate::base::ids::RunId;
 use crate::base::limits::{SCRIPT_STACK_BYTES, VALUE_BYTES_MAX};
 use crate::base::shutdown::Shutdown;
@@ -38,13 +40,16 @@ use crate::catalog::snapshot::Snapshot;
 use crate::catalog::watch::Catalog;
 use crate::model::journal::Resolution;
 use crate::model::workflow::{Trigger, Workflow};
-use crate::store::{Acceptance, Decision, Store, StoreError};
+use crate::store::{Acceptance, ApprovalDecision, Decision, Store, StoreError};
 use crate::trigger::cron::{Upcoming, upcoming};
 use crate::trigger::manual::{self, Request, StartError};
 use crate::trigger::versions::KnownVersions;
 
 /// How many next slots of a schedule are shown.
 const NEXT_SLOTS: usize = 5;
+/// How long a decision waits for the worker that drives its run, and how often it looks.
+const BUSY_PATIENCE: Duration = Duration::from_secs(20);
+const BUSY_PAUSE: Duration = Duration::from_millis(20);
 /// A path of a socket longer than this cannot be bound on every system.
 const SOCKET_PATH_BYTES_MAX: usize = 100;
 
@@ -134,6 +139,7 @@ fn router(control: Arc<Control>) -> Router {
         .route("/v1/runs", post(start))
         .route("/v1/runs/{id}/cancel", post(cancel))
         .route("/v1/runs/{id}/resolve", post(resolve))
+        .route("/v1/runs/{id}/approval", post(decide))
         .fallback(|| async { Problem::new(StatusCode::NOT_FOUND, "not_found", "there is no such path") })
         .method_not_allowed_fallback(|| async {
             Problem::new(
@@ -255,6 +261,39 @@ async fn resolve(State(control): Here, Segment(id): Segment<String>, body: Bytes
         .await?;
     control.wake.nudge();
     Ok(answer(StatusCode::OK, &RunReply { run }))
+}
+
+/// A worker that drives the run at this moment is waited for: other branches of it may be at work.
+async fn decide(State(control): Here, Segment(id): Segment<String>, body: Bytes) -> Result<Response, Problem> {
+    let run = run_id(&id)?;
+    let asked: DecideApproval = read(&body)?;
+    named(&asked.actor)?;
+    if asked.reason.trim().is_empty() {
+        return Err(invalid("say why in `reason`: the journal keeps it beside the decision"));
+    }
+    let since = control.clock.elapsed();
+    loop {
+        let decision = ApprovalDecision {
+            run,
+            path: asked.step.clone(),
+            asked: asked.asked,
+            approved: asked.approved,
+            actor: asked.actor.clone(),
+            reason: asked.reason.clone(),
+            at: control.clock.now(),
+        };
+        match control.store.decide(decision).await {
+            Err(StoreError::Busy { .. }) if control.clock.elapsed().saturating_sub(since) < BUSY_PATIENCE => {
+                control.clock.sleep(BUSY_PAUSE).await;
+            }
+            decided => {
+                decided?;
+                reach(FaultPoint::DecisionDurable);
+                control.wake.nudge();
+                return Ok(answer(StatusCode::OK, &RunReply { run }));
+            }
+        }
+    }
 }
 
 fn resolution(decision: &str, resource: Option<Json>) -> Result<Resolution, Problem> {
@@ -409,6 +448,7 @@ impl From<StoreError> for Problem {
             StoreError::Conflict(_) | StoreError::LeaseLost { .. } | StoreError::CancelRequested { .. } => {
                 (StatusCode::CONFLICT, "conflict")
             }
+            StoreError::Busy { .. } => (StatusCode::CONFLICT, "busy"),
             StoreError::Unavailable(_) | StoreError::Locked { .. } => {
                 (StatusCode::SERVICE_UNAVAILABLE, "store_unavailable")
             }

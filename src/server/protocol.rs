@@ -137,7 +137,7 @@ pub struct StartRun {
     pub actor: String,
 }
 
-/// Answer to `POST /v1/runs` and `POST /v1/runs/{id}/resolve`.
+/// Answer to `POST /v1/runs`, `POST /v1/runs/{id}/resolve` and `POST /v1/runs/{id}/approval`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 pub struct RunReply {
     /// The run.
@@ -176,6 +176,22 @@ pub struct ResolveRun {
     /// For `adopt`: the provider's resource.
     #[serde(default)]
     pub resource: Option<Json>,
+    /// Who decides.
+    pub actor: String,
+    /// Why.
+    pub reason: String,
+}
+
+/// Body of `POST /v1/runs/{id}/approval`.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct DecideApproval {
+    /// The step that asks.
+    pub step: StepPath,
+    /// Its fingerprint as it was shown: an answer to another question is refused.
+    pub asked: Digest,
+    /// What.
+    pub approved: bool,
     /// Who decides.
     pub actor: String,
     /// Why.

@@ -10,7 +10,7 @@ use serde::{Deserialize, Deserializer, Serialize, Serializer};
 use serde_json::Value as Json;
 
 use crate::base::clock::Instant;
-use crate::base::ids::RunId;
+use crate::base::ids::{Digest, RunId};
 use crate::model::journal::{Doubt, Entry, Failure, Intent, Outcome, Record, Resolution, Retry, Step, StepPath, Wait};
 use crate::model::value::Value;
 
@@ -114,6 +114,13 @@ enum EntryForm<'a> {
         actor: Cow<'a, str>,
         reason: Cow<'a, str>,
     },
+    Decided {
+        path: Cow<'a, StepPath>,
+        asked: Digest,
+        approved: bool,
+        actor: Cow<'a, str>,
+        reason: Cow<'a, str>,
+    },
 }
 
 impl<'a> From<&'a Entry> for EntryForm<'a> {
@@ -161,6 +168,19 @@ impl<'a> From<&'a Entry> for EntryForm<'a> {
             } => Self::Resolved {
                 path,
                 resolution: Cow::Borrowed(resolution),
+                actor: Cow::Borrowed(actor),
+                reason: Cow::Borrowed(reason),
+            },
+            Entry::Decided {
+                asked,
+                approved,
+                actor,
+                reason,
+                ..
+            } => Self::Decided {
+                path,
+                asked: *asked,
+                approved: *approved,
                 actor: Cow::Borrowed(actor),
                 reason: Cow::Borrowed(reason),
             },
@@ -217,6 +237,19 @@ impl From<EntryForm<'_>> for Entry {
             } => Self::Resolved {
                 path: path.into_owned(),
                 resolution: resolution.into_owned(),
+                actor: actor.into_owned(),
+                reason: reason.into_owned(),
+            },
+            EntryForm::Decided {
+                path,
+                asked,
+                approved,
+                actor,
+                reason,
+            } => Self::Decided {
+                path: path.into_owned(),
+                asked,
+                approved,
                 actor: actor.into_owned(),
                 reason: reason.into_owned(),
             },

@@ -11,8 +11,8 @@ use std::sync::{Arc, Mutex, PoisonError};
 use tokio::sync::Notify;
 
 use super::{
-    Acceptance, Admitted, Answer, Append, Claim, Decision, EventQuery, Lease, Restored, Routed, Routing, RunQuery,
-    Store, StoreError, Unrouted, Written,
+    Acceptance, Admitted, Answer, Append, ApprovalDecision, Claim, Decision, EventQuery, Lease, Restored, Routed,
+    Routing, RunQuery, Store, StoreError, Unrouted, Written,
 };
 use crate::base::clock::Instant;
 use crate::base::ids::{Digest, EventId, RunId, WorkerId};
@@ -212,6 +212,10 @@ impl Store for Faulty {
 
     fn resolve(&self, decision: Decision) -> Answer<'_, ()> {
         self.write(|| self.inner.resolve(decision))
+    }
+
+    fn decide(&self, decision: ApprovalDecision) -> Answer<'_, ()> {
+        self.write(|| self.inner.decide(decision))
     }
 
     fn cancel<'a>(&'a self, run: RunId, actor: &'a str, reason: &'a str, now: Instant) -> Answer<'a, RunState> {

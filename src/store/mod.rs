@@ -54,6 +54,12 @@ pub enum StoreError {
         /// The run.
         run: RunId,
     },
+    /// A worker drives the run at this moment: what was asked is possible when its turn is over. Nothing was written.
+    #[error("{run} is under way at this moment, so nothing was recorded: try again in a moment")]
+    Busy {
+        /// The run.
+        run: RunId,
+    },
     /// A person asked for the end of the run; no new step may begin. Nothing was written.
     #[error("the end of {run} was asked for")]
     CancelRequested {
@@ -166,6 +172,9 @@ pub struct RunQuery {
     pub states: Vec<RunState>,
     /// Only made before this run, for the next page.
     pub before: Option<RunId>,
+    /// Only such that have asked a person for an approval and have not ended; a few more may be told. Workflow and
+    /// states do not count then.
+    pub asking: bool,
     /// How many at most.
     pub limit: u32,
 }
@@ -192,6 +201,25 @@ pub struct Decision {
     pub path: Option<StepPath>,
     /// What.
     pub resolution: Resolution,
+    /// Who.
+    pub actor: String,
+    /// Why.
+    pub reason: String,
+    /// When.
+    pub at: Instant,
+}
+
+/// What a person answers to an approval that is asked for.
+#[derive(Debug, Clone, PartialEq)]
+pub struct ApprovalDecision {
+    /// The run.
+    pub run: RunId,
+    /// The step that asks.
+    pub path: StepPath,
+    /// The fingerprint of the step as it was shown: an answer to another question is refused.
+    pub asked: Digest,
+    /// What.
+    pub approved: bool,
     /// Who.
     pub actor: String,
     /// Why.
@@ -269,6 +297,12 @@ pub trait Store: Send + Sync + 'static {
 
     /// Records a decision on a parked run and queues it. When no step is named it goes on as it is, or ends.
     fn resolve(&self, decision: Decision) -> Answer<'_, ()>;
+
+    /// Records the one answer to an approval that is asked for, and queues the run if it waits.
+    ///
+    /// [`StoreError::Conflict`] if nothing is asked there any more, or something else than was shown;
+    /// [`StoreError::Busy`] while a worker drives the run.
+    fn decide(&self, decision: ApprovalDecision) -> Answer<'_, ()>;
 
     /// What looking at a suspected run has shown: it goes on, or it is parked for this reason.
     fn examined(&self, run: RunId, found: Option<RunError>) -> Answer<'_, ()>;

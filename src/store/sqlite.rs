@@ -5,6 +5,7 @@
 
 mod admit;
 mod append;
+mod approval;
 mod breaker;
 pub mod care;
 mod connect;
@@ -40,8 +41,8 @@ use self::version::StoredVersion;
 use self::witness::Witness;
 use self::writer::{Command, Reply, Writer};
 use super::{
-    Acceptance, Admitted, Answer, Append, Claim, Decision, EventQuery, Lease, Restored, Routed, Routing, RunQuery,
-    Store, StoreError, Unrouted, Written,
+    Acceptance, Admitted, Answer, Append, ApprovalDecision, Claim, Decision, EventQuery, Lease, Restored, Routed,
+    Routing, RunQuery, Store, StoreError, Unrouted, Written,
 };
 use crate::base::clock::Instant;
 use crate::base::ids::{Digest, EventId, RunId, WorkerId};
@@ -306,6 +307,13 @@ impl Store for SqliteStore {
 
     fn resolve(&self, decision: Decision) -> Answer<'_, ()> {
         self.submit(|reply| Command::Resolve {
+            decision: Box::new(decision),
+            reply,
+        })
+    }
+
+    fn decide(&self, decision: ApprovalDecision) -> Answer<'_, ()> {
+        self.submit(|reply| Command::Decide {
             decision: Box::new(decision),
             reply,
         })

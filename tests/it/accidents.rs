@@ -253,6 +253,9 @@ mod once {
         fn resolve(&self, decision: Decision) -> Answer<'_, ()> {
             self.inner.resolve(decision)
         }
+        fn decide(&self, decision: ApprovalDecision) -> Answer<'_, ()> {
+            self.inner.decide(decision)
+        }
         fn cancel<'a>(&'a self, run: RunId, a: &'a str, r: &'a str, now: Instant) -> Answer<'a, RunState> {
             self.inner.cancel(run, a, r, now)
         }

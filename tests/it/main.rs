@@ -8,6 +8,7 @@
 
 mod accidents;
 mod admission;
+mod approvals;
 mod catalog;
 mod cli;
 mod connectors;

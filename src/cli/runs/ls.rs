@@ -34,6 +34,7 @@ pub(super) async fn run(args: Args, context: &Context) -> Result<Exit, CliError>
         states: args.in_state,
         before,
         limit: args.limit,
+        ..RunQuery::default()
     };
     let runs = store.runs(query).await?;
     let output = &context.output;

@@ -84,6 +84,9 @@ pub(super) fn page(run: &Run, journal: &Journal, now: Instant, look: Look) -> St
     if let (RunState::Waiting, Some(wake)) = (run.state, run.wake_at) {
         page.push_str(&format!("\nwaits until {}{}\n", time(wake), awaited(&run.waits_for)));
     }
+    if !run.state.is_final() && run.state != RunState::Parked {
+        page.push_str(&approvals(run, journal));
+    }
     if run.state == RunState::Parked {
         page.push_str(&decisions(run, journal, now));
     }
@@ -105,6 +108,21 @@ fn awaited(filters: &[EventFilter]) -> String {
         }
     }
     kinds.concat()
+}
+
+/// How a person answers what the run asks.
+fn approvals(run: &Run, journal: &Journal) -> String {
+    let commands: String = journal
+        .approvals()
+        .map(|(path, _)| {
+            let (id, hint) = (run.id, "exactly what is asked, and how to answer");
+            format!("  bursar approvals show {id} {path}\n      {FAINT}{hint}{FAINT:#}\n")
+        })
+        .collect();
+    if commands.is_empty() {
+        return commands;
+    }
+    format!("\n{ATTENTION}A person has to approve or reject:{ATTENTION:#}\n{commands}")
 }
 
 /// What a person has to know, and what they can say.

@@ -4,6 +4,7 @@
 //! The reference page, the checker's knowledge and the script modules are made from it. This room must not
 //! know a provider: what a connection offers is read from its table.
 
+mod approvals;
 mod args;
 mod branches;
 mod calls;
@@ -144,6 +145,7 @@ pub fn all() -> impl Iterator<Item = &'static Primitive> {
         moves::ALL,
         convert::ALL,
         events::ALL,
+        approvals::ALL,
         branches::ALL,
         data::ALL,
     ]

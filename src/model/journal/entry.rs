@@ -199,6 +199,22 @@ pub struct Wait {
     pub poll_at: Option<Instant>,
     /// Which event ends it early.
     pub event: Option<EventFilter>,
+    /// What a person is asked, whose answer ends it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub approval: Option<Asked>,
+}
+
+/// What a person is asked to approve, as it is shown to them. The fingerprint of the step covers all of it.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Asked {
+    /// What for, in the script's own words.
+    pub reason: String,
+    /// Who is asked.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub group: Option<String>,
+    /// Whatever else there is to know, in the typed form.
+    #[serde(default, skip_serializing_if = "Json::is_null")]
+    pub details: Json,
 }
 
 /// Why a person is needed.
@@ -301,6 +317,19 @@ pub enum Entry {
         /// Why.
         reason: String,
     },
+    /// A person answered what was asked of them.
+    Decided {
+        /// Where.
+        path: StepPath,
+        /// The fingerprint of the step whose question was shown to them.
+        asked: Digest,
+        /// What.
+        approved: bool,
+        /// Who.
+        actor: String,
+        /// Why.
+        reason: String,
+    },
 }
 
 impl Entry {
@@ -317,7 +346,8 @@ impl Entry {
             | Self::Waiting { path, .. }
             | Self::Outcome { path, .. }
             | Self::InDoubt { path, .. }
-            | Self::Resolved { path, .. } => path,
+            | Self::Resolved { path, .. }
+            | Self::Decided { path, .. } => path,
         }
     }
 
@@ -329,7 +359,7 @@ impl Entry {
             | Self::Retry { step, .. }
             | Self::Waiting { step, .. }
             | Self::InDoubt { step, .. } => Some(step),
-            Self::Sending { .. } | Self::Outcome { .. } | Self::Resolved { .. } => None,
+            Self::Sending { .. } | Self::Outcome { .. } | Self::Resolved { .. } | Self::Decided { .. } => None,
         }
     }
 
@@ -344,6 +374,7 @@ impl Entry {
             Self::Outcome { .. } => "outcome",
             Self::InDoubt { .. } => "in_doubt",
             Self::Resolved { .. } => "resolved",
+            Self::Decided { .. } => "decided",
         }
     }
 }

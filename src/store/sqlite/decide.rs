@@ -54,15 +54,22 @@ impl Writer {
     async fn resolve_step(&mut self, decision: Decision, path: StepPath) -> Result<(), Halt> {
         let run = decision.run;
         let journal = self.journal_of(run).await?;
+        let entry = Entry::Resolved {
+            path,
+            resolution: decision.resolution,
+            actor: decision.actor,
+            reason: decision.reason,
+        };
+        self.enter(run, journal, decision.at, entry).await?;
+        self.goes_on(run).await
+    }
+
+    /// Writes what a person said as the next entry of a journal that nobody else writes at this moment.
+    pub(super) async fn enter(&mut self, run: RunId, journal: Journal, at: Instant, entry: Entry) -> Result<(), Halt> {
         let record = Record {
             seq: journal.last_seq() + 1,
-            at: decision.at,
-            entry: Entry::Resolved {
-                path,
-                resolution: decision.resolution,
-                actor: decision.actor,
-                reason: decision.reason,
-            },
+            at,
+            entry,
         };
         let (seq, at, entry) = (record.seq, nanos(record.at), entry_text(run, &record));
         journal.next(record).map_err(|error| conflict(error.to_string()))?;
@@ -73,7 +80,7 @@ impl Writer {
             .bind(entry)
             .execute(&mut self.connection)
             .await?;
-        self.goes_on(run).await
+        Ok(())
     }
 
     /// Queues a parked run. How often the process died under it is forgotten.
@@ -156,7 +163,7 @@ impl Writer {
         }
     }
 
-    async fn journal_of(&mut self, run: RunId) -> Result<Journal, Halt> {
+    pub(super) async fn journal_of(&mut self, run: RunId) -> Result<Journal, Halt> {
         let records = self.records_of(run).await?;
         let journal = Journal::from_records(records);
         Ok(journal.map_err(|error| corrupt(format_args!("the journal of {run}"), error))?)
@@ -212,6 +219,6 @@ impl Writer {
     }
 }
 
-fn conflict(what: String) -> Halt {
+pub(super) fn conflict(what: String) -> Halt {
     Halt::Refused(StoreError::Conflict(what))
 }

@@ -26,7 +26,7 @@ use crate::base::ids::{RunId, WorkerId};
 use crate::base::limits::GROUP_COMMIT_WRITES_MAX;
 use crate::model::breaker::Tripped;
 use crate::model::run::{RunError, RunState};
-use crate::store::{Acceptance, Claim, Decision, Restored, Routed, StoreError};
+use crate::store::{Acceptance, ApprovalDecision, Claim, Decision, Restored, Routed, StoreError};
 
 /// What a transaction may carry at most, so that its texts stay far below what SQLite can hold in one.
 const GROUP_BYTES_MAX: usize = 64 * 1024 * 1024;
@@ -62,6 +62,10 @@ pub(super) enum Command {
     },
     Resolve {
         decision: Box<Decision>,
+        reply: Reply<()>,
+    },
+    Decide {
+        decision: Box<ApprovalDecision>,
         reply: Reply<()>,
     },
     Examined {
@@ -430,6 +434,10 @@ impl Writer {
             }
             Command::Resolve { decision, reply } => {
                 let done = self.resolve(*decision).await;
+                answers.settle(reply, done)
+            }
+            Command::Decide { decision, reply } => {
+                let done = self.decide(*decision).await;
                 answers.settle(reply, done)
             }
             Command::Examined { run, found, reply } => {

@@ -152,6 +152,7 @@ fn entry(path: StepPath, made: Move) -> Entry {
                 deadline: instant(deadline),
                 poll_at: None,
                 event: None,
+                approval: None,
             },
         },
         Move::Outcome => Entry::Outcome {
@@ -442,6 +443,7 @@ fn waits_keep_the_deadline_of_their_first_entry() {
                 deadline: instant(60) + TimeDelta::seconds(1),
                 poll_at: None,
                 event: None,
+                approval: None,
             },
         },
     };

@@ -64,6 +64,12 @@ fn caught_by(guard: Guard) -> &'static str {
         Guard::JournalEnded => "model::journal::nothing_follows_below_a_step_that_ended_at_any_depth",
         Guard::WaitDeadline => "model::journal::waits_keep_the_deadline_of_their_first_entry",
         Guard::EventTakenOnce => "mutants::effects::an_event_ends_one_wait_of_a_run",
+        Guard::DecidedOnce | Guard::DecisionBound | Guard::DecidedInTime | Guard::ApprovalByPerson => {
+            "approvals::decisions::an_answer_is_taken_once_in_time_and_to_what_was_asked"
+        }
+        Guard::DecidedUndriven | Guard::DecidedAlive => {
+            "approvals::decisions::an_answer_that_does_not_fit_changes_nothing"
+        }
         Guard::AnswerAfterCommit => "store::file::after_a_failed_transaction_nothing_is_answered_any_more",
         Guard::Synchronous => "store::conformance::sqlite::counts_follow_the_runs",
         Guard::EventOnce => "store::conformance::sqlite::an_event_is_admitted_once",

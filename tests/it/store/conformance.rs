@@ -884,6 +884,7 @@ async fn runs_are_listed_newest_first(store: &dyn Store) {
         workflow: workflow.map(str::to_owned),
         states: states.to_vec(),
         before: before.map(|index| ids[index]),
+        asking: false,
         limit,
     };
     let (queued, cancelled) = (RunState::Queued, RunState::Cancelled);

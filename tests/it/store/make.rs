@@ -206,6 +206,7 @@ pub(super) fn wait(seq: u32, place: &str, event: Option<EventFilter>) -> Record 
                 deadline: at(3_600),
                 poll_at: None,
                 event,
+                approval: None,
             },
         },
     }

@@ -1,0 +1,101 @@
+//! Approvals that wait for a person, and their decision where no daemon holds the store.
+//!
+//! It reads and hands on. What may be decided is the journal's to say.
+
+use super::AppError;
+use super::settings::Settings;
+use crate::base::clock::Instant;
+use crate::model::journal::{Asked, Journal, Step, StepPath};
+use crate::model::run::{Run, RunState};
+use crate::store::sqlite::{SqliteOptions, SqliteStore};
+use crate::store::{ApprovalDecision, RunQuery, Store};
+
+/// Runs looked through at a time.
+const PAGE: u32 = 1_000;
+
+/// A step at which a person is asked.
+#[derive(Debug, Clone, PartialEq)]
+pub struct OpenApproval {
+    /// Its run.
+    pub run: Run,
+    /// Where it stands in the run.
+    pub path: StepPath,
+    /// What it is; its fingerprint covers all that is asked.
+    pub step: Step,
+    /// What is asked.
+    pub asked: Asked,
+    /// Since when.
+    pub since: Instant,
+    /// Until when.
+    pub until: Instant,
+}
+
+/// Every approval somebody can decide now, the oldest first.
+///
+/// # Errors
+/// When the store cannot be read.
+pub async fn all(store: &dyn Store) -> Result<Vec<OpenApproval>, AppError> {
+    let mut found = Vec::new();
+    let mut before = None;
+    loop {
+        let query = RunQuery {
+            asking: true,
+            before,
+            limit: PAGE,
+            ..RunQuery::default()
+        };
+        let page = store.runs(query).await?;
+        before = page.last().map(|run| run.id);
+        let is_last = page.len() < usize::try_from(PAGE).unwrap_or(usize::MAX);
+        for run in page {
+            found.extend(of_run(store, run).await?);
+        }
+        if is_last {
+            found.sort_by_key(|open| open.since);
+            return Ok(found);
+        }
+    }
+}
+
+/// The approvals of a run that somebody can decide now, in the order of its steps.
+///
+/// # Errors
+/// When the store cannot be read.
+pub async fn of_run(store: &dyn Store, run: Run) -> Result<Vec<OpenApproval>, AppError> {
+    if !goes_on(&run) {
+        return Ok(Vec::new());
+    }
+    // A journal that cannot be read is met by whoever drives the run, which is parked then.
+    let Ok(journal) = Journal::from_records(store.journal(run.id).await?) else {
+        return Ok(Vec::new());
+    };
+    let open = journal.approvals().filter_map(|(path, record)| {
+        let (asked, until) = record.asked()?;
+        Some(OpenApproval {
+            run: run.clone(),
+            path: path.clone(),
+            step: record.step.clone(),
+            asked: asked.clone(),
+            since: record.started_at,
+            until,
+        })
+    });
+    Ok(open.collect())
+}
+
+/// Whether a run goes on by itself once it is decided about.
+fn goes_on(run: &Run) -> bool {
+    let lives = matches!(run.state, RunState::Queued | RunState::Running | RunState::Waiting);
+    lives && !run.cancel_requested
+}
+
+/// Records a decision, when no daemon holds the store.
+///
+/// # Errors
+/// [`AppError`].
+pub async fn decide_here(settings: &Settings, decision: ApprovalDecision) -> Result<(), AppError> {
+    let store = SqliteStore::open(&settings.state, SqliteOptions::default()).await?;
+    let decided = store.decide(decision).await;
+    store.close().await?;
+    Ok(decided?)
+}
