@@ -11,6 +11,7 @@ use std::time::Duration;
 
 use fastrand::Rng;
 
+use super::person::Person;
 use super::workflows::{self, RandomWorkflow};
 use crate::app::AppError;
 use crate::app::site::{self, Site};
@@ -169,8 +170,10 @@ pub async fn crash(plan: &Plan, tell: &mut (dyn FnMut(&Outcome) + Send)) -> Resu
 async fn one_site(program: PathBuf, kills: u64, seed: u64) -> Result<Outcome, AppError> {
     let folder = std::env::temp_dir().join(format!("bursar-selftest-{}", RunId::generate(SystemClock::new().now())));
     let mut life = Life::begin(folder.clone(), program, seed).await?;
+    let person = Person::at(&life.site);
     let mut outcome = life.kill_all(kills).await?;
     life.judge(&mut outcome).await?;
+    drop(person);
     let keep = !outcome.is_exact();
     life.site.take_down().await;
     if keep {
@@ -264,7 +267,7 @@ impl Life {
     async fn kill_at_point(&mut self, outcome: &mut Outcome) -> Result<(), AppError> {
         let point = self.rarest(&outcome.points);
         let nth = match point {
-            FaultPoint::RecoveryBegun | FaultPoint::RecoveryDone => 1,
+            FaultPoint::RecoveryBegun | FaultPoint::RecoveryDone | FaultPoint::DecisionDurable => 1,
             _ => self.random.u32(1..=NTH_MAX),
         };
         let came_up = self

@@ -6,4 +6,5 @@
 
 pub mod crash;
 pub mod faults;
+mod person;
 mod workflows;

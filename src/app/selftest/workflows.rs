@@ -37,6 +37,10 @@ pub(super) fn draw(random: &mut Rng, number: usize) -> RandomWorkflow {
         names: 0,
     };
     script.payout(random, "EUR(7)");
+    // One at least has to be there, so that a person has something to say.
+    if number == 0 {
+        script.approval(random);
+    }
     for _ in 0..random.usize(1..=STATEMENTS_MAX) {
         script.statement(random);
     }
@@ -85,10 +89,17 @@ impl Script {
         self.movements += 1;
     }
 
+    fn approval(&mut self, random: &mut Rng) {
+        self.line(&format!(
+            "approval(#{{ reason: \"chance {}\", details: #{{ amount: EUR(1) }} }});",
+            random.u8(..)
+        ));
+    }
+
     fn statement(&mut self, random: &mut Rng) {
         let cents = format!("EUR({}.{:02})", random.u32(1..90), random.u32(0..100));
         let name = self.name();
-        match random.u8(0..11) {
+        match random.u8(0..12) {
             0 => self.payout(random, &cents),
             1 => {
                 let times = random.usize(1..4);
@@ -132,7 +143,8 @@ impl Script {
                 "let {name} = bank::balance(\"{TREASURY}\"); log::info(`${{{name}}}`);"
             )),
             8 => self.line("state::set(\"count\", (state::get(\"count\") ?? 0) + 1);"),
-            9 if !self.returned => {
+            9 => self.approval(random),
+            10 if !self.returned => {
                 self.returned = true;
                 self.line("bank::return_deposit(event.payload.id, #{ reason: \"chance\" });");
                 self.movements += 1;

@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
-use super::{Body, Module, all, calls, offered};
+use super::{Body, Module, Primitive, all, calls, offered};
 use crate::connector::connection::Connection;
 use crate::connector::registry::Registry;
 use crate::connector::table::Connector;
@@ -42,8 +42,18 @@ fn signatures(module: Module) -> Vec<Signature> {
             arity: primitive.arity(),
             pure: false,
             takes_function: matches!(primitive.body, Body::Closure(_)),
+            keys: keys(primitive),
         })
         .collect()
+}
+
+/// The keys of its map, each with whether it has to be there.
+fn keys(primitive: &Primitive) -> Vec<(String, bool)> {
+    if !primitive.takes_map() {
+        return Vec::new();
+    }
+    let key = |(name, _): &(&str, &str)| (name.trim_matches(['#', '?']).to_owned(), !name.ends_with('?'));
+    primitive.params.iter().map(key).collect()
 }
 
 fn common(module: Module) -> ModuleSurface {
@@ -61,6 +71,7 @@ fn of_connector(connector: &Connector) -> ModuleSurface {
             arity: primitive.arity(),
             pure: false,
             takes_function: matches!(primitive.body, Body::Closure(_)),
+            keys: keys(primitive),
         })
         .collect();
     for endpoint in connector.endpoints() {
@@ -70,6 +81,8 @@ fn of_connector(connector: &Connector) -> ModuleSurface {
                 arity: calls::arity(endpoint),
                 pure: false,
                 takes_function: false,
+                // Its one map may also be the id in its path.
+                keys: Vec::new(),
             });
         }
     }

@@ -7,6 +7,7 @@ mod branches;
 mod calls;
 mod comments;
 mod effects;
+mod keys;
 mod names;
 mod script;
 mod shapes;
@@ -49,6 +50,7 @@ pub fn check(sources: &[Source], surface: &Surface) -> Vec<Diagnostic> {
         };
         names::check(&case, &mut findings);
         calls::check(&case, &mut findings);
+        keys::check(&case, &mut findings);
         shapes::check(&case, &mut findings);
         effects::check(&case, &mut findings);
         branches::check(&case, &mut findings);

@@ -18,6 +18,8 @@ pub struct Signature {
     pub pure: bool,
     /// Whether its last argument is a function, which works on copies of what it captures.
     pub takes_function: bool,
+    /// The keys of the one map it takes, each with whether it has to be there; none if it takes something else.
+    pub keys: Vec<(String, bool)>,
 }
 
 /// A module of host functions.

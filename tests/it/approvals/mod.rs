@@ -37,7 +37,7 @@ async fn count(store: &dyn Store, run: RunId, kind: &str) -> usize {
 }
 
 /// The answer of a person who has read what the step asks.
-async fn answer(store: &dyn Store, run: RunId, step: &str, approved: bool, at: Instant) -> ApprovalDecision {
+pub(crate) async fn answer(store: &dyn Store, run: RunId, step: &str, approved: bool, at: Instant) -> ApprovalDecision {
     let path = path(step);
     let journal = journal(store, run).await;
     let asked = journal.step(&path).expect("the step").step.fingerprint;

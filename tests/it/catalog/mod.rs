@@ -49,6 +49,7 @@ fn surface_of(uses: &[String]) -> Surface {
         arity,
         pure: false,
         takes_function: false,
+        keys: Vec::new(),
     };
     let module = |connector: &str, names: &[&str]| ModuleSurface {
         connector: connector.to_owned(),

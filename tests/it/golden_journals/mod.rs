@@ -1,8 +1,8 @@
 //! Journals as each version of the program stored them, with their scripts: every later version has to read them, and
 //! to decide as the one that wrote them did.
 //!
-//! A folder for each version, never edited afterwards. `BURSAR_BLESS=1` writes the folder of the present version, which
-//! is done once before it is published. The rows are those of the database, letter by letter: what is held to is the
+//! A folder for each version, never edited afterwards. `BURSAR_BLESS=1` writes what the folder of the present version does
+//! not have yet, which is done before it is published. The rows are those of the database, letter by letter: what is held to is the
 //! format, not a copy of it.
 
 mod scenes;
@@ -109,7 +109,11 @@ fn stand(phase: &Phase) -> String {
             if *look_up { ", to be looked up" } else { "" },
         ),
         Phase::Waiting(wait) => {
-            let what = if wait.event.is_some() { "an event" } else { "a time" };
+            let what = match (&wait.approval, &wait.event) {
+                (Some(_), _) => "a person",
+                (None, Some(_)) => "an event",
+                (None, None) => "a time",
+            };
             format!("waiting for {what} until {}", time_text(wait.deadline))
         }
         Phase::Doubt { doubt, .. } => format!("doubt, {}", doubt.code),
@@ -345,7 +349,7 @@ fn the_stored_journals_have_everything_there_is() {
         .map(|(.., entry)| kind(entry))
         .collect();
     let all_kinds = [
-        "done", "in_doubt", "intent", "outcome", "resolved", "retry", "sending", "waiting",
+        "decided", "done", "in_doubt", "intent", "outcome", "resolved", "retry", "sending", "waiting",
     ];
     assert_eq!(kinds.iter().map(String::as_str).collect::<Vec<_>>(), all_kinds);
     let stands: BTreeSet<&str> = goldens
@@ -361,6 +365,7 @@ fn the_stored_journals_have_everything_there_is() {
         ("sent", "looked up"),
         ("waiting for an event", ""),
         ("waiting for a time", ""),
+        ("waiting for a person", ""),
         ("doubt", ""),
         ("cleared", ""),
         ("value", ""),

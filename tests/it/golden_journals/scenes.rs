@@ -6,6 +6,7 @@ use bursar::base::clock::{Clock as _, ManualClock, SystemClock};
 use bursar::base::ids::{EventId, RunId};
 use bursar::model::event::Event;
 use bursar::model::journal::{Journal, Resolution, StepPath};
+use bursar::model::quarantine::brought_down;
 use bursar::model::run::RunState;
 use bursar::model::value::time_text;
 use bursar::simulator::config::SimulatorConfig;
@@ -16,6 +17,7 @@ use serde_json::json;
 
 use super::{Golden, folder, rows, steps};
 use crate::accidents::dies;
+use crate::approvals::answer;
 use crate::support::{World, hurry, open, report, settled, until};
 
 const PAY: &str = r#"let from = bank::accounts(#{ label: "Operating DE" })[0].id;
@@ -33,8 +35,12 @@ enum Until {
     Decided(&'static str, Resolution),
     /// Parked, then decided, then settled.
     SettledBy(&'static str, Resolution),
+    /// Asked at this step, then answered, then settled.
+    Answered(&'static str, bool),
     /// The process dies at this write, with the answer on its way.
     Died(Fault),
+    /// The process dies at this write, then twice when it takes the run, and the trial is brought down.
+    Quarantined(Fault),
 }
 
 struct Scene {
@@ -98,6 +104,30 @@ let late = "";
 try { bank::wait_event(#{ type: "deposit.received", subject: "dep_2", timeout: "1s" }); } catch (e) { late = e.error; }
 [told.id, late]"#;
 
+const APPROVAL: &str = r#"let told = ();
+try {
+    let yes = approval(#{ reason: "pay ACME", group: "treasury", details: #{ amount: EUR(10.50), to: ["ACME", 7] }, timeout: hours(24) });
+    told = [yes.approved, yes.by, yes.reason, yes.at];
+} catch (no) { told = [no.error, no.message, no.details]; }
+told"#;
+
+const UNANSWERED: &str = r#"let told = "";
+try { approval(#{ reason: "pay ACME", timeout: "10s" }); } catch (no) { told = no.error; }
+told"#;
+
+const BRANCHES: &str = r#"let from = bank::accounts(#{ label: "Operating DE" })[0].id;
+let to = bank::accounts(#{ label: "Treasury EUR" })[0].id;
+let paid = parallel([1, 2, 3], #{ branches: 2 }, |number| {
+    if number == 3 { throw #{ error: "third", message: "not this one" }; }
+    let paid = bank::payout(#{ from: from, to: to, amount: EUR(1) * number, reference: `B-${number}` });
+    let inner = parallel(["a", "b"], |name| { sleep("1s"); `${number}${name}` });
+    [paid.status, inner.map(|done| done.value)]
+});
+paid.map(|done| if done.ok { done.value } else { done.error.error })"#;
+
+const ASKING_BRANCHES: &str =
+    r#"parallel(["a", "b"], |name| { log::info(name); approval(#{ reason: `pay ${name}` }).by })"#;
+
 fn scenes() -> Vec<Scene> {
     let on_payout = |action: FaultAction| vec![FaultRule::on("create_payout", action).times(1)];
     let frozen = || vec![FaultRule::on("freeze_account", FaultAction::DropAfterEffect).times(1)];
@@ -159,6 +189,44 @@ fn scenes() -> Vec<Scene> {
             haste: true,
             ..scene("heard", "A wait that an event ended, and one that time did.", LISTEN)
         },
+        Scene {
+            until: Until::Waiting,
+            ..scene("asking", "A wait for a person.", APPROVAL)
+        },
+        Scene {
+            until: Until::Answered("1", true),
+            ..scene("approved", "A person said yes.", APPROVAL)
+        },
+        Scene {
+            until: Until::Answered("1", false),
+            ..scene("rejected", "A person said no.", APPROVAL)
+        },
+        Scene {
+            haste: true,
+            ..scene("unanswered", "Nobody said anything in time.", UNANSWERED)
+        },
+        scene(
+            "branches",
+            "Branches in branches: values, a failure, waits, effects.",
+            BRANCHES,
+        ),
+        Scene {
+            until: Until::Waiting,
+            ..scene(
+                "branches_asking",
+                "Two branches that wait for a person.",
+                ASKING_BRANCHES,
+            )
+        },
+        Scene {
+            // 1: wake_due, 2: claim, 3: the intent.
+            until: Until::Quarantined(Fault::After(3)),
+            ..scene(
+                "quarantined",
+                "A run under which the process ended again and again.",
+                PAY,
+            )
+        },
         in_doubt(
             "in_doubt",
             "An effect that a person has to decide about.",
@@ -212,6 +280,20 @@ async fn play(scene: &Scene) -> Golden {
         dies(&world, fault).await;
         return golden(&world, scene, id).await;
     }
+    if let Until::Quarantined(fault) = scene.until {
+        world.wake.nudged().await;
+        store.close().await.expect("closed");
+        dies(&world, fault).await;
+        for _ in 0..2 {
+            dies(&world, Fault::After(2)).await;
+        }
+        let store = open(world.folder.path()).await;
+        store.reclaim_all(clock.now()).await.expect("reclaimed");
+        let found = brought_down("signal 6");
+        store.examined(id, Some(found)).await.expect("it is suspected");
+        store.close().await.expect("closed");
+        return golden(&world, scene, id).await;
+    }
     if scene.haste || matches!(scene.until, Until::Settled | Until::SettledBy(..)) {
         hurry(clock.clone());
     }
@@ -231,7 +313,7 @@ async fn play(scene: &Scene) -> Golden {
         };
         world.arrives(store.as_ref(), event).await;
     }
-    let waits = matches!(scene.until, Until::Waiting);
+    let waits = matches!(scene.until, Until::Waiting | Until::Answered(..));
     until(store.as_ref(), id, |run| match run.state {
         RunState::Waiting => waits,
         state => state.is_final() || state == RunState::Parked,
@@ -249,7 +331,11 @@ async fn play(scene: &Scene) -> Golden {
         };
         store.resolve(decision).await.expect("decided");
     }
-    if matches!(scene.until, Until::SettledBy(..)) {
+    if let Until::Answered(step, approved) = scene.until {
+        let answer = answer(store.as_ref(), id, step, approved, clock.now()).await;
+        store.decide(answer).await.expect("decided");
+    }
+    if matches!(scene.until, Until::SettledBy(..) | Until::Answered(..)) {
         let engine = world.engine(store.clone()).await;
         settled(store.as_ref(), id).await;
         engine.stop().await;
@@ -293,9 +379,13 @@ async fn the_journals_of_this_version_are_written_when_asked_for() {
     let place = folder().join(env!("CARGO_PKG_VERSION"));
     std::fs::create_dir_all(&place).expect("a folder");
     for scene in scenes() {
+        let file = place.join(format!("{}.json", scene.name));
+        if file.exists() {
+            continue;
+        }
         let golden = play(&scene).await;
         let text = serde_json::to_string_pretty(&golden).expect("JSON");
-        std::fs::write(place.join(format!("{}.json", scene.name)), text + "\n").expect("written");
+        std::fs::write(file, text + "\n").expect("written");
         report(&format!(
             "{}: {}, {} entries",
             scene.name,

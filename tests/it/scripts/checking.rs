@@ -12,6 +12,10 @@ fn signature(name: &str, arity: std::ops::RangeInclusive<usize>, pure: bool) -> 
         arity,
         pure,
         takes_function: name == "parallel",
+        keys: match name {
+            "approval" => vec![("reason".to_owned(), true), ("group".to_owned(), false)],
+            _ => Vec::new(),
+        },
     }
 }
 
@@ -261,6 +265,27 @@ fn what_a_connection_cannot_do_is_told_with_what_it_can() {
         "[1].map(|x| bank::refund(x))",
         "1:13+12 unsupported: `refund` is not offered by connection `bank` (augustus)",
     );
+}
+
+#[test]
+fn named_arguments_are_those_the_function_takes() {
+    check_main(
+        "approval(#{ reason: `pay ${1}`, group: \"board\" });\nlet given = #{}; approval(given);",
+        &[],
+    );
+    check_main(
+        "approval(#{ reson: \"x\" });",
+        &[
+            "main.rhai:1:1+8 missing-argument: `approval` needs `reason`",
+            "main.rhai:1:13+5 unknown-argument: `approval` does not take `reson` | did you mean `reason`?",
+        ],
+    );
+    check_one(
+        "[1].for_each(|n| { let told = approval(#{ reason: \"x\", amount: n }); });",
+        "1:56+6 unknown-argument: `approval` does not take `amount` | it takes reason, group",
+    );
+    // One of the script's own is its own business.
+    check_main("fn approval(map) { map.len() }\napproval(#{ amount: 1 })", &[]);
 }
 
 #[test]

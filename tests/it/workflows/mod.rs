@@ -5,14 +5,16 @@ use std::sync::Arc;
 
 use bursar::connector::registry::Registry;
 use bursar::engine::primitives::{Module, all, surface};
+use bursar::model::journal::Journal;
 use bursar::model::run::{Run, RunState};
 use bursar::model::workflow::Source;
 use bursar::script::check;
 use bursar::simulator::control::NewDeposit;
 use serde_json::{Value as Json, json};
 
+use crate::approvals::answer;
 use crate::support::shipped::{SHIPPED, Shipped};
-use crate::support::{World, settled};
+use crate::support::{World, settled, until};
 
 fn shipped(name: &str) -> &'static Shipped {
     SHIPPED
@@ -111,6 +113,39 @@ async fn a_webhook_and_the_safety_net_return_a_deposit_once() {
         assert_eq!(run.state, RunState::Succeeded, "{:?}", run.error);
     }
     assert_eq!(world.simulator.control.effects().len(), 1);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_large_deposit_goes_back_when_a_person_has_approved_it() {
+    for approved in [true, false] {
+        let world = World::demo().await;
+        let event = deposit(&world, "Collections EUR", "10000.01", "who knows");
+        let workflow = shipped("return-unmatched-deposits");
+        let store = world.store().await;
+        let engine = world.engine(store.clone()).await;
+        let id = world
+            .start_version(store.as_ref(), workflow.version(), event, workflow.params())
+            .await;
+        until(store.as_ref(), id, |run| run.state == RunState::Waiting).await;
+        assert!(world.simulator.control.effects().is_empty());
+        let journal = Journal::from_records(store.journal(id).await.expect("read")).expect("legal");
+        let (path, record) = journal.approvals().next().expect("it asks");
+        let (asked, _) = record.asked().expect("it asks");
+        assert!(asked.reason.starts_with("return 10000.01 EUR to "), "{}", asked.reason);
+        let answer = answer(store.as_ref(), id, &path.to_string(), approved, world.clock.now()).await;
+        store.decide(answer).await.expect("decided");
+        world.wake.nudge();
+        let run = settled(store.as_ref(), id).await;
+        engine.stop().await;
+        let state = if approved {
+            RunState::Succeeded
+        } else {
+            RunState::Failed
+        };
+        assert_eq!(run.state, state, "{:?}", run.error);
+        assert_eq!(world.simulator.control.effects().len(), usize::from(approved));
+        store.close().await.expect("closed");
+    }
 }
 
 #[tokio::test(flavor = "multi_thread")]
