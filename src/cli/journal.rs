@@ -94,6 +94,14 @@ fn what(entry: &Entry) -> String {
             intent.key.as_deref().unwrap_or("none"),
             intent.reference,
         ),
+        Entry::Retry { step, retry, .. } if retry.attempt == 0 => {
+            format!(
+                "{}: held until {}: {}",
+                step.name,
+                time(retry.at),
+                one_line(&retry.reason)
+            )
+        }
         Entry::Retry { step, retry, .. } => format!(
             "{}: attempt {} failed{}, again at {}: {}",
             step.name,

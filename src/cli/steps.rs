@@ -75,10 +75,15 @@ fn outcome(record: &StepRecord, summary: &str, now: Instant) -> (String, Tone) {
         Phase::Done(Outcome::Value(value)) => (cut(&of_value(value, summary), OUTCOME_LENGTH_MAX), Tone::Plain),
         Phase::Done(Outcome::Failure(failure)) => (of_failure(failure), Tone::Bad),
         // Held before it was sent, for a reason; or a person said so.
-        Phase::Trying { attempts: 0, next_at } if record.trouble.is_some() => (
-            format!("held, again {}{}", relative(*next_at, now), trouble(record)),
-            Tone::Attention,
-        ),
+        // Until when is said once: where it is held for longer, the run says when it looks again.
+        Phase::Trying { attempts: 0, next_at } if record.trouble.is_some() => {
+            let until = if *next_at > now {
+                format!(", again {}", relative(*next_at, now))
+            } else {
+                String::new()
+            };
+            (format!("held{until}{}", trouble(record)), Tone::Attention)
+        }
         Phase::Trying { attempts: 0, .. } => ("to be tried again".to_owned(), Tone::Attention),
         Phase::Trying { attempts, next_at } => (
             format!(

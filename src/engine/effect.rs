@@ -334,9 +334,11 @@ impl Turn {
     /// It was not done, and it is too late to try again: a payment of yesterday may not be wanted any more.
     pub(super) fn give_up(&self, open: &Open<'_>) -> Result<Value, Thrown> {
         let hours = self.services.settings.backoff.total.as_secs() / 3_600;
+        let trouble = open.begun.trouble.as_ref();
         let message = format!(
-            "`{}` was not done within {hours} hours, and is not tried any more",
-            open.begun.step.name
+            "`{}` was not done within {hours} hours, and is not tried any more{}",
+            open.begun.step.name,
+            trouble.map_or_else(String::new, |last| format!("; the last time: {last}"))
         );
         self.conclude(open, Outcome::Failure(Failure::new("given_up", message)))
     }

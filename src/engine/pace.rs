@@ -82,15 +82,15 @@ impl Turn {
             Gate::Probe => self.probe(connection),
         };
         match until {
-            Some(until) => Err(self.hold(begun, is_first, connection, until)),
-            None => self.take_place(connection, &begun.path),
+            Some(until) => Err(self.hold(begun, is_first, until, self.why_held(connection))),
+            None => self.take_place(begun, is_first, connection),
         }
     }
 
-    /// Waits for the place of a request, or ends the turn until it comes.
-    pub(super) fn take_place(&self, connection: &Connection, path: &StepPath) -> Result<(), Thrown> {
+    /// Waits for the place of a request, or ends the turn until it comes; the step then says why, if it is its first.
+    pub(super) fn take_place(&self, begun: &Begun, is_first: bool, connection: &Connection) -> Result<(), Thrown> {
         let now = self.services.clock.elapsed();
-        let who = (self.run.id, path.clone());
+        let who = (self.run.id, begun.path.clone());
         let place = self.services.pace.on(connection, |line| {
             let rate = line.rate.as_mut();
             rate.map_or(Ok(Duration::ZERO), |rate| rate.take(&who, now, THREAD_PATIENCE))
@@ -101,7 +101,15 @@ impl Turn {
                 self.block_on(self.services.clock.sleep(wait));
                 Ok(())
             }
-            Err(wait) => Err(self.pause_until(self.now() + TimeDelta::from_std(wait).unwrap_or(TimeDelta::MAX))),
+            Err(wait) => {
+                let until = self.now() + TimeDelta::from_std(wait).unwrap_or(TimeDelta::MAX);
+                let reason = format!(
+                    "not sent yet, others come first: the limit of connection `{}` is {} a second (`requests_per_second`)",
+                    connection.name,
+                    connection.requests_per_second().unwrap_or_default()
+                );
+                Err(self.hold(begun, is_first, until, reason))
+            }
         }
     }
 
@@ -190,19 +198,24 @@ impl Turn {
         }
     }
 
-    /// Ends the turn until then. The step says why, once: that it is held again is no news.
-    fn hold(&self, begun: &Begun, is_first: bool, connection: &Connection, until: Instant) -> Thrown {
+    /// Why nothing new is begun on a connection.
+    fn why_held(&self, connection: &Connection) -> String {
         let why = self.services.pace.on(connection, |line| {
             let tripped = line.breaker.tripped();
             tripped.map_or_else(String::new, |tripped| format!(": {}", tripped.reason))
         });
+        format!(
+            "not sent, connection `{}` is in trouble and nothing new is begun on it{why}",
+            connection.name
+        )
+    }
+
+    /// Ends the turn until then. The step says why, once: that it is held again is no news.
+    fn hold(&self, begun: &Begun, is_first: bool, until: Instant, reason: String) -> Thrown {
         let retry = Retry {
             attempt: 0,
             unknown: false,
-            reason: format!(
-                "not sent, connection `{}` is in trouble and nothing new is begun on it{why}",
-                connection.name
-            ),
+            reason,
             at: until,
             look_up: false,
         };

@@ -51,7 +51,7 @@ impl Turn {
         };
         begun.step.summary.clone_from(&prepared.summary);
         let began = begun.started_at.unwrap_or_else(|| self.now());
-        self.take_place(connection, &begun.path)?;
+        self.take_place(&begun, attempts == 0 && begun.started_at.is_none(), connection)?;
         match self.ask(connection, endpoint, &prepared.request) {
             Verdict::Applied { value, .. } => self.conclude_read(begun, began, Outcome::Value(value)),
             Verdict::NotApplied {

@@ -75,6 +75,8 @@ pub(super) struct Begun {
     pub(super) intended_at: Option<Instant>,
     /// Since when it is tried, if it was.
     pub(super) since: Option<Instant>,
+    /// What went wrong at its last attempt, if one did.
+    pub(super) trouble: Option<String>,
 }
 
 impl Host for Turn {
@@ -259,6 +261,7 @@ impl Turn {
                 started_at: None,
                 intended_at: None,
                 since: None,
+                trouble: None,
             });
         };
         let same = known.step.name == step.name && known.step.fingerprint == step.fingerprint;
@@ -271,6 +274,7 @@ impl Turn {
                 started_at,
                 intended_at: known.intended_at,
                 since: Some(known.since),
+                trouble: known.trouble.clone(),
             });
         }
         let message = divergence(&path, &known.step, &step);

@@ -151,14 +151,32 @@ async fn requests_are_spaced_and_a_step_that_waits_for_its_place_has_no_intent()
     let store = world.store().await;
     let engine = world.engine(store.clone()).await;
     let began = world.clock.elapsed();
-    let mut runs = Vec::new();
+    let (mut runs, mut throttled) = (Vec::new(), 0);
     for _ in 0..6 {
         runs.push(begin(&world, store.as_ref(), PAY).await);
     }
     for run in &runs {
         assert_eq!(settled(store.as_ref(), *run).await.state, RunState::Succeeded);
-        assert_eq!(kinds(store.as_ref(), *run).await, ["intent", "outcome"]);
+        let kinds = kinds(store.as_ref(), *run).await;
+        let (effect, held) = (["intent", "outcome"], kinds.len().saturating_sub(2));
+        assert_eq!(kinds[held..], effect);
+        // A step that waits for its place says so, once.
+        let records = store.journal(*run).await.expect("the journal");
+        let mut said = std::collections::BTreeSet::new();
+        for record in records {
+            if let Entry::Retry { path, retry, .. } = record.entry {
+                assert!(retry.attempt == 0 && retry.at > record.at, "{retry:?}");
+                assert!(
+                    retry.reason.contains("is 1 a second (`requests_per_second`)"),
+                    "{retry:?}"
+                );
+                assert!(said.insert(path), "said twice");
+            }
+        }
+        assert_eq!(said.len(), held);
+        throttled += held;
     }
+    assert!(throttled > 0, "nobody had to wait");
     engine.stop().await;
     let requests: u64 = world
         .simulator
@@ -211,7 +229,15 @@ async fn tried_for_long_enough(answer: FaultAction) -> (RunState, Option<String>
     };
     engine.stop().await;
     let effects = world.simulator.control.effects().len();
-    let code = run.error.map(|error| error.code);
+    let code = run.error.map(|error| {
+        // What is given up says what the trouble was.
+        assert!(
+            error.code != "given_up" || error.message.contains("; the last time: "),
+            "{}",
+            error.message
+        );
+        error.code
+    });
     (run.state, code, asked(&world, "create_payout"), effects)
 }
 

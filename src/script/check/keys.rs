@@ -27,9 +27,7 @@ pub(super) fn check(case: &Case<'_>, findings: &mut Vec<Diagnostic>) {
 /// The function of the host that is called, if it takes one map of named arguments.
 fn named<'a>(case: &'a Case<'_>, call: &FnCallExpr) -> Option<&'a Signature> {
     let function = if call.namespace.is_empty() {
-        // A function of the script itself comes first.
-        let is_own = case.script.functions(&call.name).next().is_some();
-        case.surface.function(&call.name).filter(|_| !is_own)
+        case.surface.function(&call.name)
     } else {
         let module = call.namespace.to_string();
         let is_import = case.script.imports.contains_key(&module);

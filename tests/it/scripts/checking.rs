@@ -284,8 +284,6 @@ fn named_arguments_are_those_the_function_takes() {
         "[1].for_each(|n| { let told = approval(#{ reason: \"x\", amount: n }); });",
         "1:56+6 unknown-argument: `approval` does not take `amount` | it takes reason, group",
     );
-    // One of the script's own is its own business.
-    check_main("fn approval(map) { map.len() }\napproval(#{ amount: 1 })", &[]);
 }
 
 #[test]
