@@ -182,7 +182,7 @@ fn exit_of(run: &Run, detached: bool) -> Exit {
 fn conclude(context: &Context, run: &Run) -> Result<(), CliError> {
     let output = &context.output;
     if output.json {
-        return Ok(output.object("bursar.run/1", &run_json(run))?);
+        return output.object("bursar.run/1", &run_json(run));
     }
     let style = tone(run.state).style();
     output.print(&format!("{}  {style}{}{style:#}", run.id, standing(run, context.now())))?;

@@ -3,6 +3,8 @@
 //! So many calls in a row without a usable answer trip it. Then no new effect begins; what was begun goes on, reads and
 //! look-ups go through. After a pause one harmless read is sent, never a payment: if it is answered, effects begin
 //! again, and the first that goes wrong trips it anew.
+//!
+//! A key that is refused trips it at once, and then reads are held, too.
 
 use std::time::Duration;
 
@@ -10,7 +12,7 @@ use chrono::TimeDelta;
 
 use crate::base::clock::Instant;
 use crate::connector::connection::BreakerSettings;
-use crate::model::breaker::Tripped;
+use crate::model::breaker::{Cause, Tripped};
 
 /// Whether an effect may begin.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -35,8 +37,15 @@ pub struct Breaker {
 }
 
 impl Breaker {
-    /// As an earlier process left it.
+    /// As an earlier process left it. Whether a key is refused is asked again at once: it may be another one now.
     pub fn new(tripped: Option<Tripped>) -> Self {
+        let tripped = tripped.map(|tripped| Tripped {
+            probe_at: match tripped.cause {
+                Cause::Trouble => tripped.probe_at,
+                Cause::Credentials => tripped.since,
+            },
+            ..tripped
+        });
         Self {
             tripped,
             ..Self::default()
@@ -89,13 +98,44 @@ impl Breaker {
             connection: connection.to_owned(),
             since: now,
             probe_at: now + span(settings.pause),
+            cause: Cause::Trouble,
             reason: reason.to_owned(),
         });
         true
     }
 
+    /// Hears that the provider refuses our key whatever is asked. Whether that is news.
+    pub fn refused(&mut self, connection: &str, settings: BreakerSettings, reason: &str, now: Instant) -> bool {
+        if settings.failures == 0 || self.refuses() {
+            return false;
+        }
+        self.tripped = Some(Tripped {
+            connection: connection.to_owned(),
+            since: now,
+            probe_at: now + span(settings.pause),
+            cause: Cause::Credentials,
+            reason: reason.to_owned(),
+        });
+        true
+    }
+
+    /// Hears that a call was done with our key. Whether that is news.
+    pub fn admitted(&mut self) -> bool {
+        let news = self.refuses();
+        if news {
+            self.tripped = None;
+        }
+        news
+    }
+
+    /// Whether our key is known to be refused.
+    pub fn refuses(&self) -> bool {
+        let cause = self.tripped.as_ref().map(|tripped| tripped.cause);
+        cause == Some(Cause::Credentials)
+    }
+
     /// Hears what the read came to that [`Gate::Probe`] asked for.
-    pub fn probed(&mut self, settings: BreakerSettings, trouble: Option<&str>, now: Instant) {
+    pub fn probed(&mut self, settings: BreakerSettings, trouble: Option<(Cause, &str)>, now: Instant) {
         self.probing = false;
         match (trouble, &mut self.tripped) {
             (None, _) => {
@@ -104,8 +144,9 @@ impl Breaker {
                 // On trial: one more effect that goes wrong is enough.
                 self.effects = self.effects.min(settings.failures.saturating_sub(1));
             }
-            (Some(reason), Some(tripped)) => {
+            (Some((cause, reason)), Some(tripped)) => {
                 tripped.probe_at = now + span(settings.pause);
+                tripped.cause = cause;
                 reason.clone_into(&mut tripped.reason);
             }
             (Some(_), None) => {}
@@ -165,7 +206,7 @@ mod tests {
         assert_eq!(gate(&mut breaker, 10), Gate::Held(at(30)));
         assert_eq!(gate(&mut breaker, 30), Gate::Probe);
         assert_eq!(gate(&mut breaker, 30), Gate::Held(at(31)));
-        breaker.probed(SETTINGS, Some("still down"), at(31));
+        breaker.probed(SETTINGS, Some((Cause::Trouble, "still down")), at(31));
         assert_eq!(gate(&mut breaker, 60), Gate::Held(at(61)));
         assert_eq!(gate(&mut breaker, 61), Gate::Probe);
         breaker.probed(SETTINGS, None, at(61));
@@ -176,6 +217,22 @@ mod tests {
     }
 
     #[test]
+    fn a_refused_key_trips_it_at_once_and_a_new_process_asks_at_once() {
+        let mut breaker = Breaker::default();
+        assert!(breaker.refused("bank", SETTINGS, "no such key", at(0)));
+        assert!(!breaker.refused("bank", SETTINGS, "no such key", at(1)), "no news");
+        assert!(breaker.refuses());
+        assert_eq!(breaker.gate(SETTINGS, at(10)), Gate::Held(at(30)));
+        let mut later = Breaker::new(breaker.tripped().cloned());
+        assert_eq!(later.gate(SETTINGS, at(11)), Gate::Probe);
+        later.probed(SETTINGS, Some((Cause::Credentials, "no such key")), at(11));
+        assert_eq!(later.gate(SETTINGS, at(12)), Gate::Held(at(41)));
+        assert_eq!(later.gate(SETTINGS, at(41)), Gate::Probe);
+        later.probed(SETTINGS, None, at(41));
+        assert!(!later.refuses());
+    }
+
+    #[test]
     fn without_a_number_it_never_trips() {
         let off = BreakerSettings {
             failures: 0,
@@ -183,6 +240,7 @@ mod tests {
         };
         let mut breaker = after("EEE");
         assert_eq!(breaker.gate(off, at(0)), Gate::Open);
+        assert!(!Breaker::default().refused("bank", off, "no such key", at(0)));
         assert!(!breaker.heard("bank", off, true, Some("500"), at(0)));
     }
 }

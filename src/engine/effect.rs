@@ -240,6 +240,7 @@ impl Turn {
         if is_late && !open.unknown {
             return self.give_up(&open);
         }
+        self.pass_if_admitted(begun, false, connection)?;
         let has_to_look = look_up || self.run.cancel_requested || is_late || restored.is_some();
         if open.unknown
             && !has_to_look
@@ -295,8 +296,11 @@ impl Turn {
             Verdict::NotApplied {
                 failure, refused: true, ..
             } => {
-                let message = refusal(open.connection, &failure.message);
-                Err(self.doubt(&open, "refused", &message))
+                // Nothing was done: it goes out again, the same under the same key, when the key of the connection works.
+                match self.refused_until(open.connection) {
+                    None => Err(self.doubt(&open, "refused", &refusal(open.connection, &failure.message))),
+                    Some(until) => Err(self.retry_at(&open, until, self.why_held(open.connection), false)),
+                }
             }
             Verdict::NotApplied {
                 failure,

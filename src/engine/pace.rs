@@ -21,7 +21,7 @@ use crate::connector::connection::Connection;
 use crate::connector::reply::{RawAnswer, Verdict, classify, classify_error};
 use crate::connector::request::prepare;
 use crate::connector::table::{Effect, Endpoint};
-use crate::model::breaker::Tripped;
+use crate::model::breaker::{Cause, Tripped};
 use crate::model::journal::{Entry, Retry, StepPath, StoredRequest};
 use crate::model::policy::Movement;
 use crate::model::value::Map;
@@ -71,6 +71,30 @@ impl Pace {
 impl Turn {
     /// Lets a new effect begin, or ends the turn until it may: when the provider is in trouble, or its place has not come.
     pub(super) fn may_begin(&self, begun: &Begun, is_first: bool, connection: &Connection) -> Result<(), Thrown> {
+        self.pass_gate(begun, is_first, connection)?;
+        self.take_place(begun, is_first, connection)
+    }
+
+    /// Lets a read begin, or ends the turn until it may: only a key that is refused holds it.
+    pub(super) fn may_read(&self, begun: &Begun, is_first: bool, connection: &Connection) -> Result<(), Thrown> {
+        self.pass_if_admitted(begun, is_first, connection)?;
+        self.take_place(begun, is_first, connection)
+    }
+
+    /// The same for what was begun: it waits until our key is not refused any more.
+    pub(super) fn pass_if_admitted(
+        &self,
+        begun: &Begun,
+        is_first: bool,
+        connection: &Connection,
+    ) -> Result<(), Thrown> {
+        if self.services.pace.on(connection, |line| line.breaker.refuses()) {
+            self.pass_gate(begun, is_first, connection)?;
+        }
+        Ok(())
+    }
+
+    fn pass_gate(&self, begun: &Begun, is_first: bool, connection: &Connection) -> Result<(), Thrown> {
         let settings = connection.pace.breaker;
         let gate = self
             .services
@@ -83,8 +107,43 @@ impl Turn {
         };
         match until {
             Some(until) => Err(self.hold(begun, is_first, until, self.why_held(connection))),
-            None => self.take_place(begun, is_first, connection),
+            None => Ok(()),
         }
+    }
+
+    /// Our credentials were refused by one call. If a read that any key may make is refused, too, it is the key: then
+    /// nothing more is asked on this connection until it works. The first step that met it needs a person: none. The
+    /// others are held until a time.
+    pub(super) fn refused_until(&self, connection: &Connection) -> Option<Instant> {
+        let settings = connection.pace.breaker;
+        if settings.failures == 0 {
+            return None;
+        }
+        let until = |line: &mut Line| {
+            let tripped = line.breaker.tripped().filter(|_| line.breaker.refuses());
+            tripped.map(|tripped| tripped.probe_at)
+        };
+        if let Some(known) = self.services.pace.on(connection, until) {
+            return Some(known);
+        }
+        let Some((Cause::Credentials, reason)) = self.ask_harmlessly(connection) else {
+            return None;
+        };
+        let now = self.now();
+        let (news, tripped) = self.services.pace.on(connection, |line| {
+            let news = line.breaker.refused(&connection.name, settings, &reason, now);
+            (news, line.breaker.tripped().cloned())
+        });
+        if news {
+            tracing::warn!(
+                connection = connection.name,
+                reason,
+                "nothing is asked until the key works"
+            );
+            self.remember(connection, tripped);
+            return None;
+        }
+        self.services.pace.on(connection, until)
     }
 
     /// Waits for the place of a request, or ends the turn until it comes; the step then says why, if it is its first.
@@ -142,6 +201,12 @@ impl Turn {
         }
         let trouble = trouble(answer, &verdict);
         let (changes, settings, now) = (endpoint.effect != Effect::Read, connection.pace.breaker, self.now());
+        if matches!(verdict, Verdict::Applied { .. }) && !endpoint.public {
+            let works = self.services.pace.on(connection, |line| line.breaker.admitted());
+            if works {
+                self.remember(connection, None);
+            }
+        }
         let tripped = self.services.pace.on(connection, |line| {
             let trips = line
                 .breaker
@@ -162,21 +227,11 @@ impl Turn {
 
     /// Asks a provider in trouble by a read that changes nothing. Until when effects are held if it still is.
     fn probe(&self, connection: &Connection) -> Option<Instant> {
-        let read = connection.connector.harmless_read();
-        let request = read.and_then(|read| Some((read, prepare(connection, read, &Map::new(), None).ok()?.request)));
-        // With nothing to ask, the pause alone has to do.
-        let trouble = request.and_then(|(read, request)| {
-            self.count_request(connection);
-            let answer = self.block_on(self.services.client.send(connection, read, &request, None));
-            let verdict = match &answer {
-                Ok(answer) => classify(&connection.connector, read, &request, None, answer),
-                Err(error) => classify_error(read, error),
-            };
-            trouble(&answer, &verdict)
-        });
+        let found = self.ask_harmlessly(connection);
+        let found = found.as_ref().map(|(cause, reason)| (*cause, reason.as_str()));
         let (settings, now) = (connection.pace.breaker, self.now());
         let tripped = self.services.pace.on(connection, |line| {
-            line.breaker.probed(settings, trouble.as_deref(), now);
+            line.breaker.probed(settings, found, now);
             line.breaker.tripped().cloned()
         });
         if tripped.is_none() {
@@ -190,6 +245,30 @@ impl Turn {
         until
     }
 
+    /// Sends the read that changes nothing and that any key may make. What is wrong, if something is; with nothing to
+    /// ask, the pause alone has to do.
+    fn ask_harmlessly(&self, connection: &Connection) -> Option<(Cause, String)> {
+        let read = connection.connector.harmless_read()?;
+        let request = prepare(connection, read, &Map::new(), None).ok()?.request;
+        self.count_request(connection);
+        let answer = self.block_on(self.services.client.send(connection, read, &request, None));
+        let verdict = match &answer {
+            Ok(answer) => classify(&connection.connector, read, &request, None, answer),
+            Err(error) => classify_error(read, error),
+        };
+        match verdict {
+            Verdict::NotApplied {
+                failure, refused: true, ..
+            } if connection.credential.is_some() => {
+                Some((Cause::Credentials, format!("its key was refused: {}", failure.message)))
+            }
+            Verdict::NotApplied {
+                failure, refused: true, ..
+            } => Some((Cause::Credentials, failure.message)),
+            verdict => trouble(&answer, &verdict).map(|reason| (Cause::Trouble, reason)),
+        }
+    }
+
     /// A later process has to know; this one does.
     fn remember(&self, connection: &Connection, tripped: Option<Tripped>) {
         let kept = self.block_on(self.services.store.set_breaker(connection.name.clone(), tripped));
@@ -199,11 +278,17 @@ impl Turn {
     }
 
     /// Why nothing new is begun on a connection.
-    fn why_held(&self, connection: &Connection) -> String {
+    pub(super) fn why_held(&self, connection: &Connection) -> String {
         let why = self.services.pace.on(connection, |line| {
             let tripped = line.breaker.tripped();
             tripped.map_or_else(String::new, |tripped| format!(": {}", tripped.reason))
         });
+        if self.services.pace.on(connection, |line| line.breaker.refuses()) {
+            return format!(
+                "not sent, nothing can be asked on connection `{}`{why}",
+                connection.name
+            );
+        }
         format!(
             "not sent, connection `{}` is in trouble and nothing new is begun on it{why}",
             connection.name
@@ -211,7 +296,7 @@ impl Turn {
     }
 
     /// Ends the turn until then. The step says why, once: that it is held again is no news.
-    fn hold(&self, begun: &Begun, is_first: bool, until: Instant, reason: String) -> Thrown {
+    pub(super) fn hold(&self, begun: &Begun, is_first: bool, until: Instant, reason: String) -> Thrown {
         let retry = Retry {
             attempt: 0,
             unknown: false,

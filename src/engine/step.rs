@@ -51,12 +51,16 @@ impl Turn {
         };
         begun.step.summary.clone_from(&prepared.summary);
         let began = begun.started_at.unwrap_or_else(|| self.now());
-        self.take_place(&begun, attempts == 0 && begun.started_at.is_none(), connection)?;
+        let is_first = begun.started_at.is_none();
+        self.may_read(&begun, is_first, connection)?;
         match self.ask(connection, endpoint, &prepared.request) {
             Verdict::Applied { value, .. } => self.conclude_read(begun, began, Outcome::Value(value)),
             Verdict::NotApplied {
                 failure, refused: true, ..
-            } => Err(self.refused(&begun, connection, &failure.message)),
+            } => match self.refused_until(connection) {
+                None => Err(self.refused(&begun, connection, &failure.message)),
+                Some(until) => Err(self.hold(&begun, is_first, until, self.why_held(connection))),
+            },
             Verdict::NotApplied {
                 failure,
                 retry: Some(hint),

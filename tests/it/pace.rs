@@ -6,12 +6,14 @@ use std::time::Duration;
 
 use bursar::base::clock::{Clock as _, ManualClock, SystemClock};
 use bursar::base::ids::RunId;
+use bursar::base::secret::Secret;
 use bursar::connector::connection::BreakerSettings;
-use bursar::model::journal::{Entry, Record};
+use bursar::model::breaker::Cause;
+use bursar::model::journal::{Entry, Record, Resolution};
 use bursar::model::run::{Run, RunState};
 use bursar::simulator::config::SimulatorConfig;
 use bursar::simulator::faults::{FaultAction, FaultRule, When};
-use bursar::store::Store;
+use bursar::store::{Decision, Store};
 use serde_json::json;
 use tokio::task::JoinSet;
 
@@ -369,4 +371,117 @@ async fn nothing_is_sent_again_under_a_key_that_lapsed() {
          {looked_up} looked up, {asked} left to a person (seed {seed:#x})"
     ));
     assert_eq!(looked_up + asked, past);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_refused_key_parks_one_run_and_holds_the_others_until_it_works() {
+    const RUNS: usize = 6;
+    let mut world = World::in_haste(SimulatorConfig::demo()).await;
+    with_time_to_compute(&mut world);
+    let good = world.connections["bank"].credential.clone();
+    world.reconnect(|bank| bank.credential = Some(Secret::new("sandbox.wrong".to_owned())));
+    let store = world.store().await;
+    let engine = world.engine(store.clone()).await;
+    let mut runs = Vec::new();
+    for _ in 0..RUNS {
+        runs.push(begin(&world, store.as_ref(), PAY).await);
+    }
+    let mut parked = Vec::new();
+    for id in &runs {
+        let rests = |run: &Run| matches!(run.state, RunState::Parked | RunState::Waiting);
+        let run = until(store.as_ref(), *id, rests).await;
+        if run.state == RunState::Parked {
+            let error = run.error.expect("a reason");
+            assert!(error.message.contains("Correct the key"), "{}", error.message);
+            parked.push(*id);
+            continue;
+        }
+        let records = store.journal(*id).await.expect("the journal");
+        let Some(Entry::Retry { retry, .. }) = records.last().map(|record| &record.entry) else {
+            panic!("{records:?}");
+        };
+        assert!(
+            retry.reason.contains("connection `bank`: its key was refused: "),
+            "{}",
+            retry.reason
+        );
+        assert!(retry.attempt == 0 && retry.at > world.clock.now() - chrono::TimeDelta::hours(1));
+    }
+    assert_eq!(parked.len(), 1, "one person is asked once");
+    let held = store.breakers().await.expect("read");
+    assert_eq!((held.len(), held[0].cause), (1, Cause::Credentials));
+    engine.stop().await;
+    // Another process, with the key that works: it asks at once, and nobody has to say anything about the others.
+    world.reconnect(|bank| bank.credential = good);
+    let engine = world.engine(store.clone()).await;
+    for id in runs.iter().filter(|id| !parked.contains(id)) {
+        let run = settled(store.as_ref(), *id).await;
+        assert_eq!(run.state, RunState::Succeeded, "{:?}", run.error);
+    }
+    assert!(store.breakers().await.expect("read").is_empty());
+    let again = Decision {
+        run: parked[0],
+        path: Some("1.1".parse().expect("a path")),
+        resolution: Resolution::Retry,
+        actor: "tess".to_owned(),
+        reason: "the key is corrected".to_owned(),
+        at: world.clock.now(),
+    };
+    store.resolve(again).await.expect("decided");
+    world.wake.nudge();
+    assert_eq!(settled(store.as_ref(), parked[0]).await.state, RunState::Succeeded);
+    engine.stop().await;
+    let audit = audit_store(store.as_ref(), &world.simulator).await;
+    assert!(audit.is_exact() && audit.paid() == RUNS, "{audit}");
+}
+
+/// The key is refused while payments are on their way: nothing was done, and each goes out once when it works again.
+#[tokio::test(flavor = "multi_thread")]
+async fn payments_that_met_a_refused_key_go_out_once_when_it_works() {
+    let mut world = World::in_haste(SimulatorConfig::demo()).await;
+    with_time_to_compute(&mut world);
+    let bank = world.simulator.control.clone();
+    for operation in ["create_payout", "retrieve_api_key"] {
+        bank.add_fault(FaultRule::on(operation, status(401, When::Before, None)));
+    }
+    let store = world.store().await;
+    let engine = world.engine(store.clone()).await;
+    let mut runs = Vec::new();
+    for _ in 0..8 {
+        runs.push(begin(&world, store.as_ref(), PAY).await);
+    }
+    let mut parked = Vec::new();
+    for id in &runs {
+        let rests = |run: &Run| matches!(run.state, RunState::Parked | RunState::Waiting);
+        if until(store.as_ref(), *id, rests).await.state == RunState::Parked {
+            parked.push(*id);
+        }
+    }
+    assert_eq!(parked.len(), 1);
+    assert!(bank.effects().is_empty());
+    bank.clear_faults();
+    for id in runs.iter().filter(|id| !parked.contains(id)) {
+        let run = settled(store.as_ref(), *id).await;
+        assert_eq!(run.state, RunState::Succeeded, "{:?}", run.error);
+    }
+    engine.stop().await;
+    let audit = audit_store(store.as_ref(), &world.simulator).await;
+    assert_eq!((audit.twice(), audit.paid()), (0, 7), "{audit}");
+}
+
+/// One call that the key may not make is the matter of its own run: what others may do goes on.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_missing_scope_parks_its_own_run_and_holds_nobody() {
+    let world = World::demo().await;
+    world
+        .simulator
+        .control
+        .add_fault(FaultRule::on("freeze_account", status(403, When::Before, None)));
+    let run = world.run(FREEZE).await;
+    assert_eq!(run.state, RunState::Parked, "{:?}", run.error);
+    let run = world.run(PAY).await;
+    assert_eq!(run.state, RunState::Succeeded, "{:?}", run.error);
+    let store = world.store().await;
+    assert!(store.breakers().await.expect("read").is_empty());
+    store.close().await.expect("closed");
 }

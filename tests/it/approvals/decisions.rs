@@ -352,7 +352,7 @@ async fn many_deciders_at_once_make_one_decision() {
             );
         }
         // What is still queued would be taken in the next round.
-        store.cancel(run, "tess", "over", noon(9)).await.ok();
+        drop(store.cancel(run, "tess", "over", noon(9)).await);
     }
     report(&format!(
         "{rounds} rounds of {DECIDERS} deciders (seed {seed:#x}): {approved} approved, {rejected} rejected, {timed_out} timed out"

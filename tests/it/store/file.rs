@@ -3,7 +3,7 @@
 use std::path::Path;
 use std::sync::Arc;
 
-use bursar::model::breaker::Tripped;
+use bursar::model::breaker::{Cause, Tripped};
 use bursar::model::run::{RunState, Settlement};
 use bursar::store::sqlite::SqliteStore;
 use bursar::store::{Append, Routing, RunQuery, Store as _, StoreError};
@@ -46,6 +46,11 @@ async fn a_connection_in_trouble_is_known_after_opening_again_until_it_is_not() 
         connection: connection.to_owned(),
         since: at(1),
         probe_at: at(31),
+        cause: if connection == "bank" {
+            Cause::Credentials
+        } else {
+            Cause::Trouble
+        },
         reason: reason.to_owned(),
     };
     let opened = open().await;

@@ -160,5 +160,6 @@ CREATE TABLE breaker (
     connection TEXT NOT NULL PRIMARY KEY,
     since      INTEGER NOT NULL,
     probe_at   INTEGER NOT NULL,
+    cause      TEXT NOT NULL CHECK (cause IN ('trouble', 'credentials')),
     reason     TEXT NOT NULL
 ) STRICT, WITHOUT ROWID;
