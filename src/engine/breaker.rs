@@ -33,21 +33,19 @@ pub struct Breaker {
     /// Reads in a row that got none.
     reads: u32,
     tripped: Option<Tripped>,
+    /// Whether the store still says that the key of an earlier process was refused.
+    was_refused: bool,
     probing: bool,
 }
 
 impl Breaker {
-    /// As an earlier process left it. Whether a key is refused is asked again at once: it may be another one now.
+    /// As an earlier process left it. That its key was refused says nothing of ours, which may be another one: what
+    /// was held is tried.
     pub fn new(tripped: Option<Tripped>) -> Self {
-        let tripped = tripped.map(|tripped| Tripped {
-            probe_at: match tripped.cause {
-                Cause::Trouble => tripped.probe_at,
-                Cause::Credentials => tripped.since,
-            },
-            ..tripped
-        });
+        let is_refused = |tripped: &Tripped| tripped.cause == Cause::Credentials;
         Self {
-            tripped,
+            was_refused: tripped.as_ref().is_some_and(is_refused),
+            tripped: tripped.filter(|tripped| !is_refused(tripped)),
             ..Self::default()
         }
     }
@@ -119,13 +117,14 @@ impl Breaker {
         true
     }
 
-    /// Hears that a call was done with our key. Whether that is news.
-    pub fn admitted(&mut self) -> bool {
-        let news = self.refuses();
-        if news {
+    /// Hears that a call was done with our key. Whether that is news: one that was on its way before the key was
+    /// refused says nothing.
+    pub fn admitted(&mut self, now: Instant) -> bool {
+        let works = self.refuses() && self.tripped.as_ref().is_some_and(|tripped| now >= tripped.probe_at);
+        if works {
             self.tripped = None;
         }
-        news
+        std::mem::take(&mut self.was_refused) || works
     }
 
     /// Whether our key is known to be refused.
@@ -217,19 +216,21 @@ mod tests {
     }
 
     #[test]
-    fn a_refused_key_trips_it_at_once_and_a_new_process_asks_at_once() {
+    fn a_refused_key_trips_it_at_once_and_a_new_process_tries_its_own() {
         let mut breaker = Breaker::default();
         assert!(breaker.refused("bank", SETTINGS, "no such key", at(0)));
         assert!(!breaker.refused("bank", SETTINGS, "no such key", at(1)), "no news");
         assert!(breaker.refuses());
-        assert_eq!(breaker.gate(SETTINGS, at(10)), Gate::Held(at(30)));
         let mut later = Breaker::new(breaker.tripped().cloned());
-        assert_eq!(later.gate(SETTINGS, at(11)), Gate::Probe);
-        later.probed(SETTINGS, Some((Cause::Credentials, "no such key")), at(11));
-        assert_eq!(later.gate(SETTINGS, at(12)), Gate::Held(at(41)));
-        assert_eq!(later.gate(SETTINGS, at(41)), Gate::Probe);
-        later.probed(SETTINGS, None, at(41));
-        assert!(!later.refuses());
+        assert_eq!(breaker.gate(SETTINGS, at(10)), Gate::Held(at(30)));
+        assert_eq!(breaker.gate(SETTINGS, at(30)), Gate::Probe);
+        breaker.probed(SETTINGS, Some((Cause::Credentials, "no such key")), at(30));
+        assert_eq!(breaker.gate(SETTINGS, at(59)), Gate::Held(at(60)));
+        assert!(!breaker.admitted(at(59)) && breaker.refuses());
+        assert!(breaker.admitted(at(60)) && !breaker.refuses());
+        // The key of a later process may be another one. That it works is news for the store, once.
+        assert_eq!(later.gate(SETTINGS, at(11)), Gate::Open);
+        assert!(later.admitted(at(11)) && !later.admitted(at(12)));
     }
 
     #[test]

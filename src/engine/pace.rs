@@ -202,7 +202,8 @@ impl Turn {
         let trouble = trouble(answer, &verdict);
         let (changes, settings, now) = (endpoint.effect != Effect::Read, connection.pace.breaker, self.now());
         if matches!(verdict, Verdict::Applied { .. }) && !endpoint.public {
-            let works = self.services.pace.on(connection, |line| line.breaker.admitted());
+            let now = self.now();
+            let works = self.services.pace.on(connection, |line| line.breaker.admitted(now));
             if works {
                 self.remember(connection, None);
             }

@@ -4,6 +4,7 @@ mod accidents;
 mod commands;
 mod decisions;
 mod language;
+mod states;
 
 use bursar::base::clock::Instant;
 use bursar::base::ids::RunId;
