@@ -487,26 +487,35 @@ async fn a_failure_in_a_wait_is_recorded_before_a_script_may_catch_it() {
     );
 }
 
-/// A turn begins before the claim of its run is durable.
+/// A turn begins before the claim of its run is durable, once the engine is no longer careful. Its first effect stands
+/// behind the claim.
 #[tokio::test(flavor = "multi_thread")]
 async fn nothing_is_sent_for_a_run_whose_claim_could_not_be_committed() {
-    let world = World::demo().await;
+    let clock = ManualClock::new(SystemClock::new().now());
+    let world = World::with_clock(SimulatorConfig::demo(), Arc::new(clock.clone())).await;
     let store = world.store().await;
-    world.start(store.as_ref(), PAY, json!({}), json!({})).await;
+    let engine = world.engine(store.clone()).await;
+    // The texts are read once, while they can be.
+    let first = world.start(store.as_ref(), PAY, json!({}), json!({})).await;
+    assert_eq!(settled(store.as_ref(), first).await.state, RunState::Succeeded);
+    clock.advance(Duration::from_secs(60));
+    let asked = |operation: &str| world.simulator.control.requests()[operation].total;
+    let reads = asked("list_accounts");
     for statement in NO_RUN_CAN_BE_TAKEN {
         meddle(world.folder.path(), statement).await;
     }
-    let engine = world.engine(store.clone()).await;
+    world.start(store.as_ref(), PAY, json!({}), json!({})).await;
     let patience = Patience::new(Duration::from_secs(20));
-    while store.counts().await.is_ok() {
-        assert!(!patience.is_over(), "the claim was committed");
+    while asked("list_accounts") == reads || store.counts().await.is_ok() {
+        assert!(!patience.is_over(), "the claim was committed, or its turn never began");
         pause(Duration::from_millis(2)).await;
     }
     // Time for the turn, which has been given its run.
     pause(Duration::from_millis(300)).await;
     engine.stop().await;
-    assert!(!world.simulator.control.requests().contains_key("create_payout"));
-    assert_eq!(world.simulator.control.effects().len(), 0);
+    assert!(asked("list_accounts") > reads, "the turn went as far as the payment, and no further");
+    assert_eq!(asked("create_payout"), 1);
+    assert_eq!(world.simulator.control.effects().len(), 1);
 }
 
 #[tokio::test(flavor = "multi_thread")]

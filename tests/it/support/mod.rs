@@ -85,6 +85,34 @@ fn environment(name: &str) -> Option<String> {
     std::env::var(name).ok()
 }
 
+/// How long threads of this process have computed, where the system tells: time in which others had the processor is
+/// not theirs.
+pub(crate) mod computed {
+    use std::collections::BTreeMap;
+    use std::fs;
+    use std::path::Path;
+    use std::time::Duration;
+
+    fn of(thread: &Path) -> Option<Duration> {
+        let told = fs::read_to_string(thread.join("schedstat")).ok()?;
+        told.split(' ').next()?.parse().ok().map(Duration::from_nanos)
+    }
+
+    /// The thread that asks.
+    pub(crate) fn here() -> Option<Duration> {
+        of(Path::new("/proc/thread-self"))
+    }
+
+    /// Each thread whose name begins so, by its number; none where the system does not tell.
+    pub(crate) fn by(name: &str) -> BTreeMap<String, Duration> {
+        let threads = fs::read_dir("/proc/self/task").into_iter().flatten().flatten();
+        threads
+            .filter(|thread| fs::read_to_string(thread.path().join("comm")).is_ok_and(|comm| comm.starts_with(name)))
+            .filter_map(|thread| Some((thread.file_name().to_str()?.to_owned(), of(&thread.path())?)))
+            .collect()
+    }
+}
+
 /// Lets minutes of this clock pass in moments, for as long as the test lasts.
 pub(crate) fn hurry(clock: ManualClock) {
     tokio::spawn(async move {
