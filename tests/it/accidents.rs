@@ -513,7 +513,10 @@ async fn nothing_is_sent_for_a_run_whose_claim_could_not_be_committed() {
     // Time for the turn, which has been given its run.
     pause(Duration::from_millis(300)).await;
     engine.stop().await;
-    assert!(asked("list_accounts") > reads, "the turn went as far as the payment, and no further");
+    assert!(
+        asked("list_accounts") > reads,
+        "the turn went as far as the payment, and no further"
+    );
     assert_eq!(asked("create_payout"), 1);
     assert_eq!(world.simulator.control.effects().len(), 1);
 }

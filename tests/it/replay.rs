@@ -206,7 +206,10 @@ async fn a_run_that_is_stopped_before_the_steps_of_its_journal_says_what_stopped
     world.settings.budget.operations = 1_000;
     let busy = replayed(&world, run.id, "for i in 0..100_000 {}", records.clone()).await;
     let error = busy.error.expect("a reason");
-    assert_eq!((busy.state, error.code.as_str()), (RunState::Failed, "script_exhausted"));
+    assert_eq!(
+        (busy.state, error.code.as_str()),
+        (RunState::Failed, "script_exhausted")
+    );
     assert!(error.message.contains("operations"), "{}", error.message);
 
     // With a payment of unknown outcome that is not all there is to say: a person has to look.
@@ -219,7 +222,10 @@ async fn a_run_that_is_stopped_before_the_steps_of_its_journal_says_what_stopped
     world.connections.clear();
     let gone = replayed(&world, run.id, SCRIPT, records).await;
     let code = gone.error.map(|error| error.code);
-    assert_eq!((gone.state, code.as_deref()), (RunState::Parked, Some("missing_connection")));
+    assert_eq!(
+        (gone.state, code.as_deref()),
+        (RunState::Parked, Some("missing_connection"))
+    );
     assert_eq!(requests(&world), asked, "none of them asks the provider anything");
 }
 

@@ -27,7 +27,10 @@ impl Figure {
         let variable = |name: &str| std::env::var(name).ok();
         let share = variable("BURSAR_PROPERTIES").and_then(|word| match word.as_str() {
             "full" => Some(full),
-            percent => percent.parse().ok().map(|percent: usize| (quick * percent / 100).max(1)),
+            percent => percent
+                .parse()
+                .ok()
+                .map(|percent: usize| (quick * percent / 100).max(1)),
         });
         let seed = variable("BURSAR_PROPTEST_SEED").and_then(|text| text.parse().ok());
         Self {

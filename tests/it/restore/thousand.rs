@@ -50,7 +50,7 @@ struct Task {
 
 impl Task {
     fn new(random: &mut fastrand::Rng, name: usize, at: Instant) -> Self {
-        let payouts = random.usize(1..=3);
+        let payouts = random.usize(1..=2);
         let mut script = String::from(
             "let from = bank::accounts(#{ label: \"Operating DE\" })[0].id;\n\
              let to = bank::accounts(#{ label: \"Treasury EUR\" })[0].id;\n",
@@ -146,7 +146,7 @@ impl Bank {
         if forgets {
             world.reconnect(|bank| bank.key_window_secs = Some(0));
         }
-        world.settings.runs_max = 2;
+        world.settings.runs_max = [1, 1, 1, 2][random.usize(..4)];
         world.settings.backoff.attempts_max = 12;
         let (store, seen, engine) = begun(&world, fault).await;
         Self {
@@ -227,7 +227,7 @@ impl Bank {
                 }
                 None => {}
             }
-            pause(Duration::from_millis(1)).await;
+            pause(Duration::from_millis(2)).await;
         }
     }
 }
@@ -311,8 +311,10 @@ async fn restore_once(seed: u64) -> Came {
         at: bank.clock.now(),
     };
     bank.store.accept_restore(acceptance).await.expect("accepted");
-    bank.end().await;
-    bank.begin(any_death(&mut random)).await;
+    if random.bool() {
+        bank.end().await;
+        bank.begin(any_death(&mut random)).await;
+    }
     bank.work(A_MOMENT, |_| false).await;
     if bank.seen.is_dead() {
         bank.end().await;

@@ -7,9 +7,9 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use bursar::base::ids::RunId;
-use bursar::store::sqlite::{Durability, SqliteOptions, SqliteStore};
 use bursar::store::sqlite::care::backup::backup;
 use bursar::store::sqlite::care::check::{check, check_file};
+use bursar::store::sqlite::{Durability, SqliteOptions, SqliteStore};
 use bursar::store::{Append, Sign, Store as _, StoreError};
 
 use super::make::*;
@@ -152,7 +152,11 @@ async fn damaged(image: &Image, folder: &Path, number: u64, random: &mut fastran
                 check_file(&file).await
             } else {
                 // The database itself, with everything in it.
-                copy(image, folder, &[("backup", "bursar.db"), ("bursar.sent", "bursar.sent")]);
+                copy(
+                    image,
+                    folder,
+                    &[("backup", "bursar.db"), ("bursar.sent", "bursar.sent")],
+                );
                 flip(&folder.join("bursar.db"), random);
                 check(folder).await
             };

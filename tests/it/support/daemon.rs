@@ -6,6 +6,7 @@ use std::os::unix::fs::PermissionsExt as _;
 use std::path::PathBuf;
 use std::process::ExitStatus;
 use std::sync::Arc;
+use std::time::Duration;
 
 use bursar::app::site;
 use bursar::server::client::ControlClient;
@@ -131,6 +132,9 @@ impl DerefMut for Site {
     }
 }
 
+/// How long a daemon that cannot start may take to say so.
+const REFUSED_WITHIN: Duration = Duration::from_secs(20);
+
 /// What a command answered.
 #[derive(Debug)]
 pub(crate) struct Said {
@@ -150,6 +154,26 @@ impl Site {
             .output()
             .await
             .expect("the command runs");
+        let text = |bytes: Vec<u8>| String::from_utf8(bytes).expect("text");
+        Said {
+            code: output.status.code(),
+            stdout: text(output.stdout),
+            stderr: text(output.stderr),
+        }
+    }
+
+    /// A daemon that ends by itself, under another program if there is one.
+    pub(crate) async fn serve_under(&self, wrapper: &[&str]) -> Said {
+        let program = program().display().to_string();
+        let config = self.path("bursar.toml").display().to_string();
+        let words = [wrapper, &[&program, "--config", &config, "serve"]].concat();
+        let ended = tokio::process::Command::new(words[0])
+            .args(&words[1..])
+            .env_remove("BURSAR_LOG")
+            .kill_on_drop(true)
+            .output();
+        let output = tokio::time::timeout(REFUSED_WITHIN, ended).await;
+        let output = output.expect("it ends by itself").expect("it runs");
         let text = |bytes: Vec<u8>| String::from_utf8(bytes).expect("text");
         Said {
             code: output.status.code(),

@@ -134,6 +134,8 @@ pub(crate) struct World {
     pub(crate) simulator: Running,
     /// The connections of the engine.
     pub(crate) connections: BTreeMap<String, Arc<Connection>>,
+    /// How its engines reach the provider. Making one reads every certificate of the system.
+    pub(crate) client: Client,
     /// The time.
     pub(crate) clock: Arc<dyn Clock>,
     /// Tells the engine of new runs.
@@ -178,6 +180,7 @@ impl World {
             folder: TempDir::new().expect("a folder"),
             simulator,
             connections: [("bank".to_owned(), Arc::new(connection))].into(),
+            client: Client::new().expect("a client"),
             clock,
             wake: Wake::new(),
             settings: settings(),
@@ -204,7 +207,7 @@ impl World {
         let parts = Parts {
             store,
             clock: self.clock.clone(),
-            client: Client::new().expect("a client"),
+            client: self.client.clone(),
             connections: self.connections.clone(),
             wake: self.wake.clone(),
             settings,
