@@ -24,6 +24,7 @@ mod model;
 mod mutants;
 mod pace;
 mod parallel;
+mod paused;
 mod pinned;
 mod properties;
 mod quarantine;

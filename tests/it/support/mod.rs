@@ -81,7 +81,7 @@ pub(crate) fn number(name: &str, default: u64) -> u64 {
 }
 
 #[expect(clippy::disallowed_methods, reason = "the size of a random test is set from outside")]
-fn environment(name: &str) -> Option<String> {
+pub(crate) fn environment(name: &str) -> Option<String> {
     std::env::var(name).ok()
 }
 
