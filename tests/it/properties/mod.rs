@@ -4,6 +4,7 @@
 //! `BURSAR_PROPTEST_SEED` gives the seed.
 
 mod arithmetic;
+mod batch;
 mod determinism;
 mod repeats;
 mod states;

@@ -10,26 +10,26 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
 use bursar::base::clock::Instant;
-use bursar::base::ids::{Digest, RunId, WorkerId};
+use bursar::base::ids::{Digest, RunId};
 use bursar::model::journal::{
     Doubt, Entry, Intent, Journal, Outcome, Record, Resolution, Retry, Step, StepPath, StoredRequest,
 };
 use bursar::model::run::{Cause, EventMark, NewRun, Run, RunError, RunState, Settlement};
 use bursar::model::value::Value;
 use bursar::store::sqlite::{Durability, OnFailure, SqliteOptions, SqliteStore};
-use bursar::store::{Append, Claim, Decision, Lease, RunQuery, Store, StoreError};
+use bursar::store::{Append, Claim, Decision, Lease, Store, StoreError};
 use chrono::{DateTime, TimeDelta};
-use futures_util::future::join_all;
 use serde_json::json;
 
 use super::Figure;
+use super::batch::Batch;
 
-const OPERATIONS_MAX: usize = 60;
-const LEASE_SECS: i64 = 30;
+pub(super) const OPERATIONS_MAX: usize = 60;
+pub(super) const LEASE_SECS: i64 = 30;
 /// Runs that are looked at together.
-const TOGETHER: usize = 100;
+pub(super) const TOGETHER: usize = 100;
 
-fn at(seconds: i64) -> Instant {
+pub(super) fn at(seconds: i64) -> Instant {
     DateTime::from_timestamp(1_767_225_600 + seconds, 0).expect("a valid instant")
 }
 
@@ -83,14 +83,14 @@ fn said<T>(answer: Result<T, StoreError>, done: impl FnOnce(T) -> Said) -> Said 
 }
 
 /// One run, as the rules have it.
-struct Model {
-    state: RunState,
+pub(super) struct Model {
+    pub(super) state: RunState,
     turns: u32,
     /// Who holds it until when, while it runs.
-    held: Option<(Lease, i64)>,
+    pub(super) held: Option<(Lease, i64)>,
     /// The lease before, which has to be worth nothing.
     former: Option<Lease>,
-    wake_at: i64,
+    pub(super) wake_at: i64,
     end_asked: bool,
     /// Turn and journal at the last end of the process under it, and how many of these followed each other.
     deaths: Option<(u32, usize, u32)>,
@@ -103,18 +103,18 @@ struct Model {
 }
 
 /// A run in the store, the model of it, and what is left to be asked of it.
-struct Case<'a> {
+pub(super) struct Case<'a> {
     store: &'a dyn Store,
-    run: RunId,
-    model: Model,
+    pub(super) run: RunId,
+    pub(super) model: Model,
     random: fastrand::Rng,
-    operations_left: usize,
-    did: Vec<String>,
+    pub(super) operations_left: usize,
+    pub(super) did: Vec<String>,
 }
 
 impl<'a> Case<'a> {
     /// The later the number, the newer the run.
-    async fn new(store: &'a dyn Store, number: i64, longest: usize, mut random: fastrand::Rng) -> Self {
+    pub(super) async fn new(store: &'a dyn Store, number: i64, longest: usize, mut random: fastrand::Rng) -> Self {
         let new = NewRun {
             id: RunId::generate(at(number)),
             workflow: "test".to_owned(),
@@ -198,7 +198,7 @@ impl<'a> Case<'a> {
     }
 
     /// A worker took it.
-    fn claimed(&mut self, claim: Claim, until: i64) {
+    pub(super) fn claimed(&mut self, claim: Claim, until: i64) {
         self.does("claim");
         assert_eq!(self.model.state, RunState::Queued, "{:?}", self.did);
         self.model.turns += 1;
@@ -431,7 +431,7 @@ impl<'a> Case<'a> {
     }
 
     /// The process comes back after an end without a word.
-    fn comes_back(&mut self) {
+    pub(super) fn comes_back(&mut self) {
         self.does("death");
         let model = &mut self.model;
         let running = model.state == RunState::Running;
@@ -452,7 +452,7 @@ impl<'a> Case<'a> {
     }
 
     /// It is so late now. Says whether the run is queued for that.
-    fn time_passes(&mut self, now: i64) -> bool {
+    pub(super) fn time_passes(&mut self, now: i64) -> bool {
         self.model.now = now;
         let lapses = self.model.held.as_ref().is_some_and(|(_, until)| *until <= now);
         let wakes = self.model.state == RunState::Waiting && self.model.wake_at <= now;
@@ -464,7 +464,7 @@ impl<'a> Case<'a> {
     }
 
     /// What is asked of this run alone.
-    async fn act(&mut self) {
+    pub(super) async fn act(&mut self) {
         let mut kind = self.random.u8(5..22);
         // What only a person can do has an effect only where a person is asked for; elsewhere it is refused, which
         // need not be seen so often.
@@ -534,21 +534,21 @@ impl<'a> Case<'a> {
         }
     }
 
-    fn compare(&self, run: &Run) {
+    pub(super) fn compare(&self, run: &Run) {
         let seen = (run.id, run.state, run.turns, run.cancel_requested);
         let model = &self.model;
         let expected = (self.run, model.state, model.turns, model.end_asked);
         assert_eq!(seen, expected, "{:?}", self.did);
     }
 
-    async fn compare_journal(&self) {
+    pub(super) async fn compare_journal(&self) {
         let found = self.store.journal(self.run).await.expect("read");
         assert_eq!(found, self.model.records, "{:?}", self.did);
         assert!(Journal::from_records(found).is_ok(), "{:?}", self.did);
     }
 
     /// A step towards its end.
-    async fn end(&mut self) {
+    pub(super) async fn end(&mut self) {
         match self.model.state {
             RunState::Running => self.settle(Settlement::Failed { error: error() }).await,
             RunState::Parked => {
@@ -556,134 +556,6 @@ impl<'a> Case<'a> {
                 self.resolve(Resolution::Fail, open).await;
             }
             _ => {}
-        }
-    }
-}
-
-/// Runs that are looked at together, the oldest first.
-struct Batch<'a> {
-    store: &'a dyn Store,
-    workers: [WorkerId; 2],
-    now: i64,
-    random: fastrand::Rng,
-    cases: Vec<Case<'a>>,
-}
-
-impl<'a> Batch<'a> {
-    async fn new(store: &'a dyn Store, first: usize, count: usize, mut random: fastrand::Rng) -> Self {
-        let number = i64::try_from(first).expect("small");
-        // Most are short: what goes wrong mostly does so soon.
-        let longest = [12, 12, 24, OPERATIONS_MAX][random.usize(..4)];
-        let cases = (0..count).map(|_| Case::new(store, number, longest, random.fork()));
-        let mut cases = join_all(cases.collect::<Vec<_>>()).await;
-        cases.sort_by_key(|case| case.run);
-        Self {
-            store,
-            workers: [WorkerId::generate(at(0)), WorkerId::generate(at(1))],
-            now: 0,
-            random,
-            cases,
-        }
-    }
-
-    /// A worker takes the oldest that are queued.
-    async fn claim(&mut self, worker: WorkerId, limit: usize) {
-        let until = self.now + LEASE_SECS;
-        let limit_given = u32::try_from(limit).expect("few");
-        let claims = self.store.claim(worker, at(self.now), at(until), limit_given).await;
-        let mut claims = claims.expect("taken").into_iter();
-        let queued = |case: &&mut Case<'_>| case.model.state == RunState::Queued;
-        for case in self.cases.iter_mut().filter(queued).take(limit) {
-            let claim = claims.next();
-            let claim = claim.unwrap_or_else(|| panic!("it was not taken: {:?}", case.did));
-            case.claimed(claim, until);
-        }
-        assert_eq!(claims.next().map(|claim| claim.run), None, "more than there are");
-    }
-
-    async fn time_passes(&mut self, seconds: i64) {
-        self.now += seconds;
-        let (count, next) = self.store.wake_due(at(self.now)).await.expect("looked");
-        let woken = self.cases.iter_mut().map(|case| u64::from(case.time_passes(self.now)));
-        assert_eq!(count, woken.sum::<u64>());
-        let waiting = self.cases.iter().filter(|case| case.model.state == RunState::Waiting);
-        assert_eq!(next, waiting.map(|case| at(case.model.wake_at)).min());
-    }
-
-    /// What concerns all of them.
-    async fn act(&mut self) {
-        let worker = self.workers[self.random.usize(..2)];
-        match self.random.u8(..24) {
-            0..=7 => {
-                let limit = [1, TOGETHER / 2, TOGETHER][self.random.usize(..3)];
-                self.claim(worker, limit).await;
-            }
-            8..=10 => {
-                let seconds = self.random.i64(0..25);
-                self.time_passes(seconds).await;
-            }
-            11 => {
-                let running = self.cases.iter().filter(|case| case.model.state == RunState::Running);
-                let running = u64::try_from(running.count()).expect("few");
-                assert_eq!(self.store.reclaim_all(at(self.now)).await, Ok(running));
-                self.cases.iter_mut().for_each(Case::comes_back);
-            }
-            12..=13 => {
-                let until = self.now + LEASE_SECS;
-                let some = self.cases.iter_mut().filter(|_| self.random.bool());
-                let mut runs = Vec::new();
-                for case in some {
-                    runs.push(case.run);
-                    if let Some((lease, lasts)) = &mut case.model.held
-                        && lease.worker == worker
-                    {
-                        *lasts = until;
-                    }
-                }
-                assert_eq!(self.store.renew(worker, runs, at(until)).await, Ok(()));
-            }
-            _ => {}
-        }
-    }
-
-    /// A claim is answered before it is durable: what is asked for after it waits for it.
-    async fn compare(&self) {
-        let nothing = self.store.renew(self.workers[0], Vec::new(), at(self.now)).await;
-        assert_eq!(nothing, Ok(()));
-        let limit = u32::try_from(self.cases.len()).expect("few");
-        let query = RunQuery {
-            limit,
-            ..RunQuery::default()
-        };
-        let mut runs = self.store.runs(query).await.expect("read");
-        runs.sort_by_key(|run| run.id);
-        assert_eq!(runs.len(), self.cases.len());
-        for (case, run) in self.cases.iter().zip(&runs) {
-            case.compare(run);
-        }
-    }
-
-    /// Asks whatever is to be asked; answers how much that was.
-    async fn run(&mut self) -> usize {
-        while self.cases.iter().any(|case| case.operations_left > 0) {
-            self.act().await;
-            let left = self.cases.iter_mut().filter(|case| case.operations_left > 0);
-            join_all(left.map(Case::act)).await;
-            if self.random.u8(..8) == 0 {
-                self.compare().await;
-            }
-        }
-        self.compare().await;
-        join_all(self.cases.iter().map(Case::compare_journal)).await;
-        self.cases.iter().map(|case| case.did.len()).sum()
-    }
-
-    /// Ends the runs, so that the next ones are alone.
-    async fn end(mut self) {
-        while self.cases.iter().any(|case| !case.model.state.is_final()) {
-            join_all(self.cases.iter_mut().map(Case::end)).await;
-            self.time_passes(100).await;
-            self.claim(self.workers[0], TOGETHER).await;
         }
     }
 }
