@@ -47,6 +47,10 @@ impl Site {
     pub(crate) async fn to_be_wrapped(config: SimulatorConfig) -> Self {
         let folder = TempDir::new().expect("a folder");
         let script = folder.path().join("program.sh");
+        // Written once: a program that is being written cannot be started, and a process that begins elsewhere in that
+        // moment holds it open a little longer.
+        fs::write(&script, "#!/bin/sh\n. \"$0.words\"\n").expect("written");
+        fs::set_permissions(&script, fs::Permissions::from_mode(0o700)).expect("allowed");
         let site = Self::of(folder, script, config).await;
         site.wrap(&[]);
         site
@@ -55,17 +59,11 @@ impl Site {
     /// Has the daemon run under a program that is given the command as its last arguments.
     pub(crate) fn wrap(&self, words: &[&str]) {
         let quoted: Vec<String> = words.iter().map(|word| format!("'{word}'")).collect();
-        let text = format!(
-            "#!/bin/sh\nexec {} '{}' \"$@\"\n",
-            quoted.join(" "),
-            program().display()
-        );
-        let path = self.path("program.sh");
-        // Under another name first: nobody may meet it half-written, or while it is written.
+        let text = format!("exec {} '{}' \"$@\"\n", quoted.join(" "), program().display());
+        // Under another name first: nobody may meet it half-written.
         let unfinished = self.path("program.new");
         fs::write(&unfinished, text).expect("written");
-        fs::set_permissions(&unfinished, fs::Permissions::from_mode(0o700)).expect("allowed");
-        fs::rename(unfinished, path).expect("renamed");
+        fs::rename(unfinished, self.path("program.sh.words")).expect("renamed");
     }
 
     /// Has the daemon look up what became of a payment rather than send it again under its key.
