@@ -79,6 +79,16 @@ guards! {
     /// A list is as old as the provider's own clock says.
     ListAge = "list-age",
 
+    // --- an older state of the store
+    /// That the database is older than what was sent is noticed.
+    RestoreNoticed = "restore-noticed",
+    /// Nothing is sent before a person has accepted it.
+    RestoreHeld = "restore-held",
+    /// What may have been forgotten is looked for before it is sent.
+    RestoreForgotten = "restore-forgotten",
+    /// So is what was open in it.
+    RestoreOpen = "restore-open",
+
     // --- turns and journals
     /// What a script asks for has to be what its journal has.
     SameStep = "same-step",

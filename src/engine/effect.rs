@@ -218,7 +218,9 @@ impl Turn {
         let first_sent = begun.intended_at.unwrap_or(sent_at);
         // What an older state of the store says of an attempt is not the last word on it.
         let restored = self.services.restored();
-        let restored = restored.filter(|restored| restored.holds() || sent_at <= restored.noticed());
+        let restored = restored
+            .filter(|restored| restored.holds() || sent_at <= restored.noticed())
+            .filter(|_| holds(Guard::RestoreOpen));
         let mut open = Open {
             begun,
             connection,

@@ -11,6 +11,7 @@ use super::effect::Open;
 use super::look_up::Sought;
 use super::turn::Turn;
 use crate::base::clock::Instant;
+use crate::base::guard::{Guard, holds};
 use crate::model::journal::{Entry, Outcome};
 use crate::model::run::Cause;
 use crate::model::value::{Value, parse_time};
@@ -40,6 +41,9 @@ impl Turn {
         let Some(restored) = self.services.restored() else {
             return Ok(None);
         };
+        if !holds(Guard::RestoreForgotten) {
+            return self.held(&restored);
+        }
         let since = match self.past(&restored) {
             Past::New => return self.held(&restored),
             Past::Since(since) => since,
@@ -85,7 +89,7 @@ impl Turn {
 
     /// Nothing is sent before a person has accepted the restore.
     fn held(&self, restored: &Restored) -> Result<Option<Value>, Thrown> {
-        if restored.holds() && self.block_on(self.services.still_holds()) {
+        if restored.holds() && holds(Guard::RestoreHeld) && self.block_on(self.services.still_holds()) {
             return Err(self.later());
         }
         Ok(None)

@@ -69,7 +69,10 @@ impl Rehearser {
             }
             Some(Interrupt::Parked(error)) => Rehearsed::Diverges(error.message),
             Some(_) => Rehearsed::Diverges("the run could not be rehearsed".to_owned()),
-            None => turn.unreached().map_or_else(|| end(run, ran), Rehearsed::Diverges),
+            None => match (&ran, turn.unreached()) {
+                (Ran::Finished(_) | Ran::Failed(_), Some(message)) => Rehearsed::Diverges(message),
+                _ => end(run, ran),
+            },
         }
     }
 }

@@ -18,10 +18,7 @@ impl Turn {
     pub fn settle(&self, end: Settlement) -> BoxFuture<'static, Result<bool, StoreError>> {
         let mut pages = self.book.open();
         let end = match self.interrupt_reason() {
-            None => {
-                let unreached = self.own().unreached(&pages.journal);
-                unreached.map_or(end, |message| parked("diverged", message))
-            }
+            None => end,
             Some(Interrupt::Waiting {
                 wake_at,
                 waits_for,

@@ -313,10 +313,9 @@ impl Driver {
             ),
             (None, Err(message)) => failed("unreadable_event", message),
             (None, Ok(globals)) => {
-                settlement(
-                    self.interpreter
-                        .run(&version, turn.clone(), globals, self.services.settings.budget),
-                )
+                let budget = self.services.settings.budget;
+                let ran = self.interpreter.run(&version, turn.clone(), globals, budget);
+                settlement(ran, turn.unreached())
             }
         };
         // Handed over in order, so this thread need not wait for it: whoever takes the run next stands behind it.
@@ -396,7 +395,16 @@ pub(super) fn globals(run: &crate::model::run::Run) -> Result<Globals, String> {
     })
 }
 
-fn settlement(ran: Ran) -> Settlement {
+/// What a run is left as. `unreached`: a step that its journal has and this turn did not come to. A script that ended by
+/// itself before such a step has changed; one that was stopped has not had the time to come to it.
+fn settlement(ran: Ran, unreached: Option<String>) -> Settlement {
+    match (ran, unreached) {
+        (Ran::Finished(_) | Ran::Failed(_), Some(message)) => parked("diverged", message),
+        (ran, _) => settlement_of(ran),
+    }
+}
+
+fn settlement_of(ran: Ran) -> Settlement {
     match ran {
         Ran::Finished(value) => Settlement::Succeeded {
             result: value.to_typed(),

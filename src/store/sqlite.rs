@@ -105,6 +105,7 @@ impl SqliteStore {
     pub async fn open(folder: &Path, options: SqliteOptions) -> Result<Arc<Self>, StoreError> {
         connect::prepare_folder(folder)?;
         let lock = FolderLock::take(folder)?;
+        connect::prove_folder(folder)?;
         // Made here rather than by SQLite, so that nobody else can read it from its first moment on.
         drop(connect::private_file(&connect::file_in(folder))?);
         let mut connection = connect::connect(&connect::writing(folder, options)).await?;

@@ -490,26 +490,55 @@ async fn a_failure_in_a_wait_is_recorded_before_a_script_may_catch_it() {
     );
 }
 
-/// A turn begins before the claim of its run is durable.
+/// A turn begins before the claim of its run is durable, once the engine is no longer careful. Its first effect stands
+/// behind the claim.
 #[tokio::test(flavor = "multi_thread")]
 async fn nothing_is_sent_for_a_run_whose_claim_could_not_be_committed() {
-    let world = World::demo().await;
+    let clock = ManualClock::new(SystemClock::new().now());
+    let mut world = World::with_clock(SimulatorConfig::demo(), Arc::new(clock.clone())).await;
+    // A first run of the same text takes the only place until the second one is made, and nobody can be taken any more.
+    world.settings.runs_max = 1;
+    let slow = FaultAction::Delay {
+        ms: 15_500,
+        when: When::Before,
+    };
+    let fault = FaultRule::on("list_accounts", slow).times(1);
+    world.simulator.control.add_fault(fault);
     let store = world.store().await;
+    let engine = world.engine(store.clone()).await;
+    let asked = |operation: &str| {
+        let requests = world.simulator.control.requests();
+        requests.get(operation).map_or(0, |count| count.total)
+    };
     world.start(store.as_ref(), PAY, json!({}), json!({})).await;
+    let patience = Patience::new(Duration::from_secs(20));
+    while asked("list_accounts") == 0 {
+        assert!(!patience.is_over(), "the first run never begins");
+        pause(Duration::from_millis(2)).await;
+    }
+    world.start(store.as_ref(), PAY, json!({}), json!({})).await;
+    // Past the engine's careful time, and within the lease of the first run, which is renewed now and not again.
+    clock.advance(Duration::from_secs(15));
+    pause(Duration::from_millis(200)).await;
     for statement in NO_RUN_CAN_BE_TAKEN {
         meddle(world.folder.path(), statement).await;
     }
-    let engine = world.engine(store.clone()).await;
+    // The first run goes on: it asks for two lists and pays. So would the second.
+    clock.advance(Duration::from_millis(900));
     let patience = Patience::new(Duration::from_secs(20));
-    while store.counts().await.is_ok() {
-        assert!(!patience.is_over(), "the claim was committed");
+    while asked("list_accounts") < 4 || store.counts().await.is_ok() {
+        assert!(!patience.is_over(), "the claim was committed, or its turn never began");
         pause(Duration::from_millis(2)).await;
     }
-    // Time for the turn, which has been given its run.
+    // Time for the turn to pay.
     pause(Duration::from_millis(300)).await;
     engine.stop().await;
-    assert!(!world.simulator.control.requests().contains_key("create_payout"));
-    assert_eq!(world.simulator.control.effects().len(), 0);
+    assert_eq!(
+        asked("create_payout"),
+        1,
+        "the second turn went as far as its payment, and no further"
+    );
+    assert_eq!(world.simulator.control.effects().len(), 1);
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -25,6 +25,8 @@ mod model;
 mod mutants;
 mod pace;
 mod parallel;
+mod paused;
+mod pinned;
 mod properties;
 mod quarantine;
 mod reconcile;

@@ -196,6 +196,39 @@ async fn what_stands_below_a_step_is_not_passed_over() {
     }
 }
 
+/// Only a script that came to an end of its own can have changed. One that was stopped on its way to what its journal
+/// has, or never begun, is not said to differ from it.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_run_that_is_stopped_before_the_steps_of_its_journal_says_what_stopped_it() {
+    let mut world = World::demo().await;
+    let (records, run) = recorded(&world).await;
+    let asked = requests(&world);
+    world.settings.budget.operations = 1_000;
+    let busy = replayed(&world, run.id, "for i in 0..100_000 {}", records.clone()).await;
+    let error = busy.error.expect("a reason");
+    assert_eq!(
+        (busy.state, error.code.as_str()),
+        (RunState::Failed, "script_exhausted")
+    );
+    assert!(error.message.contains("operations"), "{}", error.message);
+
+    // With a payment of unknown outcome that is not all there is to say: a person has to look.
+    let begun = |record: &Record| matches!(&record.entry, Entry::Intent { .. });
+    let place = records.iter().position(begun).expect("it pays");
+    let open = replayed(&world, run.id, "for i in 0..100_000 {}", records[..=place].to_vec()).await;
+    let code = open.error.map(|error| error.code);
+    assert_eq!((open.state, code.as_deref()), (RunState::Parked, Some("in_doubt")));
+
+    world.connections.clear();
+    let gone = replayed(&world, run.id, SCRIPT, records).await;
+    let code = gone.error.map(|error| error.code);
+    assert_eq!(
+        (gone.state, code.as_deref()),
+        (RunState::Parked, Some("missing_connection"))
+    );
+    assert_eq!(requests(&world), asked, "none of them asks the provider anything");
+}
+
 /// A journal that was damaged in the store but reads well: nothing of it may bring the program down, and no payment
 /// may be made by it.
 #[tokio::test(flavor = "multi_thread")]

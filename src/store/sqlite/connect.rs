@@ -52,8 +52,34 @@ pub(super) fn prepare_folder(folder: &Path) -> Result<(), StoreError> {
     })
 }
 
+/// Proves that files can be made in the folder, and that what stands where SQLite keeps its own is what it takes it
+/// for: of its own words for that, none says what to do.
+pub(super) fn prove_folder(folder: &Path) -> Result<(), StoreError> {
+    let probe = folder.join("bursar.probe");
+    File::create(&probe)
+        .and_then(|_| std::fs::remove_file(&probe))
+        .map_err(|error| {
+            StoreError::Unavailable(format!(
+                "nothing can be written into {}: {error}; the folder has to be writable for this user",
+                folder.display()
+            ))
+        })?;
+    for suffix in ["-wal", "-shm"] {
+        let path = folder.join(format!("{FILE}{suffix}"));
+        if path.symlink_metadata().is_ok() {
+            drop(private_file(&path)?);
+        }
+    }
+    Ok(())
+}
+
 /// Opens a file for reading and writing, made if absent, that only its owner may read.
 pub(super) fn private_file(path: &Path) -> Result<File, StoreError> {
+    let refused = |why: String| StoreError::Unavailable(format!("{} cannot be written: {why}", path.display()));
+    // Reading from a pipe would wait for ever.
+    if std::fs::metadata(path).is_ok_and(|found| !found.is_file()) {
+        return Err(refused("it is not a file; move it away".to_owned()));
+    }
     let mut options = File::options();
     options.read(true).write(true).create(true).truncate(false);
     #[cfg(unix)]
@@ -63,12 +89,7 @@ pub(super) fn private_file(path: &Path) -> Result<File, StoreError> {
         file.set_permissions(std::os::unix::fs::PermissionsExt::from_mode(0o600))?;
         Ok(file)
     });
-    made.map_err(|error| {
-        StoreError::Unavailable(format!(
-            "{} cannot be written: {error}; the folder has to be writable for this user",
-            path.display()
-        ))
-    })
+    made.map_err(|error| refused(format!("{error}; the folder has to be writable for this user")))
 }
 
 /// How the writer connects.

@@ -10,6 +10,7 @@ use super::unavailable;
 use super::witness::{Testimony, Witness};
 use super::writer::{Halt, Writer};
 use crate::base::clock::Instant;
+use crate::base::guard::{Guard, holds};
 use crate::base::ids::random_uuid;
 use crate::store::codec::{instant, text_of};
 use crate::store::{Acceptance, Restored, Sign, StoreError};
@@ -84,6 +85,7 @@ pub(super) async fn examine(
         }
         Err(_) => Some(Sign::Unreadable),
     };
+    let sign = sign.filter(|_| holds(Guard::RestoreNoticed));
     let last_sent = match &said {
         Ok(Some(Testimony::Entry { at, .. })) => Some(*at),
         _ => None,

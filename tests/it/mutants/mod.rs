@@ -50,6 +50,10 @@ fn caught_by(guard: Guard) -> &'static str {
         Guard::EveryPage => "connectors::lookup::what_bears_our_mark_is_found_on_a_later_page",
         Guard::FoundFits => "connectors::lookup::our_mark_on_another_amount_is_never_sent_again",
         Guard::ListAge => "key_age::a_key_of_an_earlier_process_is_as_old_as_the_provider_says",
+        Guard::RestoreNoticed => "store::care::an_older_state_is_noticed_however_it_came_and_the_newest_is_not",
+        Guard::RestoreHeld => "restore::engine::nothing_is_sent_before_a_person_accepts_and_then_it_is",
+        Guard::RestoreForgotten => "restore::engine::a_run_that_was_forgotten_and_comes_again_adopts_what_it_paid",
+        Guard::RestoreOpen => "restore::engine::an_effect_that_was_open_in_the_backup_is_looked_up_and_not_sent_again",
         Guard::SameStep | Guard::EveryStepReached => {
             "replay::an_edited_script_is_found_out_at_the_step_where_it_differs"
         }

@@ -58,7 +58,7 @@ fn any_script(random: &mut fastrand::Rng) -> String {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn the_same_journal_gives_the_same_decisions_every_time() {
-    let figure = Figure::of(1_000, 10_000);
+    let figure = Figure::of(10_000, 100_000);
     let world = World::demo().await;
     let store = world.store().await;
     let mut versions: Vec<Arc<Version>> = Vec::new();
@@ -76,7 +76,7 @@ async fn the_same_journal_gives_the_same_decisions_every_time() {
             .start_version(store.as_ref(), version, json!({"n": number}), json!({}))
             .await;
     }
-    let patience = Patience::new(std::time::Duration::from_secs(120));
+    let patience = Patience::new(std::time::Duration::from_secs(600));
     let states = vec![RunState::Queued, RunState::Running, RunState::Waiting];
     let open = RunQuery {
         states,

@@ -1,9 +1,10 @@
 //! Properties at their figures: many cases, each from a seed that is printed and runs them again.
 //!
-//! `BURSAR_PROPERTIES=full` looks as long as the figures ask for (minutes); without it each looks for some seconds.
+//! `BURSAR_PROPERTIES=full` looks at ten times as many cases, a number at so many per cent.
 //! `BURSAR_PROPTEST_SEED` gives the seed.
 
 mod arithmetic;
+mod batch;
 mod determinism;
 mod repeats;
 mod states;
@@ -25,10 +26,16 @@ impl Figure {
     )]
     fn of(quick: usize, full: usize) -> Self {
         let variable = |name: &str| std::env::var(name).ok();
-        let is_full = variable("BURSAR_PROPERTIES").is_some_and(|word| word == "full");
+        let share = variable("BURSAR_PROPERTIES").and_then(|word| match word.as_str() {
+            "full" => Some(full),
+            percent => percent
+                .parse()
+                .ok()
+                .map(|percent: usize| (quick * percent / 100).max(1)),
+        });
         let seed = variable("BURSAR_PROPTEST_SEED").and_then(|text| text.parse().ok());
         Self {
-            cases: if is_full { full } else { quick },
+            cases: share.unwrap_or(quick),
             seed: seed.unwrap_or_else(|| fastrand::u64(..)),
         }
     }

@@ -81,7 +81,7 @@ const AT_ONCE: usize = 500;
 
 #[tokio::test(flavor = "multi_thread")]
 async fn an_event_and_a_slot_repeated_at_once_have_one_effect() {
-    let figure = Figure::of(10_000, 10_000);
+    let figure = Figure::of(10_000, 100_000);
     let folder = tempfile::tempdir().expect("a folder");
     let options = SqliteOptions {
         durability: Durability::Normal,
@@ -138,7 +138,7 @@ async fn an_event_and_a_slot_repeated_at_once_have_one_effect() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn an_event_that_comes_many_times_pays_once() {
-    let figure = Figure::of(200, 1_000);
+    let figure = Figure::of(1_000, 10_000);
     let world = World::demo().await;
     let script = r#"
         let from = bank::accounts(#{ label: "Treasury EUR" })[0].id;
@@ -174,7 +174,7 @@ async fn an_event_that_comes_many_times_pays_once() {
     }
     route_all(store.clone(), digest).await;
     world.wake.nudge();
-    let patience = Patience::new(std::time::Duration::from_secs(120));
+    let patience = Patience::new(std::time::Duration::from_secs(600));
     let states = [RunState::Queued, RunState::Running, RunState::Waiting].to_vec();
     let open = RunQuery {
         states,

@@ -7,4 +7,5 @@ mod deaths;
 mod faulty;
 mod file;
 mod make;
+mod power;
 mod random;

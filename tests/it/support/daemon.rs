@@ -6,6 +6,7 @@ use std::os::unix::fs::PermissionsExt as _;
 use std::path::PathBuf;
 use std::process::ExitStatus;
 use std::sync::Arc;
+use std::time::Duration;
 
 use bursar::app::site;
 use bursar::server::client::ControlClient;
@@ -46,6 +47,10 @@ impl Site {
     pub(crate) async fn to_be_wrapped(config: SimulatorConfig) -> Self {
         let folder = TempDir::new().expect("a folder");
         let script = folder.path().join("program.sh");
+        // Written once: a program that is being written cannot be started, and a process that begins elsewhere in that
+        // moment holds it open a little longer.
+        fs::write(&script, "#!/bin/sh\n. \"$0.words\"\n").expect("written");
+        fs::set_permissions(&script, fs::Permissions::from_mode(0o700)).expect("allowed");
         let site = Self::of(folder, script, config).await;
         site.wrap(&[]);
         site
@@ -54,17 +59,11 @@ impl Site {
     /// Has the daemon run under a program that is given the command as its last arguments.
     pub(crate) fn wrap(&self, words: &[&str]) {
         let quoted: Vec<String> = words.iter().map(|word| format!("'{word}'")).collect();
-        let text = format!(
-            "#!/bin/sh\nexec {} '{}' \"$@\"\n",
-            quoted.join(" "),
-            program().display()
-        );
-        let path = self.path("program.sh");
-        // Under another name first: nobody may meet it half-written, or while it is written.
+        let text = format!("exec {} '{}' \"$@\"\n", quoted.join(" "), program().display());
+        // Under another name first: nobody may meet it half-written.
         let unfinished = self.path("program.new");
         fs::write(&unfinished, text).expect("written");
-        fs::set_permissions(&unfinished, fs::Permissions::from_mode(0o700)).expect("allowed");
-        fs::rename(unfinished, path).expect("renamed");
+        fs::rename(unfinished, self.path("program.sh.words")).expect("renamed");
     }
 
     /// Has the daemon look up what became of a payment rather than send it again under its key.
@@ -131,6 +130,9 @@ impl DerefMut for Site {
     }
 }
 
+/// How long a daemon that cannot start may take to say so.
+const REFUSED_WITHIN: Duration = Duration::from_secs(20);
+
 /// What a command answered.
 #[derive(Debug)]
 pub(crate) struct Said {
@@ -150,6 +152,26 @@ impl Site {
             .output()
             .await
             .expect("the command runs");
+        let text = |bytes: Vec<u8>| String::from_utf8(bytes).expect("text");
+        Said {
+            code: output.status.code(),
+            stdout: text(output.stdout),
+            stderr: text(output.stderr),
+        }
+    }
+
+    /// A daemon that ends by itself, under another program if there is one.
+    pub(crate) async fn serve_under(&self, wrapper: &[&str]) -> Said {
+        let program = program().display().to_string();
+        let config = self.path("bursar.toml").display().to_string();
+        let words = [wrapper, &[&program, "--config", &config, "serve"]].concat();
+        let ended = tokio::process::Command::new(words[0])
+            .args(&words[1..])
+            .env_remove("BURSAR_LOG")
+            .kill_on_drop(true)
+            .output();
+        let output = tokio::time::timeout(REFUSED_WITHIN, ended).await;
+        let output = output.expect("it ends by itself").expect("it runs");
         let text = |bytes: Vec<u8>| String::from_utf8(bytes).expect("text");
         Said {
             code: output.status.code(),

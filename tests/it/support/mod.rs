@@ -81,8 +81,36 @@ pub(crate) fn number(name: &str, default: u64) -> u64 {
 }
 
 #[expect(clippy::disallowed_methods, reason = "the size of a random test is set from outside")]
-fn environment(name: &str) -> Option<String> {
+pub(crate) fn environment(name: &str) -> Option<String> {
     std::env::var(name).ok()
+}
+
+/// How long threads of this process have computed, where the system tells: time in which others had the processor is
+/// not theirs.
+pub(crate) mod computed {
+    use std::collections::BTreeMap;
+    use std::fs;
+    use std::path::Path;
+    use std::time::Duration;
+
+    fn of(thread: &Path) -> Option<Duration> {
+        let told = fs::read_to_string(thread.join("schedstat")).ok()?;
+        told.split(' ').next()?.parse().ok().map(Duration::from_nanos)
+    }
+
+    /// The thread that asks.
+    pub(crate) fn here() -> Option<Duration> {
+        of(Path::new("/proc/thread-self"))
+    }
+
+    /// Each thread whose name begins so, by its number; none where the system does not tell.
+    pub(crate) fn by(name: &str) -> BTreeMap<String, Duration> {
+        let threads = fs::read_dir("/proc/self/task").into_iter().flatten().flatten();
+        threads
+            .filter(|thread| fs::read_to_string(thread.path().join("comm")).is_ok_and(|comm| comm.starts_with(name)))
+            .filter_map(|thread| Some((thread.file_name().to_str()?.to_owned(), of(&thread.path())?)))
+            .collect()
+    }
 }
 
 /// Lets minutes of this clock pass in moments, for as long as the test lasts.
@@ -106,6 +134,8 @@ pub(crate) struct World {
     pub(crate) simulator: Running,
     /// The connections of the engine.
     pub(crate) connections: BTreeMap<String, Arc<Connection>>,
+    /// How its engines reach the provider. Making one reads every certificate of the system.
+    pub(crate) client: Client,
     /// The time.
     pub(crate) clock: Arc<dyn Clock>,
     /// Tells the engine of new runs.
@@ -150,6 +180,7 @@ impl World {
             folder: TempDir::new().expect("a folder"),
             simulator,
             connections: [("bank".to_owned(), Arc::new(connection))].into(),
+            client: Client::new().expect("a client"),
             clock,
             wake: Wake::new(),
             settings: settings(),
@@ -176,7 +207,7 @@ impl World {
         let parts = Parts {
             store,
             clock: self.clock.clone(),
-            client: Client::new().expect("a client"),
+            client: self.client.clone(),
             connections: self.connections.clone(),
             wake: self.wake.clone(),
             settings,

@@ -1,0 +1,356 @@
+//! Restores by the thousand, in one process: store, engine and bank, ended and begun again on a backup that is older
+//! than what was paid. The bank's ledger is the judge.
+//!
+//! The real daemon does the same twenty times in `daemon`; here a restore takes milliseconds, because time passes
+//! only while everybody waits for it. `BURSAR_RESTORES_WITHIN` sets how many restores (1,000 if not set),
+//! `BURSAR_SEED` replays them.
+
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::time::Duration;
+
+use bursar::base::clock::{Clock as _, Instant, ManualClock, SystemClock};
+use bursar::base::ids::{EventId, RunId};
+use bursar::engine::worker::Engine;
+use bursar::model::event::Event;
+use bursar::model::run::{Cause, NewRun, Run, RunEvent, RunState};
+use bursar::simulator::config::SimulatorConfig;
+use bursar::simulator::faults::{FaultAction, FaultRule, When};
+use bursar::store::faulty::{Fault, Faulty};
+use bursar::store::sqlite::care::backup::backup;
+use bursar::store::sqlite::care::restore::restore;
+use bursar::store::sqlite::{Durability, OnFailure, SqliteOptions, SqliteStore};
+use bursar::store::{Acceptance, Admitted, Routing, RunQuery, Store};
+use chrono::TimeDelta;
+use futures_util::StreamExt as _;
+use serde_json::json;
+
+use crate::support::real_time::{Patience, pause};
+use crate::support::{World, audit_store, number, report, version};
+
+/// At once: enough that one works while another waits for a thread.
+const WORLDS: usize = 6;
+/// How long one restore may take before something hangs.
+const PATIENCE: Duration = Duration::from_secs(60);
+
+/// Steps in which time passes.
+const A_MOMENT: Duration = Duration::from_secs(1);
+const A_WHILE: Duration = Duration::from_secs(60);
+
+/// Something that starts a run, whenever it comes: the run has the same id each time.
+struct Task {
+    run: RunId,
+    script: String,
+    payouts: usize,
+    /// When the slot was, or the event happened.
+    at: Instant,
+    /// Its event; a slot without one.
+    event: Option<String>,
+}
+
+impl Task {
+    fn new(random: &mut fastrand::Rng, name: usize, at: Instant) -> Self {
+        let payouts = random.usize(1..=2);
+        let mut script = String::from(
+            "let from = bank::accounts(#{ label: \"Operating DE\" })[0].id;\n\
+             let to = bank::accounts(#{ label: \"Treasury EUR\" })[0].id;\n",
+        );
+        for payout in 0..payouts {
+            let cents = random.u32(100..10_000);
+            script.push_str(&format!(
+                "bank::payout(#{{ from: from, to: to, amount: EUR({}.{:02}), reference: \"T{name}-{payout}\" }});\n",
+                cents / 100,
+                cents % 100
+            ));
+        }
+        Self {
+            run: RunId::generate(at),
+            script,
+            payouts,
+            at,
+            event: random.bool().then(|| format!("evt-{name}")),
+        }
+    }
+
+    /// It happens, for the first time or once more.
+    async fn comes(&self, bank: &Bank) {
+        let version = version(&[("main.rhai", &self.script)]);
+        let run = |cause, event| NewRun {
+            id: self.run,
+            workflow: version.workflow.clone(),
+            version: version.digest,
+            cause,
+            event,
+            params: json!({}),
+            created_at: self.at,
+        };
+        bank.store.save_version(version.clone()).await.expect("kept");
+        let Some(provider_id) = &self.event else {
+            let cause = Cause::Cron {
+                schedule: format!("slots of {}", self.run),
+                timezone: "UTC".to_owned(),
+                slot: self.at,
+            };
+            let made = bank.store.create_run(run(cause, json!({}).into())).await;
+            made.expect("made, or there already");
+            return;
+        };
+        let event = Event {
+            id: EventId::generate(self.at),
+            connection: "bank".to_owned(),
+            provider_id: provider_id.clone(),
+            kind: "deposit.received".to_owned(),
+            subject: None,
+            occurred_at: Some(self.at),
+            received_at: bank.clock.now(),
+            payload: json!({}),
+        };
+        if let Admitted::New { mark } = bank.store.admit(event.clone()).await.expect("admitted") {
+            let cause = Cause::Webhook { event: event.id };
+            let after = bank.store.unrouted(1, 1).await.expect("read").after;
+            let routing = Routing {
+                after,
+                up_to: mark,
+                events: vec![(mark, Arc::new(event))],
+                runs: vec![run(cause, RunEvent::Admitted(mark))],
+            };
+            bank.store.route(routing).await.expect("routed");
+        }
+    }
+}
+
+/// A bank, and a store with its engine that come and go.
+struct Bank {
+    world: World,
+    clock: ManualClock,
+    store: Arc<dyn Store>,
+    /// What the engine sees of the store.
+    seen: Arc<Faulty>,
+    engine: Option<Engine>,
+    tasks: Vec<Task>,
+}
+
+impl Bank {
+    async fn new(random: &mut fastrand::Rng, fault: Fault) -> Self {
+        let clock = ManualClock::new(SystemClock::new().now());
+        let mut config = SimulatorConfig::demo();
+        config.seed = random.u64(..);
+        // Half of the banks forget a key at once: then nothing but the look-up stands between a forgotten payment
+        // and a second one.
+        let forgets = random.bool();
+        if forgets {
+            config.idempotency.window_ms = 1;
+        }
+        config.lists.visibility_lag_ms = [0, 30_000, 100_000][random.usize(..3)];
+        let mut world = World::with_clock(config, Arc::new(clock.clone())).await;
+        if forgets {
+            world.reconnect(|bank| bank.key_window_secs = Some(0));
+        }
+        world.settings.runs_max = [1, 1, 1, 2][random.usize(..4)];
+        world.settings.backoff.attempts_max = 12;
+        let (store, seen, engine) = begun(&world, fault).await;
+        Self {
+            world,
+            clock,
+            store,
+            seen,
+            engine: Some(engine),
+            tasks: Vec::new(),
+        }
+    }
+
+    fn effects(&self) -> usize {
+        self.world.simulator.control.effects().len()
+    }
+
+    fn file(&self) -> PathBuf {
+        self.world.folder.path().join("backup.db")
+    }
+
+    async fn end(&mut self) {
+        self.engine.take().expect("an engine").stop().await;
+        self.store.close().await.expect("closed");
+    }
+
+    /// Another process.
+    async fn begin(&mut self, fault: Fault) {
+        let (store, seen, engine) = begun(&self.world, fault).await;
+        (self.store, self.seen, self.engine) = (store, seen, Some(engine));
+    }
+
+    /// All tasks happen, from one on.
+    async fn come(&self, first: usize) {
+        for task in self.tasks.iter().skip(first) {
+            task.comes(self).await;
+        }
+        self.world.wake.nudge();
+    }
+
+    /// Later, new ones happen. How many payments that makes in all.
+    async fn more(&mut self, random: &mut fastrand::Rng, count: usize) -> usize {
+        self.clock.advance(Duration::from_secs(random.u64(1..600)));
+        let first = self.tasks.len();
+        for number in first..first + count {
+            self.tasks.push(Task::new(random, number, self.clock.now()));
+        }
+        self.come(first).await;
+        self.tasks.iter().map(|task| task.payouts).sum()
+    }
+
+    /// The runs that have not come to their end, if all of them wait for the time.
+    async fn waiting(&self) -> Option<Vec<Run>> {
+        let query = RunQuery {
+            limit: 100,
+            ..RunQuery::default()
+        };
+        let runs = self.store.runs(query).await.expect("listed");
+        let open: Vec<Run> = runs
+            .into_iter()
+            .filter(|run| !run.state.is_final() && run.state != RunState::Parked)
+            .collect();
+        open.iter().all(|run| run.state == RunState::Waiting).then_some(open)
+    }
+
+    /// Lets time pass whenever nobody does anything else, at least so much at once, until it is enough, the process died,
+    /// or nothing is open.
+    async fn work(&self, step: Duration, enough: impl Fn(&Self) -> bool) {
+        let patience = Patience::new(PATIENCE);
+        while !enough(self) && !self.seen.is_dead() {
+            assert!(!patience.is_over(), "it never comes to that");
+            match self.waiting().await {
+                Some(open) if open.is_empty() => return,
+                Some(open) => {
+                    let next = open.iter().filter_map(|run| run.wake_at).min();
+                    let left = next.map_or(TimeDelta::zero(), |next| next - self.clock.now());
+                    self.clock.advance(left.to_std().unwrap_or_default());
+                    self.clock.advance(step);
+                }
+                None => {}
+            }
+            pause(Duration::from_millis(2)).await;
+        }
+    }
+}
+
+/// Power is not lost here, so no write has to wait for the disk.
+async fn begun(world: &World, fault: Fault) -> (Arc<dyn Store>, Arc<Faulty>, Engine) {
+    let options = SqliteOptions {
+        durability: Durability::Normal,
+        on_failure: OnFailure::Poison,
+    };
+    let store: Arc<dyn Store> = SqliteStore::open(world.folder.path(), options).await.expect("opened");
+    store.reclaim_all(world.clock.now()).await.expect("reclaimed");
+    // An engine whose store is dead from the first moment on does not start.
+    let seen = Faulty::new(store.clone(), fault);
+    let engine = world.engine(seen.clone()).await;
+    (store, seen, engine)
+}
+
+/// Where the process dies, if it does.
+fn any_death(random: &mut fastrand::Rng) -> Fault {
+    match random.u8(..4) {
+        0 => Fault::Before(random.u64(3..40)),
+        1 => Fault::After(random.u64(3..40)),
+        _ => Fault::Never,
+    }
+}
+
+/// What became of one restore.
+struct Came {
+    /// Payments that the backup did not know.
+    forgotten: usize,
+    paid: usize,
+}
+
+async fn restore_once(seed: u64) -> Came {
+    let mut random = fastrand::Rng::with_seed(seed);
+    let fault = any_death(&mut random);
+    let mut bank = Bank::new(&mut random, fault).await;
+    if random.u8(..4) == 0 {
+        let lost = [
+            FaultAction::DropAfterEffect,
+            FaultAction::Status {
+                status: 500,
+                when: [When::Before, When::After][random.usize(..2)],
+                retry_after_secs: None,
+            },
+        ];
+        let fault = FaultRule::on("create_payout", lost[random.usize(..2)].clone());
+        bank.world.simulator.control.add_fault(fault.times(random.u64(1..3)));
+    }
+    let count = random.usize(0..=2);
+    let asked = bank.more(&mut random, count).await;
+    // The backup is made somewhere on the way.
+    let wanted = random.usize(0..=asked);
+    bank.work(A_MOMENT, |bank| bank.effects() >= wanted).await;
+    let (folder, file) = (bank.world.folder.path().to_owned(), bank.file());
+    backup(&folder, &file, bank.clock.now()).await.expect("backed up");
+    let known = bank.effects();
+    if !bank.seen.is_dead() {
+        let count = random.usize(1..=2);
+        let asked = bank.more(&mut random, count).await;
+        let wanted = random.usize(known..=asked);
+        bank.work(A_MOMENT, |bank| bank.effects() >= wanted).await;
+    }
+    bank.end().await;
+    let forgotten = bank.effects() - known;
+    restore(&folder, &file, bank.clock.now()).await.expect("restored");
+
+    // Whatever came before comes again, and more.
+    bank.begin(Fault::Never).await;
+    bank.come(0).await;
+    let count = random.usize(0..=1);
+    let asked = bank.more(&mut random, count).await;
+    let before = bank.effects();
+    let until = bank.clock.now() + TimeDelta::minutes(5);
+    bank.work(A_WHILE, |bank| bank.clock.now() >= until).await;
+    assert_eq!(bank.effects(), before, "nothing is sent before it is accepted");
+    let acceptance = Acceptance {
+        actor: "tess".to_owned(),
+        reason: "looked".to_owned(),
+        at: bank.clock.now(),
+    };
+    bank.store.accept_restore(acceptance).await.expect("accepted");
+    if random.bool() {
+        bank.end().await;
+        bank.begin(any_death(&mut random)).await;
+    }
+    bank.work(A_MOMENT, |_| false).await;
+    if bank.seen.is_dead() {
+        bank.end().await;
+        bank.begin(Fault::Never).await;
+        bank.work(A_MOMENT, |_| false).await;
+    }
+    bank.engine.take().expect("an engine").stop().await;
+    let audit = audit_store(bank.store.as_ref(), &bank.world.simulator).await;
+    assert!(audit.is_exact() && audit.paid() == asked, "{asked} asked for: {audit}");
+    assert_eq!(bank.effects(), asked);
+    assert!(bank.world.simulator.control.ledger().invariant_ok);
+    bank.store.close().await.expect("closed");
+    Came { forgotten, paid: asked }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_thousand_older_backups_pay_nothing_twice_and_forget_nothing() {
+    let seed = number("BURSAR_SEED", fastrand::u64(..));
+    let restores = number("BURSAR_RESTORES_WITHIN", 1_000);
+    let mut random = fastrand::Rng::with_seed(seed);
+    let seeds: Vec<u64> = (0..restores).map(|_| random.u64(..)).collect();
+    let came: Vec<Came> = futures_util::stream::iter(seeds)
+        .map(|case| async move { (case, tokio::spawn(restore_once(case)).await) })
+        .buffer_unordered(WORLDS)
+        .map(|(case, ended)| {
+            ended.unwrap_or_else(|error| panic!("BURSAR_SEED={seed:#x}, the restore of seed {case:#x}: {error}"))
+        })
+        .collect()
+        .await;
+    let older = came.iter().filter(|came| came.forgotten > 0).count();
+    let forgotten: usize = came.iter().map(|came| came.forgotten).sum();
+    let paid: usize = came.iter().map(|came| came.paid).sum();
+    report(&format!(
+        "{restores} restores, {older} of them older than a payment, {forgotten} payments forgotten of {paid}: 0 twice, 0 \
+         missing (BURSAR_SEED={seed:#x})"
+    ));
+    // Otherwise nothing was tested.
+    assert!(older * 3 > came.len(), "seed {seed:#x}: only {older} forgot anything");
+}
