@@ -7,6 +7,7 @@ use super::settings::Settings;
 use super::{AppError, approvals, context, folders, services};
 use crate::base::clock::{Clock, SystemClock};
 use crate::base::ids::{RunId, WorkerId};
+use crate::base::shutdown::Shutdown;
 use crate::base::suggest::nearest;
 use crate::base::wake::Wake;
 use crate::catalog::load::{Loaded, load};
@@ -38,7 +39,8 @@ pub async fn read_store(settings: &Settings) -> Result<Arc<dyn Store>, AppError>
     Ok(store)
 }
 
-/// Makes a run and drives it here until it has ended, needs a person, or waits for longer than `patience`.
+/// Makes a run and drives it here until it has ended, needs a person, waits for longer than `patience`, or somebody
+/// asks for the end: then its turn ends at its next step, and the run is given as it was left.
 ///
 /// # Errors
 /// [`AppError`]; `Store(Locked)` when a daemon holds the store.
@@ -47,12 +49,13 @@ pub async fn run_here(
     workflow: &str,
     request: Request,
     patience: Duration,
+    shutdown: Shutdown,
     started: impl FnOnce(RunId),
 ) -> Result<Run, AppError> {
     let catalog = Catalog::open(folders(settings), context(settings));
     let workflow = find_workflow(&catalog.current(), workflow)?;
     let store: Arc<dyn Store> = SqliteStore::open(&settings.state, SqliteOptions::default()).await?;
-    let ran = drive(settings, store.clone(), &workflow, request, patience, started).await;
+    let ran = drive(settings, store.clone(), &workflow, request, patience, shutdown, started).await;
     store.close().await?;
     ran
 }
@@ -63,6 +66,7 @@ async fn drive(
     workflow: &Workflow,
     request: Request,
     patience: Duration,
+    mut shutdown: Shutdown,
     started: impl FnOnce(RunId),
 ) -> Result<Run, AppError> {
     let clock: Arc<dyn Clock> = Arc::new(SystemClock::new());
@@ -72,18 +76,26 @@ async fn drive(
     store.reclaim_all(clock.now()).await?;
     let engine = Engine::start(services, WorkerId::generate(clock.now()));
     let engine = engine.map_err(AppError::io("the script threads cannot be started"))?;
-    let run = until_settled(store.as_ref(), clock.as_ref(), id, patience).await;
+    let settled = tokio::select! {
+        run = until_settled(store.as_ref(), clock.as_ref(), id, patience) => Some(run),
+        () = shutdown.requested() => None,
+    };
     engine.stop().await;
-    run
+    match settled {
+        Some(run) => run,
+        None => run_of(store.as_ref(), id).await,
+    }
+}
+
+async fn run_of(store: &dyn Store, id: RunId) -> Result<Run, AppError> {
+    let run = store.run(id).await?;
+    run.ok_or_else(|| AppError::Other(format!("{id} has vanished from the store")))
 }
 
 async fn until_settled(store: &dyn Store, clock: &dyn Clock, id: RunId, patience: Duration) -> Result<Run, AppError> {
     let mut waiting_since = None;
     loop {
-        let run = store
-            .run(id)
-            .await?
-            .ok_or_else(|| AppError::Other(format!("{id} has vanished from the store")))?;
+        let run = run_of(store, id).await?;
         match run.state {
             RunState::Waiting => {
                 let since = *waiting_since.get_or_insert_with(|| clock.elapsed());

@@ -41,7 +41,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use clap::{CommandFactory as _, Parser, Subcommand};
-use tokio::signal::unix::{SignalKind, signal};
+use tokio::signal::unix::{Signal, SignalKind, signal};
 
 use self::diagnostics::Sources;
 use self::error::{CliError, Exit};
@@ -177,12 +177,23 @@ impl Context {
         anstream::AutoStream::choice(&std::io::stderr()) != anstream::ColorChoice::Never
     }
 
-    /// Waits for work that is not done at once. What is still under way when it ends is given up, processes that were
-    /// started for it are ended: the journal makes that safe.
+    /// Waits for work that is not done at once. What is still under way when it ends is left as it is: the
+    /// journal makes that safe.
     ///
     /// # Errors
     /// What the work answers.
     pub fn wait<T>(&self, work: impl Future<Output = Result<T, CliError>>) -> Result<T, CliError> {
+        let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build()?;
+        let done = runtime.block_on(work);
+        runtime.shutdown_background();
+        done
+    }
+
+    /// The same for work that starts processes: those it still has when it ends are ended.
+    ///
+    /// # Errors
+    /// What the work answers.
+    pub fn wait_and_clear<T>(&self, work: impl Future<Output = Result<T, CliError>>) -> Result<T, CliError> {
         let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build()?;
         let done = runtime.block_on(work);
         runtime.shutdown_timeout(GIVEN_UP_WITHIN);
@@ -207,11 +218,37 @@ async fn unless_interrupted<T>(
     work: impl Future<Output = Result<T, CliError>>,
     left: &'static str,
 ) -> Result<T, CliError> {
-    let mut terminate = signal(SignalKind::terminate())?;
+    let mut interrupts = Interrupts::listen()?;
     tokio::select! {
         done = work => done,
-        _ = tokio::signal::ctrl_c() => Err(CliError::new(Exit::Interrupted, "interrupted").hint(left)),
-        _ = terminate.recv() => Err(CliError::new(Exit::Interrupted, "interrupted").hint(left)),
+        () = interrupts.next() => Err(interrupted(left)),
+    }
+}
+
+fn interrupted(left: &'static str) -> CliError {
+    CliError::new(Exit::Interrupted, "interrupted").hint(left)
+}
+
+/// The wish of somebody outside that this ends: Ctrl-C or SIGTERM.
+struct Interrupts {
+    interrupt: Signal,
+    terminate: Signal,
+}
+
+impl Interrupts {
+    /// From now on they end nothing by themselves.
+    fn listen() -> Result<Self, CliError> {
+        Ok(Self {
+            interrupt: signal(SignalKind::interrupt())?,
+            terminate: signal(SignalKind::terminate())?,
+        })
+    }
+
+    async fn next(&mut self) {
+        tokio::select! {
+            _ = self.interrupt.recv() => {}
+            _ = self.terminate.recv() => {}
+        }
     }
 }
 

@@ -15,12 +15,13 @@ use super::output::FAINT;
 use super::steps::Shown;
 use super::text::{one_line, time};
 use super::view::{run_json, standing, tone};
-use super::{daemon, input, unless_interrupted};
+use super::{Interrupts, daemon, input, interrupted, unless_interrupted};
 use crate::app::offline::{load_workflows, read_store, run_here};
 use crate::app::settings::{LogFormat, Secrets, Settings};
 use crate::app::telemetry;
 use crate::base::clock::{Clock as _, SystemClock};
 use crate::base::ids::RunId;
+use crate::base::shutdown::Stopper;
 use crate::model::run::{Run, RunState};
 use crate::server::client::ControlClient;
 use crate::server::protocol::{RunReply, StartRun};
@@ -107,7 +108,7 @@ async fn start(args: &Args, settings: Settings, request: Request, context: &Cont
         }
         None => {
             let left = "what was under way is resumed by the next `bursar serve`";
-            unless_interrupted(here(args, &settings, request, patience, context), left).await?
+            here(args, &settings, request, patience, left, context).await?
         }
     };
     conclude(context, &run)?;
@@ -129,6 +130,7 @@ async fn here(
     settings: &Settings,
     request: Request,
     patience: Duration,
+    left: &'static str,
     context: &Context,
 ) -> Result<Run, CliError> {
     let filter = ["warn,script=off,bursar::catalog=error", "info,script=off", "debug"][usize::from(context.verbose)];
@@ -139,7 +141,10 @@ async fn here(
             tracing::debug!(%id, "nobody follows the run any more");
         }
     };
-    let driven = run_here(settings, &args.workflow, request, patience, tell);
+    let mut interrupts = Interrupts::listen()?;
+    let mut is_interrupted = false;
+    let (stopper, shutdown) = Stopper::new();
+    let driven = run_here(settings, &args.workflow, request, patience, shutdown, tell);
     let mut shown = Shown::default();
     let (run, store) = {
         let mut driven = std::pin::pin!(driven);
@@ -155,10 +160,22 @@ async fn here(
             tokio::select! {
                 ended = &mut driven => break (ended?, store),
                 () = clock.sleep(LOOK_EVERY) => print_fresh(context, &store, id, &mut shown).await?,
+                () = interrupts.next() => {
+                    if is_interrupted {
+                        return Err(interrupted(left));
+                    }
+                    // A turn that is cut off counts as one under which the process died.
+                    is_interrupted = true;
+                    stopper.stop();
+                    context.output.note("ends after the step under way; once more ends it at once");
+                }
             }
         }
     };
     print_fresh(context, &store, run.id, &mut shown).await?;
+    if is_interrupted && !run.state.is_final() && run.state != RunState::Parked {
+        return Err(interrupted(left));
+    }
     if run.state == RunState::Waiting {
         tell_approvals(context, &store, &run).await?;
     }

@@ -86,7 +86,7 @@ fn run_faults(args: &Faults, context: &Context) -> Result<Exit, CliError> {
         }
     };
     let at_once = usize::from(args.at_once);
-    let matrix = context.wait(unless_interrupted(
+    let matrix = context.wait_and_clear(unless_interrupted(
         async { Ok(faults(at_once, &mut |so_far| met(so_far)).await?) },
         NOTHING_SAID,
     ))?;
@@ -175,7 +175,7 @@ fn run_crash(args: &Crash, context: &Context) -> Result<Exit, CliError> {
         program: this_program()?,
     };
     output.note(&format!("seed {:#x}", plan.seed));
-    let outcome = context.wait(unless_interrupted(
+    let outcome = context.wait_and_clear(unless_interrupted(
         async { Ok(crash(&plan, &mut |so_far| output.note(&so_far.to_string())).await?) },
         NOTHING_SAID,
     ))?;

@@ -7,5 +7,6 @@ mod daemon;
 mod db;
 mod harness;
 mod help;
+mod interrupted;
 mod rendering;
 mod runs;
