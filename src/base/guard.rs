@@ -50,6 +50,8 @@ guards! {
     RepeatAllowed = "repeat-allowed",
     /// A request that was on its way when the process ended may have arrived.
     OnItsWay = "on-its-way",
+    /// A request may have gone out as late as its answer, or the end of its process.
+    SentLate = "sent-late",
     /// A refusal is not believed while an earlier attempt may have got through.
     RefusalLookedUp = "refusal-looked-up",
     /// A failure of the provider is no answer.

@@ -54,6 +54,8 @@ struct SentBefore {
     attempts: u32,
     unknown: bool,
     sent_at: Instant,
+    /// The last moment at which it may have gone out.
+    sent_until: Instant,
     /// Whether the next thing is a look-up.
     look_up: bool,
 }
@@ -85,12 +87,16 @@ impl Turn {
                 look_up,
             }) => {
                 // On its way when the process ended: it may have arrived.
-                let unknown = unknown || (next_at.is_none() && holds(Guard::OnItsWay));
+                let was_on_its_way = next_at.is_none();
+                let unknown = unknown || (was_on_its_way && holds(Guard::OnItsWay));
+                // A process that was frozen before it sent may have sent just before it died.
+                let is_late = was_on_its_way && holds(Guard::SentLate);
                 let sent = SentBefore {
                     intent,
                     attempts,
                     unknown,
                     sent_at,
+                    sent_until: if is_late { self.now().max(sent_at) } else { sent_at },
                     look_up,
                 };
                 return self.resume(&begun, connection, endpoint, args, sent);
@@ -198,6 +204,7 @@ impl Turn {
             attempts,
             unknown,
             sent_at,
+            sent_until,
             look_up,
         } = sent;
         let same = self.prepare_effect(&begun.path, connection, endpoint, args);
@@ -232,7 +239,7 @@ impl Turn {
             first_sent,
             last_sent: restored
                 .as_ref()
-                .map_or(sent_at, |restored| restored.last_sent().max(sent_at)),
+                .map_or(sent_until, |restored| restored.sent_until().max(sent_until)),
         };
         // A run that is to end sends nothing again; what it may have sent has to be known before it ends.
         if self.run.cancel_requested && !open.unknown {
@@ -284,6 +291,10 @@ impl Turn {
             None => self.block_on(client.send(open.connection, open.endpoint, &intent.request, key)),
         };
         reach(FaultPoint::ReplyRead);
+        // It went out some time before now; when, nobody knows: this process may have been frozen in between.
+        if holds(Guard::SentLate) {
+            open.last_sent = open.last_sent.max(self.now());
+        }
         let spent = open.attempts + 1 >= self.services.settings.backoff.attempts_max && holds(Guard::AttemptsMax);
         let last = spent || self.is_late(open.begun);
         match self.verdict(

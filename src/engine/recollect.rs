@@ -56,7 +56,7 @@ impl Turn {
                 return Err(self.intend_in_doubt(open, "in_doubt", &message));
             }
         };
-        match self.seek(open, since, restored.last_sent()) {
+        match self.seek(open, since, restored.sent_until()) {
             Sought::Found(resource) => {
                 tracing::info!(run = %self.run.id, step = %open.begun.path, "what was sent before the restore was found and adopted");
                 self.intend_found(open)?;

@@ -343,12 +343,15 @@ fn proceed(known: StepRecord, entry: Entry, at: Instant) -> Result<(Step, Phase)
                 attempts,
                 unknown,
                 sent_at,
+                look_up,
                 ..
             },
             Entry::Retry { retry, .. },
         ) => {
             following(attempts, retry.attempt)?;
             let unknown = unknown || retry.unknown;
+            // Recorded after an attempt, which may have been as late as this; after a look-up, which sends nothing, not.
+            let sent_at = if look_up { sent_at } else { sent_at.max(at) };
             Phase::Sent {
                 intent,
                 attempts: retry.attempt,

@@ -6,6 +6,7 @@
 use serde::{Deserialize, Serialize};
 
 use crate::base::clock::Instant;
+use crate::base::guard::{Guard, holds};
 
 /// An older state was put back.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -33,6 +34,13 @@ impl Restored {
     /// When the last effect that may be forgotten was sent, at the latest.
     pub fn last_sent(&self) -> Instant {
         self.last_sent_at.unwrap_or_else(|| self.noticed())
+    }
+
+    /// The last moment at which an effect that may be forgotten can have gone out. A process that was frozen before it
+    /// sent may have sent much later than it noted, but not after the older state was noticed.
+    pub fn sent_until(&self) -> Instant {
+        let noticed = self.noticed_at.filter(|_| holds(Guard::SentLate));
+        noticed.map_or_else(|| self.last_sent(), |noticed| noticed.max(self.last_sent()))
     }
 
     /// Whether nothing may be sent until a person says so.

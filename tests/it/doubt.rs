@@ -1,5 +1,9 @@
 //! Unknown outcomes: look-ups when the key no longer protects, persons who decide, runs that end in between.
 
+use std::sync::Arc;
+use std::time::Duration;
+
+use bursar::base::clock::{Clock as _, ManualClock, SystemClock};
 use bursar::model::journal::{Resolution, StepPath};
 use bursar::model::run::{Run, RunState};
 use bursar::simulator::config::SimulatorConfig;
@@ -7,6 +11,7 @@ use bursar::simulator::faults::{FaultAction, FaultRule, When};
 use bursar::store::{Decision, Store};
 use serde_json::json;
 
+use crate::support::real_time::{Patience, pause};
 use crate::support::{World, audit_store, settled, until};
 
 const PAY: &str = r#"
@@ -100,6 +105,86 @@ async fn a_list_that_lags_is_not_believed_too_early() {
         world.simulator.control.requests()["create_payout"].total,
         1,
         "nothing was sent again"
+    );
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_clock_set_ahead_while_a_list_lags_makes_it_no_more_complete() {
+    let theirs = ManualClock::new(SystemClock::new().now());
+    let ours = ManualClock::new(theirs.now());
+    let mut config = SimulatorConfig::demo();
+    config.lists.visibility_lag_ms = 100_000;
+    let mut world = World::with_clock(config, Arc::new(theirs.clone())).await;
+    world.clock = Arc::new(ours.clone());
+    world.reconnect(|bank| bank.key_window_secs = Some(0));
+    let control = world.simulator.control.clone();
+    control.add_fault(FaultRule::on("create_payout", FaultAction::DropAfterEffect).times(1));
+    let looks = || control.requests().get("list_payouts").map_or(0, |count| count.total);
+    let store = world.store().await;
+    let engine = world.engine(store.clone()).await;
+    let id = world.start(store.as_ref(), PAY, json!({}), json!({})).await;
+    until(store.as_ref(), id, |run| run.state == RunState::Waiting).await;
+    assert_eq!(looks(), 1);
+    ours.advance(Duration::from_secs(3_600));
+    until(store.as_ref(), id, |run| run.state == RunState::Waiting && looks() == 2).await;
+    theirs.advance(Duration::from_secs(200));
+    ours.advance(Duration::from_secs(200));
+    let run = settled(store.as_ref(), id).await;
+    engine.stop().await;
+    assert_eq!(run.state, RunState::Succeeded, "{:?}", run.error);
+    store.close().await.expect("closed");
+    assert_eq!(
+        after(&world, &run).await,
+        (vec!["intent", "retry", "retry", "outcome"], ONCE.to_owned())
+    );
+}
+
+/// Between the intent and the request minutes may pass: a machine that was suspended, a process that was stopped.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_process_that_was_frozen_before_it_sent_has_not_sent_early() {
+    let clock = ManualClock::new(SystemClock::new().now());
+    let mut config = SimulatorConfig::demo();
+    config.lists.visibility_lag_ms = 100_000;
+    let mut world = World::with_clock(config, Arc::new(clock.clone())).await;
+    world.reconnect(|bank| bank.key_window_secs = Some(0));
+    let control = world.simulator.control.clone();
+    let late = FaultAction::Delay {
+        ms: 400_000,
+        when: When::Before,
+    };
+    control.add_fault(FaultRule::on("create_payout", late).times(1));
+    let asked = |endpoint: &str| control.requests().get(endpoint).map_or(0, |count| count.total);
+    let store = world.store().await;
+    let engine = world.engine(store.clone()).await;
+    let id = world.start(store.as_ref(), PAY, json!({}), json!({})).await;
+    let patience = Patience::new(Duration::from_secs(20));
+    while asked("create_payout") == 0 {
+        assert!(!patience.is_over(), "it never asks");
+        pause(Duration::from_millis(5)).await;
+    }
+    // What is heard now is never recorded.
+    store.close().await.expect("closed");
+    clock.advance(Duration::from_secs(401));
+    engine.stop().await;
+    assert_eq!(control.effects().len(), 1, "it is paid, as late as that");
+
+    let store = world.store().await;
+    store.reclaim_all(clock.now()).await.expect("reclaimed");
+    let engine = world.engine(store.clone()).await;
+    until(store.as_ref(), id, |run| run.state == RunState::Waiting).await;
+    assert_eq!(
+        (asked("create_payout"), asked("list_payouts")),
+        (1, 1),
+        "a list that lags is not believed"
+    );
+    clock.advance(Duration::from_secs(200));
+    let run = settled(store.as_ref(), id).await;
+    engine.stop().await;
+    assert_eq!(run.state, RunState::Succeeded, "{:?}", run.error);
+    store.close().await.expect("closed");
+    assert_eq!(
+        after(&world, &run).await,
+        (vec!["intent", "retry", "outcome"], ONCE.to_owned())
     );
 }
 

@@ -89,8 +89,16 @@ async fn after_a_death(passed: TimeDelta, shown: TimeDelta, refused: u64) -> u64
     let store = open(world.folder.path()).await;
     store.reclaim_all(world.clock.now()).await.expect("reclaimed");
     let engine = world.engine(store.clone()).await;
-    hurry(theirs);
-    hurry(ours);
+    hurry(theirs.clone());
+    hurry(ours.clone());
+    until(store.as_ref(), id, |run| {
+        run.state.is_final() || run.state == RunState::Waiting
+    })
+    .await;
+    // A clock that was set ahead makes it wait for as long again.
+    let ahead = (shown - passed).to_std().unwrap_or_default();
+    theirs.advance(ahead);
+    ours.advance(ahead);
     let run = settled(store.as_ref(), id).await;
     engine.stop().await;
     assert_eq!(run.state, RunState::Succeeded, "{passed} {shown}: {:?}", run.error);
