@@ -1,6 +1,6 @@
 //! `bursar approvals ls`: everything that waits for an approval, the oldest first.
 
-use super::open_json;
+use super::{answers, open_json};
 use crate::app::approvals::all;
 use crate::cli::Context;
 use crate::cli::error::{CliError, Exit};
@@ -39,6 +39,11 @@ pub(super) async fn run(_args: &Args, context: &Context) -> Result<Exit, CliErro
         ]);
     }
     output.table(&table)?;
-    output.note("`bursar approvals show RUN` shows the whole of one");
+    output.note("`bursar approvals show RUN STEP` shows the whole of one; then answer it:");
+    for open in &waiting {
+        for command in answers(open) {
+            output.note(&format!("  {command}"));
+        }
+    }
     Ok(Exit::Ok)
 }

@@ -10,7 +10,6 @@ use serde_json::{Value as Json, json};
 use super::Context;
 use super::error::{CliError, Exit};
 use crate::app::approvals::OpenApproval;
-use crate::model::journal::StepPath;
 use crate::model::value::Value;
 
 /// See what waits for an approval, and approve or reject it
@@ -42,10 +41,12 @@ pub(super) fn run(args: Args, context: &Context) -> Result<Exit, CliError> {
     }
 }
 
-/// The approvals that are meant: of the step that was named, or all.
-fn meant(open: Vec<OpenApproval>, step: Option<&StepPath>) -> Vec<OpenApproval> {
-    let of_step = |open: &OpenApproval| step.is_none_or(|step| *step == open.path);
-    open.into_iter().filter(of_step).collect()
+/// The exact commands that answer.
+fn answers(open: &OpenApproval) -> [String; 2] {
+    ["approve", "reject"].map(|answer| {
+        let (run, step) = (open.run.id, &open.path);
+        format!("bursar approvals {answer} {run} {step} --reason TEXT")
+    })
 }
 
 fn open_json(open: &OpenApproval) -> Json {

@@ -2,7 +2,7 @@
 
 use serde_json::Value as Json;
 
-use super::{details, meant, open_json};
+use super::{answers, details, open_json};
 use crate::app::approvals::{OpenApproval, of_run};
 use crate::base::clock::Instant;
 use crate::cli::Context;
@@ -28,7 +28,8 @@ pub(super) async fn run(args: &Args, context: &Context) -> Result<Exit, CliError
     let id = named(&store, &args.run).await?;
     let run = find(&store, id).await?;
     let state = run.state;
-    let waiting = meant(of_run(store.as_ref(), run).await?, args.step.as_ref());
+    let mut waiting = of_run(store.as_ref(), run).await?;
+    waiting.retain(|open| args.step.as_ref().is_none_or(|step| *step == open.path));
     if waiting.is_empty() {
         let what = args.step.as_ref().map_or_else(
             || format!("{id} ({state})"),
@@ -74,13 +75,10 @@ fn page(open: &OpenApproval, now: Instant) -> String {
     fact("since", &format!("{}, {}", time(open.since), relative(open.since, now)));
     fact("until", &format!("{}, {}", time(open.until), relative(open.until, now)));
     fact("fingerprint", &open.step.fingerprint.to_string());
-    let command = |answer: &str| {
-        format!(
-            "  bursar approvals {answer} {} {} --reason TEXT\n",
-            open.run.id, open.path
-        )
-    };
-    page.push_str(&format!("\nAnswer:\n{}{}", command("approve"), command("reject")));
+    page.push_str("\nAnswer:\n");
+    for command in answers(open) {
+        page.push_str(&format!("  {command}\n"));
+    }
     page
 }
 
