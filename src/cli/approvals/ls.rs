@@ -14,10 +14,11 @@ pub(super) struct Args {}
 pub(super) async fn run(_args: &Args, context: &Context) -> Result<Exit, CliError> {
     let store = context.store(&context.settings()?).await?;
     let waiting = all(store.as_ref()).await?;
+    let restored = store.restored(context.now()).await?;
     let output = &context.output;
     if output.json {
         for open in &waiting {
-            output.object("bursar.approval/1", &open_json(open))?;
+            output.object("bursar.approval/1", &open_json(open, restored.as_ref()))?;
         }
         return Ok(Exit::Ok);
     }

@@ -169,6 +169,26 @@ async fn an_answer_names_the_whole_run_and_the_step_or_nothing_happens() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn an_approval_of_an_older_backup_says_that_its_answer_may_be_forgotten() {
+    let site = site().await;
+    expect(
+        site.command(&["run", "pay"]).await,
+        3,
+        "waits for an approval: pay ACME",
+    );
+    let told = "an answer may have been given and forgotten";
+    let file = site.path("backup.db").display().to_string();
+    expect(site.command(&["db", "backup", &file]).await, 0, "");
+    let before = expect(site.command(&["approvals", "show", "last"]).await, 0, "pay ACME");
+    assert!(!before.stdout.contains(told), "{}", before.stdout);
+    expect(site.command(&["db", "restore", &file]).await, 0, "");
+    expect(site.command(&["approvals", "show", "last"]).await, 0, told);
+    expect(site.command(&["runs", "show", "last"]).await, 0, told);
+    let listed = lines(&site.command(&["approvals", "ls", "--json"]).await);
+    assert_eq!(listed[0]["may_be_forgotten"], true);
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn without_a_daemon_the_answer_goes_to_the_store() {
     let site = site().await;
     // Nothing but a person helps, and nobody could answer while this process holds the store: it leaves at once.
