@@ -325,7 +325,7 @@ async fn an_approval_whose_answer_may_be_forgotten_is_not_said_to_have_had_none(
 
     // Its time ends while the restore holds.
     let patience = Patience::new(Duration::from_secs(60));
-    while bank.now() < slot + TimeDelta::minutes(15) {
+    while bank.now() < slot + TimeDelta::minutes(11) {
         assert!(!patience.is_over(), "time passes");
         pause(Duration::from_millis(20)).await;
     }

@@ -219,7 +219,7 @@ async fn one_deposit_that_waits_or_is_rejected_stops_no_other_and_a_no_is_rememb
     world.wake.nudge();
     let run = settled(store.as_ref(), id).await;
     assert_eq!(run.state, RunState::Succeeded, "{:?}", run.error);
-    assert_eq!(returned(), ["EUR 10.00", "EUR 30000.00"]);
+    assert_eq!(returned(), ["EUR 10.00", "EUR 30,000.00"]);
     engine.stop().await;
     store.close().await.expect("closed");
 }
