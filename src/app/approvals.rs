@@ -8,7 +8,7 @@ use crate::base::clock::Instant;
 use crate::model::journal::{Asked, Journal, Step, StepPath};
 use crate::model::run::{Run, RunState};
 use crate::store::sqlite::{SqliteOptions, SqliteStore};
-use crate::store::{ApprovalDecision, RunQuery, Store};
+use crate::store::{ApprovalDecision, Restored, RunQuery, Store};
 
 /// Runs looked through at a time.
 const PAGE: u32 = 1_000;
@@ -24,10 +24,17 @@ pub struct OpenApproval {
     pub step: Step,
     /// What is asked.
     pub asked: Asked,
-    /// Since when.
+    /// Since when, the last time it was asked.
     pub since: Instant,
     /// Until when.
     pub until: Instant,
+}
+
+impl OpenApproval {
+    /// Whether the store may have forgotten an answer, because an older state of it was put back.
+    pub fn may_be_forgotten(&self, restored: Option<&Restored>) -> bool {
+        restored.is_some_and(|restored| restored.may_forget_since(self.since))
+    }
 }
 
 /// Every approval somebody can decide now, the oldest first.
@@ -76,7 +83,7 @@ pub async fn of_run(store: &dyn Store, run: Run) -> Result<Vec<OpenApproval>, Ap
             path: path.clone(),
             step: record.step.clone(),
             asked: asked.clone(),
-            since: record.started_at,
+            since: record.since,
             until,
         })
     });

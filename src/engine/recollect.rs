@@ -9,7 +9,7 @@ use chrono::TimeDelta;
 
 use super::effect::Open;
 use super::look_up::Sought;
-use super::turn::Turn;
+use super::turn::{Begun, Turn};
 use crate::base::clock::Instant;
 use crate::base::guard::{Guard, holds};
 use crate::model::journal::{Entry, Outcome};
@@ -85,6 +85,20 @@ impl Turn {
             }
             Sought::Impossible(message) => Err(self.intend_in_doubt(open, "in_doubt", &message)),
         }
+    }
+
+    /// Finds out, before it is said that nobody answered in time, whether the store may have forgotten an answer. As long
+    /// as the restore holds the wait goes on; then a person says whether it is asked again.
+    pub(super) fn recollect_answer(&self, begun: &Begun) -> Result<(), Thrown> {
+        let restored = self.services.restored().filter(|_| holds(Guard::RestoreForgotten));
+        let forgets = |restored: &Restored| begun.since.is_some_and(|since| restored.may_forget_since(since));
+        let Some(restored) = restored.filter(forgets) else {
+            return Ok(());
+        };
+        self.held(&restored)?;
+        let message = "the answer may have been given and forgotten with the older backup that was put back: see what \
+                       came of it, then have it asked again (retry) or let it fail";
+        Err(self.doubt_at(begun, "in_doubt", message))
     }
 
     /// Nothing is sent before a person has accepted the restore.

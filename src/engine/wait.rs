@@ -56,6 +56,7 @@ impl Turn {
             },
         };
         if self.now() >= wait.deadline {
+            self.recollect_answer(&begun)?;
             let message = format!("nobody decided until {}", time_text(wait.deadline));
             return self.end_wait(begun, wait, Outcome::Failure(Failure::new("timeout", message)));
         }
@@ -239,6 +240,8 @@ impl Turn {
         match &begun.phase {
             None => Ok(Standing::New),
             Some(Phase::Waiting(wait)) => Ok(Standing::Waiting(wait.clone())),
+            // A person said to ask again.
+            Some(Phase::Trying { .. }) if begun.step.name == APPROVAL => Ok(Standing::New),
             Some(Phase::Done(outcome)) => Ok(Standing::Ended(outcome.clone())),
             Some(_) => Err(self.unfit(&begun.path)),
         }
@@ -271,7 +274,7 @@ impl Turn {
 
     /// A wait that ends at once still has a beginning in the journal.
     fn end_wait(&self, begun: Begun, wait: Wait, outcome: Outcome) -> Result<Value, Thrown> {
-        if begun.phase.is_none() {
+        if !matches!(begun.phase, Some(Phase::Waiting(_))) {
             self.ride(Entry::Waiting {
                 path: begun.path.clone(),
                 step: begun.step,

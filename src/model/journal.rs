@@ -11,6 +11,7 @@
 //!                                             └─InDoubt──> doubt ──Resolved──> done | sent | cleared ──Intent──> sent
 //!   wait                (nothing) ─Waiting─> waiting ──Outcome──> done
 //!   approval            (nothing) ─Waiting─> waiting ──Decided──> done     or Outcome, when nobody did in time
+//!                                             └─InDoubt──> doubt ──Resolved──> done | asked again: ──Waiting──> waiting
 //! ```
 //!
 //! [`Journal::next`] is used live, in recovery, in replay and in tests; an entry it refuses is never stored.
@@ -317,6 +318,22 @@ fn proceed(known: StepRecord, entry: Entry, at: Instant) -> Result<(Step, Phase)
     let StepRecord { step, phase, .. } = known;
     let phase = match (phase, entry) {
         (Phase::Done(_), _) => return Err("the step has ended"),
+        // An answer may have been forgotten with an older state of the store.
+        (Phase::Waiting(Wait { approval: Some(_), .. }), Entry::InDoubt { doubt, .. }) => {
+            Phase::Doubt { intent: None, doubt }
+        }
+        (
+            Phase::Doubt { .. },
+            Entry::Resolved {
+                resolution: Resolution::Adopt { .. },
+                ..
+            },
+        ) if step.name == APPROVAL && holds(Guard::ApprovalByPerson) => {
+            return Err("an approval is not adopted: say retry, and it is asked again");
+        }
+        (Phase::Trying { .. }, Entry::Waiting { wait, .. }) if step.name == APPROVAL && wait.approval.is_some() => {
+            Phase::Waiting(wait)
+        }
         (
             Phase::Waiting(Wait { approval: Some(_), .. }),
             Entry::Outcome {

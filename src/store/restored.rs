@@ -31,6 +31,11 @@ impl Restored {
         self.noticed_at.unwrap_or(Instant::MAX_UTC)
     }
 
+    /// Whether what followed a wait that began at this time may be forgotten.
+    pub fn may_forget_since(&self, began: Instant) -> bool {
+        began <= self.noticed()
+    }
+
     /// When the last effect that may be forgotten was sent, at the latest.
     pub fn last_sent(&self) -> Instant {
         self.last_sent_at.unwrap_or_else(|| self.noticed())

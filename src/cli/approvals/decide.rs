@@ -1,9 +1,12 @@
 //! `bursar approvals approve` and `reject`: the one answer to what a run asks for.
 
+use std::sync::Arc;
+
 use serde_json::json;
 
-use super::meant;
-use crate::app::approvals::{OpenApproval, decide_here, of_run};
+use super::answers;
+use crate::app::approvals::{all, decide_here, of_run};
+use crate::base::ids::RunId;
 use crate::cli::Context;
 use crate::cli::actor::actor;
 use crate::cli::daemon;
@@ -14,14 +17,15 @@ use crate::cli::text::one_line;
 use crate::model::journal::{Journal, StepPath, Undecidable};
 use crate::model::run::{Run, RunState};
 use crate::server::protocol::{DecideApproval, RunReply};
-use crate::store::ApprovalDecision;
+use crate::store::{ApprovalDecision, Store};
 
-/// What both answers take.
+/// What both answers take. An answer goes to the question that was read: its run and its step say which one that
+/// is, for ever. What `last` means, or the only step that asks, may be another one by the time it is typed.
 #[derive(Debug, clap::Args)]
 pub(super) struct Args {
-    /// The run: its id, the beginning of it, or `last`
+    /// The run: its whole id, as `bursar approvals show` prints it
     run: String,
-    /// The step that asks; may be left out while there is only one
+    /// The step that asks: it has to be named, even if it is the only one
     step: Option<StepPath>,
     /// Why: kept in the journal beside the answer, and seen by the script
     #[arg(long, value_name = "TEXT")]
@@ -34,13 +38,13 @@ pub(super) async fn run(args: Args, approved: bool, context: &Context) -> Result
     }
     let settings = context.settings()?;
     let store = context.store(&settings).await?;
-    let id = named(&store, &args.run).await?;
+    let (Ok(id), Some(step)) = (args.run.parse::<RunId>(), &args.step) else {
+        return Err(not_exact(&store, &args.run).await?);
+    };
     let run = find(&store, id).await?;
-    let waiting = meant(of_run(store.as_ref(), run.clone()).await?, args.step.as_ref());
-    let open = match waiting.as_slice() {
-        [open] => open,
-        [] => return Err(nothing_asked(&run, &journal(&store, id).await?, args.step.as_ref())),
-        several => return Err(which_of(&run, several)),
+    let waiting = of_run(store.as_ref(), run.clone()).await?;
+    let Some(open) = waiting.iter().find(|open| open.path == *step) else {
+        return Err(nothing_asked(&run, &journal(&store, id).await?, step));
     };
     let driven = match daemon::connect(&settings).await? {
         Some(mut client) => {
@@ -90,22 +94,39 @@ pub(super) async fn run(args: Args, approved: bool, context: &Context) -> Result
     Ok(Exit::Ok)
 }
 
+/// What to say in place of a run or a step that is not named exactly: what waits, and its exact commands.
+async fn not_exact(store: &Arc<dyn Store>, run: &str) -> Result<CliError, CliError> {
+    let run = find(store, named(store, run).await?).await?;
+    let mut waiting = of_run(store.as_ref(), run.clone()).await?;
+    let mut error = CliError::usage("an answer names the whole id of the run and the step: nothing was decided");
+    if waiting.is_empty() {
+        error = error.hint(format!("{} ({}) asks for no approval", run.id, run.state));
+        waiting = all(store.as_ref()).await?;
+    }
+    for open in &waiting {
+        error = error.hint(format!(
+            "step {} of {} asks: {}",
+            open.path,
+            open.run.id,
+            one_line(&open.asked.reason)
+        ));
+        for command in answers(open) {
+            error = error.hint(command);
+        }
+    }
+    Ok(error)
+}
+
 /// Why there is nothing to answer, as exactly as the journal knows.
-fn nothing_asked(run: &Run, journal: &Journal, step: Option<&StepPath>) -> CliError {
+fn nothing_asked(run: &Run, journal: &Journal, step: &StepPath) -> CliError {
     let hint = "`bursar approvals ls` lists what waits for an approval";
     let id = run.id;
-    match step {
-        Some(step) if journal.step(step).is_none() => {
-            return CliError::not_found(format!("{id} has no step {step}")).hint(hint);
-        }
-        Some(step) => {
-            let fingerprint = journal.step(step).map(|record| record.step.fingerprint);
-            let refused = fingerprint.map(|asked| journal.may_decide(step, asked, run.created_at));
-            if let Some(Err(refused @ (Undecidable::Decided(_) | Undecidable::NotAsked))) = refused {
-                return CliError::new(Exit::Refused, format!("step {step} of {id}: {refused}")).hint(hint);
-            }
-        }
-        None => {}
+    let Some(record) = journal.step(step) else {
+        return CliError::not_found(format!("{id} has no step {step}")).hint(hint);
+    };
+    let refused = journal.may_decide(step, record.step.fingerprint, run.created_at);
+    if let Err(refused @ (Undecidable::Decided(_) | Undecidable::NotAsked)) = refused {
+        return CliError::new(Exit::Refused, format!("step {step} of {id}: {refused}")).hint(hint);
     }
     let why = match run.state {
         RunState::Parked => " and is parked: decide about that first, with `bursar runs resolve`",
@@ -113,12 +134,4 @@ fn nothing_asked(run: &Run, journal: &Journal, step: Option<&StepPath>) -> CliEr
         _ => " and asks for no approval",
     };
     CliError::new(Exit::Refused, format!("{id} is {}{why}", run.state)).hint(hint)
-}
-
-fn which_of(run: &Run, several: &[OpenApproval]) -> CliError {
-    let message = format!("{} asks for {} approvals: say which step", run.id, several.len());
-    let each = several
-        .iter()
-        .map(|open| format!("step {}: {}", open.path, one_line(&open.asked.reason)));
-    each.fold(CliError::usage(message), CliError::hint)
 }

@@ -1,6 +1,6 @@
 //! `bursar approvals ls`: everything that waits for an approval, the oldest first.
 
-use super::open_json;
+use super::{answers, open_json};
 use crate::app::approvals::all;
 use crate::cli::Context;
 use crate::cli::error::{CliError, Exit};
@@ -14,10 +14,11 @@ pub(super) struct Args {}
 pub(super) async fn run(_args: &Args, context: &Context) -> Result<Exit, CliError> {
     let store = context.store(&context.settings()?).await?;
     let waiting = all(store.as_ref()).await?;
+    let restored = store.restored(context.now()).await?;
     let output = &context.output;
     if output.json {
         for open in &waiting {
-            output.object("bursar.approval/1", &open_json(open))?;
+            output.object("bursar.approval/1", &open_json(open, restored.as_ref()))?;
         }
         return Ok(Exit::Ok);
     }
@@ -39,6 +40,11 @@ pub(super) async fn run(_args: &Args, context: &Context) -> Result<Exit, CliErro
         ]);
     }
     output.table(&table)?;
-    output.note("`bursar approvals show RUN` shows the whole of one");
+    output.note("`bursar approvals show RUN STEP` shows the whole of one; then answer it:");
+    for open in &waiting {
+        for command in answers(open) {
+            output.note(&format!("  {command}"));
+        }
+    }
     Ok(Exit::Ok)
 }

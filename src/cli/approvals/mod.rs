@@ -9,9 +9,11 @@ use serde_json::{Value as Json, json};
 
 use super::Context;
 use super::error::{CliError, Exit};
+use super::text::time;
 use crate::app::approvals::OpenApproval;
-use crate::model::journal::StepPath;
-use crate::model::value::Value;
+use crate::model::journal::Asked;
+use crate::model::value::{Value, ValueError};
+use crate::store::Restored;
 
 /// See what waits for an approval, and approve or reject it
 ///
@@ -42,28 +44,49 @@ pub(super) fn run(args: Args, context: &Context) -> Result<Exit, CliError> {
     }
 }
 
-/// The approvals that are meant: of the step that was named, or all.
-fn meant(open: Vec<OpenApproval>, step: Option<&StepPath>) -> Vec<OpenApproval> {
-    let of_step = |open: &OpenApproval| step.is_none_or(|step| *step == open.path);
-    open.into_iter().filter(of_step).collect()
+/// The exact commands that answer.
+fn answers(open: &OpenApproval) -> [String; 2] {
+    ["approve", "reject"].map(|answer| {
+        let (run, step) = (open.run.id, &open.path);
+        format!("bursar approvals {answer} {run} {step} --reason TEXT")
+    })
 }
 
-fn open_json(open: &OpenApproval) -> Json {
+/// What to know before an answer is given a second time.
+pub(super) fn forgotten(restored: &Restored) -> String {
+    let next = if restored.holds() {
+        "its time does not end before that is accepted (`bursar db accept-restore`)"
+    } else {
+        "when its time is over, the run is parked for a person"
+    };
+    let since = time(restored.since);
+    format!(
+        "an older state of the store ({since}) was put back since: an answer may have been given and forgotten; {next}"
+    )
+}
+
+fn open_json(open: &OpenApproval, restored: Option<&Restored>) -> Json {
+    let (details, unreadable) = match details(&open.asked) {
+        Ok(details) => (details.map(|details| details.to_plain()), None),
+        Err(unreadable) => (None, Some(unreadable.to_string())),
+    };
     json!({
         "run": open.run.id,
         "workflow": open.run.workflow,
         "step": open.path,
         "reason": open.asked.reason,
         "group": open.asked.group,
-        "details": details(open).map(|details| details.to_plain()),
+        "details": details,
+        "details_unreadable": unreadable,
         "asked": open.step.fingerprint,
         "since": open.since,
         "until": open.until,
+        "may_be_forgotten": open.may_be_forgotten(restored),
     })
 }
 
 /// What the script gave beside the reason.
-fn details(open: &OpenApproval) -> Option<Value> {
-    let details = Value::from_typed(&open.asked.details).ok()?;
-    (!details.is_null()).then_some(details)
+fn details(asked: &Asked) -> Result<Option<Value>, ValueError> {
+    let details = Value::from_typed(&asked.details)?;
+    Ok((!details.is_null()).then_some(details))
 }

@@ -154,7 +154,10 @@ fn choices(doubt: &InDoubt, shown: Option<&Shown>) -> Vec<(&'static str, &'stati
     let retry = ("--retry", "try again as it was, under the same key");
     let fail = ("--fail", "the script sees a failure");
     if doubt.sent.is_none() {
-        return vec![("--retry", "try again: nothing was sent"), fail];
+        return vec![
+            ("--retry", "try again: nothing was sent; an approval is asked again"),
+            fail,
+        ];
     }
     let adopt = (
         "--adopt FILE",

@@ -2,8 +2,10 @@
 
 use serde_json::json;
 
+use crate::app::approvals::of_run;
 use crate::base::clock::Instant;
 use crate::cli::Context;
+use crate::cli::approvals::forgotten;
 use crate::cli::error::{CliError, Exit};
 use crate::cli::follow::{find, journal};
 use crate::cli::output::{ATTENTION, BAD, FAINT, Look, STRONG};
@@ -37,6 +39,12 @@ pub(super) async fn run(args: &Args, context: &Context) -> Result<Exit, CliError
         context
             .output
             .print(&page(&run, &journal, context.now(), context.output.look))?;
+        let open = of_run(store.as_ref(), run).await?;
+        let restored = store.restored(context.now()).await?;
+        let known = restored.filter(|restored| open.iter().any(|open| open.may_be_forgotten(Some(restored))));
+        if let Some(restored) = known {
+            context.output.note(&forgotten(&restored));
+        }
     }
     Ok(Exit::Ok)
 }
@@ -165,7 +173,7 @@ fn decision(command: &str, path: &StepPath, intent: Option<&Intent>, now: Instan
     let retry = if intent.is_some() {
         "try again as it was, under the same key"
     } else {
-        "try again: nothing was sent"
+        "try again: nothing was sent; an approval is asked again"
     };
     choice("--retry", retry);
     choice("--fail", "the script sees a failure");

@@ -150,7 +150,7 @@ async fn a_daemon_that_dies_with_the_decision_durable_goes_on_where_it_was() {
     let store = site.store().await;
     until(store.as_ref(), id, |run| run.state == RunState::Waiting).await;
     let said = site
-        .command(&["approvals", "approve", &id.to_string(), "--reason", "fine"])
+        .command(&["approvals", "approve", &id.to_string(), "1", "--reason", "fine"])
         .await;
     assert_eq!(said.code, Some(7), "{said:?}");
     assert!(

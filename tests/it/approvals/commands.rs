@@ -75,9 +75,6 @@ async fn a_person_sees_what_is_asked_and_answers_through_the_daemon() {
         &format!("bursar approvals show {run} 1.2.1"),
     );
 
-    // Which of two is not guessed.
-    let both = ["approvals", "approve", &run, "--reason", "fine"];
-    expect(site.command(&both).await, 2, "asks for 2 approvals: say which step");
     expect(
         site.command(&["approvals", "approve", &run, "1.1.1", "--reason", " "])
             .await,
@@ -100,6 +97,7 @@ async fn a_person_sees_what_is_asked_and_answers_through_the_daemon() {
         "approvals",
         "approve",
         "run_0000000000000000000000000A",
+        "1",
         "--reason",
         "x",
     ];
@@ -109,12 +107,12 @@ async fn a_person_sees_what_is_asked_and_answers_through_the_daemon() {
     let said = lines(&expect(site.command(&rejected).await, 0, "bursar.approval.decision/1"));
     assert_eq!(said[0]["decision"], "rejected");
     expect(site.command(&rejected).await, 5, "it was decided already: rejected by");
-    // Now there is one left, and it need not be named.
-    expect(site.command(&both).await, 0, "step 1.1.1 approved: pay a");
+    let approved = ["approvals", "approve", &run, "1.1.1", "--reason", "fine"];
+    expect(site.command(&approved).await, 0, "step 1.1.1 approved: pay a");
     let ended = until(store.as_ref(), id, |run| run.state.is_final()).await;
     let result = ended.result.expect("a result");
     assert_eq!(result[1], "rejected", "{result}");
-    expect(site.command(&both).await, 5, "is succeeded and asks for no approval");
+    expect(site.command(&approved).await, 5, "it was decided already: approved by");
     expect(
         site.command(&["approvals", "show", &run]).await,
         4,
@@ -127,6 +125,68 @@ async fn a_person_sees_what_is_asked_and_answers_through_the_daemon() {
     );
     expect(site.command(&["journal", "show", &run]).await, 0, "who is b?");
     site.stop().await;
+}
+
+/// Between the look at a question and the answer another one may have taken its place.
+#[tokio::test(flavor = "multi_thread")]
+async fn an_answer_names_the_whole_run_and_the_step_or_nothing_happens() {
+    let site = site().await;
+    expect(site.command(&["run", "two"]).await, 3, "waits for an approval: pay a");
+    let listed = lines(&site.command(&["approvals", "ls", "--json"]).await);
+    let run = listed[0]["run"].as_str().expect("its id").to_owned();
+    let commands: Vec<String> = [("approve", "1.1.1"), ("reject", "1.2.1")]
+        .map(|(answer, step)| format!("bursar approvals {answer} {run} {step} --reason TEXT"))
+        .into();
+    let bare = run.strip_prefix("run_").expect("an id");
+    let beginning = run.trim_end_matches(|letter| run.ends_with(letter));
+    let cases: [&[&str]; 6] = [
+        &["last"],
+        &["last", "1.1.1"],
+        &[beginning],
+        &[beginning, "1.1.1"],
+        &[bare, "1.1.1"],
+        &[&run],
+    ];
+    for words in cases {
+        for answer in ["approve", "reject"] {
+            let line = [&["approvals", answer][..], words, &["--reason", "fine"]].concat();
+            let said = expect(
+                site.command(&line).await,
+                2,
+                "names the whole id of the run and the step",
+            );
+            for command in &commands {
+                assert!(said.stderr.contains(command), "{words:?}: {}", said.stderr);
+            }
+        }
+    }
+    let after = lines(&site.command(&["approvals", "ls", "--json"]).await);
+    assert_eq!(after, listed, "nothing was decided");
+    for line in [&["approvals", "ls"][..], &["approvals", "show", "last"]] {
+        for command in &commands {
+            expect(site.command(line).await, 0, command);
+        }
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_approval_of_an_older_backup_says_that_its_answer_may_be_forgotten() {
+    let site = site().await;
+    expect(
+        site.command(&["run", "pay"]).await,
+        3,
+        "waits for an approval: pay ACME",
+    );
+    let told = "an answer may have been given and forgotten";
+    let file = site.path("backup.db").display().to_string();
+    expect(site.command(&["db", "backup", &file]).await, 0, "");
+    let before = expect(site.command(&["approvals", "show", "last"]).await, 0, "pay ACME");
+    assert!(!before.stdout.contains(told), "{}", before.stdout);
+    expect(site.command(&["db", "restore", &file]).await, 0, "");
+    expect(site.command(&["approvals", "show", "last"]).await, 0, told);
+    expect(site.command(&["runs", "show", "last"]).await, 0, told);
+    let listed = lines(&site.command(&["approvals", "ls", "--json"]).await);
+    assert_eq!(listed[0]["may_be_forgotten"], true);
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -150,9 +210,10 @@ async fn without_a_daemon_the_answer_goes_to_the_store() {
     ] {
         assert!(shown.stdout.contains(told), "{told}: {}", shown.stdout);
     }
-    let decided = ["approvals", "approve", "last", "--reason", "seen the invoice"];
+    let run = shown.stdout.split_whitespace().next().expect("its id").to_owned();
+    let decided = ["approvals", "approve", &run, "1", "--reason", "seen the invoice"];
     expect(site.command(&decided).await, 0, "`bursar serve` takes it up");
-    expect(site.command(&decided).await, 5, "asks for no approval");
+    expect(site.command(&decided).await, 5, "it was decided already");
     expect(site.command(&["runs", "show", "last"]).await, 0, "queued");
     let verified = site.command(&["workflows", "verify"]).await;
     assert_eq!(verified.code, Some(0), "{verified:?}");

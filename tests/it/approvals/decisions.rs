@@ -6,7 +6,7 @@ use std::time::Duration;
 use bursar::base::clock::{Clock as _, Instant, ManualClock, SystemClock};
 use bursar::base::ids::{Digest, RunId, WorkerId};
 use bursar::model::journal::{
-    Asked, Entry, Failure, Journal, Outcome, Phase, Record, Resolution, Step, StepPath, Wait,
+    Asked, Doubt, Entry, Failure, Journal, Outcome, Phase, Record, Resolution, Step, StepPath, Wait,
 };
 use bursar::model::run::{Cause, EventMark, NewRun, RunError, RunState, Settlement};
 use bursar::model::value::Value;
@@ -62,6 +62,54 @@ fn decided(at: &str, asked: &str, approved: bool) -> Entry {
         actor: "maria".to_owned(),
         reason: "seen".to_owned(),
     }
+}
+
+#[test]
+fn an_approval_in_doubt_is_asked_again_or_fails_and_is_never_adopted() {
+    let doubt = || Entry::InDoubt {
+        path: path("1"),
+        step: step("approval", "pay ACME"),
+        doubt: Doubt {
+            code: "in_doubt".to_owned(),
+            message: "forgotten".to_owned(),
+        },
+    };
+    let said = |resolution| Entry::Resolved {
+        path: path("1"),
+        resolution,
+        actor: "tess".to_owned(),
+        reason: "looked".to_owned(),
+    };
+    let check = |entries: Vec<Entry>, expected: Result<bool, &str>| {
+        let records = [waiting(path("1"), true), doubt()].into_iter().chain(entries);
+        let records = records.zip(1..).map(|(entry, seq)| Record {
+            seq,
+            at: noon(i64::from(seq)),
+            entry,
+        });
+        let told = Journal::from_records(records);
+        let asks = told.map(|journal| journal.approvals().count() == 1);
+        assert_eq!(asks.map_err(|illegal| illegal.reason), expected);
+    };
+    let again = || waiting(path("1"), true);
+    check(vec![], Ok(false));
+    check(vec![said(Resolution::Fail)], Ok(false));
+    check(vec![said(Resolution::Retry)], Ok(false));
+    check(vec![said(Resolution::Retry), again()], Ok(true));
+    check(
+        vec![said(Resolution::Retry), again(), decided("1", "pay ACME", true)],
+        Ok(false),
+    );
+    check(
+        vec![decided("1", "pay ACME", true)],
+        Err("the step asks for no approval"),
+    );
+    check(vec![again()], Err("the step does not stand where this could follow"));
+    let resource = json!({"approved": true});
+    check(
+        vec![said(Resolution::Adopt { resource })],
+        Err("an approval is not adopted: say retry, and it is asked again"),
+    );
 }
 
 #[test]

@@ -9,15 +9,18 @@ use bursar::base::ids::{EventId, RunId};
 use bursar::engine::services::EngineSettings;
 use bursar::engine::worker::Engine;
 use bursar::model::event::Event;
+use bursar::model::journal::{Journal, Resolution};
 use bursar::model::run::{Cause, NewRun, Run, RunEvent, RunState};
 use bursar::simulator::config::SimulatorConfig;
 use bursar::simulator::faults::{FaultAction, FaultRule, When};
 use bursar::store::sqlite::care::backup::backup;
 use bursar::store::sqlite::care::restore::restore;
-use bursar::store::{Acceptance, Admitted, Routing, Sign, Store};
+use bursar::store::{Acceptance, Admitted, Decision, Routing, Sign, Store};
+use chrono::TimeDelta;
 use serde_json::json;
 
-use crate::support::real_time::pause;
+use crate::approvals::answer;
+use crate::support::real_time::{Patience, pause};
 use crate::support::{World, audit_store, settings, settled, until, version};
 
 fn pay(amount: &str) -> String {
@@ -300,5 +303,67 @@ async fn an_event_that_says_not_when_it_happened_asks_a_person() {
     assert_eq!(run.state, RunState::Parked);
     assert_eq!(run.error.expect("a reason").code, "in_doubt");
     assert_eq!(bank.sent(), 0);
+    bank.end().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_approval_whose_answer_may_be_forgotten_is_not_said_to_have_had_none() {
+    let mut bank = Bank::new().await;
+    let (id, slot) = (RunId::generate(bank.now()), bank.now());
+    let script = format!(
+        "approval(#{{ reason: \"pay ACME\", timeout: minutes(10) }}); {}",
+        pay("10.50")
+    );
+    bank.slot(id, slot, &script).await;
+    until(bank.store.as_ref(), id, |run| run.state == RunState::Waiting).await;
+    bank.back_up().await;
+    let yes = answer(bank.store.as_ref(), id, "1", true, slot).await;
+    bank.store.decide(yes).await.expect("decided");
+    bank.world.wake.nudge();
+    assert_eq!(bank.settled(id).await.state, RunState::Succeeded);
+    bank.go_back().await;
+
+    // Its time ends while the restore holds.
+    let patience = Patience::new(Duration::from_secs(60));
+    while bank.now() < slot + TimeDelta::minutes(11) {
+        assert!(!patience.is_over(), "time passes");
+        pause(Duration::from_millis(20)).await;
+    }
+    let turns = until(bank.store.as_ref(), id, |run| run.state == RunState::Waiting)
+        .await
+        .turns;
+    let run = until(bank.store.as_ref(), id, |run| run.turns > turns + 1).await;
+    assert!(!run.state.is_final(), "no time-out is recorded: {run:?}");
+    bank.accept().await;
+    let run = bank.settled(id).await;
+    assert_eq!(run.state, RunState::Parked, "{:?}", run.error);
+    let error = run.error.expect("a reason");
+    assert_eq!(error.code, "in_doubt");
+    assert!(
+        error.message.contains("may have been given and forgotten"),
+        "{}",
+        error.message
+    );
+
+    // It is asked again, with its whole time, and what was paid is adopted.
+    let decision = Decision {
+        run: id,
+        path: Some("1".parse().expect("a path")),
+        resolution: Resolution::Retry,
+        actor: "tess".to_owned(),
+        reason: "ask maria".to_owned(),
+        at: bank.now(),
+    };
+    bank.store.resolve(decision).await.expect("resolved");
+    bank.world.wake.nudge();
+    until(bank.store.as_ref(), id, |run| run.state == RunState::Waiting).await;
+    let journal = Journal::from_records(bank.store.journal(id).await.expect("read")).expect("legal");
+    assert_eq!(journal.approvals().count(), 1);
+    let yes = answer(bank.store.as_ref(), id, "1", true, bank.now()).await;
+    bank.store.decide(yes).await.expect("decided");
+    bank.world.wake.nudge();
+    let run = bank.settled(id).await;
+    assert_eq!(run.state, RunState::Succeeded, "{:?}", run.error);
+    assert_eq!((bank.sent(), bank.audit().await.as_str()), (1, ONCE));
     bank.end().await;
 }

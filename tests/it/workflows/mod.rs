@@ -2,14 +2,19 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
+use std::time::Duration;
 
+use bursar::base::clock::{Clock as _, ManualClock, SystemClock};
+use bursar::base::ids::RunId;
 use bursar::connector::registry::Registry;
 use bursar::engine::primitives::{Module, all, surface};
 use bursar::model::journal::Journal;
 use bursar::model::run::{Run, RunState};
 use bursar::model::workflow::Source;
 use bursar::script::check;
+use bursar::simulator::config::SimulatorConfig;
 use bursar::simulator::control::NewDeposit;
+use bursar::store::Store;
 use serde_json::{Value as Json, json};
 
 use crate::approvals::answer;
@@ -137,15 +142,86 @@ async fn a_large_deposit_goes_back_when_a_person_has_approved_it() {
         world.wake.nudge();
         let run = settled(store.as_ref(), id).await;
         engine.stop().await;
-        let state = if approved {
-            RunState::Succeeded
-        } else {
-            RunState::Failed
-        };
-        assert_eq!(run.state, state, "{:?}", run.error);
+        assert_eq!(run.state, RunState::Succeeded, "{:?}", run.error);
         assert_eq!(world.simulator.control.effects().len(), usize::from(approved));
         store.close().await.expect("closed");
     }
+}
+
+/// The reasons of the questions that are open, with the steps that ask.
+async fn questions(store: &dyn Store, id: RunId) -> Vec<(String, String)> {
+    let journal = Journal::from_records(store.journal(id).await.expect("read")).expect("legal");
+    let asked = journal.approvals().filter_map(|(path, record)| {
+        let (asked, _) = record.asked()?;
+        Some((path.to_string(), asked.reason.clone()))
+    });
+    asked.collect()
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn one_deposit_that_waits_or_is_rejected_stops_no_other_and_a_no_is_remembered() {
+    let clock = ManualClock::new(SystemClock::new().now());
+    let world = World::with_clock(SimulatorConfig::demo(), Arc::new(clock.clone())).await;
+    for amount in ["20000.00", "30000.00", "10.00"] {
+        deposit(&world, "Collections EUR", amount, "who knows");
+    }
+    let returned = || {
+        let effects = world.simulator.control.effects();
+        let amounts = effects.iter().map(|effect| effect.amount.to_string());
+        amounts.collect::<Vec<_>>()
+    };
+    let workflow = shipped("return-unmatched-deposits");
+    let store = world.store().await;
+    let engine = world.engine(store.clone()).await;
+    let start = || {
+        world.start_version(
+            store.as_ref(),
+            workflow.version(),
+            json!({"type": "cron"}),
+            workflow.params(),
+        )
+    };
+    let id = start().await;
+    until(store.as_ref(), id, |run| run.state == RunState::Waiting).await;
+    assert_eq!(returned(), ["EUR 10.00"], "the small one waits for nobody");
+    let asked = questions(store.as_ref(), id).await;
+    assert_eq!(asked.len(), 2, "{asked:?}");
+    let (step, _) = asked
+        .iter()
+        .find(|(_, reason)| reason.contains("20000"))
+        .expect("it asks");
+    let no = answer(store.as_ref(), id, step, false, clock.now()).await;
+    store.decide(no).await.expect("decided");
+    clock.advance(Duration::from_secs(60));
+    until(store.as_ref(), id, |run| {
+        run.turns > 1 && run.state == RunState::Waiting
+    })
+    .await;
+    clock.advance(Duration::from_secs(73 * 3_600));
+    world.wake.nudge();
+    let run = settled(store.as_ref(), id).await;
+    let error = run.error.expect("one had no answer");
+    assert!(error.message.contains("1 of 3 deposits"), "{error:?}");
+
+    // The next run asks about the one that had no answer, and not about the other.
+    let id = start().await;
+    until(store.as_ref(), id, |run| run.state == RunState::Waiting).await;
+    let asked = questions(store.as_ref(), id).await;
+    assert!(asked.len() == 1 && asked[0].1.contains("30000"), "{asked:?}");
+    let yes = answer(store.as_ref(), id, &asked[0].0, true, clock.now()).await;
+    store.decide(yes).await.expect("decided");
+    clock.advance(Duration::from_secs(60));
+    until(store.as_ref(), id, |run| {
+        run.state.is_final() || (run.turns > 1 && run.state == RunState::Waiting)
+    })
+    .await;
+    clock.advance(Duration::from_secs(73 * 3_600));
+    world.wake.nudge();
+    let run = settled(store.as_ref(), id).await;
+    assert_eq!(run.state, RunState::Succeeded, "{:?}", run.error);
+    assert_eq!(returned(), ["EUR 10.00", "EUR 30,000.00"]);
+    engine.stop().await;
+    store.close().await.expect("closed");
 }
 
 #[tokio::test(flavor = "multi_thread")]
