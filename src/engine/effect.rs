@@ -303,7 +303,11 @@ impl Turn {
                 // Nothing was done: it goes out again, the same under the same key, when the key of the connection works.
                 match self.refused_until(open.connection) {
                     None => Err(self.doubt(&open, "refused", &refusal(open.connection, &failure.message))),
-                    Some(until) => Err(self.hold_open(&open, until, false)),
+                    // Said again although it may have been held before: the last entry is that it went out.
+                    Some(until) => {
+                        let why = self.why_held(open.connection);
+                        Err(self.say_held(open.begun, (open.unknown, false), until, &why))
+                    }
                 }
             }
             Verdict::NotApplied {
@@ -358,7 +362,10 @@ impl Turn {
     /// It waits until our key is not refused any more; what is known of it stays as it is.
     pub(super) fn hold_open(&self, open: &Open<'_>, until: Instant, look_up: bool) -> Thrown {
         let why = self.why_held(open.connection);
-        self.hold_as(open.begun, (open.unknown, look_up), until, &why)
+        if why.is_said_by(open.begun) {
+            return self.pause_until(until);
+        }
+        self.say_held(open.begun, (open.unknown, look_up), until, &why)
     }
 
     fn send_later(&self, open: &Open<'_>, hint: RetryHint, reason: String) -> Thrown {

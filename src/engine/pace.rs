@@ -306,24 +306,23 @@ impl Turn {
         Held { cause, detail }
     }
 
-    /// Ends the turn until then, before anything was sent.
+    /// Ends the turn until then, before anything was sent. The step says why, once for each cause: that it is held again
+    /// for the same is no news.
     pub(super) fn hold(&self, begun: &Begun, until: Instant, why: &Held) -> Thrown {
-        self.hold_as(begun, (false, false), until, why)
+        if why.is_said_by(begun) {
+            return self.pause_until(until);
+        }
+        self.say_held(begun, (false, false), until, why)
     }
 
-    /// The same for a step that was sent: `unknown`, and whether it is to be looked up, are said again. The step says
-    /// why, once for each cause: that it is held again for the same is no news.
-    pub(super) fn hold_as(
+    /// The same, said in any case. Of a step that was sent: whether its outcome is unknown, and to be looked up.
+    pub(super) fn say_held(
         &self,
         begun: &Begun,
         (unknown, look_up): (bool, bool),
         until: Instant,
         why: &Held,
     ) -> Thrown {
-        let said = begun.trouble.as_ref().filter(|_| begun.is_held);
-        if said.is_some_and(|said| said.starts_with(&why.cause)) {
-            return self.pause_until(until);
-        }
         let retry = Retry {
             attempt: 0,
             unknown,
@@ -347,6 +346,14 @@ impl Turn {
 pub(super) struct Held {
     cause: String,
     detail: String,
+}
+
+impl Held {
+    /// Whether this is the last that the journal says of a step.
+    pub(super) fn is_said_by(&self, begun: &Begun) -> bool {
+        let said = begun.trouble.as_ref().filter(|_| begun.is_held);
+        said.is_some_and(|said| said.starts_with(&self.cause))
+    }
 }
 
 /// Lets others ask if the program itself fails while it asks.

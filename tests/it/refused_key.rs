@@ -54,7 +54,7 @@ async fn last_reason(store: &dyn Store, run: RunId) -> String {
         Entry::Retry { retry, .. } => Some(retry.reason),
         _ => None,
     });
-    reasons.last().unwrap_or_default()
+    reasons.collect::<Vec<_>>().pop().unwrap_or_default()
 }
 
 /// The provider's table, without the word that one of its reads shows the key.
