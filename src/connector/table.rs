@@ -70,7 +70,8 @@ impl Connector {
         self.endpoints.values()
     }
 
-    /// The read that tells most and takes least: what the key may do, else the first read without arguments.
+    /// The read that tells most and takes least: the one that shows the key, else the first read without arguments.
+    /// Of that one nobody says that every key may make it.
     pub fn harmless_read(&self) -> Option<&Endpoint> {
         let usable = |endpoint: &&Endpoint| {
             endpoint.effect == Effect::Read
@@ -78,7 +79,7 @@ impl Connector {
                 && !endpoint.path.contains('{')
                 && endpoint.params.iter().all(|param| !param.required)
         };
-        let own = self.endpoint("retrieve_api_key").filter(usable);
+        let own = self.endpoints().find(|endpoint| endpoint.shows_key && usable(endpoint));
         own.or_else(|| self.endpoints().find(usable))
     }
 
@@ -311,6 +312,9 @@ pub struct Endpoint {
     /// Whether it is called without a credential.
     #[serde(default)]
     pub public: bool,
+    /// Whether it shows the key it is called with: every key that works may make this call.
+    #[serde(default)]
+    pub shows_key: bool,
     /// Whether the answer is a list.
     #[serde(default)]
     pub list: bool,

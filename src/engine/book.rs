@@ -61,6 +61,8 @@ pub(super) struct Pages {
     lost: Option<StoreError>,
     /// What the run has recorded so far, about.
     bytes: usize,
+    /// How many steps of earlier turns the script has not come to yet.
+    pub(super) unmet: usize,
 }
 
 /// What one who wants to be durable has to do.
@@ -92,6 +94,7 @@ impl Book {
     pub(super) fn new(journal: Journal) -> Self {
         let pages = Pages {
             bytes: journal.steps().map(|(_, record)| step_bytes(record)).sum(),
+            unmet: to_be_met(&journal),
             handed_over: journal.last_seq(),
             journal,
             riding: Vec::new(),
@@ -269,6 +272,19 @@ impl Pages {
         };
         Some(run_error("run_too_long", message))
     }
+}
+
+/// How many steps a script comes to on its way through this journal: what is below a step that ended is passed over.
+fn to_be_met(journal: &Journal) -> usize {
+    let mut ended: Option<&StepPath> = None;
+    let met = journal.steps().filter(|(path, record)| {
+        if ended.is_some_and(|above| path.is_within(above)) {
+            return false;
+        }
+        ended = matches!(record.phase, Phase::Done(_)).then_some(*path);
+        true
+    });
+    met.count()
 }
 
 fn begins_effect(record: &Record) -> bool {

@@ -57,11 +57,9 @@ impl Breaker {
 
     /// Whether a new effect may begin now.
     pub fn gate(&mut self, settings: BreakerSettings, now: Instant) -> Gate {
-        let Some(tripped) = self.tripped.as_ref().filter(|_| settings.failures > 0) else {
+        let Some(probe_at) = self.probe_at(settings, now).filter(|_| settings.failures > 0) else {
             return Gate::Open;
         };
-        // A wall clock that was set back must not make the pause longer.
-        let probe_at = tripped.probe_at.min(now + span(settings.pause));
         if now < probe_at {
             return Gate::Held(probe_at);
         }
@@ -70,6 +68,18 @@ impl Breaker {
         }
         self.probing = true;
         Gate::Probe
+    }
+
+    /// When the provider is asked again. A wall clock that was set back does not make the pause longer.
+    fn probe_at(&mut self, settings: BreakerSettings, now: Instant) -> Option<Instant> {
+        let tripped = self.tripped.as_mut()?;
+        tripped.probe_at = tripped.probe_at.min(now + span(settings.pause));
+        Some(tripped.probe_at)
+    }
+
+    /// Until when our key is known to be refused, if it is.
+    pub fn refused_until(&mut self, settings: BreakerSettings, now: Instant) -> Option<Instant> {
+        self.probe_at(settings, now).filter(|_| self.refuses())
     }
 
     /// Hears what a call came to: in trouble, with the reason, or not. Whether that tripped it.
@@ -133,6 +143,11 @@ impl Breaker {
         cause == Some(Cause::Credentials)
     }
 
+    /// Hears that nobody will say what came of [`Gate::Probe`].
+    pub fn probe_lost(&mut self) {
+        self.probing = false;
+    }
+
     /// Hears what the read came to that [`Gate::Probe`] asked for.
     pub fn probed(&mut self, settings: BreakerSettings, trouble: Option<(Cause, &str)>, now: Instant) {
         self.probing = false;
@@ -145,8 +160,11 @@ impl Breaker {
             }
             (Some((cause, reason)), Some(tripped)) => {
                 tripped.probe_at = now + span(settings.pause);
-                tripped.cause = cause;
-                reason.clone_into(&mut tripped.reason);
+                // Without an answer nothing is known of a key that was refused.
+                if cause == Cause::Credentials || tripped.cause == Cause::Trouble {
+                    tripped.cause = cause;
+                    reason.clone_into(&mut tripped.reason);
+                }
             }
             (Some(_), None) => {}
         }
@@ -231,6 +249,30 @@ mod tests {
         // The key of a later process may be another one. That it works is news for the store, once.
         assert_eq!(later.gate(SETTINGS, at(11)), Gate::Open);
         assert!(later.admitted(at(11)) && !later.admitted(at(12)));
+    }
+
+    #[test]
+    fn a_probe_without_an_answer_says_nothing_of_a_refused_key() {
+        let mut breaker = Breaker::default();
+        breaker.refused("bank", SETTINGS, "no such key", at(0));
+        assert_eq!(breaker.gate(SETTINGS, at(30)), Gate::Probe);
+        breaker.probed(SETTINGS, Some((Cause::Trouble, "503")), at(30));
+        assert!(breaker.refuses());
+        let reason = breaker.tripped().map(|tripped| tripped.reason.as_str());
+        assert_eq!(reason, Some("no such key"));
+        assert_eq!(breaker.gate(SETTINGS, at(60)), Gate::Probe);
+        breaker.probed(SETTINGS, None, at(60));
+        assert_eq!(breaker.gate(SETTINGS, at(60)), Gate::Open);
+    }
+
+    #[test]
+    fn a_clock_that_was_set_back_makes_the_pause_no_longer() {
+        let mut breaker = Breaker::default();
+        breaker.refused("bank", SETTINGS, "no such key", at(0));
+        assert_eq!(breaker.gate(SETTINGS, at(-86_400)), Gate::Held(at(-86_370)));
+        assert_eq!(breaker.gate(SETTINGS, at(-86_380)), Gate::Held(at(-86_370)));
+        assert_eq!(breaker.gate(SETTINGS, at(-86_370)), Gate::Probe);
+        assert!(breaker.admitted(at(-86_369)));
     }
 
     #[test]

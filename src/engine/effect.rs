@@ -128,7 +128,7 @@ impl Turn {
         epoch: u32,
     ) -> Result<Value, Thrown> {
         reach(FaultPoint::EffectReached);
-        self.may_begin(begun, begun.started_at.is_none(), connection)?;
+        self.may_begin(begun, connection)?;
         let prepared = self.prepare_effect(&begun.path, connection, endpoint, args);
         let refuse = |failure: Failure| {
             if epoch > 0 {
@@ -245,11 +245,13 @@ impl Turn {
         if self.run.cancel_requested && !open.unknown {
             return Err(self.interrupt(Interrupt::Cancelled));
         }
+        if let Some(until) = self.refused_key_holds(connection) {
+            return Err(self.hold_open(&open, until, look_up));
+        }
         let is_late = self.is_late(begun);
         if is_late && !open.unknown {
             return self.give_up(&open);
         }
-        self.pass_if_admitted(begun, false, connection)?;
         let has_to_look = look_up || self.run.cancel_requested || is_late || restored.is_some();
         if open.unknown
             && !has_to_look
@@ -312,7 +314,11 @@ impl Turn {
                 // Nothing was done: it goes out again, the same under the same key, when the key of the connection works.
                 match self.refused_until(open.connection) {
                     None => Err(self.doubt(&open, "refused", &refusal(open.connection, &failure.message))),
-                    Some(until) => Err(self.retry_at(&open, until, self.why_held(open.connection), false)),
+                    // Said again although it may have been held before: the last entry is that it went out.
+                    Some(until) => {
+                        let why = self.why_held(open.connection);
+                        Err(self.say_held(open.begun, (open.unknown, false), until, &why))
+                    }
                 }
             }
             Verdict::NotApplied {
@@ -362,6 +368,15 @@ impl Turn {
 
     pub(super) fn doubt(&self, open: &Open<'_>, code: &str, message: &str) -> Thrown {
         self.doubt_at(open.begun, code, message)
+    }
+
+    /// It waits until our key is not refused any more; what is known of it stays as it is.
+    pub(super) fn hold_open(&self, open: &Open<'_>, until: Instant, look_up: bool) -> Thrown {
+        let why = self.why_held(open.connection);
+        if why.is_said_by(open.begun) {
+            return self.pause_until(until);
+        }
+        self.say_held(open.begun, (open.unknown, look_up), until, &why)
     }
 
     fn send_later(&self, open: &Open<'_>, hint: RetryHint, reason: String) -> Thrown {

@@ -6,6 +6,7 @@
 use chrono::TimeDelta;
 
 use super::effect::Open;
+use super::step::refusal;
 use super::turn::Turn;
 use crate::base::clock::Instant;
 use crate::base::guard::{Guard, holds};
@@ -34,6 +35,8 @@ pub(super) enum Sought {
     },
     /// The list could not be read, and may be in a moment.
     Failed(String),
+    /// Our key may not read the list.
+    Refused(String),
     /// No list can tell: a plain sentence for a person.
     Impossible(String),
 }
@@ -57,6 +60,13 @@ impl Turn {
                 Err(self.doubt(open, "in_doubt", &message))
             }
             Sought::Failed(reason) => self.look_again(open, &reason),
+            Sought::Refused(reason) => match self.refused_until(open.connection) {
+                Some(until) => Err(self.hold_open(open, until, true)),
+                None => {
+                    let message = format!("it may have been applied; {}", refusal(open.connection, &reason));
+                    Err(self.doubt(open, "in_doubt", &message))
+                }
+            },
             Sought::Impossible(message) => Err(self.doubt(open, "in_doubt", &message)),
         }
     }
@@ -98,6 +108,9 @@ impl Turn {
             let read_at = theirs.map_or(asked_at, |theirs| asked_at.min(theirs + TimeDelta::seconds(1)));
             let page = match self.verdict(open.connection, search.list(), request, None, &answer) {
                 Verdict::Applied { value, .. } => value,
+                Verdict::NotApplied {
+                    failure, refused: true, ..
+                } => return Sought::Refused(failure.message),
                 Verdict::NotApplied { failure, .. } => return Sought::Failed(failure.message),
                 Verdict::Unknown { reason, .. } | Verdict::Contradiction { reason } => return Sought::Failed(reason),
             };

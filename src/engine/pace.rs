@@ -70,48 +70,41 @@ impl Pace {
 
 impl Turn {
     /// Lets a new effect begin, or ends the turn until it may: when the provider is in trouble, or its place has not come.
-    pub(super) fn may_begin(&self, begun: &Begun, is_first: bool, connection: &Connection) -> Result<(), Thrown> {
-        self.pass_gate(begun, is_first, connection)?;
-        self.take_place(begun, is_first, connection)
+    pub(super) fn may_begin(&self, begun: &Begun, connection: &Connection) -> Result<(), Thrown> {
+        match self.gate_holds(connection) {
+            Some(until) => Err(self.hold(begun, until, &self.why_held(connection))),
+            None => self.take_place(begun, connection),
+        }
     }
 
     /// Lets a read begin, or ends the turn until it may: only a key that is refused holds it.
-    pub(super) fn may_read(&self, begun: &Begun, is_first: bool, connection: &Connection) -> Result<(), Thrown> {
-        self.pass_if_admitted(begun, is_first, connection)?;
-        self.take_place(begun, is_first, connection)
-    }
-
-    /// The same for what was begun: it waits until our key is not refused any more.
-    pub(super) fn pass_if_admitted(
-        &self,
-        begun: &Begun,
-        is_first: bool,
-        connection: &Connection,
-    ) -> Result<(), Thrown> {
-        if self.services.pace.on(connection, |line| line.breaker.refuses()) {
-            self.pass_gate(begun, is_first, connection)?;
+    pub(super) fn may_read(&self, begun: &Begun, connection: &Connection) -> Result<(), Thrown> {
+        match self.refused_key_holds(connection) {
+            Some(until) => Err(self.hold(begun, until, &self.why_held(connection))),
+            None => self.take_place(begun, connection),
         }
-        Ok(())
     }
 
-    fn pass_gate(&self, begun: &Begun, is_first: bool, connection: &Connection) -> Result<(), Thrown> {
+    /// Until when nothing at all is asked, because our key is refused. When it is time, that is asked first.
+    pub(super) fn refused_key_holds(&self, connection: &Connection) -> Option<Instant> {
+        let refuses = self.services.pace.on(connection, |line| line.breaker.refuses());
+        refuses.then(|| self.gate_holds(connection)).flatten()
+    }
+
+    fn gate_holds(&self, connection: &Connection) -> Option<Instant> {
         let settings = connection.pace.breaker;
         let gate = self
             .services
             .pace
             .on(connection, |line| line.breaker.gate(settings, self.now()));
-        let until = match gate {
+        match gate {
             Gate::Open => None,
             Gate::Held(until) => Some(until),
             Gate::Probe => self.probe(connection),
-        };
-        match until {
-            Some(until) => Err(self.hold(begun, is_first, until, self.why_held(connection))),
-            None => Ok(()),
         }
     }
 
-    /// Our credentials were refused by one call. If a read that any key may make is refused, too, it is the key: then
+    /// Our credentials were refused by one call. If the key is refused by a harmless read, too, it is the key: then
     /// nothing more is asked on this connection until it works. The first step that met it needs a person: none. The
     /// others are held until a time.
     pub(super) fn refused_until(&self, connection: &Connection) -> Option<Instant> {
@@ -119,10 +112,7 @@ impl Turn {
         if settings.failures == 0 {
             return None;
         }
-        let until = |line: &mut Line| {
-            let tripped = line.breaker.tripped().filter(|_| line.breaker.refuses());
-            tripped.map(|tripped| tripped.probe_at)
-        };
+        let until = |line: &mut Line| line.breaker.refused_until(settings, self.now());
         if let Some(known) = self.services.pace.on(connection, until) {
             return Some(known);
         }
@@ -146,8 +136,8 @@ impl Turn {
         self.services.pace.on(connection, until)
     }
 
-    /// Waits for the place of a request, or ends the turn until it comes; the step then says why, if it is its first.
-    pub(super) fn take_place(&self, begun: &Begun, is_first: bool, connection: &Connection) -> Result<(), Thrown> {
+    /// Waits for the place of a request, or ends the turn until it comes.
+    fn take_place(&self, begun: &Begun, connection: &Connection) -> Result<(), Thrown> {
         let now = self.services.clock.elapsed();
         let who = (self.run.id, begun.path.clone());
         let place = self.services.pace.on(connection, |line| {
@@ -162,12 +152,17 @@ impl Turn {
             }
             Err(wait) => {
                 let until = self.now() + TimeDelta::from_std(wait).unwrap_or(TimeDelta::MAX);
-                let reason = format!(
-                    "not sent yet, others come first: the limit of connection `{}` is {} a second (`requests_per_second`)",
-                    connection.name,
-                    connection.requests_per_second().unwrap_or_default()
-                );
-                Err(self.hold(begun, is_first, until, reason))
+                let why = Held {
+                    cause: format!(
+                        "not sent yet, others come first: the limit of connection `{}`",
+                        connection.name
+                    ),
+                    detail: format!(
+                        " is {} a second (`requests_per_second`)",
+                        connection.requests_per_second().unwrap_or_default()
+                    ),
+                };
+                Err(self.hold(begun, until, &why))
             }
         }
     }
@@ -228,7 +223,12 @@ impl Turn {
 
     /// Asks a provider in trouble by a read that changes nothing. Until when effects are held if it still is.
     fn probe(&self, connection: &Connection) -> Option<Instant> {
+        let lost = ProbeLost {
+            pace: &self.services.pace,
+            connection,
+        };
         let found = self.ask_harmlessly(connection);
+        drop(lost);
         let found = found.as_ref().map(|(cause, reason)| (*cause, reason.as_str()));
         let (settings, now) = (connection.pace.breaker, self.now());
         let tripped = self.services.pace.on(connection, |line| {
@@ -246,8 +246,8 @@ impl Turn {
         until
     }
 
-    /// Sends the read that changes nothing and that any key may make. What is wrong, if something is; with nothing to
-    /// ask, the pause alone has to do.
+    /// Sends a read that changes nothing. What is wrong, if something is; with nothing to ask, the pause alone has to
+    /// do. A 403 tells of the key where every key that works may make the call; elsewhere it is an answer like others.
     fn ask_harmlessly(&self, connection: &Connection) -> Option<(Cause, String)> {
         let read = connection.connector.harmless_read()?;
         let request = prepare(connection, read, &Map::new(), None).ok()?.request;
@@ -257,7 +257,11 @@ impl Turn {
             Ok(answer) => classify(&connection.connector, read, &request, None, answer),
             Err(error) => classify_error(read, error),
         };
+        let is_the_key = answer
+            .as_ref()
+            .map_or(true, |answer| answer.status == 401 || read.shows_key);
         match verdict {
+            Verdict::NotApplied { refused: true, .. } if !is_the_key => None,
             Verdict::NotApplied {
                 failure, refused: true, ..
             } if connection.credential.is_some() => {
@@ -266,6 +270,12 @@ impl Turn {
             Verdict::NotApplied {
                 failure, refused: true, ..
             } => Some((Cause::Credentials, failure.message)),
+            // Who says to come later has not said anything else.
+            Verdict::NotApplied {
+                failure,
+                retry: Some(_),
+                ..
+            } => Some((Cause::Trouble, failure.message)),
             verdict => trouble(&answer, &verdict).map(|reason| (Cause::Trouble, reason)),
         }
     }
@@ -279,40 +289,83 @@ impl Turn {
     }
 
     /// Why nothing new is begun on a connection.
-    pub(super) fn why_held(&self, connection: &Connection) -> String {
-        let why = self.services.pace.on(connection, |line| {
+    pub(super) fn why_held(&self, connection: &Connection) -> Held {
+        let (refuses, detail) = self.services.pace.on(connection, |line| {
             let tripped = line.breaker.tripped();
-            tripped.map_or_else(String::new, |tripped| format!(": {}", tripped.reason))
+            let detail = tripped.map_or_else(String::new, |tripped| format!(": {}", tripped.reason));
+            (line.breaker.refuses(), detail)
         });
-        if self.services.pace.on(connection, |line| line.breaker.refuses()) {
-            return format!(
-                "not sent, nothing can be asked on connection `{}`{why}",
+        let cause = if refuses {
+            format!("not sent, nothing can be asked on connection `{}`", connection.name)
+        } else {
+            format!(
+                "not sent, connection `{}` is in trouble and nothing new is begun on it",
                 connection.name
-            );
-        }
-        format!(
-            "not sent, connection `{}` is in trouble and nothing new is begun on it{why}",
-            connection.name
-        )
+            )
+        };
+        Held { cause, detail }
     }
 
-    /// Ends the turn until then. The step says why, once: that it is held again is no news.
-    pub(super) fn hold(&self, begun: &Begun, is_first: bool, until: Instant, reason: String) -> Thrown {
+    /// Ends the turn until then, before anything was sent. The step says why, once for each cause: that it is held again
+    /// for the same is no news.
+    pub(super) fn hold(&self, begun: &Begun, until: Instant, why: &Held) -> Thrown {
+        if why.is_said_by(begun) {
+            return self.pause_until(until);
+        }
+        self.say_held(begun, (false, false), until, why)
+    }
+
+    /// The same, said in any case. Of a step that was sent: whether its outcome is unknown, and to be looked up.
+    pub(super) fn say_held(
+        &self,
+        begun: &Begun,
+        (unknown, look_up): (bool, bool),
+        until: Instant,
+        why: &Held,
+    ) -> Thrown {
         let retry = Retry {
             attempt: 0,
-            unknown: false,
-            reason,
+            unknown,
+            reason: format!("{}{}", why.cause, why.detail),
             at: until,
-            look_up: false,
+            look_up,
         };
         let entry = Entry::Retry {
             path: begun.path.clone(),
             step: begun.step.clone(),
             retry,
         };
-        match if is_first { self.ride(entry) } else { Ok(()) } {
+        match self.ride(entry) {
             Ok(()) => self.pause_until(until),
             Err(thrown) => thrown,
+        }
+    }
+}
+
+/// Why a step is held. The detail may differ each time it is asked for.
+pub(super) struct Held {
+    cause: String,
+    detail: String,
+}
+
+impl Held {
+    /// Whether this is the last that the journal says of a step.
+    pub(super) fn is_said_by(&self, begun: &Begun) -> bool {
+        let said = begun.trouble.as_ref().filter(|_| begun.is_held);
+        said.is_some_and(|said| said.starts_with(&self.cause))
+    }
+}
+
+/// Lets others ask if the program itself fails while it asks.
+struct ProbeLost<'a> {
+    pace: &'a Pace,
+    connection: &'a Connection,
+}
+
+impl Drop for ProbeLost<'_> {
+    fn drop(&mut self) {
+        if std::thread::panicking() {
+            self.pace.on(self.connection, |line| line.breaker.probe_lost());
         }
     }
 }

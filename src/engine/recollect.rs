@@ -79,7 +79,7 @@ impl Turn {
                 );
                 Err(self.intend_in_doubt(open, "in_doubt", &message))
             }
-            Sought::Failed(reason) => {
+            Sought::Failed(reason) | Sought::Refused(reason) => {
                 tracing::warn!(run = %self.run.id, step = %open.begun.path, reason, "what was sent before the restore cannot be looked up; trying again");
                 Err(self.later())
             }

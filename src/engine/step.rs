@@ -51,15 +51,14 @@ impl Turn {
         };
         begun.step.summary.clone_from(&prepared.summary);
         let began = begun.started_at.unwrap_or_else(|| self.now());
-        let is_first = begun.started_at.is_none();
-        self.may_read(&begun, is_first, connection)?;
+        self.may_read(&begun, connection)?;
         match self.ask(connection, endpoint, &prepared.request) {
             Verdict::Applied { value, .. } => self.conclude_read(begun, began, Outcome::Value(value)),
             Verdict::NotApplied {
                 failure, refused: true, ..
             } => match self.refused_until(connection) {
                 None => Err(self.refused(&begun, connection, &failure.message)),
-                Some(until) => Err(self.hold(&begun, is_first, until, self.why_held(connection))),
+                Some(until) => Err(self.hold(&begun, until, &self.why_held(connection))),
             },
             Verdict::NotApplied {
                 failure,
@@ -156,10 +155,10 @@ impl Turn {
         })
     }
 
-    /// Whether a step has been tried for as long as it may be.
+    /// Whether a step has been tried for as long as it may be. While it was held it was not tried.
     pub(super) fn is_late(&self, begun: &Begun) -> bool {
         let total = TimeDelta::from_std(self.services.settings.backoff.total).unwrap_or(TimeDelta::MAX);
-        begun.since.is_some_and(|since| self.now() - since >= total)
+        !begun.is_held && begun.since.is_some_and(|since| self.now() - since >= total)
     }
 
     pub(super) fn next_attempt_at(&self, attempt: u32, hint: RetryHint) -> Instant {

@@ -77,6 +77,8 @@ pub(super) struct Begun {
     pub(super) since: Option<Instant>,
     /// What went wrong at its last attempt, if one did.
     pub(super) trouble: Option<String>,
+    /// Whether it is held, or was until now.
+    pub(super) is_held: bool,
 }
 
 impl Host for Turn {
@@ -252,7 +254,10 @@ impl Turn {
             fingerprint,
         };
         let path = self.own().next_path();
-        let pages = self.book.open();
+        let mut pages = self.book.open();
+        pages.unmet = pages
+            .unmet
+            .saturating_sub(usize::from(pages.journal.step(&path).is_some()));
         let Some(known) = pages.journal.step(&path) else {
             return Ok(Begun {
                 path,
@@ -262,6 +267,7 @@ impl Turn {
                 intended_at: None,
                 since: None,
                 trouble: None,
+                is_held: false,
             });
         };
         let same = known.step.name == step.name && known.step.fingerprint == step.fingerprint;
@@ -275,6 +281,7 @@ impl Turn {
                 intended_at: known.intended_at,
                 since: Some(known.since),
                 trouble: known.trouble.clone(),
+                is_held: known.is_held,
             });
         }
         let message = divergence(&path, &known.step, &step);
@@ -485,6 +492,11 @@ impl Turn {
     pub(super) fn unreached(&self) -> Option<String> {
         let pages = self.book.open();
         self.own().unreached(&pages.journal)
+    }
+
+    /// Whether the journal has steps that no branch of the script has come to.
+    pub(super) fn has_unmet(&self) -> bool {
+        self.book.open().unmet > 0
     }
 
     /// The provider's ids of the events that other waits of this run were given.

@@ -137,6 +137,13 @@ impl Turn {
         let over = now >= wait.deadline;
         // The first look costs a request only when there is something to see.
         if found.is_some() || due || (fresh && wait.event.is_none()) {
+            if let Some(until) = self.refused_key_holds(connection) {
+                if found.is_some() {
+                    wait.event = None;
+                }
+                wait.poll_at.get_or_insert(until);
+                return Err(self.wait_from(begun, wait, until, seen));
+            }
             match self.look_at_resource(connection, resource, id) {
                 Look::Settled(settled) => return self.end_wait(begun, wait, Outcome::Value(settled)),
                 Look::Pending if over => {
@@ -248,13 +255,18 @@ impl Turn {
     }
 
     fn wait_on(&self, begun: Begun, wait: Wait, seen: EventMark) -> Thrown {
-        let known = matches!(&begun.phase, Some(Phase::Waiting(known)) if *known == wait);
         // Past the deadline only a look can end the wait.
         let wake_at = match wait.poll_at {
             Some(poll) if self.now() < wait.deadline => poll.min(wait.deadline),
             Some(poll) => poll,
             None => wait.deadline,
         };
+        self.wait_from(begun, wait, wake_at, seen)
+    }
+
+    /// Waits on, and wakes at this time whatever the wait says of it.
+    fn wait_from(&self, begun: Begun, wait: Wait, wake_at: Instant, seen: EventMark) -> Thrown {
+        let known = matches!(&begun.phase, Some(Phase::Waiting(known)) if *known == wait);
         let waits_for = wait.event.iter().cloned().collect();
         if !known
             && let Err(thrown) = self.ride(Entry::Waiting {

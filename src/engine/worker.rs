@@ -25,7 +25,7 @@ use crate::model::journal::Journal;
 use crate::model::run::{RunError, Settlement};
 use crate::model::value::Value;
 use crate::model::workflow::Version;
-use crate::script::{Function, Globals, Interpreter, Ran, ScriptError, spawn_script_thread_with};
+use crate::script::{Function, Globals, Interpreter, Limit, Ran, ScriptError, spawn_script_thread_with};
 use crate::store::{Append, Claim, Lease, StoreError};
 
 /// How often the dispatcher looks by itself, in case a nudge was lost or another process made a run.
@@ -35,6 +35,9 @@ const LOOK_EVERY: Duration = Duration::from_secs(1);
 const CAREFUL_FOR: Duration = Duration::from_secs(10);
 /// Versions kept in memory, with their texts.
 const VERSIONS_KEPT: usize = 64;
+
+/// What is said of a run whose turn panicked.
+const FAILED: &str = "the program itself failed while it drove this run; its log has more";
 
 type Versions = Mutex<BTreeMap<Digest, Arc<Version>>>;
 
@@ -72,11 +75,19 @@ impl Engine {
                     let mut driver = None;
                     while let Some(claim) = inbox.take() {
                         let lease = claim.lease.clone();
-                        driver
-                            .get_or_insert_with(|| Driver::new(services.clone(), versions.clone(), settling.clone()))
-                            .drive(claim);
-                        live.remove(&lease);
-                        freed.nudge();
+                        let _driven = live.drive(&lease, &freed);
+                        let drive = AssertUnwindSafe(|| {
+                            driver
+                                .get_or_insert_with(|| {
+                                    Driver::new(services.clone(), versions.clone(), settling.clone())
+                                })
+                                .drive(claim);
+                        });
+                        if catch_unwind(drive).is_err() {
+                            driver = None;
+                            tracing::error!(run = %lease.run, "a script thread failed; this is a bug");
+                            services.runtime.block_on(abandon(&services, &lease, FAILED));
+                        }
                     }
                 },
             )?);
@@ -265,10 +276,7 @@ impl Driver {
             }
             Err(_) => {
                 tracing::error!(%run, workflow, "a turn panicked; this is a bug");
-                self.abandon(
-                    &lease,
-                    "the program itself failed while it drove this run; its log has more",
-                );
+                self.abandon(&lease, FAILED);
             }
         }
     }
@@ -311,11 +319,13 @@ impl Driver {
                 "diverged",
                 format!("the journal does not follow its own rules: {message}"),
             ),
+            // It was read before, if the run got anywhere.
+            (None, Err(message)) if turn.has_unmet() => parked("unreadable_event", message),
             (None, Err(message)) => failed("unreadable_event", message),
             (None, Ok(globals)) => {
                 let budget = self.services.settings.budget;
                 let ran = self.interpreter.run(&version, turn.clone(), globals, budget);
-                settlement(ran, turn.unreached())
+                settlement(ran, turn.unreached(), turn.has_unmet())
             }
         };
         // Handed over in order, so this thread need not wait for it: whoever takes the run next stands behind it.
@@ -396,11 +406,23 @@ pub(super) fn globals(run: &crate::model::run::Run) -> Result<Globals, String> {
 }
 
 /// What a run is left as. `unreached`: a step that its journal has and this turn did not come to. A script that ended by
-/// itself before such a step has changed; one that was stopped has not had the time to come to it.
-fn settlement(ran: Ran, unreached: Option<String>) -> Settlement {
+/// itself before such a step has changed; one that was stopped has not had the time to come to it, and will perhaps
+/// another time.
+fn settlement(ran: Ran, unreached: Option<String>, has_unmet: bool) -> Settlement {
     match (ran, unreached) {
         (Ran::Finished(_) | Ran::Failed(_), Some(message)) => parked("diverged", message),
+        (Ran::Exhausted { limit, trace }, _) if has_unmet => Settlement::Parked {
+            error: exhausted(limit, trace),
+        },
         (ran, _) => settlement_of(ran),
+    }
+}
+
+fn exhausted(limit: Limit, trace: Vec<String>) -> RunError {
+    RunError {
+        code: "script_exhausted".to_owned(),
+        message: limit.describe(),
+        trace,
     }
 }
 
@@ -419,11 +441,7 @@ fn settlement_of(ran: Ran) -> Settlement {
             "the program itself failed while it ran the script; its log has more".to_owned(),
         ),
         Ran::Exhausted { limit, trace } => Settlement::Failed {
-            error: RunError {
-                code: "script_exhausted".to_owned(),
-                message: limit.describe(),
-                trace,
-            },
+            error: exhausted(limit, trace),
         },
         // The turn knows why, and says so when it is settled.
         Ran::Interrupted => Settlement::Queued,

@@ -90,8 +90,11 @@ pub struct StepRecord {
     pub started_at: Instant,
     /// When its first intent was made, if it has one.
     pub intended_at: Option<Instant>,
-    /// Since when it is tried: since its first attempt, or since a person last said how it goes on.
+    /// Since when it is tried: since its first attempt, or since a person last said how it goes on; if it was held,
+    /// since its first attempt after that.
     pub since: Instant,
+    /// Whether it is held: its last entry says so.
+    pub is_held: bool,
     /// When its last entry was made.
     pub updated_at: Instant,
 }
@@ -177,8 +180,11 @@ impl Journal {
             // What it waited for before anything was sent does not count.
             (Some(_), Entry::Intent { .. }) if intended_at.is_none() => at,
             (Some(_), Entry::Resolved { actor, .. }) if actor != Entry::BY_ITSELF => at,
+            (Some(known), Entry::Intent { .. } | Entry::Sending { .. }) if known.is_held => at,
+            (Some(known), Entry::Retry { retry, .. }) if known.is_held && retry.attempt > 0 => at,
             (Some(known), _) => known.since,
         };
+        let is_held = matches!(&entry, Entry::Retry { retry, .. } if retry.attempt == 0);
         let intended_at = intended_at.or_else(|| matches!(entry, Entry::Intent { .. }).then_some(at));
         let (step, phase) = match known {
             None => begin(entry, at),
@@ -198,6 +204,7 @@ impl Journal {
                 started_at,
                 intended_at,
                 since,
+                is_held,
                 updated_at: at,
             },
         );
@@ -344,13 +351,11 @@ fn proceed(known: StepRecord, entry: Entry, at: Instant) -> Result<(Step, Phase)
             return Err("only a person approves");
         }
         (Phase::Trying { .. }, Entry::Done { outcome, .. }) => Phase::Done(outcome),
-        (Phase::Trying { attempts, .. }, Entry::Retry { retry, .. }) => {
-            following(attempts, retry.attempt)?;
-            Phase::Trying {
-                attempts: retry.attempt,
-                next_at: retry.at,
-            }
-        }
+        (Phase::Trying { attempts, .. }, Entry::Retry { retry, .. }) => Phase::Trying {
+            attempts: following(attempts, retry.attempt)?,
+            next_at: retry.at,
+        },
+        (Phase::Cleared { epoch }, Entry::Retry { retry, .. }) if retry.attempt == 0 => Phase::Cleared { epoch },
         (Phase::Trying { .. }, Entry::Intent { intent, .. }) if intent.epoch == 0 => sent(intent, at),
         (Phase::Trying { .. }, Entry::InDoubt { doubt, .. }) => Phase::Doubt { intent: None, doubt },
         (Phase::Sent { .. } | Phase::Waiting(_), Entry::Outcome { outcome, .. }) => Phase::Done(outcome),
@@ -365,13 +370,13 @@ fn proceed(known: StepRecord, entry: Entry, at: Instant) -> Result<(Step, Phase)
             },
             Entry::Retry { retry, .. },
         ) => {
-            following(attempts, retry.attempt)?;
+            let attempts = following(attempts, retry.attempt)?;
             let unknown = unknown || retry.unknown;
             // Recorded after an attempt, which may have been as late as this; after a look-up, which sends nothing, not.
             let sent_at = if look_up { sent_at } else { sent_at.max(at) };
             Phase::Sent {
                 intent,
-                attempts: retry.attempt,
+                attempts,
                 next_at: Some(retry.at),
                 unknown,
                 sent_at,
@@ -443,11 +448,12 @@ fn sent(intent: Box<Intent>, at: Instant) -> Phase {
     }
 }
 
-fn following(attempts: u32, attempt: u32) -> Result<(), &'static str> {
-    if attempt == attempts + 1 || !holds(Guard::JournalAttempts) {
-        Ok(())
-    } else {
-        Err("its attempt is not the next one")
+/// How many attempts there were then. While a step is held there is none.
+fn following(attempts: u32, attempt: u32) -> Result<u32, &'static str> {
+    match attempt {
+        0 => Ok(attempts),
+        _ if attempt == attempts + 1 || !holds(Guard::JournalAttempts) => Ok(attempt),
+        _ => Err("its attempt is not the next one"),
     }
 }
 

@@ -30,6 +30,7 @@ mod pinned;
 mod properties;
 mod quarantine;
 mod reconcile;
+mod refused_key;
 mod reload;
 mod replay;
 mod restore;

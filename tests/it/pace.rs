@@ -20,14 +20,14 @@ use tokio::task::JoinSet;
 use crate::support::real_time::{Patience, pause};
 use crate::support::{World, audit_store, hurry, report, settled, until};
 
-const PAY: &str = r#"
+pub(crate) const PAY: &str = r#"
     let from = bank::accounts(#{ label: "Operating DE" })[0].id;
     let to = bank::accounts(#{ label: "Treasury EUR" })[0].id;
     bank::payout(#{ from: from, to: to, amount: EUR(10.50), reference: "INV-1" }).status
 "#;
-const FREEZE: &str = r#"bank::freeze_account(bank::accounts(#{ label: "Operating NL" })[0].id).status"#;
+pub(crate) const FREEZE: &str = r#"bank::freeze_account(bank::accounts(#{ label: "Operating NL" })[0].id).status"#;
 
-fn status(status: u16, when: When, retry_after_secs: Option<u64>) -> FaultAction {
+pub(crate) fn status(status: u16, when: When, retry_after_secs: Option<u64>) -> FaultAction {
     FaultAction::Status {
         status,
         when,
@@ -35,30 +35,30 @@ fn status(status: u16, when: When, retry_after_secs: Option<u64>) -> FaultAction
     }
 }
 
-async fn begin(world: &World, store: &dyn Store, script: &str) -> RunId {
+pub(crate) async fn begin(world: &World, store: &dyn Store, script: &str) -> RunId {
     world.start(store, script, json!({}), json!({})).await
 }
 
 /// Computing is timed by the world's clock, and in a clock in haste seconds pass while a busy machine takes a breath.
-fn with_time_to_compute(world: &mut World) {
+pub(crate) fn with_time_to_compute(world: &mut World) {
     world.settings.budget.compute = Duration::from_secs(3_600);
     world.settings.lease = Duration::from_secs(3_600);
 }
 
 /// How often an operation was asked for.
-fn asked(world: &World, operation: &str) -> u64 {
+pub(crate) fn asked(world: &World, operation: &str) -> u64 {
     let requests = world.simulator.control.requests();
     requests.get(operation).map_or(0, |count| count.total)
 }
 
-async fn kinds(store: &dyn Store, run: RunId) -> Vec<&'static str> {
+pub(crate) async fn kinds(store: &dyn Store, run: RunId) -> Vec<&'static str> {
     let records = store.journal(run).await.expect("the journal");
     let kinds = records.iter().map(|record| record.entry.kind());
     kinds.filter(|kind| *kind != "done").collect()
 }
 
 /// Lets time pass second by second until something is so.
-async fn pass_until(clock: &ManualClock, wanted: impl Fn() -> bool) {
+pub(crate) async fn pass_until(clock: &ManualClock, wanted: impl Fn() -> bool) {
     let patience = Patience::new(Duration::from_secs(20));
     while !wanted() {
         assert!(!patience.is_over(), "it never comes to that");

@@ -197,7 +197,7 @@ async fn what_stands_below_a_step_is_not_passed_over() {
 }
 
 /// Only a script that came to an end of its own can have changed. One that was stopped on its way to what its journal
-/// has, or never begun, is not said to differ from it.
+/// has, or never begun, is not said to differ from it, and it has not failed: a person may have it tried again.
 #[tokio::test(flavor = "multi_thread")]
 async fn a_run_that_is_stopped_before_the_steps_of_its_journal_says_what_stopped_it() {
     let mut world = World::demo().await;
@@ -208,16 +208,28 @@ async fn a_run_that_is_stopped_before_the_steps_of_its_journal_says_what_stopped
     let error = busy.error.expect("a reason");
     assert_eq!(
         (busy.state, error.code.as_str()),
-        (RunState::Failed, "script_exhausted")
+        (RunState::Parked, "script_exhausted")
     );
     assert!(error.message.contains("operations"), "{}", error.message);
+    assert!(!error.trace.is_empty());
+    // What was all reached before is over.
+    let first = "log::info(\"one\"); for i in 0..100_000 {}";
+    let fresh = world.run(first).await;
+    let code = fresh.error.map(|error| error.code);
+    assert_eq!(
+        (fresh.state, code.as_deref()),
+        (RunState::Failed, Some("script_exhausted"))
+    );
 
-    // With a payment of unknown outcome that is not all there is to say: a person has to look.
+    // A payment of unknown outcome is found out about when it is tried again.
     let begun = |record: &Record| matches!(&record.entry, Entry::Intent { .. });
     let place = records.iter().position(begun).expect("it pays");
     let open = replayed(&world, run.id, "for i in 0..100_000 {}", records[..=place].to_vec()).await;
     let code = open.error.map(|error| error.code);
-    assert_eq!((open.state, code.as_deref()), (RunState::Parked, Some("in_doubt")));
+    assert_eq!(
+        (open.state, code.as_deref()),
+        (RunState::Parked, Some("script_exhausted"))
+    );
 
     world.connections.clear();
     let gone = replayed(&world, run.id, SCRIPT, records).await;

@@ -207,6 +207,9 @@ impl<'a> Check<'a, '_, '_> {
         if endpoint.effect != Effect::Read && endpoint.method == Method::Get {
             self.wrong(&["method"], "GET changes nothing: anybody may repeat it");
         }
+        if endpoint.shows_key && (endpoint.effect != Effect::Read || endpoint.public) {
+            self.wrong(&["shows_key"], "only a read with a key shows it");
+        }
         if endpoint.list && endpoint.effect != Effect::Read {
             self.wrong(&["list"], "only a read answers with a list");
         }

@@ -45,7 +45,7 @@ impl StepPath {
 
     /// Whether this is that path or lies below it. Paths sort like words: what lies below a path follows it
     /// directly.
-    pub(super) fn is_within(&self, above: &Self) -> bool {
+    pub(crate) fn is_within(&self, above: &Self) -> bool {
         self.0.starts_with(&above.0)
     }
 }
@@ -177,7 +177,7 @@ pub struct Intent {
 /// A failed attempt after which the step will be tried again.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Retry {
-    /// Which attempt failed, from 1; 0: none was made, the step is held.
+    /// Which attempt failed, from 1; 0: none that counts, the step is held.
     pub attempt: u32,
     /// Whether the effect may have happened.
     pub unknown: bool,

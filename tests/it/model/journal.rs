@@ -52,6 +52,8 @@ fn follow(stand: Stand, made: Move) -> Option<Stand> {
     Some(match (stand, made) {
         (Stand::Unknown | Stand::Trying(_), Move::Done) => Stand::Done,
         (Stand::Unknown, Move::Retry(1, _)) => Stand::Trying(1),
+        // Held: nothing was tried, and nothing is counted.
+        (Stand::Trying(_) | Stand::Sent { .. } | Stand::Cleared(_), Move::Retry(0, _)) => stand,
         (Stand::Trying(attempts), Move::Retry(attempt, _)) if attempt == attempts + 1 => Stand::Trying(attempt),
         (Stand::Unknown, Move::Intent(0)) => Stand::Sent { epoch: 0, attempts: 0 },
         (Stand::Cleared(cleared), Move::Intent(epoch)) if epoch == cleared => Stand::Sent { epoch, attempts: 0 },
