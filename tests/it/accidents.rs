@@ -10,6 +10,7 @@ use bursar::simulator::config::SimulatorConfig;
 use bursar::simulator::faults::{FaultAction, FaultRule, When};
 use bursar::store::faulty::{Fault, Faulty};
 use bursar::store::{Store, StoreError};
+use futures_util::FutureExt as _;
 use serde_json::json;
 
 use crate::support::real_time::{Patience, pause};
@@ -26,6 +27,8 @@ pub(crate) async fn dies(world: &World, fault: Fault) {
     let store = open(world.folder.path()).await;
     store.reclaim_all(world.clock.now()).await.expect("reclaimed");
     let faulty = Faulty::new(store.clone(), fault);
+    // A nudge that is left from before would be one more look at the store, and the fault would meet another write.
+    let _left: Option<()> = world.wake.nudged().now_or_never();
     let engine = world.engine(faulty.clone()).await;
     let patience = Patience::new(Duration::from_secs(20));
     while !faulty.is_dead() {
