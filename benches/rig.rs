@@ -132,7 +132,7 @@ pub(crate) fn event(number: usize) -> Event {
         subject: None,
         occurred_at: None,
         received_at: now,
-        payload,
+        payload: payload.into(),
     }
 }
 

@@ -114,7 +114,7 @@ async fn show(id: EventId, context: &Context) -> Result<Exit, CliError> {
         output.object("bursar.event/1", &event)?;
         return Ok(Exit::Ok);
     }
-    let payload = serde_json::to_string_pretty(&event.payload).unwrap_or_default();
+    let payload = serde_json::to_string_pretty(&event.payload.json()).unwrap_or_default();
     let received = when(event.received_at, context.now(), output.look);
     output.print(&format!(
         "{id}  {}  on {}  received {received}\n{FAINT}the provider's id: {}{FAINT:#}\n{}",

@@ -2,13 +2,13 @@
 //!
 //! Pure. It reads the body exactly, digit by digit; whether to believe it was decided before.
 
-use serde_json::Value as Json;
-
 use super::table::{Backfill, Connector, Envelope};
+use super::unread::Unread;
 use crate::base::clock::Instant;
 use crate::base::ids::EventId;
 use crate::model::event::{Delivery, Event};
-use crate::model::value::{Value, parse_time};
+use crate::model::payload::{Payload, PayloadError};
+use crate::model::value::{Value, ValueError, parse_time};
 
 /// A body that is no event.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
@@ -24,7 +24,16 @@ pub enum BadPayload {
     Missing(String),
     /// It cannot be taken in without loss.
     #[error("the payload cannot be taken: {0}")]
-    NotExact(#[from] crate::model::value::ValueError),
+    NotExact(#[from] ValueError),
+}
+
+impl From<PayloadError> for BadPayload {
+    fn from(error: PayloadError) -> Self {
+        match error {
+            PayloadError::NotJson => Self::NotJson,
+            PayloadError::NotExact(error) => Self::NotExact(error),
+        }
+    }
 }
 
 /// Reads the event of a verified delivery.
@@ -35,7 +44,7 @@ pub fn read_event(connector: &Connector, delivery: &Delivery, id: EventId) -> Re
     let webhook = connector
         .webhook()
         .ok_or_else(|| BadPayload::NoWebhooks(connector.title.clone()))?;
-    let body: Json = serde_json::from_slice(&delivery.body).map_err(|_| BadPayload::NotJson)?;
+    let body = std::str::from_utf8(&delivery.body).map_err(|_| BadPayload::NotJson)?;
     read(&webhook.envelope, body, &delivery.connection, id, delivery.received_at)
 }
 
@@ -50,40 +59,37 @@ pub fn read_listed(
     id: EventId,
     received_at: Instant,
 ) -> Result<Event, BadPayload> {
-    read(&backfill.envelope, item.to_plain(), connection, id, received_at)
+    let item = item.to_plain().to_string();
+    read(&backfill.envelope, &item, connection, id, received_at)
 }
 
 fn read(
     envelope: &Envelope,
-    mut body: Json,
+    body: &str,
     connection: &str,
     id: EventId,
     received_at: Instant,
 ) -> Result<Event, BadPayload> {
-    let optional = |pointer: &Option<String>| body.pointer(pointer.as_deref()?)?.as_str();
-    let text = |pointer: &String| {
-        body.pointer(pointer)
-            .and_then(Json::as_str)
-            .filter(|text| !text.is_empty())
-            .map(str::to_owned)
-            .ok_or_else(|| BadPayload::Missing(pointer.clone()))
+    let mut body = Unread::new(body).map_err(|_| BadPayload::NotJson)?;
+    let missing = |pointer: &String| BadPayload::Missing(pointer.clone());
+    let payload = body
+        .at(&envelope.payload)
+        .ok_or_else(|| missing(&envelope.payload))
+        .map(Payload::read)?;
+    let mut text = |pointer: &String| {
+        let text = body.text_at(pointer).filter(|text| !text.is_empty());
+        text.ok_or_else(|| missing(pointer))
     };
-    if body.pointer(&envelope.payload).is_none() {
-        return Err(BadPayload::Missing(envelope.payload.clone()));
-    }
-    let mut event = Event {
+    let (provider_id, kind) = (text(&envelope.id)?, text(&envelope.kind)?);
+    let mut optional = |pointer: &Option<String>| body.text_at(pointer.as_deref()?);
+    Ok(Event {
         id,
         connection: connection.to_owned(),
-        provider_id: text(&envelope.id)?,
-        kind: text(&envelope.kind)?,
-        subject: optional(&envelope.subject).map(str::to_owned),
-        occurred_at: optional(&envelope.date).and_then(parse_time),
+        provider_id,
+        kind,
+        subject: optional(&envelope.subject),
+        occurred_at: optional(&envelope.date).as_deref().and_then(parse_time),
         received_at,
-        payload: Json::Null,
-    };
-    // Moved, not copied; last, because it may hold all the others.
-    event.payload = body.pointer_mut(&envelope.payload).map(Json::take).unwrap_or_default();
-    // What a script could not be given must not be admitted: its run would fail for ever.
-    Value::check_plain(&event.payload, 1)?;
-    Ok(event)
+        payload: payload?,
+    })
 }

@@ -30,3 +30,4 @@ pub mod signature;
 pub mod table;
 
 mod auth;
+mod unread;

@@ -6,6 +6,7 @@
 use serde::{Deserialize, Serialize};
 use serde_json::Value as Json;
 
+use super::payload::Payload;
 use super::run::EventMark;
 use crate::base::clock::Instant;
 use crate::base::guard::{Guard, holds};
@@ -52,26 +53,21 @@ pub struct Event {
     pub occurred_at: Option<Instant>,
     /// When we received it.
     pub received_at: Instant,
-    /// The resource as the provider sent it, in plain JSON.
-    pub payload: Json,
+    /// The resource as the provider sent it.
+    pub payload: Payload,
 }
 
 impl Event {
     /// The event as scripts see it: `event.type`, `event.id`, `event.connection`, `event.payload`.
     pub fn as_document(&self) -> Json {
-        self.clone().into_document()
-    }
-
-    /// The same, of an event nobody else needs: a payload is large.
-    pub fn into_document(self) -> Json {
         let time = |at| Json::String(super::value::time_text(at));
         let entries = [
-            ("id", Json::String(self.provider_id)),
-            ("type", Json::String(self.kind)),
-            ("connection", Json::String(self.connection)),
+            ("id", Json::String(self.provider_id.clone())),
+            ("type", Json::String(self.kind.clone())),
+            ("connection", Json::String(self.connection.clone())),
             ("occurred_at", self.occurred_at.map_or(Json::Null, time)),
             ("received_at", time(self.received_at)),
-            ("payload", self.payload),
+            ("payload", self.payload.json()),
         ];
         let entries = entries.map(|(key, value)| (key.to_owned(), value));
         Json::Object(entries.into_iter().collect())

@@ -8,6 +8,7 @@ pub mod diagnostic;
 pub mod document;
 pub mod event;
 pub mod journal;
+pub mod payload;
 pub mod policy;
 pub mod quarantine;
 pub mod run;

@@ -177,23 +177,6 @@ impl Value {
         Self::read_plain(json, 0)
     }
 
-    /// Whether [`Value::from_plain`] can read this where it stands so many levels deep in something else; the same
-    /// answer without the work of reading it.
-    ///
-    /// # Errors
-    /// What it would answer.
-    pub fn check_plain(json: &Json, depth: usize) -> Result<(), ValueError> {
-        if depth > VALUE_DEPTH_MAX {
-            return Err(ValueError::TooDeep);
-        }
-        match json {
-            Json::Null | Json::Bool(_) | Json::String(_) => Ok(()),
-            Json::Number(number) => read_number(number).map(drop),
-            Json::Array(items) => items.iter().try_for_each(|item| Self::check_plain(item, depth + 1)),
-            Json::Object(entries) => entries.values().try_for_each(|item| Self::check_plain(item, depth + 1)),
-        }
-    }
-
     fn read_plain(json: &Json, depth: usize) -> Result<Self, ValueError> {
         if depth > VALUE_DEPTH_MAX {
             return Err(ValueError::TooDeep);
@@ -201,7 +184,7 @@ impl Value {
         Ok(match json {
             Json::Null => Self::Null,
             Json::Bool(truth) => Self::Bool(*truth),
-            Json::Number(number) => read_number(number)?,
+            Json::Number(number) => read_number(number.as_str())?,
             Json::String(text) => Self::Text(text.clone()),
             Json::Array(items) => Self::List(
                 items
@@ -384,14 +367,14 @@ fn exact_number(digits: &str) -> Json {
     serde_json::from_str(digits).unwrap_or_else(|_| Json::String(digits.to_owned()))
 }
 
-fn read_number(number: &serde_json::Number) -> Result<Value, ValueError> {
-    if let Some(whole) = number.as_i64() {
+/// The value of a number's digits as JSON writes them.
+pub(super) fn read_number(digits: &str) -> Result<Value, ValueError> {
+    if let Ok(whole) = digits.parse() {
         return Ok(Value::Int(whole));
     }
-    let text = number.to_string();
-    exact_decimal(&text)
+    exact_decimal(digits)
         .map(Value::Decimal)
-        .ok_or(ValueError::InexactNumber(text))
+        .ok_or_else(|| ValueError::InexactNumber(digits.to_owned()))
 }
 
 /// The number a JSON text writes, if a decimal holds every digit of it.

@@ -4,6 +4,7 @@
 //! not know SQL. A text that cannot be read is an error with a reason, never a panic.
 
 use std::borrow::Cow;
+use std::fmt::Write as _;
 
 use chrono::DateTime;
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
@@ -312,14 +313,23 @@ pub(super) fn sealed_text_of<T: Serialize>(data: &T) -> String {
     seal(text_of(data), &[])
 }
 
+/// A JSON text with a checksum behind it.
+pub(super) fn sealed(json: &str) -> String {
+    let mut text = String::with_capacity(json.len() + SEAL_BYTES);
+    text.push_str(json);
+    seal(text, &[])
+}
+
 fn seal(mut text: String, place: &[u8]) -> String {
     let sum = checksum(place, &text);
-    text.push_str(&format!("{SEAL}{sum:016x}"));
+    write!(text, "{SEAL}{sum:016x}").expect("text takes text");
     text
 }
 
 /// What stands before the checksum.
 const SEAL: char = '#';
+/// Its length, with the checksum in hexadecimal digits.
+const SEAL_BYTES: usize = 17;
 
 /// The JSON text of a sealed one.
 ///

@@ -461,7 +461,7 @@ async fn two_waits_for_an_event_are_given_two_events() {
             subject: None,
             occurred_at: None,
             received_at: now,
-            payload: json!({}),
+            payload: json!({}).into(),
         };
         world.arrives(store.as_ref(), event).await;
     }

@@ -14,7 +14,7 @@ use crate::base::guard::{Guard, holds};
 use crate::base::ids::EventId;
 use crate::model::event::Event;
 use crate::model::run::EventMark;
-use crate::store::codec::{nanos, sealed_text_of, text_of};
+use crate::store::codec::{nanos, sealed, text_of};
 use crate::store::{Admitted, StoreError};
 
 /// An event on its way, its payload already in the form in which it is written.
@@ -30,7 +30,7 @@ impl Arrival {
         if !holds(Guard::EventOnce) {
             event.provider_id = event.id.to_string();
         }
-        let payload = sealed_text_of(&event.payload);
+        let payload = sealed(event.payload.text());
         Self {
             event: Arc::new(event),
             payload,

@@ -11,6 +11,7 @@ use uuid::Uuid;
 use crate::base::ids::{Digest, EventId, RunId};
 use crate::model::event::{Event, EventFilter};
 use crate::model::journal::Record;
+use crate::model::payload::Payload;
 use crate::model::run::{Cause, EventMark, Run};
 use crate::store::StoreError;
 use crate::store::codec::{instant, read_record, unsealed};
@@ -120,6 +121,13 @@ impl<'r> Columns<'r> {
         serde_json::from_str(json).map_err(|error| self.damaged(error))
     }
 
+    /// The next column, which is a payload with a checksum behind it.
+    fn payload(&mut self) -> Result<Payload, StoreError> {
+        let text: &str = self.get()?;
+        let json = unsealed(text).map_err(|error| self.damaged(error))?;
+        Payload::read(json).map_err(|error| self.damaged(error))
+    }
+
     /// The next column, which is a JSON document or absent.
     pub(super) fn optional_json<T: DeserializeOwned>(&mut self) -> Result<Option<T>, StoreError> {
         let text: Option<&str> = self.get()?;
@@ -138,7 +146,7 @@ impl<'r> Columns<'r> {
             subject: self.get()?,
             occurred_at: self.get::<Option<i64>>()?.map(instant),
             received_at: instant(self.get()?),
-            payload: self.sealed_json()?,
+            payload: self.payload()?,
         })
     }
 
@@ -188,7 +196,7 @@ pub(super) fn run_of(row: &SqliteRow) -> Result<Run, StoreError> {
         columns.skip();
         let event = columns.event()?;
         let cause = Cause::Webhook { event: event.id };
-        (event.into_document(), Some(cause))
+        (event.as_document(), Some(cause))
     };
     let cause = cause
         .or(event_cause)

@@ -28,7 +28,7 @@ fn a_delivery_says_what_happened_to_what_and_when() {
     assert_eq!(event.kind, "payout.paid");
     assert_eq!(event.subject.as_deref(), Some("0b9e3c1a-7d24-4f58-8a6b-1c2d3e4f5a6b"));
     assert_eq!(event.occurred_at, Some(time("2026-01-01T00:00:00Z")));
-    assert_eq!(event.payload["amount"], json!("100.50"));
+    assert_eq!(event.payload.json()["amount"], json!("100.50"));
 }
 
 #[test]

@@ -119,7 +119,7 @@ async fn run_with(shipped: &Shipped, fault: Fault) -> (u64, String) {
             subject: None,
             occurred_at: None,
             received_at: now,
-            payload: event["payload"].clone(),
+            payload: event["payload"].clone().into(),
         };
         store.admit(event).await.expect("admitted");
     } else {

@@ -309,7 +309,7 @@ async fn play(scene: &Scene) -> Golden {
             subject: Some("dep_1".to_owned()),
             occurred_at: None,
             received_at: now,
-            payload: json!({"id": "dep_1", "amount": 75.20}),
+            payload: json!({"id": "dep_1", "amount": 75.20}).into(),
         };
         world.arrives(store.as_ref(), event).await;
     }

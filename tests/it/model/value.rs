@@ -1,11 +1,12 @@
 //! Values: both JSON forms give back what they were given, to the last digit and the last type.
 
 use bursar::base::limits::VALUE_DEPTH_MAX;
+use bursar::model::payload::{Payload, PayloadError};
 use bursar::model::value::{Map, Value, ValueError, typed_map_text};
 use chrono::{DateTime, TimeDelta};
 use proptest::prelude::*;
 use rust_decimal::Decimal;
-use serde_json::Value as Json;
+use serde_json::{Value as Json, json};
 
 use super::{decimal, money, random_cases};
 
@@ -113,7 +114,7 @@ proptest! {
         let json: Json = serde_json::from_str(&text).expect("our own JSON");
         let back = Value::from_plain(&json).expect("our own form");
         prop_assert_eq!(back, without_types(&value));
-        prop_assert_eq!(Value::check_plain(&json, 0), Ok(()));
+        prop_assert_eq!(Payload::read(&text).map(|payload| payload.json()), Ok(json));
     }
 
     #[test]
@@ -130,7 +131,7 @@ proptest! {
             let json: Json = serde_json::from_str(&text).expect("a JSON number");
             let power = if text.contains('e') { exponent } else { 0 };
             let read = Value::from_plain(&json);
-            prop_assert_eq!(Value::check_plain(&json, 0), read.clone().map(drop));
+            prop_assert_eq!(Payload::read(&text).map(drop), read.clone().map(drop).map_err(PayloadError::from));
             match read {
                 Ok(value) => {
                     let number = value.as_decimal().expect("a number");
@@ -238,8 +239,18 @@ fn the_deepest_value_can_be_read_back_from_text_whatever_its_keys_are() {
     assert_eq!(Value::from_plain(&deepest.to_plain()), Ok(deepest));
     let too_deep = nest(VALUE_DEPTH_MAX + 1).to_plain();
     assert_eq!(Value::from_plain(&too_deep), Err(ValueError::TooDeep));
-    assert_eq!(Value::check_plain(&too_deep, 0), Err(ValueError::TooDeep));
-    assert_eq!(Value::check_plain(&json, 1), Err(ValueError::TooDeep));
+    // A payload stands one level deep in its event.
+    let read = |levels| Payload::read(&nest(levels).to_plain().to_string());
+    let deepest = read(VALUE_DEPTH_MAX - 1).expect("it fits");
+    assert!(Value::from_plain(&json!({ "payload": deepest.json() })).is_ok());
+    assert_eq!(read(VALUE_DEPTH_MAX), Err(ValueError::TooDeep.into()));
+    for text in ["", "{", "{} {}", "01", "nul", "\"\\ud800\"", "{\"a\":1,}"] {
+        assert_eq!(Payload::read(text), Err(PayloadError::NotJson), "{text}");
+    }
+    let spaced = Payload::read(" { \"b\": 1.10, \"a\": [ ] } ").expect("JSON");
+    assert_eq!(spaced.text(), " { \"b\": 1.10, \"a\": [ ] } ");
+    assert_eq!(spaced, Payload::from(json!({ "a": [], "b": spaced.json()["b"] })));
+    assert_ne!(spaced, Payload::from(json!({ "a": [], "b": 2 })));
 }
 
 #[test]

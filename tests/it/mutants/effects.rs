@@ -357,7 +357,7 @@ async fn an_event_ends_one_wait_of_a_run() {
             subject: None,
             occurred_at: None,
             received_at: clock.now(),
-            payload: json!({}),
+            payload: json!({}).into(),
         };
         world.arrives(store.as_ref(), event).await;
     }

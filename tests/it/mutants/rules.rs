@@ -69,7 +69,7 @@ fn a_filter_takes_only_what_it_names() {
         subject: subject.map(str::to_owned),
         occurred_at: None,
         received_at: now,
-        payload: json!({}),
+        payload: json!({}).into(),
     };
     let filter = EventFilter {
         connection: "bank".to_owned(),

@@ -115,7 +115,7 @@ async fn waits_of_several_branches_are_each_given_their_event() {
             subject: Some(subject.to_owned()),
             occurred_at: None,
             received_at: now,
-            payload: json!({}),
+            payload: json!({}).into(),
         };
         world.arrives(store.as_ref(), event).await;
     }

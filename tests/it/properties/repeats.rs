@@ -24,7 +24,7 @@ fn event(number: usize, now: Instant) -> Event {
         subject: None,
         occurred_at: None,
         received_at: now,
-        payload: json!({ "number": number }),
+        payload: json!({ "number": number }).into(),
     }
 }
 

@@ -272,7 +272,7 @@ async fn an_event_that_says_not_when_it_happened_asks_a_person() {
         subject: None,
         occurred_at: None,
         received_at: now,
-        payload: json!({}),
+        payload: json!({}).into(),
     };
     let version = version(&[("main.rhai", &pay("10.50"))]);
     let (workflow, digest) = (version.workflow.clone(), version.digest);

@@ -103,7 +103,7 @@ impl Task {
             subject: None,
             occurred_at: Some(self.at),
             received_at: bank.clock.now(),
-            payload: json!({}),
+            payload: json!({}).into(),
         };
         if let Admitted::New { mark } = bank.store.admit(event.clone()).await.expect("admitted") {
             let cause = Cause::Webhook { event: event.id };

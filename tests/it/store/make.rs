@@ -73,7 +73,7 @@ pub(super) fn event(connection: &str, provider_id: &str, seconds: i64) -> Event 
         subject: Some(format!("dep_{provider_id}")),
         occurred_at: Some(at(seconds - 1)),
         received_at: at(seconds),
-        payload: json!({"id": provider_id, "amount": "12.30"}),
+        payload: json!({"id": provider_id, "amount": "12.30"}).into(),
     }
 }
 
