@@ -144,6 +144,7 @@ async fn serve_store(
         connections: shared_connections(settings),
         clock: clock.clone(),
         arrived: arrived.clone(),
+        wake: wake.clone(),
     });
     let router = Router {
         store: store.clone(),

@@ -182,7 +182,7 @@ impl WebhookDoor {
 
     fn outcome(&self, admitted: Result<Admitted, Refused>, connection: &str) -> Outcome {
         match admitted {
-            Ok(Admitted::New { mark }) => {
+            Ok(Admitted::New { mark, .. }) => {
                 tracing::info!(connection, mark = mark.0, "a webhook was accepted");
                 Outcome::Accepted
             }

@@ -102,10 +102,12 @@ pub struct Claim {
 /// What happened to an event.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Admitted {
-    /// It is new, and durable. The router makes its runs.
+    /// It is new, and durable; whoever waited for it is queued. The router makes its runs.
     New {
         /// Where it stands in the order of admission.
         mark: EventMark,
+        /// Whether it, or one admitted in the same write, woke a run that waited.
+        wakes: bool,
     },
     /// It was known already; nothing was written.
     Duplicate {
@@ -121,8 +123,6 @@ pub struct Unrouted {
     pub after: EventMark,
     /// The events. One that cannot be read says why, so that it does not stop the others.
     pub events: Vec<(EventMark, Result<Arc<Event>, StoreError>)>,
-    /// Whether these were all.
-    pub is_last: bool,
 }
 
 /// What becomes of some admitted events, in one write.
@@ -132,9 +132,7 @@ pub struct Routing {
     pub after: EventMark,
     /// Where it stands afterwards.
     pub up_to: EventMark,
-    /// The events between the two, which may wake waiting runs.
-    pub events: Vec<(EventMark, Arc<Event>)>,
-    /// The runs they start.
+    /// The runs that the events between the two start.
     pub runs: Vec<NewRun>,
 }
 
@@ -143,8 +141,6 @@ pub struct Routing {
 pub struct Routed {
     /// Runs that were not there before.
     pub runs: u64,
-    /// Waiting runs that were queued.
-    pub woken: u64,
     /// Runs that stand queued now, counted up to [`crate::base::limits::QUEUED_RUNS_ENOUGH`].
     pub queued: u64,
 }
@@ -239,15 +235,14 @@ pub type Answer<'a, T> = BoxFuture<'a, Result<T, StoreError>>;
 pub trait Store: Send + Sync + 'static {
     // --- what triggers write -----------------------------------------------------------------
 
-    /// Takes an event, unique by (connection, provider id). Nothing else happens in this write: runs are made
-    /// from it by [`Store::route`].
+    /// Takes an event, unique by (connection, provider id), and wakes the waiting runs whose filter accepts it. Runs
+    /// are made from it by [`Store::route`].
     fn admit(&self, event: Event) -> Answer<'_, Admitted>;
 
     /// Events after the cursor, oldest first: at most `limit`, and not many more bytes than `bytes_max`.
     fn unrouted(&self, limit: u32, bytes_max: usize) -> Answer<'_, Unrouted>;
 
-    /// Makes the runs that some events start, wakes the waiting runs whose filter accepts one of them, and moves
-    /// the cursor: all of it or nothing. A run is unique by (workflow, cause); one that is there stays as it is.
+    /// Makes the runs that some events start, and moves the cursor: all of it or nothing. A run is unique by (workflow, cause); one that is there stays as it is.
     ///
     /// [`StoreError::Conflict`] if the cursor is not at `after`: somebody else routed them.
     fn route(&self, routing: Routing) -> Answer<'_, Routed>;

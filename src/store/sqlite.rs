@@ -125,6 +125,7 @@ impl SqliteStore {
             last_mark,
             cursor,
             fresh: Vec::new(),
+            anybody_waits: true,
             tail: tail.clone(),
             last_success: reader.last_success().await?,
             readers: reader.pool().clone(),

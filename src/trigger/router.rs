@@ -2,8 +2,8 @@
 //!
 //! How far it came stands in the store and moves in the same write that makes the runs, so an event is routed once,
 //! whatever ends the process in between. A nudge makes it quick, nothing more: without one it looks once a second.
-//! Under a flood acknowledgements go first: while more runs are queued than workers can take, events gather for a
-//! moment. Must not run scripts, and must not be stopped by one event that cannot be read.
+//! Under a flood acknowledgements go first: while more runs are queued than workers can take, no more are made; events
+//! keep as well as runs do, and a run that waits for one was woken when it came in. Must not run scripts, and must not be stopped by one event that cannot be read.
 
 use std::collections::BTreeSet;
 use std::sync::Arc;
@@ -58,7 +58,7 @@ pub fn runs_of(
 pub enum Next {
     /// There may be more events: look again.
     Again,
-    /// There are runs enough: let events gather.
+    /// There are runs enough: let events wait until workers have taken some.
     Gather,
     /// There are no events: wait for one.
     Listen,
@@ -112,7 +112,6 @@ impl Router {
         let Some((up_to, _)) = unrouted.events.last() else {
             return Ok(Next::Listen);
         };
-        let is_last = unrouted.is_last;
         let up_to = *up_to;
         let mut events = Vec::with_capacity(unrouted.events.len());
         for (mark, event) in unrouted.events {
@@ -131,28 +130,17 @@ impl Router {
             self.versions.keep(self.store.as_ref(), &workflow.version).await?;
         }
         reach(FaultPoint::EventsUnrouted);
-        let count = events.len();
         let routed = self.store.route(Routing {
             after: unrouted.after,
             up_to,
-            events,
             runs,
         });
         // Now rather than when it is durable: a claim that is queued behind this write finds the runs.
         self.wake.nudge();
         let routed = routed.await?;
         reach(FaultPoint::RunsMade);
-        tracing::debug!(
-            events = count,
-            runs = routed.runs,
-            woken = routed.woken,
-            "events were routed"
-        );
+        tracing::debug!(events = events.len(), runs = routed.runs, "events were routed");
         let is_enough = routed.queued >= u64::from(QUEUED_RUNS_ENOUGH);
-        Ok(if is_last && is_enough {
-            Next::Gather
-        } else {
-            Next::Again
-        })
+        Ok(if is_enough { Next::Gather } else { Next::Again })
     }
 }

@@ -90,6 +90,8 @@ pub struct WebhookTrigger {
     pub clock: Arc<dyn Clock>,
     /// Tells the router of new events.
     pub arrived: Wake,
+    /// Tells the workers of runs that waited for them.
+    pub wake: Wake,
 }
 
 impl WebhookTrigger {
@@ -103,8 +105,11 @@ impl WebhookTrigger {
         reach(FaultPoint::DeliveryVerified);
         let admitted = self.store.admit(event).await?;
         reach(FaultPoint::EventDurable);
-        if matches!(admitted, Admitted::New { .. }) {
+        if let Admitted::New { wakes, .. } = admitted {
             self.arrived.nudge();
+            if wakes {
+                self.wake.nudge();
+            }
         }
         Ok(admitted)
     }

@@ -1,18 +1,20 @@
-//! Admissions: events, one row each.
+//! Admissions: events, one row each, and the runs that waited for them.
 //!
-//! The unique constraint is the rule: what it refuses was there before. Nothing is made of an event here.
+//! The unique constraint is the rule: what it refuses was there before. No run is made of an event here; which waiting
+//! one it wakes is said by the filters the runs left.
 
-use std::collections::{HashMap, HashSet};
+use std::collections::{BTreeSet, HashMap, HashSet};
 use std::sync::Arc;
 
 use sqlx::Row as _;
 
+use super::rows::uuid_of;
 use super::tail::Fresh;
 use super::values::{ManyRows, ROWS_MAX};
 use super::writer::{Answers, Bounds, Reply, Writer};
 use crate::base::guard::{Guard, holds};
 use crate::base::ids::EventId;
-use crate::model::event::Event;
+use crate::model::event::{Event, EventFilter};
 use crate::model::run::EventMark;
 use crate::store::codec::{nanos, sealed, text_of};
 use crate::store::{Admitted, StoreError};
@@ -54,6 +56,13 @@ macro_rules! refused_are_left_out {
         " ON CONFLICT DO NOTHING; SELECT changes(); "
     };
 }
+/// Waits that may be over; and, in a row without a run, whether there are any at all.
+const WAITING: &str = "SELECT wait.run, wait.filter FROM json_each($1) AS arrived CROSS JOIN wait \
+                       WHERE wait.connection = arrived.value AND wait.subject IS NULL \
+                       UNION ALL \
+                       SELECT wait.run, wait.filter FROM json_each($2) AS arrived CROSS JOIN wait \
+                       WHERE wait.connection = arrived.value ->> 0 AND wait.subject = arrived.value ->> 1 \
+                       UNION ALL SELECT NULL, EXISTS (SELECT 1 FROM wait)";
 const ROW: &str = "(?,?,?,?,?,?,?,?,?)";
 
 /// In a transaction that somebody else begins and commits, and in one of their own: each text sent to the database's
@@ -73,7 +82,8 @@ impl Writer {
         bounds: Bounds,
         answers: &mut Answers,
     ) -> Result<(), sqlx::Error> {
-        let alone = bounds.begins && bounds.commits && arrivals.len() <= ROWS_MAX;
+        // Whoever waits is woken in the same transaction.
+        let alone = bounds.begins && bounds.commits && arrivals.len() <= ROWS_MAX && !self.anybody_waits;
         if !alone {
             self.begin_if(bounds.begins).await?;
         }
@@ -98,7 +108,7 @@ impl Writer {
         statement: &'static ManyRows,
         answers: &mut Answers,
     ) -> Result<(), sqlx::Error> {
-        let before = self.last_mark;
+        let (before, count) = (self.last_mark, chunk.len());
         let mut sizes = Vec::with_capacity(chunk.len());
         let mut insert = sqlx::query_scalar(statement.text(chunk.len()));
         for (mark, arrival) in (before + 1..).zip(&mut chunk) {
@@ -118,45 +128,45 @@ impl Writer {
         // All rows: asked for one, the database's thread would leave out what follows it, the commit.
         let new: Vec<i64> = insert.fetch_all(&mut self.connection).await?;
         self.last_mark = before + i64::try_from(chunk.len()).unwrap_or(i64::MAX);
-        if new.first().copied().map(usize::try_from) == Some(Ok(chunk.len())) {
-            for ((mark, arrival), bytes) in (before + 1..).zip(chunk).zip(sizes) {
-                self.is_new(mark, arrival, bytes, answers);
-            }
-            return Ok(());
+        let arrived = (before + 1..).zip(chunk).zip(sizes);
+        let arrived = arrived.map(|((mark, arrival), bytes)| (mark, arrival, bytes)).collect();
+        let are_all_new = new.first().copied().map(usize::try_from) == Some(Ok(count));
+        let new = if are_all_new {
+            arrived
+        } else {
+            self.tell_apart(before, arrived, answers).await?
+        };
+        let events = new
+            .iter()
+            .map(|(mark, arrival, _)| (EventMark(*mark), arrival.event.as_ref()));
+        let wakes = self.wake(&events.collect::<Vec<_>>()).await? > 0;
+        for (mark, Arrival { event, reply, .. }, bytes) in new {
+            self.fresh.push(Fresh { mark, event, bytes });
+            let mark = EventMark(mark);
+            answers.later(reply, Ok(Admitted::New { mark, wakes }));
         }
-        self.tell_apart(before, chunk, sizes, answers).await
+        Ok(())
     }
 
-    fn is_new(&mut self, mark: i64, arrival: Arrival, bytes: usize, answers: &mut Answers) {
-        let event = arrival.event;
-        self.fresh.push(Fresh { mark, event, bytes });
-        let mark = EventMark(mark);
-        answers.later(arrival.reply, Ok(Admitted::New { mark }));
-    }
-
-    /// Some were known: finds out which.
+    /// Some were known: answers for those, and gives back the others.
     async fn tell_apart(
         &mut self,
         before: i64,
-        chunk: Vec<Arrival>,
-        sizes: Vec<usize>,
+        arrived: Vec<(i64, Arrival, usize)>,
         answers: &mut Answers,
-    ) -> Result<(), sqlx::Error> {
+    ) -> Result<Vec<(i64, Arrival, usize)>, sqlx::Error> {
         let marks: Vec<i64> = sqlx::query_scalar("SELECT mark FROM event WHERE mark > $1")
             .bind(before)
             .fetch_all(&mut self.connection)
             .await?;
         let marks: HashSet<i64> = marks.into_iter().collect();
-        let refused = (before + 1..).zip(&chunk).filter(|(mark, _)| !marks.contains(mark));
+        let (new, refused): (Vec<_>, Vec<_>) = arrived.into_iter().partition(|(mark, ..)| marks.contains(mark));
         let keys: Vec<(&str, &str)> = refused
-            .map(|(_, arrival)| (arrival.event.connection.as_str(), arrival.event.provider_id.as_str()))
+            .iter()
+            .map(|(_, arrival, _)| (arrival.event.connection.as_str(), arrival.event.provider_id.as_str()))
             .collect();
         let known = self.known_events(&keys).await?;
-        for ((mark, arrival), bytes) in (before + 1..).zip(chunk).zip(sizes) {
-            if marks.contains(&mark) {
-                self.is_new(mark, arrival, bytes, answers);
-                continue;
-            }
+        for (_, arrival, _) in refused {
             let event = &arrival.event;
             let answer = match known.get(&(event.connection.clone(), event.provider_id.clone())) {
                 Some(event) => Ok(Admitted::Duplicate { event: *event }),
@@ -165,7 +175,52 @@ impl Writer {
             };
             answers.later(arrival.reply, answer);
         }
-        Ok(())
+        Ok(new)
+    }
+
+    /// Queues the waiting runs whose filter accepts one of these events; says how many.
+    ///
+    /// In the write that makes the events durable: an event cannot be there without having been heard, and a run that
+    /// begins to wait afterwards looks for it (see [`super::append`]).
+    async fn wake(&mut self, events: &[(EventMark, &Event)]) -> Result<u64, sqlx::Error> {
+        if !self.anybody_waits || events.is_empty() {
+            return Ok(0);
+        }
+        let keys: BTreeSet<(&str, Option<&str>)> = events
+            .iter()
+            .map(|(_, event)| (event.connection.as_str(), event.subject.as_deref()))
+            .collect();
+        let connections: BTreeSet<&str> = keys.iter().map(|(connection, _)| *connection).collect();
+        let rows = sqlx::query(WAITING)
+            .bind(text_of(&connections))
+            .bind(text_of(&keys))
+            .fetch_all(&mut self.connection)
+            .await?;
+        let mut woken = Vec::new();
+        for row in &rows {
+            let Some(run) = row.try_get::<Option<&[u8]>, _>(0)? else {
+                self.anybody_waits = row.try_get(1)?;
+                continue;
+            };
+            // A filter that cannot be read wakes its run: looking once too often is harmless.
+            let filter = serde_json::from_str::<EventFilter>(row.try_get(1)?).ok();
+            let accepts =
+                |(mark, event): &(EventMark, &Event)| filter.as_ref().is_none_or(|filter| filter.accepts(*mark, event));
+            if events.iter().any(accepts) {
+                woken.push(uuid_of(run)?.simple().to_string());
+            }
+        }
+        if woken.is_empty() {
+            return Ok(0);
+        }
+        let queued = sqlx::query(
+            "UPDATE run SET state = 'queued', wake_at = NULL \
+             WHERE id IN (SELECT unhex(value) FROM json_each($1)) AND state = 'waiting'",
+        )
+        .bind(text_of(&woken))
+        .execute(&mut self.connection)
+        .await?;
+        Ok(queued.rows_affected())
     }
 
     /// Under which ids events that are there are kept.
@@ -179,7 +234,7 @@ impl Writer {
         .await?;
         rows.iter()
             .map(|row| {
-                let id = super::rows::uuid_of(row.try_get(2)?)?;
+                let id = uuid_of(row.try_get(2)?)?;
                 Ok(((row.try_get(0)?, row.try_get(1)?), EventId::from_uuid(id)))
             })
             .collect()

@@ -254,6 +254,7 @@ impl Writer {
             return self.pass(bounds).await;
         }
         let settled = self.settle_all(&accepted).await?;
+        self.anybody_waits |= settled.iter().any(|settled| settled.waits().next().is_some());
         let succeeded = newest_successes(&accepted);
         for (workflow, at) in &succeeded {
             let newest = self.last_success.entry((*workflow).to_owned()).or_insert(*at);

@@ -98,7 +98,6 @@ impl Reader {
         let mut unrouted = Unrouted {
             after: EventMark::default(),
             events: Vec::new(),
-            is_last: true,
         };
         let mut bytes = 0;
         while let Some(row) = rows.try_next().await.map_err(read_failed)? {
@@ -112,8 +111,6 @@ impl Reader {
                 break;
             }
         }
-        let is_full = bytes >= bytes_max || u32::try_from(unrouted.events.len()).is_ok_and(|count| count >= limit);
-        unrouted.is_last = !is_full;
         Ok(unrouted)
     }
 

@@ -2,22 +2,19 @@
 //! event.
 //!
 //! The unique constraints are the rule: what they refuse was there before. Which runs an event starts is the
-//! triggers' to say; which it wakes is said by the filters the runs left.
+//! triggers' to say.
 
-use std::collections::{BTreeSet, HashSet};
-use std::sync::Arc;
+use std::collections::HashSet;
 
+use sqlx::Sqlite;
 use sqlx::query::QueryScalar;
 use sqlx::sqlite::SqliteArguments;
-use sqlx::{Row as _, Sqlite};
 
-use super::rows::uuid_of;
 use super::values::{ManyRows, ROWS_MAX};
 use super::writer::{Answers, Halt, Reply, Writer};
 use crate::base::guard::{Guard, holds};
 use crate::base::ids::RunId;
 use crate::base::limits::QUEUED_RUNS_ENOUGH;
-use crate::model::event::{Event, EventFilter};
 use crate::model::run::{Cause, EventMark, NewRun, RunEvent};
 use crate::store::codec::{nanos, sealed_text_of, text_of};
 use crate::store::{Routed, Routing, StoreError};
@@ -78,11 +75,10 @@ impl MadeRun {
     }
 }
 
-/// Events with their runs, on their way.
+/// The runs of some events, on their way.
 pub(super) struct PendingRouting {
     after: EventMark,
     up_to: EventMark,
-    events: Vec<(EventMark, Arc<Event>)>,
     runs: Vec<MadeRun>,
 }
 
@@ -92,7 +88,6 @@ impl PendingRouting {
         Self {
             after: routing.after,
             up_to: routing.up_to,
-            events: routing.events,
             runs: routing.runs.into_iter().map(MadeRun::new).collect(),
         }
     }
@@ -156,7 +151,7 @@ impl Writer {
         Ok(())
     }
 
-    /// Makes the runs of some events, wakes those that wait for one, and moves the cursor.
+    /// Makes the runs of some events, and moves the cursor.
     pub(super) async fn route(&mut self, routing: PendingRouting) -> Result<Routed, Halt> {
         if self.cursor != routing.after.0 && holds(Guard::RoutingCursor) {
             return Err(Halt::Refused(StoreError::Conflict(format!(
@@ -171,7 +166,6 @@ impl Writer {
             ))));
         }
         let runs = self.insert_runs(routing.runs).await?;
-        let woken = self.wake(&routing.events).await?;
         let queued: i64 = sqlx::query_scalar(MOVE_CURSOR)
             .bind(routing.up_to.0)
             .bind(i64::from(QUEUED_RUNS_ENOUGH))
@@ -180,7 +174,6 @@ impl Writer {
         self.cursor = routing.up_to.0;
         Ok(Routed {
             runs,
-            woken,
             queued: u64::try_from(queued).unwrap_or(0),
         })
     }
@@ -231,50 +224,5 @@ impl Writer {
             insert = insert.bind(run).bind(document).bind(params);
         }
         insert.execute(&mut self.connection).await.map(drop)
-    }
-
-    /// Queues the waiting runs whose filter accepts one of these events; says how many.
-    async fn wake(&mut self, events: &[(EventMark, Arc<Event>)]) -> Result<u64, sqlx::Error> {
-        let keys: BTreeSet<(&str, Option<&str>)> = events
-            .iter()
-            .map(|(_, event)| (event.connection.as_str(), event.subject.as_deref()))
-            .collect();
-        if keys.is_empty() {
-            return Ok(0);
-        }
-        let connections: BTreeSet<&str> = keys.iter().map(|(connection, _)| *connection).collect();
-        let rows = sqlx::query(
-            "SELECT wait.run, wait.filter FROM json_each($1) AS arrived CROSS JOIN wait \
-             WHERE wait.connection = arrived.value AND wait.subject IS NULL \
-             UNION ALL \
-             SELECT wait.run, wait.filter FROM json_each($2) AS arrived CROSS JOIN wait \
-             WHERE wait.connection = arrived.value ->> 0 AND wait.subject = arrived.value ->> 1",
-        )
-        .bind(text_of(&connections))
-        .bind(text_of(&keys))
-        .fetch_all(&mut self.connection)
-        .await?;
-        let mut woken = Vec::new();
-        for row in &rows {
-            // A filter that cannot be read wakes its run: looking once too often is harmless.
-            let filter = serde_json::from_str::<EventFilter>(row.try_get(1)?).ok();
-            let accepts = |(mark, event): &(EventMark, Arc<Event>)| {
-                filter.as_ref().is_none_or(|filter| filter.accepts(*mark, event))
-            };
-            if events.iter().any(accepts) {
-                woken.push(uuid_of(row.try_get(0)?)?.simple().to_string());
-            }
-        }
-        if woken.is_empty() {
-            return Ok(0);
-        }
-        let queued = sqlx::query(
-            "UPDATE run SET state = 'queued', wake_at = NULL \
-             WHERE id IN (SELECT unhex(value) FROM json_each($1)) AND state = 'waiting'",
-        )
-        .bind(text_of(&woken))
-        .execute(&mut self.connection)
-        .await?;
-        Ok(queued.rows_affected())
     }
 }

@@ -90,7 +90,6 @@ impl Tail {
         }
         Some(Unrouted {
             after: EventMark(kept.cursor),
-            is_last: events.len() == kept.events.len(),
             events,
         })
     }

@@ -259,6 +259,8 @@ pub(super) struct Writer {
     pub(super) last_mark: i64,
     /// Up to which event runs were made; only the writer moves it.
     pub(super) cursor: i64,
+    /// Whether a run may be waiting for an event. Said too often it costs a look, never said it would leave one waiting.
+    pub(super) anybody_waits: bool,
     /// When the newest run of each workflow that succeeded was made; only the writer knows of successes.
     pub(super) last_success: HashMap<String, i64>,
     /// Events of the present transaction.

@@ -278,7 +278,7 @@ async fn an_event_that_says_not_when_it_happened_asks_a_person() {
     let (workflow, digest) = (version.workflow.clone(), version.digest);
     bank.store.save_version(version).await.expect("kept");
     let admitted = bank.store.admit(event.clone()).await.expect("admitted");
-    let Admitted::New { mark } = admitted else {
+    let Admitted::New { mark, .. } = admitted else {
         panic!("{admitted:?}")
     };
     let run = NewRun {
@@ -294,7 +294,6 @@ async fn an_event_that_says_not_when_it_happened_asks_a_person() {
     let routing = Routing {
         after,
         up_to: mark,
-        events: vec![(mark, Arc::new(event))],
         runs: vec![run],
     };
     bank.store.route(routing).await.expect("routed");

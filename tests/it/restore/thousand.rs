@@ -105,13 +105,12 @@ impl Task {
             received_at: bank.clock.now(),
             payload: json!({}).into(),
         };
-        if let Admitted::New { mark } = bank.store.admit(event.clone()).await.expect("admitted") {
+        if let Admitted::New { mark, .. } = bank.store.admit(event.clone()).await.expect("admitted") {
             let cause = Cause::Webhook { event: event.id };
             let after = bank.store.unrouted(1, 1).await.expect("read").after;
             let routing = Routing {
                 after,
                 up_to: mark,
-                events: vec![(mark, Arc::new(event))],
                 runs: vec![run(cause, RunEvent::Admitted(mark))],
             };
             bank.store.route(routing).await.expect("routed");

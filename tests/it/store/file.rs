@@ -400,7 +400,6 @@ async fn more_events_than_memory_keeps_are_all_routed_in_order() {
         let routing = Routing {
             after: unrouted.after,
             up_to: *up_to,
-            events: Vec::new(),
             runs: Vec::new(),
         };
         opened.store.route(routing).await.expect("routed");

@@ -101,7 +101,7 @@ pub(super) fn filter(connection: &str, subject: Option<&str>, since: i64) -> Eve
 /// Admits an event that is not known.
 pub(super) async fn admit(store: &dyn Store, event: &Event) -> EventMark {
     match store.admit(event.clone()).await {
-        Ok(Admitted::New { mark }) => mark,
+        Ok(Admitted::New { mark, .. }) => mark,
         other => panic!("{other:?}"),
     }
 }
@@ -109,20 +109,9 @@ pub(super) async fn admit(store: &dyn Store, event: &Event) -> EventMark {
 /// Routes everything there is, with these runs.
 pub(super) async fn route(store: &dyn Store, runs: Vec<NewRun>) -> Result<Routed, StoreError> {
     let unrouted = store.unrouted(1_000, 1_000_000).await?;
-    let mut events = Vec::new();
-    for (mark, event) in unrouted.events {
-        events.push((mark, event?));
-    }
-    let up_to = events.last().map_or(unrouted.after, |(mark, _)| *mark);
     let after = unrouted.after;
-    store
-        .route(Routing {
-            after,
-            up_to,
-            events,
-            runs,
-        })
-        .await
+    let up_to = unrouted.events.last().map_or(after, |(mark, _)| *mark);
+    store.route(Routing { after, up_to, runs }).await
 }
 
 pub(super) fn path(text: &str) -> StepPath {

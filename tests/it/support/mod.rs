@@ -28,7 +28,7 @@ use bursar::script::Budget;
 use bursar::simulator::config::SimulatorConfig;
 use bursar::simulator::{Running, Simulator};
 use bursar::store::sqlite::{OnFailure, SqliteOptions, SqliteStore};
-use bursar::store::{Routing, RunQuery, Store};
+use bursar::store::{RunQuery, Store};
 use serde_json::{Value as Json, json};
 use sqlx::{Connection as _, SqliteConnection};
 use tempfile::TempDir;
@@ -247,20 +247,9 @@ impl World {
         self.wake.nudge();
     }
 
-    /// Admits an event and routes it, for the runs that wait for one.
+    /// Admits an event, for the runs that wait for one.
     pub(crate) async fn arrives(&self, store: &dyn Store, event: Event) {
         store.admit(event).await.expect("admitted");
-        let unrouted = store.unrouted(100, 1_000_000).await.expect("read");
-        let read = |(mark, event): (_, Result<Arc<Event>, _>)| (mark, event.expect("readable"));
-        let events: Vec<_> = unrouted.events.into_iter().map(read).collect();
-        let (up_to, _) = events.last().expect("the event");
-        let routing = Routing {
-            after: unrouted.after,
-            up_to: *up_to,
-            events,
-            runs: Vec::new(),
-        };
-        store.route(routing).await.expect("routed");
         self.wake.nudge();
     }
 

@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use bursar::base::clock::{Clock as _, SystemClock};
 use bursar::base::ids::WorkerId;
-use bursar::base::limits::QUEUED_RUNS_ENOUGH;
+use bursar::base::limits::{QUEUED_RUNS_ENOUGH, ROUTED_EVENTS_MAX};
 use bursar::model::run::Cause;
 use bursar::server::counters::Outcome;
 use bursar::server::webhook::DoorLimits;
@@ -120,16 +120,30 @@ async fn with_runs_enough_in_the_queue_events_gather_and_none_is_forgotten() {
         assert_eq!(next, expected, "{queued} runs are queued");
     }
     assert_eq!(next, Next::Gather);
-    // Workers take some: the next event becomes a run at once.
+    // More than a batch comes: a batch becomes runs, the others keep as events.
+    let more: Vec<Signed> = (0..ROUTED_EVENTS_MAX + 10)
+        .map(|number| harness.deposit(&format!("more{number}")))
+        .collect();
+    let replies = futures_util::future::join_all(more.iter().map(|delivery| harness.send(delivery))).await;
+    assert!(replies.iter().all(|reply| reply.status == 200));
+    assert_eq!(harness.router.route_some().await, Ok(Next::Gather));
+    assert_eq!(
+        harness.queued().await,
+        u64::from(QUEUED_RUNS_ENOUGH + 1 + ROUTED_EVENTS_MAX)
+    );
+    // Workers take some: what is left and what comes next become runs at once.
     let now = harness.clock.now();
     let claims = harness
         .store
-        .claim(WorkerId::generate(now), now, now + TimeDelta::seconds(30), 64);
-    assert_eq!(claims.await.expect("claimed").len(), 64);
+        .claim(WorkerId::generate(now), now, now + TimeDelta::seconds(30), 512);
+    assert_eq!(claims.await.expect("claimed").len(), 512);
     assert_eq!(harness.send(&harness.deposit("after")).await.status, 200);
     assert_eq!(harness.router.route_some().await, Ok(Next::Again));
     assert_eq!(harness.router.route_some().await, Ok(Next::Listen));
-    assert_eq!(harness.queued().await, u64::from(QUEUED_RUNS_ENOUGH) + 2 - 64);
+    assert_eq!(
+        harness.queued().await,
+        u64::from(QUEUED_RUNS_ENOUGH + 1 + ROUTED_EVENTS_MAX + 10 + 1 - 512)
+    );
 }
 
 #[tokio::test]

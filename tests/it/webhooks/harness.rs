@@ -185,13 +185,14 @@ impl Harness {
             ("book-deposits", &[on_deposit(None), on_deposit(Some("EUR"))]),
             ("convert-usd", &[on_deposit(Some("USD"))]),
         ]);
-        let arrived = Wake::new();
+        let (arrived, wake) = (Wake::new(), Wake::new());
         let door = Arc::new(WebhookDoor {
             trigger: Arc::new(WebhookTrigger {
                 store: store.clone(),
                 connections: connections(),
                 clock: Arc::new(clock.clone()),
                 arrived: arrived.clone(),
+                wake: wake.clone(),
             }),
             counters: counters.clone(),
             limits,
@@ -206,7 +207,7 @@ impl Harness {
                 catalog: shelf.catalog.clone(),
                 clock: Arc::new(clock.clone()),
                 arrived,
-                wake: Wake::new(),
+                wake,
                 versions: Arc::new(KnownVersions::new()),
             },
             store,
