@@ -6,7 +6,7 @@ use super::AppError;
 use super::settings::Settings;
 use crate::base::clock::Instant;
 use crate::model::journal::{Asked, Journal, Step, StepPath};
-use crate::model::run::{Run, RunState};
+use crate::model::run::{Run, RunError, RunState};
 use crate::store::sqlite::{SqliteOptions, SqliteStore};
 use crate::store::{ApprovalDecision, Restored, RunQuery, Store};
 
@@ -31,13 +31,18 @@ pub struct OpenApproval {
 }
 
 impl OpenApproval {
+    /// Why its run is parked, if it is: a person decides about that first, and until then takes no answer.
+    pub fn parked(&self) -> Option<&RunError> {
+        self.run.error.as_ref().filter(|_| self.run.state == RunState::Parked)
+    }
+
     /// Whether the store may have forgotten an answer, because an older state of it was put back.
     pub fn may_be_forgotten(&self, restored: Option<&Restored>) -> bool {
         restored.is_some_and(|restored| restored.may_forget_since(self.since))
     }
 }
 
-/// Every approval somebody can decide now, the oldest first.
+/// Every approval that waits for an answer, the oldest first.
 ///
 /// # Errors
 /// When the store cannot be read.
@@ -64,12 +69,12 @@ pub async fn all(store: &dyn Store) -> Result<Vec<OpenApproval>, AppError> {
     }
 }
 
-/// The approvals of a run that somebody can decide now, in the order of its steps.
+/// The approvals of a run that wait for an answer, in the order of its steps.
 ///
 /// # Errors
 /// When the store cannot be read.
 pub async fn of_run(store: &dyn Store, run: Run) -> Result<Vec<OpenApproval>, AppError> {
-    if !goes_on(&run) {
+    if !may_go_on(&run) {
         return Ok(Vec::new());
     }
     // A journal that cannot be read is met by whoever drives the run, which is parked then.
@@ -90,10 +95,9 @@ pub async fn of_run(store: &dyn Store, run: Run) -> Result<Vec<OpenApproval>, Ap
     Ok(open.collect())
 }
 
-/// Whether a run goes on by itself once it is decided about.
-fn goes_on(run: &Run) -> bool {
-    let lives = matches!(run.state, RunState::Queued | RunState::Running | RunState::Waiting);
-    lives && !run.cancel_requested
+/// Whether a run may come to what it asks for.
+fn may_go_on(run: &Run) -> bool {
+    !run.state.is_final() && !run.cancel_requested
 }
 
 /// Records a decision, when no daemon holds the store.

@@ -154,8 +154,10 @@ guards! {
     CancelRefusesIntent = "cancel-refuses-intent",
     /// A run whose effect is open is not ended from outside.
     CancelOpenEffect = "cancel-open-effect",
-    /// What a worker drives is not decided about behind its back.
-    DecidedUndriven = "decided-undriven",
+    /// What a worker writes stands behind the answer that was given meanwhile.
+    DecidedDriven = "decided-driven",
+    /// What a turn may be ending for want of an answer is not answered any more.
+    DecidedBeforeClaim = "decided-before-claim",
     /// Nothing is approved in a run that has ended, or is to.
     DecidedAlive = "decided-alive",
     /// A parked run in doubt is not ended by the way.

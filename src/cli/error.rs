@@ -179,10 +179,9 @@ impl From<StoreError> for CliError {
     fn from(error: StoreError) -> Self {
         let exit = match &error {
             StoreError::NotFound(_) => Exit::NotFound,
-            StoreError::Conflict(_)
-            | StoreError::Busy { .. }
-            | StoreError::LeaseLost { .. }
-            | StoreError::CancelRequested { .. } => Exit::Refused,
+            StoreError::Conflict(_) | StoreError::LeaseLost { .. } | StoreError::CancelRequested { .. } => {
+                Exit::Refused
+            }
             StoreError::Unavailable(_)
             | StoreError::Locked { .. }
             | StoreError::Newer { .. }
@@ -201,10 +200,7 @@ impl From<StoreError> for CliError {
                 told.hint("check that the folder exists, is yours, and that the disk is not full")
             }
             StoreError::Conflict(_) => told.hint("`bursar runs show` tells where the run stands"),
-            StoreError::Newer { .. }
-            | StoreError::Busy { .. }
-            | StoreError::LeaseLost { .. }
-            | StoreError::CancelRequested { .. } => told,
+            StoreError::Newer { .. } | StoreError::LeaseLost { .. } | StoreError::CancelRequested { .. } => told,
         }
     }
 }

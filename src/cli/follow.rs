@@ -75,6 +75,9 @@ pub(super) async fn print_fresh(
 /// Says what a waiting run asks a person, and how to answer.
 pub(super) async fn tell_approvals(context: &Context, store: &Arc<dyn Store>, run: &Run) -> Result<(), CliError> {
     for open in of_run(store.as_ref(), run.clone()).await? {
+        if open.parked().is_some() {
+            continue;
+        }
         let (reason, path) = (one_line(&open.asked.reason), &open.path);
         context.output.note(&format!(
             "step {path} waits for an approval: {reason}: `bursar approvals show {} {path}`",

@@ -34,6 +34,9 @@ pub struct Turn {
     pub(super) run: Arc<Run>,
     pub(super) version: Arc<Version>,
     pub(super) lease: Lease,
+    /// When the run was taken. What a person may answer ends by this time, not by that at which it is looked at: an
+    /// answer that was in time may have come since, and the turn does not hear of it.
+    pub(super) claimed_at: Instant,
     pub(super) book: Arc<Book>,
     /// Whether no branch can do anything any more.
     all_ended: Arc<AtomicBool>,
@@ -95,6 +98,7 @@ impl Turn {
     /// A turn over this run, as far as its journal goes.
     pub fn new(services: Arc<Services>, run: Run, version: Arc<Version>, lease: Lease, journal: Journal) -> Self {
         Self {
+            claimed_at: services.clock.now(),
             services,
             run: Arc::new(run),
             version,
@@ -110,6 +114,12 @@ impl Turn {
                 interrupt: None,
             }),
         }
+    }
+
+    /// The same turn, of a claim made at this time.
+    #[must_use]
+    pub(super) fn claimed_at(self, claimed_at: Instant) -> Self {
+        Self { claimed_at, ..self }
     }
 
     /// The same turn, on trial.
@@ -128,6 +138,7 @@ impl Turn {
             run: self.run.clone(),
             version: self.version.clone(),
             lease: self.lease.clone(),
+            claimed_at: self.claimed_at,
             book: self.book.clone(),
             all_ended: self.all_ended.clone(),
             interrupted: AtomicBool::new(false),

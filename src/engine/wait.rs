@@ -43,7 +43,8 @@ impl Turn {
     }
 
     /// Waits for a person to approve; past the deadline a failure `timeout`. Their decision is an entry of its own,
-    /// which ends the wait: the turn never writes it.
+    /// which ends the wait: the turn never writes it, and says that nobody answered only if the time was over before
+    /// the turn began.
     pub(super) fn approval(&self, asked: Asked, timeout: TimeDelta, input: &Value) -> Result<Value, Thrown> {
         let summary = shortened(asked.reason.clone(), STEP_SUMMARY_BYTES_MAX);
         let begun = self.begin(APPROVAL, summary, &input.typed_text())?;
@@ -55,12 +56,17 @@ impl Turn {
                 ..until(self.deadline(timeout))
             },
         };
-        if self.now() >= wait.deadline {
+        if self.claimed_at >= wait.deadline {
             self.recollect_answer(&begun)?;
             let message = format!("nobody decided until {}", time_text(wait.deadline));
             return self.end_wait(begun, wait, Outcome::Failure(Failure::new("timeout", message)));
         }
-        Err(self.wait_on(begun, wait, EventMark::default()))
+        let thrown = self.wait_on(begun, wait, EventMark::default());
+        if self.depth > 0 {
+            // Other branches may work for long yet: what is asked is to be seen now.
+            self.queue();
+        }
+        Err(thrown)
     }
 
     /// Waits for an event; past the deadline a failure `timeout`.

@@ -287,7 +287,12 @@ impl Driver {
 
     fn turn(&mut self, claim: Claim) -> Result<(), StoreError> {
         reach(FaultPoint::RunTaken);
-        let Claim { lease, run, records } = claim;
+        let Claim {
+            lease,
+            at,
+            run,
+            records,
+        } = claim;
         let version = self.version(run.version)?;
         let missing = version.sources.is_empty();
         let gone = version
@@ -301,7 +306,7 @@ impl Driver {
             Err(illegal) => (Journal::default(), Some(illegal.to_string())),
         };
         let turn = Turn::new(self.services.clone(), run, version.clone(), lease.clone(), journal);
-        let turn = Arc::new(turn);
+        let turn = Arc::new(turn.claimed_at(at));
         let end = match (damage, globals) {
             _ if missing => parked(
                 "damaged",

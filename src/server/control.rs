@@ -9,7 +9,6 @@ use std::io;
 use std::os::unix::fs::PermissionsExt as _;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
-use std::time::Duration;
 
 use axum::Router;
 use axum::body::Bytes;
@@ -47,9 +46,6 @@ use crate::trigger::versions::KnownVersions;
 
 /// How many next slots of a schedule are shown.
 const NEXT_SLOTS: usize = 5;
-/// How long a decision waits for the worker that drives its run, and how often it looks.
-const BUSY_PATIENCE: Duration = Duration::from_secs(20);
-const BUSY_PAUSE: Duration = Duration::from_millis(20);
 /// A path of a socket longer than this cannot be bound on every system.
 const SOCKET_PATH_BYTES_MAX: usize = 100;
 
@@ -263,7 +259,6 @@ async fn resolve(State(control): Here, Segment(id): Segment<String>, body: Bytes
     Ok(answer(StatusCode::OK, &RunReply { run }))
 }
 
-/// A worker that drives the run at this moment is waited for: other branches of it may be at work.
 async fn decide(State(control): Here, Segment(id): Segment<String>, body: Bytes) -> Result<Response, Problem> {
     let run = run_id(&id)?;
     let asked: DecideApproval = read(&body)?;
@@ -271,29 +266,21 @@ async fn decide(State(control): Here, Segment(id): Segment<String>, body: Bytes)
     if asked.reason.trim().is_empty() {
         return Err(invalid("say why in `reason`: the journal keeps it beside the decision"));
     }
-    let since = control.clock.elapsed();
-    loop {
-        let decision = ApprovalDecision {
+    control
+        .store
+        .decide(ApprovalDecision {
             run,
-            path: asked.step.clone(),
+            path: asked.step,
             asked: asked.asked,
             approved: asked.approved,
-            actor: asked.actor.clone(),
-            reason: asked.reason.clone(),
+            actor: asked.actor,
+            reason: asked.reason,
             at: control.clock.now(),
-        };
-        match control.store.decide(decision).await {
-            Err(StoreError::Busy { .. }) if control.clock.elapsed().saturating_sub(since) < BUSY_PATIENCE => {
-                control.clock.sleep(BUSY_PAUSE).await;
-            }
-            decided => {
-                decided?;
-                reach(FaultPoint::DecisionDurable);
-                control.wake.nudge();
-                return Ok(answer(StatusCode::OK, &RunReply { run }));
-            }
-        }
-    }
+        })
+        .await?;
+    reach(FaultPoint::DecisionDurable);
+    control.wake.nudge();
+    Ok(answer(StatusCode::OK, &RunReply { run }))
 }
 
 fn resolution(decision: &str, resource: Option<Json>) -> Result<Resolution, Problem> {
@@ -448,7 +435,6 @@ impl From<StoreError> for Problem {
             StoreError::Conflict(_) | StoreError::LeaseLost { .. } | StoreError::CancelRequested { .. } => {
                 (StatusCode::CONFLICT, "conflict")
             }
-            StoreError::Busy { .. } => (StatusCode::CONFLICT, "busy"),
             StoreError::Unavailable(_) | StoreError::Locked { .. } => {
                 (StatusCode::SERVICE_UNAVAILABLE, "store_unavailable")
             }

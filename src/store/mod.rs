@@ -54,12 +54,6 @@ pub enum StoreError {
         /// The run.
         run: RunId,
     },
-    /// A worker drives the run at this moment: what was asked is possible when its turn is over. Nothing was written.
-    #[error("{run} is under way at this moment, so nothing was recorded: try again in a moment")]
-    Busy {
-        /// The run.
-        run: RunId,
-    },
     /// A person asked for the end of the run; no new step may begin. Nothing was written.
     #[error("the end of {run} was asked for")]
     CancelRequested {
@@ -93,6 +87,8 @@ pub struct Lease {
 pub struct Claim {
     /// The right to drive it.
     pub lease: Lease,
+    /// When it was taken.
+    pub at: Instant,
     /// The run, in state `running`.
     pub run: Run,
     /// Its journal so far.
@@ -293,10 +289,12 @@ pub trait Store: Send + Sync + 'static {
     /// Records a decision on a parked run and queues it. When no step is named it goes on as it is, or ends.
     fn resolve(&self, decision: Decision) -> Answer<'_, ()>;
 
-    /// Records the one answer to an approval that is asked for, and queues the run if it waits.
+    /// Records the one answer to an approval that is asked for, and queues the run if it waits. The answer stands in
+    /// the journal at once, also while a worker drives the run: what that one writes later stands behind it, and
+    /// where the turn would end in a wait, the run is queued. So a turn must not end a question by itself whose time
+    /// was not over when the run was claimed ([`Claim::at`]); if it was, the answer comes too late.
     ///
-    /// [`StoreError::Conflict`] if nothing is asked there any more, or something else than was shown;
-    /// [`StoreError::Busy`] while a worker drives the run.
+    /// [`StoreError::Conflict`] if nothing is asked there any more, or something else than was shown.
     fn decide(&self, decision: ApprovalDecision) -> Answer<'_, ()>;
 
     /// What looking at a suspected run has shown: it goes on, or it is parked for this reason.

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use serde_json::json;
 
 use super::answers;
-use crate::app::approvals::{all, decide_here, of_run};
+use crate::app::approvals::{OpenApproval, all, decide_here, of_run};
 use crate::base::ids::RunId;
 use crate::cli::Context;
 use crate::cli::actor::actor;
@@ -15,7 +15,7 @@ use crate::cli::follow::{find, journal};
 use crate::cli::runs::named;
 use crate::cli::text::one_line;
 use crate::model::journal::{Journal, StepPath, Undecidable};
-use crate::model::run::{Run, RunState};
+use crate::model::run::{Run, RunError};
 use crate::server::protocol::{DecideApproval, RunReply};
 use crate::store::{ApprovalDecision, Store};
 
@@ -46,6 +46,9 @@ pub(super) async fn run(args: Args, approved: bool, context: &Context) -> Result
     let Some(open) = waiting.iter().find(|open| open.path == *step) else {
         return Err(nothing_asked(&run, &journal(&store, id).await?, step));
     };
+    if let Some(error) = open.parked() {
+        return Err(parked(open, error));
+    }
     let driven = match daemon::connect(&settings).await? {
         Some(mut client) => {
             let answer = DecideApproval {
@@ -117,6 +120,16 @@ async fn not_exact(store: &Arc<dyn Store>, run: &str) -> Result<CliError, CliErr
     Ok(error)
 }
 
+/// Its run waits for another decision, after which it asks again.
+fn parked(open: &OpenApproval, error: &RunError) -> CliError {
+    let (id, why) = (open.run.id, one_line(&error.message));
+    CliError::new(Exit::Refused, format!("{id} is parked ({}): {why}", error.code))
+        .hint(format!(
+            "decide about that first: `bursar runs show {id}` tells the commands"
+        ))
+        .hint("nothing was answered: when the run goes on, the question stands again")
+}
+
 /// Why there is nothing to answer, as exactly as the journal knows.
 fn nothing_asked(run: &Run, journal: &Journal, step: &StepPath) -> CliError {
     let hint = "`bursar approvals ls` lists what waits for an approval";
@@ -128,10 +141,10 @@ fn nothing_asked(run: &Run, journal: &Journal, step: &StepPath) -> CliError {
     if let Err(refused @ (Undecidable::Decided(_) | Undecidable::NotAsked)) = refused {
         return CliError::new(Exit::Refused, format!("step {step} of {id}: {refused}")).hint(hint);
     }
-    let why = match run.state {
-        RunState::Parked => " and is parked: decide about that first, with `bursar runs resolve`",
-        _ if run.cancel_requested => ", and its end was asked for",
-        _ => " and asks for no approval",
+    let why = if run.cancel_requested {
+        ", and its end was asked for"
+    } else {
+        " and asks for no approval"
     };
     CliError::new(Exit::Refused, format!("{id} is {}{why}", run.state)).hint(hint)
 }

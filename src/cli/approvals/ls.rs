@@ -1,6 +1,6 @@
 //! `bursar approvals ls`: everything that waits for an approval, the oldest first.
 
-use super::{answers, open_json};
+use super::{answers, open_json, standing};
 use crate::app::approvals::all;
 use crate::cli::Context;
 use crate::cli::error::{CliError, Exit};
@@ -27,7 +27,8 @@ pub(super) async fn run(_args: &Args, context: &Context) -> Result<Exit, CliErro
         return Ok(Exit::Ok);
     }
     let now = context.now();
-    let mut table = Table::new(&["run", "step", "workflow", "reason", "group", "since", "until"]).whole(&[0, 1, 5, 6]);
+    let mut table =
+        Table::new(&["run", "step", "workflow", "reason", "group", "state", "since", "until"]).whole(&[0, 1, 6, 7]);
     for open in &waiting {
         table.row([
             open.run.id.to_string().into(),
@@ -35,12 +36,15 @@ pub(super) async fn run(_args: &Args, context: &Context) -> Result<Exit, CliErro
             Cell::from(&open.run.workflow),
             Cell::toned(&open.asked.reason, Tone::Attention),
             Cell::from(open.asked.group.as_deref().unwrap_or("")),
+            standing(open).into(),
             when(open.since, now, output.look).into(),
             when(open.until, now, output.look).into(),
         ]);
     }
     output.table(&table)?;
-    output.note("`bursar approvals show RUN STEP` shows the whole of one; then answer it:");
+    output.note(
+        "`bursar approvals show RUN STEP` shows the whole of one; then answer it (of a parked run, decide first):",
+    );
     for open in &waiting {
         for command in answers(open) {
             output.note(&format!("  {command}"));

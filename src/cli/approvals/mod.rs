@@ -44,12 +44,24 @@ pub(super) fn run(args: Args, context: &Context) -> Result<Exit, CliError> {
     }
 }
 
-/// The exact commands that answer.
-fn answers(open: &OpenApproval) -> [String; 2] {
-    ["approve", "reject"].map(|answer| {
-        let (run, step) = (open.run.id, &open.path);
-        format!("bursar approvals {answer} {run} {step} --reason TEXT")
-    })
+/// The exact commands that answer; of a parked run, the one that tells what has to be decided before.
+fn answers(open: &OpenApproval) -> Vec<String> {
+    let (run, step) = (open.run.id, &open.path);
+    if open.parked().is_some() {
+        return vec![format!("bursar runs show {run}")];
+    }
+    let answers = ["approve", "reject"].iter();
+    answers
+        .map(|answer| format!("bursar approvals {answer} {run} {step} --reason TEXT"))
+        .collect()
+}
+
+/// How the run stands that asks.
+fn standing(open: &OpenApproval) -> String {
+    match open.parked() {
+        Some(error) => format!("parked: {}", error.code),
+        None => open.run.state.to_string(),
+    }
 }
 
 /// What to know before an answer is given a second time.
@@ -76,6 +88,8 @@ fn open_json(open: &OpenApproval, restored: Option<&Restored>) -> Json {
         "step": open.path,
         "reason": open.asked.reason,
         "group": open.asked.group,
+        "state": open.run.state,
+        "parked": open.parked().map(|error| json!({ "code": error.code, "message": error.message })),
         "details": details,
         "details_unreadable": unreadable,
         "asked": open.step.fingerprint,

@@ -2,7 +2,7 @@
 
 use serde_json::Value as Json;
 
-use super::{answers, details, forgotten, open_json};
+use super::{answers, details, forgotten, open_json, standing};
 use crate::app::approvals::{OpenApproval, of_run};
 use crate::base::clock::Instant;
 use crate::cli::Context;
@@ -68,12 +68,22 @@ fn page(open: &OpenApproval, restored: Option<&Restored>, now: Instant) -> Strin
     }
     fact("since", &format!("{}, {}", time(open.since), relative(open.since, now)));
     fact("until", &format!("{}, {}", time(open.until), relative(open.until, now)));
+    fact(
+        "run",
+        &open.parked().map_or_else(
+            || standing(open),
+            |error| format!("parked: {}: {}", error.code, error.message),
+        ),
+    );
     fact("fingerprint", &open.step.fingerprint.to_string());
     page.push_str(&told_by_script(&open.asked));
     if let Some(restored) = restored.filter(|restored| open.may_be_forgotten(Some(restored))) {
         page.push_str(&format!("\n{ATTENTION}Careful:{ATTENTION:#} {}\n", forgotten(restored)));
     }
-    page.push_str("\nAnswer:\n");
+    page.push_str(match open.parked() {
+        Some(_) => "\nThe run is parked: decide about that first, then answer:\n",
+        None => "\nAnswer:\n",
+    });
     for command in answers(open) {
         page.push_str(&format!("  {command}\n"));
     }

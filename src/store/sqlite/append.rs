@@ -44,8 +44,7 @@ impl PendingAppend {
     /// # Errors
     /// [`StoreError::Conflict`] for records with a gap, or for too much at once.
     pub(super) fn new(lease: &Lease, append: Append, now: Instant) -> Result<Self, StoreError> {
-        let (run, name) = (lease.run, hex(lease.run));
-        let mut rows = String::new();
+        let run = lease.run;
         let mut span: Option<(u32, u32)> = None;
         for record in &append.records {
             if span.is_some_and(|(_, last)| record.seq != last + 1) {
@@ -53,16 +52,8 @@ impl PendingAppend {
                 return Err(StoreError::Conflict(message));
             }
             span = Some((span.map_or(record.seq, |(first, _)| first), record.seq));
-            if !rows.is_empty() {
-                rows.push(',');
-            }
-            rows.push_str(&text_of(&format!(
-                "{name}{:010}{:020}{}",
-                record.seq,
-                nanos(record.at),
-                entry_text(run, record),
-            )));
         }
+        let rows = rows_of(run, &append.records);
         if rows.len() > APPEND_BYTES_MAX {
             let message = format!("{run} records more at once than a journal can take");
             return Err(StoreError::Conflict(message));
@@ -85,6 +76,18 @@ impl PendingAppend {
             begins_effect: append.begins_effect,
             now,
         })
+    }
+
+    /// Puts it behind entries that others have made since the run was claimed and that its worker does not know of.
+    fn stand_behind(&mut self, entered: u32) {
+        if entered == 0 || !holds(Guard::DecidedDriven) {
+            return;
+        }
+        for record in &mut self.records {
+            record.seq += entered;
+        }
+        self.span = self.span.map(|(first, last)| (first + entered, last + entered));
+        self.rows = rows_of(self.lease.run, &self.records);
     }
 
     /// About how much it writes.
@@ -131,11 +134,32 @@ impl PendingAppend {
     }
 }
 
+/// Records as one JSON text, with commas between.
+fn rows_of(run: RunId, records: &[Record]) -> String {
+    let name = hex(run);
+    let mut rows = String::new();
+    for record in records {
+        if !rows.is_empty() {
+            rows.push(',');
+        }
+        rows.push_str(&text_of(&format!(
+            "{name}{:010}{:020}{}",
+            record.seq,
+            nanos(record.at),
+            entry_text(run, record),
+        )));
+    }
+    rows
+}
+
 /// What the writer knows of a run in state `running`, from its claim to its settlement.
 pub(super) struct Driven {
     pub(super) worker: WorkerId,
     pub(super) fence: i64,
     pub(super) lease_until: Instant,
+    pub(super) claimed_at: Instant,
+    /// Entries that a person has made since, and its worker does not know of.
+    pub(super) entered: u32,
     pub(super) workflow: String,
     pub(super) created_at: Instant,
     pub(super) last_seq: u32,
@@ -288,7 +312,7 @@ impl Writer {
     }
 
     /// Checks one append and takes note of what it changes.
-    async fn accept(&mut self, append: PendingAppend) -> Result<Result<Accepted, StoreError>, sqlx::Error> {
+    async fn accept(&mut self, mut append: PendingAppend) -> Result<Result<Accepted, StoreError>, sqlx::Error> {
         let run = append.run();
         let Some(driven) = self.driven.get_mut(&run) else {
             let known: Option<i64> = sqlx::query_scalar("SELECT 1 FROM run WHERE id = $1")
@@ -300,6 +324,7 @@ impl Writer {
                 None => StoreError::NotFound(run.to_string()),
             }));
         };
+        append.stand_behind(driven.entered);
         if let Err(error) = append.check(driven) {
             return Ok(Err(error));
         }
@@ -350,6 +375,8 @@ impl Writer {
                 settled.error = Some(cancelled(driven.cancel_note.as_deref()));
             }
             Settlement::Queued => {}
+            // What it would wait for may just have been answered.
+            Settlement::Waiting { .. } if driven.entered > 0 => settled.state = RunState::Queued,
             Settlement::Waiting {
                 wake_at,
                 waits_for,

@@ -1,20 +1,21 @@
 //! Decisions about approvals: the answer and what makes the run go on, in one write.
 //!
-//! Whether an answer fits what was asked is decided by `model::journal`. Here it is only made sure that nobody else
-//! writes the journal at this moment, and that the run is one that goes on.
+//! Whether an answer fits what was asked is decided by `model::journal`. Here it is only made sure that the run is one
+//! that goes on, and that a worker who drives it does not contradict the answer.
 
 use super::decide::conflict;
 use super::lease::missing;
 use super::rows::{Columns, blob};
 use super::writer::{Halt, Writer};
 use crate::base::guard::{Guard, holds};
-use crate::model::journal::{Entry, Undecidable};
+use crate::model::journal::{Entry, StepRecord, Undecidable};
 use crate::model::run::RunState;
 use crate::store::{ApprovalDecision, StoreError};
 
 impl Writer {
     /// Records the answer to an approval. A run that waits is queued; one that is queued, or that a process left
-    /// running when it ended, finds the answer when it is taken next.
+    /// running when it ended, finds the answer when it is taken next. So does one that is driven: its turn goes on
+    /// without the answer, and what it writes stands behind it.
     pub(super) async fn decide(&mut self, decision: ApprovalDecision) -> Result<(), Halt> {
         let run = decision.run;
         let row = sqlx::query("SELECT state, cancel_note IS NOT NULL FROM run WHERE id = $1")
@@ -27,16 +28,19 @@ impl Writer {
         if holds(Guard::DecidedAlive) {
             refuse_the_ended(&decision, state, is_to_end)?;
         }
-        if self.driven.contains_key(&run) && holds(Guard::DecidedUndriven) {
-            return Err(StoreError::Busy { run }.into());
-        }
         let journal = self.journal_of(run).await?;
+        let claimed_at = self.driven.get(&run).map(|driven| driven.claimed_at);
+        // Its turn may be saying so already.
+        let asked = journal.step(&decision.path).and_then(StepRecord::asked);
+        if let (Some(claimed_at), Some((_, deadline))) = (claimed_at, asked)
+            && deadline <= claimed_at
+            && holds(Guard::DecidedBeforeClaim)
+        {
+            return Err(refused(&decision, Undecidable::TooLate(deadline)));
+        }
         journal
             .may_decide(&decision.path, decision.asked, decision.at)
-            .map_err(|refused| match refused {
-                Undecidable::Missing(path) => StoreError::NotFound(format!("step {path} of {run}")).into(),
-                refused => conflict(format!("step {} of {run}: {refused}", decision.path)),
-            })?;
+            .map_err(|why| refused(&decision, why))?;
         let entry = Entry::Decided {
             path: decision.path,
             asked: decision.asked,
@@ -45,11 +49,22 @@ impl Writer {
             reason: decision.reason,
         };
         self.enter(run, journal, decision.at, entry).await?;
+        if let Some(driven) = self.driven.get_mut(&run) {
+            driven.last_seq += 1;
+            driven.entered += 1;
+        }
         sqlx::query("UPDATE run SET state = 'queued', wake_at = NULL WHERE id = $1 AND state = 'waiting'")
             .bind(blob(run))
             .execute(&mut self.connection)
             .await?;
         Ok(())
+    }
+}
+
+fn refused(decision: &ApprovalDecision, why: Undecidable) -> Halt {
+    match why {
+        Undecidable::Missing(path) => StoreError::NotFound(format!("step {path} of {}", decision.run)).into(),
+        why => conflict(format!("step {} of {}: {why}", decision.path, decision.run)),
     }
 }
 

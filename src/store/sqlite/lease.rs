@@ -84,13 +84,20 @@ impl Writer {
             worker,
             fence,
             lease_until,
+            claimed_at: now,
+            entered: 0,
             workflow: run.workflow.clone(),
             created_at: run.created_at,
             last_seq: records.last().map_or(0, |record| record.seq),
             cancel_note: row.try_get("cancel_note")?,
         };
         self.driven.insert(run.id, driven);
-        Ok(Claim { lease, run, records })
+        Ok(Claim {
+            lease,
+            at: now,
+            run,
+            records,
+        })
     }
 
     async fn park_damaged(&mut self, row: &SqliteRow, error: &StoreError) -> Result<(), Halt> {

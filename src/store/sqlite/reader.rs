@@ -159,7 +159,7 @@ impl Reader {
             "SELECT ",
             run_columns!(),
             runs_with_input!(),
-            "WHERE run.state IN ('queued', 'running', 'waiting') AND run.state <> 'succeeded' AND run.id < $1 \
+            "WHERE run.state IN ('queued', 'running', 'waiting', 'parked') AND run.state <> 'succeeded' AND run.id < $1 \
              AND EXISTS (SELECT 1 FROM journal WHERE journal.run = run.id \
                          AND substr(entry, 1, 11) = '{\"waiting\":' AND instr(entry, '\"approval\":{\"reason\":') > 0) \
              ORDER BY run.id DESC LIMIT $2"

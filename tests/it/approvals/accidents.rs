@@ -10,7 +10,7 @@ use bursar::store::Store;
 use bursar::store::faulty::{Fault, Faulty};
 use serde_json::json;
 
-use super::{PAY, answer, count, decide, journal};
+use super::{PAY, answer, count, journal};
 use crate::support::daemon::Site;
 use crate::support::real_time::{Patience, pause};
 use crate::support::{World, audit_store, open, report, until};
@@ -108,7 +108,7 @@ async fn a_death_between_the_decision_and_the_intent_leaves_both_whole() {
     until(store.as_ref(), id, |run| run.state == RunState::Waiting).await;
     engine.stop().await;
     let decision = answer(store.as_ref(), id, "1", true, world.clock.now()).await;
-    decide(store.as_ref(), decision).await.expect("decided");
+    store.decide(decision).await.expect("decided");
     store.close().await.expect("closed");
     drop(store);
     // 1: wake_due, 2: claim, 3: the intent, which is not written.

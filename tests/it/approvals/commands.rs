@@ -1,12 +1,14 @@
 //! `bursar approvals`, beside a daemon and without one, as a person meets it.
 
-use bursar::model::run::RunState;
+use bursar::base::ids::WorkerId;
+use bursar::model::run::{RunError, RunState, Settlement};
 use bursar::simulator::config::SimulatorConfig;
+use bursar::store::{Append, RunQuery};
 use serde_json::Value as Json;
 
 use super::PAY;
 use crate::support::daemon::{Said, Site};
-use crate::support::until;
+use crate::support::{open, until};
 
 const TWO: &str = r#"
     let told = parallel(["a", "b"], |name| approval(#{ reason: `pay ${name}`, group: "board" }).by);
@@ -224,4 +226,72 @@ async fn without_a_daemon_the_answer_goes_to_the_store() {
     assert_eq!(runs[0].state, RunState::Succeeded, "{:?}", runs[0].error);
     assert_eq!(site.bank.control.effects().len(), 1);
     site.stop().await;
+}
+
+/// Such a question is still there: it is only to be answered later, and whoever looks hears what comes first.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_question_of_a_parked_run_is_listed_with_what_has_to_be_decided_first() {
+    let site = site().await;
+    expect(
+        site.command(&["run", "pay"]).await,
+        3,
+        "waits for an approval: pay ACME",
+    );
+    let folder = site.path("state");
+    let store = open(&folder).await;
+    let run = store
+        .runs(RunQuery {
+            limit: 1,
+            ..RunQuery::default()
+        })
+        .await
+        .expect("read")[0]
+        .clone();
+    let at = run.wake_at.expect("it waits");
+    store.wake_due(at).await.expect("woken");
+    let worker = WorkerId::generate(run.created_at);
+    let claims = store.claim(worker, run.created_at, at, 1).await.expect("taken");
+    let error = RunError {
+        code: "missing_connection".to_owned(),
+        message: "connection `bank` is not configured any more".to_owned(),
+        trace: Vec::new(),
+    };
+    let parked = Append {
+        settlement: Some(Settlement::Parked { error }),
+        ..Append::default()
+    };
+    let written = store.append(&claims[0].lease, parked, run.created_at).await;
+    written.expect("parked");
+    store.close().await.expect("closed");
+    drop(store);
+
+    let id = run.id.to_string();
+    let first = format!("bursar runs show {id}");
+    let listed = expect(
+        site.command(&["approvals", "ls"]).await,
+        0,
+        "parked: missing_connection",
+    );
+    let text = format!("{}{}", listed.stdout, listed.stderr);
+    assert!(text.contains(&first) && !text.contains("approvals approve"), "{text}");
+    let json = lines(&site.command(&["approvals", "ls", "--json"]).await);
+    assert_eq!(json[0]["state"], "parked");
+    assert_eq!(json[0]["parked"]["code"], "missing_connection");
+    let shown = expect(
+        site.command(&["approvals", "show", &id]).await,
+        0,
+        "decide about that first",
+    );
+    assert!(shown.stdout.contains("is not configured any more"), "{}", shown.stdout);
+    assert!(shown.stdout.contains(&first), "{}", shown.stdout);
+    let answer = ["approvals", "approve", &id, "1", "--reason", "fine"];
+    let refused = expect(site.command(&answer).await, 5, "is parked (missing_connection)");
+    assert!(refused.stderr.contains(&first), "{}", refused.stderr);
+    expect(
+        site.command(&["runs", "resolve", &id, "--retry", "--reason", "put back"])
+            .await,
+        0,
+        "",
+    );
+    expect(site.command(&answer).await, 0, "step 1 approved: pay ACME");
 }

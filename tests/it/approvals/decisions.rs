@@ -17,7 +17,8 @@ use chrono::TimeDelta;
 use serde_json::json;
 use tokio::task::JoinSet;
 
-use super::{answer, count, decide, path};
+use super::{answer, count, path};
+use crate::support::real_time::{Patience, pause};
 use crate::support::{World, hurry, number, open, report, settled, until};
 
 fn noon(seconds: i64) -> Instant {
@@ -267,7 +268,6 @@ async fn an_answer_that_does_not_fit_changes_nothing() {
             "the time to decide ended at 2026-01-01T01:00:00Z",
         ),
         (yes(other, "1", 6), "it was decided already: rejected by maria: seen"),
-        (yes(driven, "1", 1), "is under way at this moment"),
         (yes(parked, "1", 1), "is parked: decide about that first"),
         (yes(failed, "1", 1), "has ended (failed)"),
         (yes(cancelled, "1", 1), "has ended (cancelled)"),
@@ -341,7 +341,7 @@ async fn many_deciders_at_once_make_one_decision() {
                 ..yes(run, "1", 0)
             };
             let store = store.clone();
-            deciders.spawn(async move { (decision.clone(), decide(store.as_ref(), decision).await) });
+            deciders.spawn(async move { (decision.clone(), store.decide(decision).await) });
         }
         if late {
             store.wake_due(noon(3_600)).await.expect("woken");
@@ -431,8 +431,9 @@ async fn the_end_of_the_time_and_an_answer_race_to_one_end() {
     world.wake.nudge();
     let (mut taken, mut late) = (0, 0);
     for id in runs {
-        crate::support::real_time::pause(Duration::from_millis(1)).await;
-        let decided = decide(store.as_ref(), answer(store.as_ref(), id, "1", true, clock.now()).await).await;
+        pause(Duration::from_millis(1)).await;
+        let decision = answer(store.as_ref(), id, "1", true, clock.now()).await;
+        let decided = store.decide(decision).await;
         world.wake.nudge();
         let run = settled(store.as_ref(), id).await;
         let expected = if decided.is_ok() { "maria" } else { "timeout" };
@@ -454,8 +455,9 @@ async fn the_end_of_the_time_and_an_answer_race_to_one_end() {
     store.close().await.expect("closed");
 }
 
+/// Nobody who answers is told to come back later: another branch may be in a long request.
 #[tokio::test(flavor = "multi_thread")]
-async fn an_answer_waits_for_the_worker_that_drives_the_run() {
+async fn an_answer_is_taken_at_once_while_another_branch_works() {
     let world = World::demo().await;
     let slow = FaultAction::Delay {
         ms: 600,
@@ -473,12 +475,132 @@ async fn an_answer_waits_for_the_worker_that_drives_the_run() {
     until(store.as_ref(), id, |run| run.state == RunState::Waiting).await;
     let decision = answer(store.as_ref(), id, "1.1.1", true, world.clock.now()).await;
     until(store.as_ref(), id, |run| run.state == RunState::Running).await;
-    assert_eq!(store.decide(decision.clone()).await, Err(StoreError::Busy { run: id }));
-    decide(store.as_ref(), decision).await.expect("decided");
-    world.wake.nudge();
+    store.decide(decision.clone()).await.expect("decided");
+    assert_eq!(count(store.as_ref(), id, "decided").await, 1, "it is durable");
+    let run = store.run(id).await.expect("read").expect("there");
+    assert_eq!(run.state, RunState::Running, "the other branch still works");
+    let again = store.decide(decision).await.expect_err("one answer counts");
+    assert!(again.to_string().contains("it was decided already"), "{again}");
     let run = settled(store.as_ref(), id).await;
     assert_eq!(run.result, Some(json!(["maria", 1])), "{:?}", run.error);
     engine.stop().await;
+    store.close().await.expect("closed");
+}
+
+/// What a branch asks is seen as soon as it is asked, however long the others work in the same turn.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_question_is_seen_and_answered_in_the_turn_that_asks_it() {
+    let world = World::demo().await;
+    let slow = FaultAction::Delay {
+        ms: 1_500,
+        when: When::Before,
+    };
+    world.simulator.control.add_fault(FaultRule::on("list_accounts", slow));
+    let store = world.store().await;
+    let engine = world.engine(store.clone()).await;
+    let script = r#"parallel([1, 2], |n| {
+        if n == 1 { return bank::accounts(#{ label: "Operating DE" }).len(); }
+        log::info("asks"); approval(#{ reason: "pay ACME" }).by
+    }).map(|t| t.value)"#;
+    let id = world.start(store.as_ref(), script, json!({}), json!({})).await;
+    let patience = Patience::new(Duration::from_secs(20));
+    while count(store.as_ref(), id, "waiting").await == 0 {
+        assert!(!patience.is_over(), "nothing is asked");
+        pause(Duration::from_millis(2)).await;
+    }
+    let decision = answer(store.as_ref(), id, "1.2.2", true, world.clock.now()).await;
+    store.decide(decision).await.expect("decided");
+    let run = store.run(id).await.expect("read").expect("there");
+    assert_eq!((run.state, run.turns), (RunState::Running, 1));
+    let run = settled(store.as_ref(), id).await;
+    assert_eq!(run.result, Some(json!([1, "maria"])), "{:?}", run.error);
+    assert_eq!(run.turns, 2, "the run hears of it when its turn is over");
+    engine.stop().await;
+    store.close().await.expect("closed");
+}
+
+/// The worker goes on where its own journal ends, and what it writes stands behind the answer. Also when the process
+/// ends before.
+#[tokio::test]
+async fn an_answer_given_while_a_worker_drives_the_run_stands_before_what_that_worker_writes() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let mut store = open(folder.path()).await;
+    for dies in [false, true] {
+        let asks = vec![waiting(path("1.1.1"), true), waiting(path("1.2.1"), true)];
+        let run = stands(store.as_ref(), asks, until_the_deadline()).await;
+        store.decide(yes(run, "1.2.1", 1)).await.expect("decided");
+        let worker = WorkerId::generate(noon(2));
+        let claims = store.claim(worker, noon(2), noon(60), 9).await.expect("taken");
+        let claim = &claims[0];
+        assert_eq!((claim.at, claim.records.len()), (noon(2), 3));
+        store.decide(yes(run, "1.1.1", 3)).await.expect("decided");
+        let done = |seq| Record {
+            seq,
+            at: noon(4),
+            entry: Entry::Done {
+                path: path("1.3.1").child(seq),
+                step: step("uuid", "an id"),
+                outcome: Outcome::Value(Value::Null),
+                began: None,
+            },
+        };
+        if dies {
+            store.close().await.expect("closed");
+            store = open(folder.path()).await;
+            assert_eq!(store.reclaim_all(noon(5)).await, Ok(1));
+        } else {
+            let first = Append {
+                records: vec![done(4), done(5)],
+                ..Append::default()
+            };
+            store.append(&claim.lease, first, noon(4)).await.expect("written");
+            let last = Append {
+                records: vec![done(6)],
+                settlement: until_the_deadline(),
+                ..Append::default()
+            };
+            store.append(&claim.lease, last, noon(4)).await.expect("written");
+        }
+        let stands = store.run(run).await.expect("read").expect("there");
+        assert_eq!(stands.state, RunState::Queued, "it does not wait for what was answered");
+        let records = store.journal(run).await.expect("read");
+        let kinds: Vec<_> = records.iter().map(|record| record.entry.kind()).collect();
+        let expected = ["waiting", "waiting", "decided", "decided", "done", "done", "done"];
+        assert_eq!(kinds, expected[..if dies { 4 } else { 7 }]);
+        Journal::from_records(records).expect("legal");
+        store.cancel(run, "tess", "over", noon(9)).await.expect("ended");
+    }
+    store.close().await.expect("closed");
+}
+
+/// Whether the time was over when the run was taken decides: that turn may be saying so already, and an answer that came
+/// in time but is heard only now would be a second end.
+#[tokio::test]
+async fn who_took_a_run_after_its_time_to_decide_is_not_contradicted() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let store = open(folder.path()).await;
+    for (taken_at, is_taken) in [(3_599, true), (3_600, false)] {
+        let run = stands(store.as_ref(), vec![waiting(path("1"), true)], until_the_deadline()).await;
+        store.wake_due(noon(3_600)).await.expect("woken");
+        let worker = WorkerId::generate(noon(0));
+        let claims = store
+            .claim(worker, noon(taken_at), noon(9_000), 9)
+            .await
+            .expect("taken");
+        let answered = store.decide(yes(run, "1", 3_599)).await;
+        assert_eq!(answered.is_ok(), is_taken, "{answered:?}");
+        if let Err(error) = answered {
+            assert!(error.to_string().contains("the time to decide ended at"), "{error}");
+        }
+        let over = Append {
+            settlement: Some(Settlement::Succeeded { result: json!(null) }),
+            ..Append::default()
+        };
+        store
+            .append(&claims[0].lease, over, noon(3_601))
+            .await
+            .expect("written");
+    }
     store.close().await.expect("closed");
 }
 

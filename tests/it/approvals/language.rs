@@ -14,7 +14,7 @@ use bursar::simulator::config::SimulatorConfig;
 use bursar::store::RunQuery;
 use serde_json::{Value as Json, json};
 
-use super::{PAY, answer, count, decide, journal, path};
+use super::{PAY, answer, count, journal, path};
 use crate::support::{World, audit_store, settled, until, version};
 
 /// A run of a script that came to wait, was answered, and has settled.
@@ -25,7 +25,7 @@ async fn answered(script: &str, approved: bool) -> Run {
     let id = world.start(store.as_ref(), script, json!({}), json!({})).await;
     until(store.as_ref(), id, |run| run.state == RunState::Waiting).await;
     let decision = answer(store.as_ref(), id, "1", approved, world.clock.now()).await;
-    decide(store.as_ref(), decision).await.expect("decided");
+    store.decide(decision).await.expect("decided");
     world.wake.nudge();
     let run = settled(store.as_ref(), id).await;
     engine.stop().await;
@@ -199,7 +199,7 @@ async fn branches_ask_at_once_and_are_answered_in_either_order() {
         assert_eq!(open, ["1.1.1", "1.2.1"]);
         for (step, approved) in order.iter().zip(approved) {
             let decision = answer(store.as_ref(), id, step, approved, world.clock.now()).await;
-            decide(store.as_ref(), decision).await.expect("decided");
+            store.decide(decision).await.expect("decided");
             world.wake.nudge();
         }
         let run = settled(store.as_ref(), id).await;

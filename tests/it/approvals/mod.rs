@@ -9,9 +9,7 @@ mod states;
 use bursar::base::clock::Instant;
 use bursar::base::ids::RunId;
 use bursar::model::journal::{Journal, StepPath};
-use bursar::store::{ApprovalDecision, Store, StoreError};
-
-use crate::support::real_time::{Patience, pause};
+use bursar::store::{ApprovalDecision, Store};
 
 /// Pays once it was approved.
 const PAY: &str = r#"
@@ -50,18 +48,5 @@ pub(crate) async fn answer(store: &dyn Store, run: RunId, step: &str, approved: 
         actor: "maria".to_owned(),
         reason: "seen the invoice".to_owned(),
         at,
-    }
-}
-
-/// Gives an answer, as soon as nobody drives the run.
-async fn decide(store: &dyn Store, decision: ApprovalDecision) -> Result<(), StoreError> {
-    let patience = Patience::new(std::time::Duration::from_secs(20));
-    loop {
-        match store.decide(decision.clone()).await {
-            Err(StoreError::Busy { .. }) if !patience.is_over() => {
-                pause(std::time::Duration::from_millis(2)).await;
-            }
-            decided => return decided,
-        }
     }
 }

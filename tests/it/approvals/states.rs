@@ -32,7 +32,6 @@ enum Question {
 #[derive(Debug, Clone, Copy, PartialEq)]
 enum Said {
     Taken,
-    Busy,
     Missing,
     Conflict,
 }
@@ -42,6 +41,10 @@ struct Case {
     run: RunId,
     worker: WorkerId,
     lease: Option<Lease>,
+    /// When the run was taken, how many records the worker knows of, and how many answers came since.
+    taken_at: i64,
+    known: u32,
+    entered: u32,
     state: RunState,
     end_asked: bool,
     wake_at: i64,
@@ -72,6 +75,9 @@ impl Case {
             run,
             worker: WorkerId::generate(at(0)),
             lease: None,
+            taken_at: 0,
+            known: 0,
+            entered: 0,
             state: RunState::Queued,
             end_asked: false,
             wake_at: 0,
@@ -94,10 +100,11 @@ impl Case {
     async fn append(&mut self, entry: Option<Entry>, settlement: Option<Settlement>) {
         let Some(lease) = self.lease.clone() else { return };
         let records = entry.map(|entry| Record {
-            seq: self.records + 1,
+            seq: self.known + 1,
             at: at(self.now),
             entry,
         });
+        self.known += u32::from(records.is_some());
         self.records += u32::from(records.is_some());
         let append = Append {
             records: records.into_iter().collect(),
@@ -128,6 +135,7 @@ impl Case {
             );
             self.state = RunState::Running;
             self.lease = Some(claim.lease);
+            (self.taken_at, self.known, self.entered) = (self.now, self.records, 0);
         }
     }
 
@@ -160,8 +168,8 @@ impl Case {
 
     /// What the engine does with a question whose time is over.
     async fn time_out(&mut self) {
-        let now = self.now;
-        let over = |question: &Question| matches!(question, Question::Open(deadline) if *deadline <= now);
+        let taken_at = self.taken_at;
+        let over = |question: &Question| matches!(question, Question::Open(deadline) if *deadline <= taken_at);
         let found = self.questions.iter().find(|(_, question)| over(question));
         let Some((number, _)) = found.filter(|_| self.lease.is_some()) else {
             return;
@@ -182,6 +190,7 @@ impl Case {
         }
         self.state = match settlement.state() {
             RunState::Waiting | RunState::Queued if self.end_asked => RunState::Cancelled,
+            RunState::Waiting if self.entered > 0 => RunState::Queued,
             state => state,
         };
         self.append(None, Some(settlement)).await;
@@ -227,8 +236,8 @@ impl Case {
         let expected = match (self.state, question) {
             (RunState::Succeeded | RunState::Failed | RunState::Cancelled | RunState::Parked, _) => Said::Conflict,
             _ if self.end_asked => Said::Conflict,
-            _ if self.lease.is_some() => Said::Busy,
             (_, None) => Said::Missing,
+            (RunState::Running, Some(Question::Open(deadline))) if deadline <= self.taken_at => Said::Conflict,
             (_, Some(Question::Open(deadline))) if fits && self.now < deadline => Said::Taken,
             _ => Said::Conflict,
         };
@@ -243,7 +252,6 @@ impl Case {
         };
         let said = match self.store.decide(decision).await {
             Ok(()) => Said::Taken,
-            Err(StoreError::Busy { .. }) => Said::Busy,
             Err(StoreError::NotFound(_)) => Said::Missing,
             Err(StoreError::Conflict(_)) => Said::Conflict,
             Err(other) => panic!("{other}"),
@@ -252,6 +260,7 @@ impl Case {
         if said == Said::Taken {
             self.taken += 1;
             self.records += 1;
+            self.entered += 1;
             self.questions.insert(number, Question::Ended);
             if self.state == RunState::Waiting {
                 self.state = RunState::Queued;

@@ -72,8 +72,12 @@ fn caught_by(guard: Guard) -> &'static str {
         Guard::DecidedOnce | Guard::DecisionBound | Guard::DecidedInTime | Guard::ApprovalByPerson => {
             "approvals::decisions::an_answer_is_taken_once_in_time_and_to_what_was_asked"
         }
-        Guard::DecidedUndriven | Guard::DecidedAlive => {
-            "approvals::decisions::an_answer_that_does_not_fit_changes_nothing"
+        Guard::DecidedAlive => "approvals::decisions::an_answer_that_does_not_fit_changes_nothing",
+        Guard::DecidedDriven => {
+            "approvals::decisions::an_answer_given_while_a_worker_drives_the_run_stands_before_what_that_worker_writes"
+        }
+        Guard::DecidedBeforeClaim => {
+            "approvals::decisions::who_took_a_run_after_its_time_to_decide_is_not_contradicted"
         }
         Guard::AnswerAfterCommit => "store::file::after_a_failed_transaction_nothing_is_answered_any_more",
         Guard::Synchronous => "store::conformance::sqlite::counts_follow_the_runs",
