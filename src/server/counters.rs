@@ -30,10 +30,12 @@ pub enum Outcome {
     BadPayload,
     /// The store could not take it.
     Unavailable,
+    /// The program itself failed over it.
+    Failed,
 }
 
 /// Outcome, its name in figures, the status of the answer, the text of the answer.
-const ANSWERS: [(Outcome, &str, StatusCode, &str); 10] = [
+const ANSWERS: [(Outcome, &str, StatusCode, &str); 11] = [
     (Outcome::Accepted, "accepted", StatusCode::OK, "accepted\n"),
     (Outcome::Duplicate, "duplicate", StatusCode::OK, "known already\n"),
     (Outcome::NotFound, "not_found", StatusCode::NOT_FOUND, "not found\n"),
@@ -78,6 +80,12 @@ const ANSWERS: [(Outcome, &str, StatusCode, &str); 10] = [
         "unavailable",
         StatusCode::SERVICE_UNAVAILABLE,
         "try again later\n",
+    ),
+    (
+        Outcome::Failed,
+        "failed",
+        StatusCode::INTERNAL_SERVER_ERROR,
+        "it failed here: try again later\n",
     ),
 ];
 
@@ -157,7 +165,8 @@ mod tests {
                 | Outcome::Incomplete
                 | Outcome::Unsigned
                 | Outcome::BadPayload
-                | Outcome::Unavailable => assert_eq!(outcome.row(), row, "{name}"),
+                | Outcome::Unavailable
+                | Outcome::Failed => assert_eq!(outcome.row(), row, "{name}"),
             }
         }
         assert_eq!(DoorCounters::new().figures().len(), ANSWERS.len());

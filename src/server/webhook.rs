@@ -6,11 +6,13 @@
 
 use std::convert::Infallible;
 use std::future::poll_fn;
+use std::panic::AssertUnwindSafe;
 use std::pin::{Pin, pin};
 use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::{Bytes, BytesMut};
+use futures_util::FutureExt as _;
 use hyper::body::{Body as _, Incoming};
 use hyper::header::{ALLOW, CONNECTION, CONTENT_ENCODING, CONTENT_TYPE, HeaderMap, HeaderValue, RETRY_AFTER};
 use hyper::server::conn::http1;
@@ -146,7 +148,17 @@ async fn drive(door: Arc<WebhookDoor>, stream: TcpStream, _place: OwnedSemaphore
 
 impl WebhookDoor {
     async fn answer(&self, request: Request<Incoming>) -> Response<String> {
-        let outcome = self.receive(request).await.unwrap_or_else(|refused| refused);
+        // A bug that one delivery meets harms nobody else.
+        let received = AssertUnwindSafe(self.receive(request)).catch_unwind().await;
+        let outcome = match received {
+            Ok(outcome) => outcome.unwrap_or_else(|refused| refused),
+            Err(_) => {
+                tracing::error!(
+                    "the program itself failed over a webhook; this is a bug, and its sender will try again"
+                );
+                Outcome::Failed
+            }
+        };
         self.counters.count(outcome);
         respond(outcome)
     }
@@ -253,7 +265,9 @@ fn respond(outcome: Outcome) -> Response<String> {
     }
     match outcome {
         Outcome::WrongMethod => headers.insert(ALLOW, HeaderValue::from_static("POST")),
-        Outcome::Unavailable => headers.insert(RETRY_AFTER, HeaderValue::from_static(RETRY_AFTER_SECS)),
+        Outcome::Unavailable | Outcome::Failed => {
+            headers.insert(RETRY_AFTER, HeaderValue::from_static(RETRY_AFTER_SECS))
+        }
         _ => None,
     };
     response

@@ -33,6 +33,8 @@ pub enum Fault {
     Before(u64),
     /// The write happens, but its caller is told that it failed.
     After(u64),
+    /// The call itself panics, and all later ones are answered.
+    Panic(u64),
     /// What became of an effect is held back, until so many runs have come to that; then it is lost for all of them.
     Unheard(usize),
 }
@@ -110,6 +112,7 @@ impl Faulty {
             return self.refused();
         }
         let number = self.writes.fetch_add(1, Ordering::SeqCst) + 1;
+        assert!(self.fault != Fault::Panic(number), "the store panics on purpose");
         if self.fault == Fault::Before(number) {
             self.dead.store(true, Ordering::SeqCst);
             return self.refused();

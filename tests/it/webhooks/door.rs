@@ -487,3 +487,26 @@ async fn read_some(stream: &mut TcpStream) -> String {
     bytes.truncate(count);
     String::from_utf8(bytes).expect("text")
 }
+
+/// A bug that one delivery meets is its own: its sender hears of it and tries again, everybody else is served.
+#[tokio::test]
+async fn a_panic_over_one_delivery_is_answered_and_harms_nobody_else() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let store = Faulty::new(new_store(&folder).await, Fault::Panic(1));
+    let harness = Harness::over(store, DoorLimits::default()).await;
+    let mut other = harness.connect().await;
+    let reply = harness.send(&harness.deposit("e1")).await;
+    assert_eq!(
+        (reply.status, reply.body.as_str()),
+        (500, "it failed here: try again later\n")
+    );
+    assert_eq!(harness.counters.of(Outcome::Failed), 1, "it is told");
+    other
+        .write_all(&harness.deposit("e2").request())
+        .await
+        .expect("the door is open");
+    assert_eq!(Reply::read(&mut other).await.status, 200, "one that was open before");
+    let again = harness.send(&harness.deposit("e1")).await;
+    assert_eq!((again.status, again.body.as_str()), (200, "accepted\n"));
+    assert_eq!(harness.events().await.len(), 2);
+}
