@@ -16,6 +16,7 @@ use crate::connector::client::Client;
 use crate::connector::connection::Connection;
 use crate::connector::reply::{Verdict, classify};
 use crate::connector::request::prepare;
+use crate::model::breaker::Cause;
 use crate::model::value::{Map, Value};
 use crate::server::protocol::HeldConnection;
 
@@ -115,7 +116,16 @@ async fn ls(settings: &Settings, context: &Context) -> Result<Exit, CliError> {
             match &connection.held {
                 None => "begin".into(),
                 Some(held) => Cell::toned(
-                    format!("held since {}: {}", time(held.since), one_line(&held.reason)),
+                    format!(
+                        "{} since {}: {}",
+                        if held.cause == Cause::Credentials.name() {
+                            "nothing is asked"
+                        } else {
+                            "held"
+                        },
+                        time(held.since),
+                        one_line(&held.reason)
+                    ),
                     Tone::Attention,
                 ),
             },
@@ -254,6 +264,14 @@ async fn probe(client: &Client, connection: &Connection) -> Probe {
                 Value::List(items) => count(items.len(), "item"),
                 _ => "answered".to_owned(),
             };
+        }
+        // Where not every key may make the call, only a 401 tells of the key.
+        Verdict::NotApplied {
+            failure, refused: true, ..
+        } if answer.status == 403 && !endpoint.shows_key => {
+            probe.authorised = Some(true);
+            let (call, why) = (&endpoint.name, failure.message);
+            probe.message = format!("the key is valid but may not make the call `{call}`: {why}");
         }
         Verdict::NotApplied { failure, refused, .. } => {
             probe.authorised = refused.then_some(false);

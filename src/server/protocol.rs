@@ -57,6 +57,8 @@ pub struct HeldConnection {
     pub since: Instant,
     /// When it is asked whether it answers again.
     pub probe_at: Instant,
+    /// `trouble`: it gives no usable answers; `credentials`: it refuses our key.
+    pub cause: String,
     /// What was seen last.
     pub reason: String,
 }
@@ -66,6 +68,7 @@ impl From<&Tripped> for HeldConnection {
         Self {
             since: tripped.since,
             probe_at: tripped.probe_at,
+            cause: tripped.cause.name().to_owned(),
             reason: tripped.reason.clone(),
         }
     }

@@ -8,6 +8,7 @@ use std::sync::Arc;
 
 use bursar::base::clock::SystemClock;
 use bursar::simulator::config::SimulatorConfig;
+use bursar::simulator::faults::{FaultAction, FaultRule, When};
 use bursar::simulator::{Running, Simulator};
 use tempfile::{TempDir, tempdir};
 
@@ -199,6 +200,44 @@ async fn a_connection_is_tried_by_one_harmless_read() {
     assert!(refused.stdout.contains("refused"), "{}", refused.stdout);
     bank.stop().await;
     bursar(folder.path(), &["connections", "check", "bank"]).expect(7);
+}
+
+/// Where no read shows the key, the one that is made may be beyond its scopes: that is no refused key.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_key_that_may_not_make_the_harmless_read_is_not_called_refused() {
+    let (folder, bank) = world().await;
+    let (_, table) = bursar::connector::registry::EMBEDDED[0];
+    let table = table
+        .replace("[endpoint.retrieve_api_key]", "[endpoint.a_read]")
+        .replace("shows_key = true\n", "")
+        .replace("name  = \"augustus\"", "name  = \"silent\"");
+    fs::create_dir_all(folder.path().join("connectors")).expect("a folder");
+    fs::write(folder.path().join("connectors/silent.toml"), table).expect("written");
+    let settings = fs::read_to_string(folder.path().join("bursar.toml")).expect("settings");
+    let settings = settings.replace("connector = \"augustus\"", "connector = \"silent\"");
+    fs::write(folder.path().join("bursar.toml"), settings).expect("written");
+    for (status, exit, key, told) in [
+        (403, 0, "good", "the key is valid but may not make the call `a_read`"),
+        (401, 5, "refused", "answered 401"),
+    ] {
+        bank.control.clear_faults();
+        let refusal = FaultAction::Status {
+            status,
+            when: When::Before,
+            retry_after_secs: None,
+        };
+        bank.control.add_fault(FaultRule::on("retrieve_api_key", refusal));
+        let checked = bursar(folder.path(), &["connections", "check"]).expect(exit);
+        assert!(
+            checked.stdout.contains(key) && checked.stdout.contains(told),
+            "{}",
+            checked.stdout
+        );
+        let json = bursar(folder.path(), &["connections", "check", "--json"])
+            .expect(exit)
+            .json();
+        assert_eq!(json[0]["authorised"], status == 403);
+    }
 }
 
 #[test]
