@@ -68,6 +68,8 @@ guards! {
     Backoff = "backoff",
     /// Attempts come to an end.
     AttemptsMax = "attempts-max",
+    /// Nothing is asked with a key that is known to be refused.
+    RefusedKeyHolds = "refused-key-holds",
 
     // --- look-ups
     /// What a list does not show yet may be there.

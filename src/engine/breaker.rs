@@ -11,6 +11,7 @@ use std::time::Duration;
 use chrono::TimeDelta;
 
 use crate::base::clock::Instant;
+use crate::base::guard::{Guard, holds};
 use crate::connector::connection::BreakerSettings;
 use crate::model::breaker::{Cause, Tripped};
 
@@ -33,19 +34,23 @@ pub struct Breaker {
     /// Reads in a row that got none.
     reads: u32,
     tripped: Option<Tripped>,
-    /// Whether the store still says that the key of an earlier process was refused.
-    was_refused: bool,
-    probing: bool,
+    /// How many were told to come again since it was last known when.
+    held: u32,
+    /// Since when one asks, while one does.
+    probing: Option<Instant>,
 }
+
+/// How far apart those come again that are held, so that they neither look nor go all at once.
+const HELD_APART: Duration = Duration::from_millis(10);
+/// How long those wait at least that come while one asks.
+const PROBE_PATIENCE: TimeDelta = TimeDelta::seconds(1);
 
 impl Breaker {
     /// As an earlier process left it. That its key was refused says nothing of ours, which may be another one: what
     /// was held is tried.
-    pub fn new(tripped: Option<Tripped>) -> Self {
-        let is_refused = |tripped: &Tripped| tripped.cause == Cause::Credentials;
+    pub fn new(settings: BreakerSettings, tripped: Option<Tripped>) -> Self {
         Self {
-            was_refused: tripped.as_ref().is_some_and(is_refused),
-            tripped: tripped.filter(|tripped| !is_refused(tripped)),
+            tripped: tripped.filter(|tripped| settings.failures > 0 && tripped.cause != Cause::Credentials),
             ..Self::default()
         }
     }
@@ -61,13 +66,24 @@ impl Breaker {
             return Gate::Open;
         };
         if now < probe_at {
-            return Gate::Held(probe_at);
+            return Gate::Held(self.place(settings, probe_at));
         }
-        if self.probing {
-            return Gate::Held(now + TimeDelta::seconds(1));
+        if let Some(since) = self.probing {
+            // As long again as it has taken so far: the longer it hangs, the more rarely anybody looks.
+            let again = now + (now - since).clamp(PROBE_PATIENCE, span(settings.pause).max(PROBE_PATIENCE));
+            return Gate::Held(self.place(settings, again));
         }
-        self.probing = true;
+        self.probing = Some(now);
         Gate::Probe
+    }
+
+    /// When the next one comes again of all that are held until a time: one after the other, and the last no later than
+    /// a pause after it.
+    fn place(&mut self, settings: BreakerSettings, from: Instant) -> Instant {
+        let places = settings.pause.as_millis() / HELD_APART.as_millis();
+        let place = self.held % u32::try_from(places).unwrap_or(u32::MAX).max(1);
+        self.held = self.held.wrapping_add(1);
+        from + span(HELD_APART.saturating_mul(place))
     }
 
     /// When the provider is asked again. A wall clock that was set back does not make the pause longer.
@@ -79,7 +95,8 @@ impl Breaker {
 
     /// Until when our key is known to be refused, if it is.
     pub fn refused_until(&mut self, settings: BreakerSettings, now: Instant) -> Option<Instant> {
-        self.probe_at(settings, now).filter(|_| self.refuses())
+        let until = self.probe_at(settings, now).filter(|_| self.refuses())?;
+        Some(self.place(settings, until))
     }
 
     /// Hears what a call came to: in trouble, with the reason, or not. Whether that tripped it.
@@ -109,12 +126,13 @@ impl Breaker {
             cause: Cause::Trouble,
             reason: reason.to_owned(),
         });
+        self.held = 0;
         true
     }
 
     /// Hears that the provider refuses our key whatever is asked. Whether that is news.
     pub fn refused(&mut self, connection: &str, settings: BreakerSettings, reason: &str, now: Instant) -> bool {
-        if settings.failures == 0 || self.refuses() {
+        if settings.failures == 0 || self.refuses() || !holds(Guard::RefusedKeyHolds) {
             return false;
         }
         self.tripped = Some(Tripped {
@@ -124,6 +142,7 @@ impl Breaker {
             cause: Cause::Credentials,
             reason: reason.to_owned(),
         });
+        self.held = 0;
         true
     }
 
@@ -134,7 +153,7 @@ impl Breaker {
         if works {
             self.tripped = None;
         }
-        std::mem::take(&mut self.was_refused) || works
+        works
     }
 
     /// Whether our key is known to be refused.
@@ -145,12 +164,12 @@ impl Breaker {
 
     /// Hears that nobody will say what came of [`Gate::Probe`].
     pub fn probe_lost(&mut self) {
-        self.probing = false;
+        self.probing = None;
     }
 
     /// Hears what the read came to that [`Gate::Probe`] asked for.
     pub fn probed(&mut self, settings: BreakerSettings, trouble: Option<(Cause, &str)>, now: Instant) {
-        self.probing = false;
+        self.probing = None;
         match (trouble, &mut self.tripped) {
             (None, _) => {
                 self.tripped = None;
@@ -160,6 +179,7 @@ impl Breaker {
             }
             (Some((cause, reason)), Some(tripped)) => {
                 tripped.probe_at = now + span(settings.pause);
+                self.held = 0;
                 // Without an answer nothing is known of a key that was refused.
                 if cause == Cause::Credentials || tripped.cause == Cause::Trouble {
                     tripped.cause = cause;
@@ -222,7 +242,7 @@ mod tests {
         let gate = |breaker: &mut Breaker, seconds| breaker.gate(SETTINGS, at(seconds));
         assert_eq!(gate(&mut breaker, 10), Gate::Held(at(30)));
         assert_eq!(gate(&mut breaker, 30), Gate::Probe);
-        assert_eq!(gate(&mut breaker, 30), Gate::Held(at(31)));
+        assert_eq!(gate(&mut breaker, 30), Gate::Held(at(31) + span(HELD_APART)));
         breaker.probed(SETTINGS, Some((Cause::Trouble, "still down")), at(31));
         assert_eq!(gate(&mut breaker, 60), Gate::Held(at(61)));
         assert_eq!(gate(&mut breaker, 61), Gate::Probe);
@@ -239,16 +259,50 @@ mod tests {
         assert!(breaker.refused("bank", SETTINGS, "no such key", at(0)));
         assert!(!breaker.refused("bank", SETTINGS, "no such key", at(1)), "no news");
         assert!(breaker.refuses());
-        let mut later = Breaker::new(breaker.tripped().cloned());
+        let mut later = Breaker::new(SETTINGS, breaker.tripped().cloned());
         assert_eq!(breaker.gate(SETTINGS, at(10)), Gate::Held(at(30)));
         assert_eq!(breaker.gate(SETTINGS, at(30)), Gate::Probe);
         breaker.probed(SETTINGS, Some((Cause::Credentials, "no such key")), at(30));
         assert_eq!(breaker.gate(SETTINGS, at(59)), Gate::Held(at(60)));
         assert!(!breaker.admitted(at(59)) && breaker.refuses());
         assert!(breaker.admitted(at(60)) && !breaker.refuses());
-        // The key of a later process may be another one. That it works is news for the store, once.
+        // The key of a later process may be another one.
         assert_eq!(later.gate(SETTINGS, at(11)), Gate::Open);
-        assert!(later.admitted(at(11)) && !later.admitted(at(12)));
+        assert!(later.tripped().is_none() && !later.admitted(at(11)));
+    }
+
+    /// Each of a thousand comes again when it was told to, while the one that asks hangs and then gets no good answer.
+    #[test]
+    fn many_that_are_held_come_one_after_the_other_and_the_more_rarely_the_longer_one_asks() {
+        let mut breaker = after("EEE");
+        let mut due: std::collections::BTreeMap<(Instant, u32), u32> =
+            (0..1_000).map(|run| ((at(1), run), 0)).collect();
+        let mut asked_at = None;
+        while let Some(((now, run), looks)) = due.pop_first() {
+            if let Some(asked) = asked_at.filter(|asked| now - *asked > TimeDelta::seconds(29)) {
+                breaker.probed(
+                    SETTINGS,
+                    Some((Cause::Trouble, "no answer")),
+                    asked + TimeDelta::seconds(29),
+                );
+                break;
+            }
+            match breaker.gate(SETTINGS, now) {
+                Gate::Held(until) => assert_eq!(due.insert((until, run), looks + 1), None),
+                Gate::Probe => assert_eq!(asked_at.replace(now), None, "one asks at a time"),
+                Gate::Open => panic!("it is tripped"),
+            }
+        }
+        assert_eq!(asked_at, Some(at(30)));
+        let (looks, most) = due
+            .values()
+            .fold((0, 0), |(sum, most), looks| (sum + looks, *looks.max(&most)));
+        assert!(looks < 4_000 && most <= 6, "{looks} looks, {most} by one");
+        let mut seconds = std::collections::BTreeMap::new();
+        for (until, _) in due.keys() {
+            *seconds.entry(until.timestamp()).or_insert(0) += 1;
+        }
+        assert!(seconds.values().all(|count| *count <= 200), "{seconds:?}");
     }
 
     #[test]
@@ -270,7 +324,8 @@ mod tests {
         let mut breaker = Breaker::default();
         breaker.refused("bank", SETTINGS, "no such key", at(0));
         assert_eq!(breaker.gate(SETTINGS, at(-86_400)), Gate::Held(at(-86_370)));
-        assert_eq!(breaker.gate(SETTINGS, at(-86_380)), Gate::Held(at(-86_370)));
+        let next = at(-86_370) + span(HELD_APART);
+        assert_eq!(breaker.gate(SETTINGS, at(-86_380)), Gate::Held(next));
         assert_eq!(breaker.gate(SETTINGS, at(-86_370)), Gate::Probe);
         assert!(breaker.admitted(at(-86_369)));
     }

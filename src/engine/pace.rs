@@ -13,6 +13,7 @@ use chrono::TimeDelta;
 
 use super::breaker::{Breaker, Gate};
 use super::rate::Rate;
+use super::services::Services;
 use super::turn::{Begun, Turn};
 use crate::base::clock::Instant;
 use crate::base::ids::RunId;
@@ -26,6 +27,7 @@ use crate::model::journal::{Entry, Retry, StepPath, StoredRequest};
 use crate::model::policy::Movement;
 use crate::model::value::Map;
 use crate::script::Thrown;
+use crate::store::{Answer, StoreError};
 
 /// The longest a thread waits for its place.
 const THREAD_PATIENCE: Duration = Duration::from_millis(250);
@@ -54,7 +56,7 @@ impl Pace {
         let line = |connection: &Arc<Connection>| {
             let rate = connection.requests_per_second().and_then(NonZeroU32::new);
             let line = Line {
-                breaker: Breaker::new(tripped.remove(&connection.name)),
+                breaker: Breaker::new(connection.pace.breaker, tripped.remove(&connection.name)),
                 rate: rate.map(Rate::new),
             };
             (connection.name.clone(), line)
@@ -65,6 +67,26 @@ impl Pace {
     fn on<T>(&self, connection: &Connection, act: impl FnOnce(&mut Line) -> T) -> T {
         let mut lines = self.0.lock().unwrap_or_else(PoisonError::into_inner);
         act(lines.entry(connection.name.clone()).or_default())
+    }
+}
+
+impl Services {
+    /// The store says of no connection that it is held which is not, because the process that held it is gone.
+    pub(super) async fn forget_what_is_not_held(&self) -> Result<(), StoreError> {
+        for tripped in self.store.breakers().await? {
+            if let Some(connection) = self.connections.get(&tripped.connection) {
+                self.remember(connection).await?;
+            }
+        }
+        Ok(())
+    }
+
+    /// Keeps how a connection stands: handed over while nobody can change that, so that the last word is the true one.
+    fn remember(&self, connection: &Connection) -> Answer<'_, ()> {
+        self.pace.on(connection, |line| {
+            let tripped = line.breaker.tripped().cloned();
+            self.store.set_breaker(connection.name.clone(), tripped)
+        })
     }
 }
 
@@ -120,9 +142,8 @@ impl Turn {
             return None;
         };
         let now = self.now();
-        let (news, tripped) = self.services.pace.on(connection, |line| {
-            let news = line.breaker.refused(&connection.name, settings, &reason, now);
-            (news, line.breaker.tripped().cloned())
+        let news = self.services.pace.on(connection, |line| {
+            line.breaker.refused(&connection.name, settings, &reason, now)
         });
         if news {
             tracing::warn!(
@@ -130,7 +151,7 @@ impl Turn {
                 reason,
                 "nothing is asked until the key works"
             );
-            self.remember(connection, tripped);
+            self.remember(connection);
             return None;
         }
         self.services.pace.on(connection, until)
@@ -200,7 +221,7 @@ impl Turn {
             let now = self.now();
             let works = self.services.pace.on(connection, |line| line.breaker.admitted(now));
             if works {
-                self.remember(connection, None);
+                self.remember(connection);
             }
         }
         let tripped = self.services.pace.on(connection, |line| {
@@ -216,7 +237,7 @@ impl Turn {
                 "{} calls in a row without a usable answer: nothing new is begun until one is answered",
                 settings.failures
             );
-            self.remember(connection, Some(tripped));
+            self.remember(connection);
         }
         verdict
     }
@@ -228,21 +249,20 @@ impl Turn {
             connection,
         };
         let found = self.ask_harmlessly(connection);
-        drop(lost);
         let found = found.as_ref().map(|(cause, reason)| (*cause, reason.as_str()));
         let (settings, now) = (connection.pace.breaker, self.now());
-        let tripped = self.services.pace.on(connection, |line| {
+        let until = self.services.pace.on(connection, |line| {
             line.breaker.probed(settings, found, now);
-            line.breaker.tripped().cloned()
+            line.breaker.tripped().map(|tripped| tripped.probe_at)
         });
-        if tripped.is_none() {
+        drop(lost);
+        self.remember(connection);
+        if until.is_none() {
             tracing::info!(
                 connection = connection.name,
                 "it answers again: effects begin, and the first that goes wrong ends that"
             );
         }
-        let until = tripped.as_ref().map(|tripped| tripped.probe_at);
-        self.remember(connection, tripped);
         until
     }
 
@@ -281,8 +301,8 @@ impl Turn {
     }
 
     /// A later process has to know; this one does.
-    fn remember(&self, connection: &Connection, tripped: Option<Tripped>) {
-        let kept = self.block_on(self.services.store.set_breaker(connection.name.clone(), tripped));
+    fn remember(&self, connection: &Connection) {
+        let kept = self.block_on(self.services.remember(connection));
         if let Err(error) = kept {
             tracing::warn!(connection = connection.name, %error, "a restart would not know how the connection stands");
         }

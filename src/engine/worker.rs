@@ -145,6 +145,9 @@ struct Dispatcher {
 
 impl Dispatcher {
     async fn run(self) {
+        if let Err(error) = self.services.forget_what_is_not_held().await {
+            tracing::warn!(%error, "connections may be told to be held that are not");
+        }
         let clock = self.services.clock.clone();
         let mut next_due = Some(clock.now());
         let mut looked_at = clock.elapsed();

@@ -18,6 +18,7 @@ mod doubt;
 mod engine;
 mod faults;
 mod golden_journals;
+mod held;
 mod hostile;
 mod key_age;
 mod kills;

@@ -58,6 +58,7 @@ fn caught_by(guard: Guard) -> &'static str {
         Guard::SameStep | Guard::EveryStepReached => {
             "replay::an_edited_script_is_found_out_at_the_step_where_it_differs"
         }
+        Guard::RefusedKeyHolds => "pace::a_refused_key_parks_one_run_and_holds_the_others_until_it_works",
         Guard::InterruptSticks => "scripts::hosting::after_an_interrupt_no_effect_happens_and_nothing_else_is_told",
         Guard::RidingOrder => "mutants::effects::what_rides_is_written_in_order",
         Guard::NothingOpen => "mutants::effects::no_run_is_cancelled_over_a_payment_whose_outcome_nobody_knows",
