@@ -10,11 +10,13 @@ use bursar::connector::registry::Registry;
 use bursar::engine::primitives::{Module, all, surface};
 use bursar::model::journal::Journal;
 use bursar::model::run::{Run, RunState};
+use bursar::model::value::Value;
 use bursar::model::workflow::Source;
 use bursar::script::check;
 use bursar::simulator::config::SimulatorConfig;
 use bursar::simulator::control::NewDeposit;
 use bursar::store::Store;
+use chrono::TimeDelta;
 use serde_json::{Value as Json, json};
 
 use crate::approvals::answer;
@@ -220,6 +222,74 @@ async fn one_deposit_that_waits_or_is_rejected_stops_no_other_and_a_no_is_rememb
     let run = settled(store.as_ref(), id).await;
     assert_eq!(run.state, RunState::Succeeded, "{:?}", run.error);
     assert_eq!(returned(), ["EUR 10.00", "EUR 30,000.00"]);
+    engine.stop().await;
+    store.close().await.expect("closed");
+}
+
+/// Nobody answered in time, and then all went well with other deposits: the one nobody decided about is not lost.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_deposit_nobody_decided_about_is_asked_about_again_whatever_else_succeeds() {
+    let clock = ManualClock::new(SystemClock::new().now());
+    let mut world = World::with_clock(SimulatorConfig::demo(), Arc::new(clock.clone())).await;
+    world.settings.budget.compute = Duration::from_secs(864_000);
+    world.settings.lease = Duration::from_secs(864_000);
+    let workflow = shipped("return-unmatched-deposits");
+    let store = world.store().await;
+    let engine = world.engine(store.clone()).await;
+    let start = async |event: &Json| {
+        let id = world
+            .start_version(store.as_ref(), workflow.version(), event.clone(), workflow.params())
+            .await;
+        until(store.as_ref(), id, |run| {
+            run.state.is_final() || run.state == RunState::Waiting
+        })
+        .await
+    };
+    let hours = |count: u64| {
+        clock.advance(Duration::from_secs(count * 3_600));
+        world.wake.nudge();
+    };
+    let slot = json!({"type": "cron"});
+    assert_eq!(start(&slot).await.state, RunState::Succeeded, "nothing to do");
+    hours(30);
+    // By its webhook, and by a safety net before its time is over.
+    let large = deposit(&world, "Collections EUR", "20000.00", "who knows");
+    let asked = start(&large).await;
+    hours(12);
+    let asked_again = start(&slot).await;
+    for run in [&asked, &asked_again] {
+        assert_eq!(questions(store.as_ref(), run.id).await.len(), 1);
+    }
+    for run in [asked, asked_again] {
+        hours(73);
+        assert_eq!(settled(store.as_ref(), run.id).await.state, RunState::Failed);
+    }
+    for _ in 0..2 {
+        let small = deposit(&world, "Collections EUR", "10.00", "who knows");
+        let run = start(&small).await;
+        hours(73);
+        assert_eq!(settled(store.as_ref(), run.id).await.state, RunState::Succeeded);
+    }
+    // It is far out of what any run that succeeded has looked at.
+    hours(24 * 9);
+    let run = start(&slot).await;
+    let asked = questions(store.as_ref(), run.id).await;
+    assert!(asked.len() == 1 && asked[0].1.contains("20000"), "{asked:?}");
+    let no = answer(store.as_ref(), run.id, &asked[0].0, false, clock.now()).await;
+    store.decide(no).await.expect("decided");
+    world.wake.nudge();
+    let run = settled(store.as_ref(), run.id).await;
+    assert_eq!(run.state, RunState::Succeeded, "{:?}", run.error);
+    // Decided: the next run looks no further back than it has to.
+    let since = store
+        .state(&workflow.version().workflow, "open since")
+        .await
+        .expect("read");
+    let Some(Value::Time(since)) = since else {
+        panic!("{since:?}")
+    };
+    assert_eq!(since, run.created_at - TimeDelta::days(1));
+    assert_eq!(world.simulator.control.effects().len(), 2);
     engine.stop().await;
     store.close().await.expect("closed");
 }
