@@ -17,7 +17,12 @@ use super::make::*;
 /// Runs each rule on each store.
 macro_rules! rules {
     ($($rule:ident),* $(,)?) => {
-        mod sqlite {
+        pub(super) mod sqlite {
+            /// All of them, one after the other.
+            pub(in crate::store) fn all() {
+                $($rule();)*
+            }
+
             $(#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
             async fn $rule() {
                 let opened = super::super::make::open().await;

@@ -7,5 +7,6 @@ mod deaths;
 mod faulty;
 mod file;
 mod make;
+mod plans;
 mod power;
 mod random;
