@@ -73,7 +73,7 @@ impl Sign {
     pub fn describe(self) -> &'static str {
         match self {
             Self::Backup => "the database is a backup that was put back",
-            Self::Behind => "the database is older than the last payment that was sent from here",
+            Self::Behind => "the database is older than the last payment or answer that was given here",
             Self::Copied => "the database came from elsewhere: the file `bursar.sent` is not beside it",
             Self::Unreadable => "the file `bursar.sent` beside the database cannot be read",
         }

@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use serde_json::json;
 
-use super::answers;
+use super::{answers, forgotten};
 use crate::app::approvals::{OpenApproval, all, decide_here, of_run};
 use crate::base::ids::RunId;
 use crate::cli::Context;
@@ -91,6 +91,11 @@ pub(super) async fn run(args: Args, approved: bool, context: &Context) -> Result
         open.path,
         one_line(&open.asked.reason)
     ))?;
+    if let Some(restored) = store.restored(context.now()).await?
+        && open.may_be_forgotten(Some(&restored))
+    {
+        output.note(&forgotten(&restored));
+    }
     if !driven {
         output.note("no daemon is running here: `bursar serve` takes it up");
     }

@@ -36,7 +36,7 @@ pub(super) async fn run(_args: &Args, context: &Context) -> Result<Exit, CliErro
             Cell::from(&open.run.workflow),
             Cell::toned(&open.asked.reason, Tone::Attention),
             Cell::from(open.asked.group.as_deref().unwrap_or("")),
-            standing(open).into(),
+            standing(open, restored.as_ref()).into(),
             when(open.since, now, output.look).into(),
             when(open.until, now, output.look).into(),
         ]);

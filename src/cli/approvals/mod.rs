@@ -56,11 +56,16 @@ fn answers(open: &OpenApproval) -> Vec<String> {
         .collect()
 }
 
-/// How the run stands that asks.
-fn standing(open: &OpenApproval) -> String {
-    match open.parked() {
+/// How the run stands that asks, and whether it may have been answered before.
+fn standing(open: &OpenApproval, restored: Option<&Restored>) -> String {
+    let state = match open.parked() {
         Some(error) => format!("parked: {}", error.code),
         None => open.run.state.to_string(),
+    };
+    if open.may_be_forgotten(restored) {
+        format!("{state}; an answer may be forgotten")
+    } else {
+        state
     }
 }
 

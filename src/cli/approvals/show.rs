@@ -71,7 +71,7 @@ fn page(open: &OpenApproval, restored: Option<&Restored>, now: Instant) -> Strin
     fact(
         "run",
         &open.parked().map_or_else(
-            || standing(open),
+            || standing(open, restored),
             |error| format!("parked: {}: {}", error.code, error.message),
         ),
     );

@@ -6,6 +6,7 @@
 use super::decide::conflict;
 use super::lease::missing;
 use super::rows::{Columns, blob};
+use super::witness::Testimony;
 use super::writer::{Halt, Writer};
 use crate::base::guard::{Guard, holds};
 use crate::model::journal::{Entry, StepRecord, Undecidable};
@@ -48,7 +49,10 @@ impl Writer {
             actor: decision.actor,
             reason: decision.reason,
         };
-        self.enter(run, journal, decision.at, entry).await?;
+        // A state of the store that lacks an answer is an older one, too: a no in it would be asked for again.
+        let (seq, at) = (journal.last_seq() + 1, decision.at);
+        self.enter(run, journal, at, entry).await?;
+        self.sent = Some(Testimony::Entry { run, seq, at });
         if let Some(driven) = self.driven.get_mut(&run) {
             driven.last_seq += 1;
             driven.entered += 1;

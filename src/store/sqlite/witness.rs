@@ -1,6 +1,6 @@
-//! The witness: a small file beside the database that names the last effect that was sent.
+//! The witness: a small file beside the database that names the last effect that was sent, or answer a person gave.
 //!
-//! It is written after the commit of an intent and before anybody is told of that commit, so whatever was sent
+//! It is written after the commit of an intent or of an answer and before anybody is told of that commit, so whatever was sent
 //! is never newer than what it names. A database without the named entry is older than what was sent. It costs
 //! no wait for the disk: the system keeps what a process wrote when that process dies, and after a loss of power
 //! the file is a few seconds old at worst, which no backup is. Must not decide what follows from it.
@@ -27,7 +27,7 @@ const UNSYNCED_MAX: u32 = 256;
 pub(super) enum Testimony {
     /// Nothing was sent yet.
     Nothing,
-    /// This entry of this journal was the last that sent something.
+    /// This entry of this journal was the last that sent something, or that a person said.
     Entry {
         run: RunId,
         seq: u32,

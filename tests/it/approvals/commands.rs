@@ -1,9 +1,10 @@
 //! `bursar approvals`, beside a daemon and without one, as a person meets it.
 
+use bursar::base::clock::{Clock as _, SystemClock};
 use bursar::base::ids::WorkerId;
 use bursar::model::run::{RunError, RunState, Settlement};
 use bursar::simulator::config::SimulatorConfig;
-use bursar::store::{Append, RunQuery};
+use bursar::store::{Append, RunQuery, Sign};
 use serde_json::Value as Json;
 
 use super::PAY;
@@ -189,6 +190,46 @@ async fn an_approval_of_an_older_backup_says_that_its_answer_may_be_forgotten() 
     expect(site.command(&["runs", "show", "last"]).await, 0, told);
     let listed = lines(&site.command(&["approvals", "ls", "--json"]).await);
     assert_eq!(listed[0]["may_be_forgotten"], true);
+    let page = expect(
+        site.command(&["approvals", "ls"]).await,
+        0,
+        "an answer may be forgotten",
+    );
+    let run = page
+        .stdout
+        .split_whitespace()
+        .find(|word| word.starts_with("run_"))
+        .expect("its id")
+        .to_owned();
+    let no = ["approvals", "reject", &run, "1", "--reason", "no"];
+    expect(site.command(&no).await, 0, told);
+}
+
+/// Nothing was sent since, only a no was said: the store that does not have it is an older one all the same.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_store_that_lacks_only_an_answer_is_noticed_as_an_older_one() {
+    let site = site().await;
+    expect(
+        site.command(&["run", "pay"]).await,
+        3,
+        "waits for an approval: pay ACME",
+    );
+    let database = site.path("state/bursar.db");
+    let older = std::fs::read(&database).expect("read");
+    let page = site.command(&["approvals", "ls", "--json"]).await;
+    let run = lines(&page)[0]["run"].as_str().expect("its id").to_owned();
+    let no = ["approvals", "reject", &run, "1", "--reason", "who is ACME?"];
+    expect(site.command(&no).await, 0, "rejected: pay ACME");
+    std::fs::write(&database, older).expect("put back");
+    let store = open(&site.path("state")).await;
+    let restored = store.restored(SystemClock::new().now()).await.expect("read");
+    assert!(restored.is_some_and(|restored| restored.holds() && restored.sign == Sign::Behind));
+    store.close().await.expect("closed");
+    expect(
+        site.command(&["approvals", "ls"]).await,
+        0,
+        "an answer may be forgotten",
+    );
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -5,14 +5,16 @@
 //! only while everybody waits for it. `BURSAR_RESTORES_WITHIN` sets how many restores (1,000 if not set),
 //! `BURSAR_SEED` replays them.
 
+use std::collections::BTreeMap;
 use std::path::PathBuf;
-use std::sync::Arc;
+use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use bursar::base::clock::{Clock as _, Instant, ManualClock, SystemClock};
 use bursar::base::ids::{EventId, RunId};
 use bursar::engine::worker::Engine;
 use bursar::model::event::Event;
+use bursar::model::journal::Journal;
 use bursar::model::run::{Cause, NewRun, Run, RunEvent, RunState};
 use bursar::simulator::config::SimulatorConfig;
 use bursar::simulator::faults::{FaultAction, FaultRule, When};
@@ -25,6 +27,7 @@ use chrono::TimeDelta;
 use futures_util::StreamExt as _;
 use serde_json::json;
 
+use crate::approvals::answer;
 use crate::support::real_time::{Patience, pause};
 use crate::support::{World, audit_store, number, report, version};
 
@@ -42,6 +45,8 @@ struct Task {
     run: RunId,
     script: String,
     payouts: usize,
+    /// What a person says to it, each time it asks, if it does.
+    answer: Option<bool>,
     /// When the slot was, or the event happened.
     at: Instant,
     /// Its event; a slot without one.
@@ -50,8 +55,13 @@ struct Task {
 
 impl Task {
     fn new(random: &mut fastrand::Rng, name: usize, at: Instant) -> Self {
-        let payouts = random.usize(1..=2);
-        let mut script = String::from(
+        let answer = (random.u8(..4) == 0).then(|| random.u8(..3) > 0);
+        let payouts = if answer.is_some() { 1 } else { random.usize(1..=2) };
+        let mut script = String::new();
+        if answer.is_some() {
+            script.push_str("approval(#{ reason: \"pay\", timeout: days(30) });\n");
+        }
+        script.push_str(
             "let from = bank::accounts(#{ label: \"Operating DE\" })[0].id;\n\
              let to = bank::accounts(#{ label: \"Treasury EUR\" })[0].id;\n",
         );
@@ -66,7 +76,8 @@ impl Task {
         Self {
             run: RunId::generate(at),
             script,
-            payouts,
+            payouts: if answer == Some(false) { 0 } else { payouts },
+            answer,
             at,
             event: random.bool().then(|| format!("evt-{name}")),
         }
@@ -127,6 +138,8 @@ struct Bank {
     seen: Arc<Faulty>,
     engine: Option<Engine>,
     tasks: Vec<Task>,
+    /// How often each run was answered: more than once after its answer was forgotten.
+    answers: Mutex<BTreeMap<RunId, usize>>,
 }
 
 impl Bank {
@@ -155,6 +168,7 @@ impl Bank {
             seen,
             engine: Some(engine),
             tasks: Vec::new(),
+            answers: Mutex::default(),
         }
     }
 
@@ -218,6 +232,7 @@ impl Bank {
             assert!(!patience.is_over(), "it never comes to that");
             match self.waiting().await {
                 Some(open) if open.is_empty() => return,
+                Some(open) if self.answered(&open).await => self.world.wake.nudge(),
                 Some(open) => {
                     let next = open.iter().filter_map(|run| run.wake_at).min();
                     let left = next.map_or(TimeDelta::zero(), |next| next - self.clock.now());
@@ -228,6 +243,32 @@ impl Bank {
             }
             pause(Duration::from_millis(2)).await;
         }
+    }
+}
+
+impl Bank {
+    /// A person answers whatever is asked, the same each time. Whether something was.
+    async fn answered(&self, open: &[Run]) -> bool {
+        let mut any = false;
+        for run in open {
+            let task = self.tasks.iter().find(|task| task.run == run.id);
+            let Some(approved) = task.and_then(|task| task.answer) else {
+                continue;
+            };
+            let journal = Journal::from_records(self.store.journal(run.id).await.expect("read")).expect("legal");
+            if journal.approvals().next().is_some() {
+                let answer = answer(self.store.as_ref(), run.id, "1", approved, self.clock.now()).await;
+                self.store.decide(answer).await.expect("decided");
+                *self
+                    .answers
+                    .lock()
+                    .expect("nobody panics here")
+                    .entry(run.id)
+                    .or_default() += 1;
+                any = true;
+            }
+        }
+        any
     }
 }
 
@@ -259,6 +300,9 @@ struct Came {
     /// Payments that the backup did not know.
     forgotten: usize,
     paid: usize,
+    /// Answers that were given, and how many of them once more.
+    answers: usize,
+    again: usize,
 }
 
 async fn restore_once(seed: u64) -> Came {
@@ -326,7 +370,13 @@ async fn restore_once(seed: u64) -> Came {
     assert_eq!(bank.effects(), asked);
     assert!(bank.world.simulator.control.ledger().invariant_ok);
     bank.store.close().await.expect("closed");
-    Came { forgotten, paid: asked }
+    let times = bank.answers.into_inner().expect("nobody panics here");
+    Came {
+        forgotten,
+        paid: asked,
+        answers: times.values().sum(),
+        again: times.values().map(|times| times - 1).sum(),
+    }
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -346,9 +396,11 @@ async fn a_thousand_older_backups_pay_nothing_twice_and_forget_nothing() {
     let older = came.iter().filter(|came| came.forgotten > 0).count();
     let forgotten: usize = came.iter().map(|came| came.forgotten).sum();
     let paid: usize = came.iter().map(|came| came.paid).sum();
+    let answers: usize = came.iter().map(|came| came.answers).sum();
+    let again: usize = came.iter().map(|came| came.again).sum();
     report(&format!(
         "{restores} restores, {older} of them older than a payment, {forgotten} payments forgotten of {paid}: 0 twice, 0 \
-         missing (BURSAR_SEED={seed:#x})"
+         missing; {answers} answers of a person, {again} asked for again (BURSAR_SEED={seed:#x})"
     ));
     // Otherwise nothing was tested.
     assert!(older * 3 > came.len(), "seed {seed:#x}: only {older} forgot anything");
