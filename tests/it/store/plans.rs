@@ -68,6 +68,11 @@ const ALLOWED: &[(&str, &str, &str)] = &[
         "the last by the table's own key",
     ),
     (
+        "SELECT wait.run, wait.filter",
+        "wait",
+        "one row: whether anybody waits at all",
+    ),
+    (
         "SELECT event.id",
         "event",
         "a list for a person: the newest first, until there are enough",
@@ -355,13 +360,15 @@ async fn nothing_searches_a_table_that_grows() {
             continue;
         }
         looked_at += 1;
+        let mut used = BTreeSet::new();
         for scan in searched_whole(&mut connection, &statement).await {
             let known = ALLOWED
                 .iter()
                 .position(|(begins, table, _)| text.starts_with(begins) && scan.split(' ').nth(1) == Some(table));
             match known {
-                Some(known) => drop(allowed.insert(known)),
-                None => found.push(format!("{scan}: {text}")),
+                // One search, not each that the statement may come to have.
+                Some(known) if used.insert(known) => drop(allowed.insert(known)),
+                _ => found.push(format!("{scan}: {text}")),
             }
         }
     }
