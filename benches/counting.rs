@@ -13,10 +13,11 @@ use bursar::base::ids::{Digest, EventId, RunId, WorkerId};
 use bursar::model::event::{Event, EventFilter};
 use bursar::model::journal::Record;
 use bursar::model::run::{EventMark, NewRun, Run, RunError, RunState};
+use bursar::model::unmade::Unmade;
 use bursar::model::value::Value;
 use bursar::model::workflow::Version;
 use bursar::store::{
-    Acceptance, Admitted, Answer, Append, ApprovalDecision, Claim, Decision, EventQuery, Lease, Restored, Routed,
+    Acceptance, Admitted, Answer, Append, ApprovalDecision, Claim, Decision, EventQuery, Lease, Made, Restored, Routed,
     Routing, RunQuery, Store, Unrouted, Written,
 };
 
@@ -102,8 +103,16 @@ impl Store for Counting {
         self.inner.route(routing)
     }
 
-    fn create_run(&self, run: NewRun) -> Answer<'_, Option<RunId>> {
+    fn create_run(&self, run: NewRun) -> Answer<'_, Made> {
         self.inner.create_run(run)
+    }
+
+    fn pass_over(&self, unmade: Unmade) -> Answer<'_, ()> {
+        self.inner.pass_over(unmade)
+    }
+
+    fn unmade<'a>(&'a self, workflow: Option<&'a str>, limit: u32) -> Answer<'a, Vec<Unmade>> {
+        self.inner.unmade(workflow, limit)
     }
 
     fn save_version(&self, version: Version) -> Answer<'_, ()> {

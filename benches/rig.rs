@@ -147,6 +147,7 @@ pub(crate) fn run_of(version: &Version, params: &serde_json::Value, number: usiz
         event: event.as_document().into(),
         params: params.clone(),
         created_at: event.received_at,
+        concurrency: None,
     }
 }
 

@@ -162,6 +162,7 @@ async fn park(store: &dyn Store, version: &Version, numbers: std::ops::Range<usi
             event: json!({"type": "manual"}).into(),
             params: json!({ "subject": format!("cus_{number}"), "number": number }),
             created_at: now,
+            concurrency: None,
         };
         made.push(store.create_run(run));
     }

@@ -97,6 +97,8 @@ async fn until_settled(store: &dyn Store, clock: &dyn Clock, id: RunId, patience
     loop {
         let run = run_of(store, id).await?;
         match run.state {
+            // Behind another run, for which nobody else can work while the store is held here.
+            RunState::Pending => return Ok(run),
             RunState::Waiting => {
                 let since = *waiting_since.get_or_insert_with(|| clock.elapsed());
                 if clock.elapsed().saturating_sub(since) >= patience || waits_for_a_person(store, &run).await? {

@@ -136,6 +136,8 @@ guards! {
     EventOnce = "event-once",
     /// One cause makes one run.
     CauseOnce = "cause-once",
+    /// A run that would overlap with an open one of its concurrency key is not made, or waits for its turn.
+    Overlap = "overlap",
     /// Events are routed from where the last routing ended.
     RoutingCursor = "routing-cursor",
     /// A run that waits is woken by the events of its own resource.

@@ -43,7 +43,7 @@ pub(super) async fn follow(
                 let since = *waiting_since.get_or_insert_with(|| clock.elapsed());
                 clock.elapsed().saturating_sub(since) >= patience
             }
-            RunState::Queued | RunState::Running => {
+            RunState::Queued | RunState::Pending | RunState::Running => {
                 waiting_since = None;
                 false
             }

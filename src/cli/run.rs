@@ -191,7 +191,9 @@ fn exit_of(run: &Run, detached: bool) -> Exit {
         RunState::Succeeded => Exit::Ok,
         RunState::Failed | RunState::Cancelled => Exit::Failed,
         _ if detached => Exit::Ok,
-        RunState::Parked | RunState::Waiting | RunState::Queued | RunState::Running => Exit::NeedsPerson,
+        RunState::Parked | RunState::Waiting | RunState::Pending | RunState::Queued | RunState::Running => {
+            Exit::NeedsPerson
+        }
     }
 }
 

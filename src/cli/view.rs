@@ -3,7 +3,7 @@
 use serde_json::{Value as Json, json};
 
 use super::output::{Cell, Look, Table, Tone};
-use super::text::{duration, relative, time};
+use super::text::{duration, one_line, relative, time};
 use crate::base::clock::Instant;
 use crate::model::run::{Cause, Run, RunState};
 
@@ -13,7 +13,7 @@ pub fn tone(state: RunState) -> Tone {
         RunState::Succeeded => Tone::Good,
         RunState::Failed => Tone::Bad,
         RunState::Parked => Tone::Attention,
-        RunState::Cancelled | RunState::Waiting => Tone::Faint,
+        RunState::Cancelled | RunState::Waiting | RunState::Pending => Tone::Faint,
         RunState::Queued | RunState::Running => Tone::Plain,
     }
 }
@@ -87,6 +87,13 @@ pub fn standing(run: &Run, now: Instant) -> String {
     match (run.state, run.finished_at, run.wake_at) {
         (state, Some(finished), _) => format!("{state} in {}", duration(finished - since)),
         (RunState::Waiting, _, Some(wake)) => format!("waiting, next look {}", relative(wake, now)),
+        (RunState::Pending, _, _) => match &run.concurrency_key {
+            Some(key) => format!(
+                "pending, behind an open run with the concurrency key `{}`",
+                one_line(key)
+            ),
+            None => "pending".to_owned(),
+        },
         (RunState::Running, _, _) if run.cancel_requested => "running, ends after its present step".to_owned(),
         (state, _, _) => state.to_string(),
     }

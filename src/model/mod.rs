@@ -4,6 +4,7 @@
 //! here is async, reads a clock, logs or does I/O; everything can be tested with a table of cases.
 
 pub mod breaker;
+pub mod concurrency;
 pub mod diagnostic;
 pub mod document;
 pub mod event;
@@ -13,5 +14,6 @@ pub mod policy;
 pub mod quarantine;
 pub mod run;
 pub mod treasury;
+pub mod unmade;
 pub mod value;
 pub mod workflow;

@@ -1,6 +1,6 @@
 //! Runs: one execution of a workflow for one cause, and the states it may go through.
 //!
-//! `queued → running → (waiting → queued)* → succeeded | failed | cancelled`, plus `parked`, which needs a
+//! `(pending →) queued → running → (waiting → queued)* → succeeded | failed | cancelled`, plus `parked`, which needs a
 //! person. [`RunState::may_become`] is the only list of legal moves; the store refuses others.
 
 use std::fmt;
@@ -9,6 +9,7 @@ use std::str::FromStr;
 use serde::{Deserialize, Serialize};
 use serde_json::Value as Json;
 
+use super::concurrency::Concurrency;
 use super::event::EventFilter;
 use crate::base::clock::Instant;
 use crate::base::ids::{Digest, EventId, RunId};
@@ -19,6 +20,8 @@ use crate::base::ids::{Digest, EventId, RunId};
 pub enum RunState {
     /// Ready for a worker.
     Queued,
+    /// Stands behind open runs with the same concurrency key.
+    Pending,
     /// A worker drives it under a lease.
     Running,
     /// Waits for a time or an event; holds no thread.
@@ -35,8 +38,9 @@ pub enum RunState {
 
 impl RunState {
     /// Every state with the name used in the store, the CLI and the pages.
-    pub const ALL: [(&'static str, Self); 7] = [
+    pub const ALL: [(&'static str, Self); 8] = [
         ("queued", Self::Queued),
+        ("pending", Self::Pending),
         ("running", Self::Running),
         ("waiting", Self::Waiting),
         ("succeeded", Self::Succeeded),
@@ -62,8 +66,9 @@ impl RunState {
     pub fn may_become(self, next: Self) -> bool {
         match self {
             Self::Queued => matches!(next, Self::Running | Self::Cancelled),
+            Self::Pending => matches!(next, Self::Queued | Self::Cancelled),
             // Back to queued: the lease ran out, or the process stopped in good order.
-            Self::Running => !matches!(next, Self::Running),
+            Self::Running => !matches!(next, Self::Running | Self::Pending),
             Self::Waiting => matches!(next, Self::Queued | Self::Cancelled),
             Self::Parked => matches!(next, Self::Queued | Self::Cancelled | Self::Failed),
             Self::Succeeded | Self::Failed | Self::Cancelled => false,
@@ -79,7 +84,7 @@ impl fmt::Display for RunState {
 
 /// Text that names no state.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-#[error("`{0}` is not a run state: expected queued, running, waiting, succeeded, failed, cancelled or parked")]
+#[error("`{0}` is not a run state: expected queued, pending, running, waiting, succeeded, failed, cancelled or parked")]
 pub struct UnknownState(pub String);
 
 impl FromStr for RunState {
@@ -151,6 +156,8 @@ pub struct NewRun {
     pub params: Json,
     /// When it was made.
     pub created_at: Instant,
+    /// With which others it must not overlap.
+    pub concurrency: Option<Concurrency>,
 }
 
 /// What the script of a new run sees as `event`.
@@ -220,6 +227,8 @@ pub struct Run {
     pub turns: u32,
     /// Whether a person asked for its end while it was running.
     pub cancel_requested: bool,
+    /// What runs that must not overlap with it have in common with it.
+    pub concurrency_key: Option<String>,
 }
 
 /// What a turn leaves the run as. Written in one transaction with the turn's last entries.
@@ -292,10 +301,9 @@ mod tests {
         for (name, state) in RunState::ALL {
             assert_eq!(state.name(), name);
             assert_eq!(name.parse(), Ok(state));
-            assert!(
-                RunState::ALL.iter().any(|(_, from)| from.may_become(state)),
-                "{name} is never reached"
-            );
+            // A run begins as pending, or as queued.
+            let is_reached = RunState::ALL.iter().any(|(_, from)| from.may_become(state));
+            assert!(is_reached || state == RunState::Pending, "{name} is never reached");
         }
     }
 }

@@ -11,7 +11,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 use tokio::sync::Notify;
 
 use super::{
-    Acceptance, Admitted, Answer, Append, ApprovalDecision, Claim, Decision, EventQuery, Lease, Restored, Routed,
+    Acceptance, Admitted, Answer, Append, ApprovalDecision, Claim, Decision, EventQuery, Lease, Made, Restored, Routed,
     Routing, RunQuery, Store, StoreError, Unrouted, Written,
 };
 use crate::base::clock::Instant;
@@ -20,6 +20,7 @@ use crate::model::breaker::Tripped;
 use crate::model::event::{Event, EventFilter};
 use crate::model::journal::{Entry, Record};
 use crate::model::run::{EventMark, NewRun, Run, RunError, RunState};
+use crate::model::unmade::Unmade;
 use crate::model::value::Value;
 use crate::model::workflow::Version;
 
@@ -163,8 +164,16 @@ impl Store for Faulty {
         self.write(|| self.inner.route(routing))
     }
 
-    fn create_run(&self, run: NewRun) -> Answer<'_, Option<RunId>> {
+    fn create_run(&self, run: NewRun) -> Answer<'_, Made> {
         self.write(|| self.inner.create_run(run))
+    }
+
+    fn pass_over(&self, unmade: Unmade) -> Answer<'_, ()> {
+        self.write(|| self.inner.pass_over(unmade))
+    }
+
+    fn unmade<'a>(&'a self, workflow: Option<&'a str>, limit: u32) -> Answer<'a, Vec<Unmade>> {
+        self.read(|| self.inner.unmade(workflow, limit))
     }
 
     fn save_version(&self, version: Version) -> Answer<'_, ()> {

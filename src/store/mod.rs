@@ -21,6 +21,7 @@ use crate::model::breaker::Tripped;
 use crate::model::event::{Event, EventFilter};
 use crate::model::journal::{Record, Resolution, StepPath};
 use crate::model::run::{EventMark, NewRun, Run, RunError, RunState, Settlement};
+use crate::model::unmade::Unmade;
 use crate::model::value::Value;
 use crate::model::workflow::Version;
 
@@ -130,6 +131,17 @@ pub struct Routing {
     pub up_to: EventMark,
     /// The runs that the events between the two start.
     pub runs: Vec<NewRun>,
+}
+
+/// What became of a run that was asked for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Made {
+    /// It is new.
+    New,
+    /// Its cause has its run, or was passed over, already.
+    Known,
+    /// It would have overlapped with this one: it is not made, and that is recorded.
+    Overlapping(RunId),
 }
 
 /// What was made of some admitted events.
@@ -243,8 +255,15 @@ pub trait Store: Send + Sync + 'static {
     /// [`StoreError::Conflict`] if the cursor is not at `after`: somebody else routed them.
     fn route(&self, routing: Routing) -> Answer<'_, Routed>;
 
-    /// Makes a run without an event. `None`: a run for the same cause exists already.
-    fn create_run(&self, run: NewRun) -> Answer<'_, Option<RunId>>;
+    /// Makes a run without an event.
+    fn create_run(&self, run: NewRun) -> Answer<'_, Made>;
+
+    /// Records that something asked for a run and none was made, once: what is recorded already stays as it is, and
+    /// nothing is recorded of a cause that has its run.
+    fn pass_over(&self, unmade: Unmade) -> Answer<'_, ()>;
+
+    /// What was passed over, newest first.
+    fn unmade<'a>(&'a self, workflow: Option<&'a str>, limit: u32) -> Answer<'a, Vec<Unmade>>;
 
     /// Keeps a version, so that runs can be pinned to it. Keeping it twice is no error.
     fn save_version(&self, version: Version) -> Answer<'_, ()>;

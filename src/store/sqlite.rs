@@ -14,6 +14,7 @@ mod growth;
 mod lease;
 mod lineage;
 mod lock;
+mod overlap;
 mod reader;
 mod route;
 mod rows;
@@ -41,7 +42,7 @@ use self::version::StoredVersion;
 use self::witness::Witness;
 use self::writer::{Command, Reply, Writer};
 use super::{
-    Acceptance, Admitted, Answer, Append, ApprovalDecision, Claim, Decision, EventQuery, Lease, Restored, Routed,
+    Acceptance, Admitted, Answer, Append, ApprovalDecision, Claim, Decision, EventQuery, Lease, Made, Restored, Routed,
     Routing, RunQuery, Store, StoreError, Unrouted, Written,
 };
 use crate::base::clock::Instant;
@@ -50,6 +51,7 @@ use crate::model::breaker::Tripped;
 use crate::model::event::{Event, EventFilter};
 use crate::model::journal::Record;
 use crate::model::run::{EventMark, NewRun, Run, RunError, RunState};
+use crate::model::unmade::Unmade;
 use crate::model::value::Value;
 use crate::model::workflow::Version;
 
@@ -250,8 +252,16 @@ impl Store for SqliteStore {
         self.submit(|reply| Command::Route(Box::new(PendingRouting::new(routing)), reply))
     }
 
-    fn create_run(&self, run: NewRun) -> Answer<'_, Option<RunId>> {
+    fn create_run(&self, run: NewRun) -> Answer<'_, Made> {
         self.submit(|reply| Command::Create(Box::new(MadeRun::new(run)), reply))
+    }
+
+    fn pass_over(&self, unmade: Unmade) -> Answer<'_, ()> {
+        self.submit(|reply| Command::PassOver(Box::new(unmade), reply))
+    }
+
+    fn unmade<'a>(&'a self, workflow: Option<&'a str>, limit: u32) -> Answer<'a, Vec<Unmade>> {
+        self.read(self.reader.unmade(workflow, limit))
     }
 
     fn save_version(&self, version: Version) -> Answer<'_, ()> {

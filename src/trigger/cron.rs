@@ -22,7 +22,7 @@ use crate::catalog::watch::Catalog;
 use crate::model::run::Cause;
 use crate::model::value::time_text;
 use crate::model::workflow::{CatchUp, Trigger, Workflow};
-use crate::store::{Store, StoreError};
+use crate::store::{Made, Store, StoreError};
 
 /// A slot at most this late is simply run; an older one was missed, and is a matter of catching up.
 const ON_TIME: TimeDelta = TimeDelta::seconds(60);
@@ -284,9 +284,16 @@ impl CronTrigger {
             .store
             .create_run(new_run(workflow, id, cause, event.into(), now))
             .await?;
-        if let Some(run) = made {
-            tracing::info!(%run, workflow = key.workflow, slot = %time_text(slot), "a schedule made a run");
-            self.wake.nudge();
+        let slot = time_text(slot);
+        match made {
+            Made::New => {
+                tracing::info!(run = %id, workflow = key.workflow, slot, "a schedule made a run");
+                self.wake.nudge();
+            }
+            Made::Overlapping(behind) => {
+                tracing::warn!(%behind, workflow = key.workflow, slot, "a slot was passed over: an earlier run is open");
+            }
+            Made::Known => {}
         }
         Ok(())
     }

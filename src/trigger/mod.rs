@@ -44,5 +44,6 @@ fn new_run(workflow: &Workflow, id: RunId, cause: Cause, event: RunEvent, now: I
         event,
         params: workflow.params.clone(),
         created_at: now,
+        concurrency: None,
     }
 }

@@ -191,6 +191,7 @@ mod once {
     use bursar::model::event::{Event, EventFilter};
     use bursar::model::journal::Record;
     use bursar::model::run::{EventMark, NewRun, Run, RunError};
+    use bursar::model::unmade::Unmade;
     use bursar::model::value::Value;
     use bursar::model::workflow::Version;
     use bursar::store::*;
@@ -223,8 +224,16 @@ mod once {
         fn route(&self, routing: Routing) -> Answer<'_, Routed> {
             self.inner.route(routing)
         }
-        fn create_run(&self, run: NewRun) -> Answer<'_, Option<RunId>> {
+        fn create_run(&self, run: NewRun) -> Answer<'_, Made> {
             self.inner.create_run(run)
+        }
+
+        fn pass_over(&self, unmade: Unmade) -> Answer<'_, ()> {
+            self.inner.pass_over(unmade)
+        }
+
+        fn unmade<'a>(&'a self, workflow: Option<&'a str>, limit: u32) -> Answer<'a, Vec<Unmade>> {
+            self.inner.unmade(workflow, limit)
         }
         fn save_version(&self, version: Version) -> Answer<'_, ()> {
             self.inner.save_version(version)

@@ -84,6 +84,6 @@ fn refuse_the_ended(decision: &ApprovalDecision, state: RunState, is_to_end: boo
         RunState::Queued | RunState::Running | RunState::Waiting if is_to_end => Err(conflict(format!(
             "the end of {run} was asked for: there is nothing to decide any more"
         ))),
-        RunState::Queued | RunState::Running | RunState::Waiting => Ok(()),
+        RunState::Queued | RunState::Pending | RunState::Running | RunState::Waiting => Ok(()),
     }
 }

@@ -186,6 +186,8 @@ impl Writer {
             }
             RunState::Running => true,
             // What was sent is asked after first: only then is it known what the end means.
+            // Nothing has been driven yet.
+            RunState::Pending => false,
             RunState::Queued | RunState::Waiting => self.has_open_effect(run).await? && holds(Guard::CancelOpenEffect),
             RunState::Parked => {
                 self.refuse_doubt(run).await?;

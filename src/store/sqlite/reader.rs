@@ -17,9 +17,10 @@ use crate::base::ids::{Digest, EventId, RunId};
 use crate::model::event::{Event, EventFilter};
 use crate::model::journal::Record;
 use crate::model::run::{Cause, EventMark, Run, RunState};
+use crate::model::unmade::Unmade;
 use crate::model::value::Value;
 use crate::model::workflow::Version;
-use crate::store::codec::{nanos, read_value, text_of};
+use crate::store::codec::{instant, nanos, read_value, text_of};
 use crate::store::{EventQuery, Restored, RunQuery, StoreError, Unrouted};
 
 /// Connections that read at once: as many threads stand behind them.
@@ -384,6 +385,32 @@ impl Reader {
         Ok(counts)
     }
 
+    pub(super) async fn unmade(&self, workflow: Option<&str>, limit: u32) -> Result<Vec<Unmade>, StoreError> {
+        let rows = sqlx::query(
+            "SELECT workflow, cause, last_slot, slots, reason, detail, at FROM unmade \
+             WHERE $1 IS NULL OR workflow = $1 ORDER BY at DESC, workflow, cause_key DESC LIMIT $2",
+        )
+        .bind(workflow)
+        .bind(limit)
+        .fetch_all(&self.pool)
+        .await
+        .map_err(read_failed)?;
+        rows.iter()
+            .map(|row| {
+                let mut columns = Columns::of(row, "a run that was not made".to_owned());
+                Ok(Unmade {
+                    workflow: columns.get()?,
+                    cause: columns.json()?,
+                    last_slot: columns.get::<Option<i64>>()?.map(instant),
+                    slots: columns.get()?,
+                    reason: columns.parse()?,
+                    detail: columns.get()?,
+                    at: instant(columns.get()?),
+                })
+            })
+            .collect()
+    }
+
     pub(super) async fn last_slot(
         &self,
         workflow: &str,
@@ -402,23 +429,28 @@ impl Reader {
         let sample = key(Instant::UNIX_EPOCH);
         let slot_text = crate::model::value::time_text(Instant::UNIX_EPOCH);
         let prefix = sample.strip_suffix(&slot_text).unwrap_or(&sample);
-        let cause: Option<String> = sqlx::query_scalar(
-            "SELECT cause FROM run INDEXED BY run_by_cause \
-             WHERE workflow = $1 AND cause_key >= $2 || '0' AND cause_key < $2 || ':' \
-             ORDER BY cause_key DESC LIMIT 1",
+        let rows: Vec<(String, Option<i64>)> = sqlx::query_as(
+            "SELECT * FROM (SELECT cause, NULL FROM run INDEXED BY run_by_cause \
+                            WHERE workflow = $1 AND cause_key >= $2 || '0' AND cause_key < $2 || ':' \
+                            ORDER BY cause_key DESC LIMIT 1) \
+             UNION ALL \
+             SELECT * FROM (SELECT cause, last_slot FROM unmade \
+                            WHERE workflow = $1 AND cause_key >= $2 || '0' AND cause_key < $2 || ':' \
+                            ORDER BY cause_key DESC LIMIT 1)",
         )
         .bind(workflow)
         .bind(prefix)
-        .fetch_optional(&self.pool)
+        .fetch_all(&self.pool)
         .await
         .map_err(read_failed)?;
-        let Some(cause) = cause else { return Ok(None) };
-        let cause = serde_json::from_str(&cause).map_err(|error| corrupt("the cause of a run", error))?;
-        match cause {
-            Cause::Cron { slot, .. } => Ok(Some(slot)),
-            Cause::Webhook { .. } | Cause::Manual { .. } => {
-                Err(corrupt("the cause of a run", "its key is not its own"))
+        let slots = rows.into_iter().map(|(cause, last)| {
+            match serde_json::from_str(&cause).map_err(|error| corrupt("the cause of a run", error))? {
+                Cause::Cron { slot, .. } => Ok(last.map_or(slot, instant)),
+                Cause::Webhook { .. } | Cause::Manual { .. } => {
+                    Err(corrupt("the cause of a run", "its key is not its own"))
+                }
             }
-        }
+        });
+        Ok(slots.collect::<Result<Vec<_>, _>>()?.into_iter().max())
     }
 }

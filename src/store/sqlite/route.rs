@@ -15,25 +15,34 @@ use super::writer::{Answers, Halt, Reply, Writer};
 use crate::base::guard::{Guard, holds};
 use crate::base::ids::RunId;
 use crate::base::limits::QUEUED_RUNS_ENOUGH;
+use crate::model::concurrency::Concurrency;
 use crate::model::run::{Cause, EventMark, NewRun, RunEvent};
 use crate::store::codec::{nanos, sealed_text_of, text_of};
-use crate::store::{Routed, Routing, StoreError};
+use crate::store::{Made, Routed, Routing, StoreError};
 
 /// Params up to this size stand in the row of their run, which is rewritten at every change of its state.
 const PARAMS_IN_ROW_BYTES_MAX: usize = 1_024;
 
 /// A run on its way, already in the form in which it is written.
 pub(super) struct MadeRun {
-    id: RunId,
-    workflow: String,
+    pub(super) id: RunId,
+    pub(super) workflow: String,
     version: Vec<u8>,
-    event: Option<EventMark>,
+    pub(super) event: Option<EventMark>,
     cause: Option<String>,
-    cause_key: Option<String>,
+    pub(super) cause_key: Option<String>,
     params: Option<String>,
-    created_at: i64,
+    pub(super) created_at: i64,
     /// What does not belong into its row: the document, the params.
     input: Option<(Option<String>, Option<String>)>,
+    /// If it must not overlap with others.
+    apart: Option<Box<Apart>>,
+}
+
+/// What decides whether a run that must not overlap with others is made.
+pub(super) struct Apart {
+    pub(super) concurrency: Concurrency,
+    pub(super) cause: Cause,
 }
 
 impl MadeRun {
@@ -61,6 +70,10 @@ impl MadeRun {
             params,
             created_at: nanos(run.created_at),
             input: (document.is_some() || large.is_some()).then_some((document, large)),
+            apart: run.concurrency.map(|concurrency| {
+                let cause = run.cause;
+                Box::new(Apart { concurrency, cause })
+            }),
         }
     }
 
@@ -131,21 +144,33 @@ impl Writer {
     /// Makes runs without an event.
     pub(super) async fn create_all(
         &mut self,
-        mut runs: Vec<(MadeRun, Reply<Option<RunId>>)>,
+        runs: Vec<(MadeRun, Reply<Made>)>,
         answers: &mut Answers,
     ) -> Result<(), sqlx::Error> {
+        let (apart, mut runs): (Vec<_>, Vec<_>) = runs.into_iter().partition(|(run, _)| run.apart.is_some());
+        for (run, reply) in apart {
+            let made = self.create_if_apart(run).await;
+            answers.settle(reply, made)?;
+        }
         while !runs.is_empty() {
             let rest = runs.split_off(runs.len().min(ROWS_MAX));
             let (chunk, replies): (Vec<_>, Vec<_>) = std::mem::replace(&mut runs, rest).into_iter().unzip();
             let ids: Vec<RunId> = chunk.iter().map(|run| run.id).collect();
+            let keys = chunk
+                .iter()
+                .filter_map(|run| Some((run.workflow.clone(), run.cause_key.clone()?)));
+            let keys: Vec<(String, String)> = keys.collect();
             let text = INSERT_NAMED.text(chunk.len());
             let (insert, inputs) = self.bound(sqlx::query_scalar(text), chunk);
             let made: Vec<Vec<u8>> = insert.fetch_all(&mut self.connection).await?;
             self.insert_inputs(inputs).await?;
+            for (workflow, key) in &keys {
+                self.not_passed_over(workflow, key).await?;
+            }
             let made: HashSet<Vec<u8>> = made.into_iter().collect();
             for (id, reply) in ids.into_iter().zip(replies) {
                 let is_new = made.contains(id.as_uuid().as_bytes().as_slice());
-                answers.later(reply, Ok(is_new.then_some(id)));
+                answers.later(reply, Ok(if is_new { Made::New } else { Made::Known }));
             }
         }
         Ok(())
@@ -178,9 +203,27 @@ impl Writer {
         })
     }
 
+    /// Makes a run that must not overlap with others, if it has its place.
+    async fn create_if_apart(&mut self, mut run: MadeRun) -> Result<Made, Halt> {
+        let key = run.cause_key.clone();
+        let workflow = run.workflow.clone();
+        let Some(apart) = run.apart.take() else {
+            return Ok(Made::Known);
+        };
+        let made = self.create_apart(run, &apart).await?;
+        if let (Made::New, Some(key)) = (made, key) {
+            self.not_passed_over(&workflow, &key).await?;
+        }
+        Ok(made)
+    }
+
     /// Writes what is not there yet; says how many that were.
-    async fn insert_runs(&mut self, mut runs: Vec<MadeRun>) -> Result<u64, sqlx::Error> {
+    async fn insert_runs(&mut self, runs: Vec<MadeRun>) -> Result<u64, Halt> {
         let mut made = 0;
+        let (apart, mut runs): (Vec<_>, Vec<_>) = runs.into_iter().partition(|run| run.apart.is_some());
+        for run in apart {
+            made += u64::from(self.create_if_apart(run).await? == Made::New);
+        }
         while !runs.is_empty() {
             let rest = runs.split_off(runs.len().min(ROWS_MAX));
             let chunk = std::mem::replace(&mut runs, rest);
@@ -194,7 +237,7 @@ impl Writer {
     }
 
     /// Binds rows for one statement; gives back what does not stand in them.
-    fn bound<O>(&self, mut insert: Insert<O>, runs: Vec<MadeRun>) -> (Insert<O>, Vec<RunInput>) {
+    pub(super) fn bound<O>(&self, mut insert: Insert<O>, runs: Vec<MadeRun>) -> (Insert<O>, Vec<RunInput>) {
         let mut inputs = Vec::new();
         for run in runs {
             let last_success = self.last_success.get(&run.workflow).copied();
@@ -215,7 +258,7 @@ impl Writer {
         (insert, inputs)
     }
 
-    async fn insert_inputs(&mut self, inputs: Vec<RunInput>) -> Result<(), sqlx::Error> {
+    pub(super) async fn insert_inputs(&mut self, inputs: Vec<RunInput>) -> Result<(), sqlx::Error> {
         if inputs.is_empty() {
             return Ok(());
         }

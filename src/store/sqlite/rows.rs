@@ -23,7 +23,7 @@ macro_rules! run_columns {
          run.last_success_at, run.since_mark, run.created_at, run.started_at, run.finished_at, run.wake_at, \
          CASE run.state WHEN 'waiting' THEN \
              (SELECT json_group_array(json(wait.filter)) FROM wait WHERE wait.run = run.id) END, \
-         run.result, run.error, run.turns, run.cancel_note IS NOT NULL, run.event IS NULL, \
+         run.result, run.error, run.turns, run.cancel_note IS NOT NULL, run.concurrency_key, run.event IS NULL, \
          run_input.event, event.id, event.connection, event.provider_id, event.kind, event.subject, \
          event.occurred_at, event.received_at, event.payload"
     };
@@ -189,6 +189,7 @@ pub(super) fn run_of(row: &SqliteRow) -> Result<Run, StoreError> {
     let error = columns.optional_json()?;
     let turns = columns.get()?;
     let cancel_requested = columns.get()?;
+    let concurrency_key = columns.get()?;
     let has_document: bool = columns.get()?;
     let (event, event_cause) = if has_document {
         (columns.sealed_json()?, None)
@@ -220,6 +221,7 @@ pub(super) fn run_of(row: &SqliteRow) -> Result<Run, StoreError> {
         error,
         turns,
         cancel_requested,
+        concurrency_key,
     })
 }
 

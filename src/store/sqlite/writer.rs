@@ -26,7 +26,8 @@ use crate::base::ids::{RunId, WorkerId};
 use crate::base::limits::GROUP_COMMIT_WRITES_MAX;
 use crate::model::breaker::Tripped;
 use crate::model::run::{RunError, RunState};
-use crate::store::{Acceptance, ApprovalDecision, Claim, Decision, Restored, Routed, StoreError};
+use crate::model::unmade::Unmade;
+use crate::store::{Acceptance, ApprovalDecision, Claim, Decision, Made, Restored, Routed, StoreError};
 
 /// What a transaction may carry at most, so that its texts stay far below what SQLite can hold in one.
 const GROUP_BYTES_MAX: usize = 64 * 1024 * 1024;
@@ -37,7 +38,8 @@ pub(super) type Reply<T> = oneshot::Sender<Result<T, StoreError>>;
 /// Something to write, with where its answer goes.
 pub(super) enum Command {
     Admit(Box<Arrival>),
-    Create(Box<MadeRun>, Reply<Option<RunId>>),
+    Create(Box<MadeRun>, Reply<Made>),
+    PassOver(Box<Unmade>, Reply<()>),
     Route(Box<PendingRouting>, Reply<Routed>),
     Append(Box<PendingAppend>, Reply<()>),
     Claim {
@@ -157,7 +159,11 @@ impl Answers {
     }
 
     /// The same for a write whose database failure ends the transaction.
-    fn settle<T: Send + 'static>(&mut self, reply: Reply<T>, done: Result<T, Halt>) -> Result<(), sqlx::Error> {
+    pub(super) fn settle<T: Send + 'static>(
+        &mut self,
+        reply: Reply<T>,
+        done: Result<T, Halt>,
+    ) -> Result<(), sqlx::Error> {
         match done {
             Ok(answer) => self.later(reply, Ok(answer)),
             Err(Halt::Refused(error)) => self.later(reply, Err(error)),
@@ -194,7 +200,7 @@ pub(super) struct Bounds {
 struct Group {
     arrivals: Vec<Arrival>,
     appends: Vec<(PendingAppend, Reply<()>)>,
-    created: Vec<(MadeRun, Reply<Option<RunId>>)>,
+    created: Vec<(MadeRun, Reply<Made>)>,
     others: Vec<Command>,
     writes: usize,
     bytes: usize,
@@ -444,6 +450,10 @@ impl Writer {
             }
             Command::Examined { run, found, reply } => {
                 let done = self.examined(run, found).await;
+                answers.settle(reply, done)
+            }
+            Command::PassOver(unmade, reply) => {
+                let done = self.pass_over(&unmade).await;
                 answers.settle(reply, done)
             }
             Command::Barrier { reply } => answers.settle(reply, Ok(())),

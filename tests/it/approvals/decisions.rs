@@ -182,6 +182,7 @@ async fn stands(store: &dyn Store, entries: Vec<Entry>, settlement: Option<Settl
         event: json!({}).into(),
         params: json!({}),
         created_at: noon(0),
+        concurrency: None,
     };
     let id = run.id;
     store.create_run(run).await.expect("made");

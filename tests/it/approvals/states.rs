@@ -68,6 +68,7 @@ impl Case {
             event: json!({}).into(),
             params: json!({}),
             created_at: at(0),
+            concurrency: None,
         };
         store.create_run(new).await.expect("made");
         Self {
@@ -201,7 +202,9 @@ impl Case {
         let left = self.store.cancel(self.run, "tess", "a mistake", at(self.now)).await;
         match self.state {
             RunState::Running => self.end_asked = true,
-            RunState::Queued | RunState::Waiting | RunState::Parked => self.state = RunState::Cancelled,
+            RunState::Queued | RunState::Pending | RunState::Waiting | RunState::Parked => {
+                self.state = RunState::Cancelled;
+            }
             RunState::Succeeded | RunState::Failed | RunState::Cancelled => return,
         }
         assert_eq!(left, Ok(self.state), "{:?}", self.did);

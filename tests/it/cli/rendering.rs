@@ -100,6 +100,7 @@ fn runs_take_one_line_each_on_a_terminal_and_are_whole_in_a_pipe() {
         error: None,
         turns: 1,
         cancel_requested: false,
+        concurrency_key: None,
     };
     let actor = "somebody with a long name".to_owned();
     let long = "convert-stablecoin-deposits-of-the-northern-branch";

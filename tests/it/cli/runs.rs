@@ -78,6 +78,7 @@ async fn make(store: &dyn Store, seconds: i64, entries: Vec<Entry>, settlement: 
         event: json!({"type": "manual"}).into(),
         params: json!({}),
         created_at: noon(seconds),
+        concurrency: None,
     };
     let id = run.id;
     store.save_version(version).await.expect("kept");

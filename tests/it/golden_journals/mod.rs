@@ -170,6 +170,7 @@ async fn restored(golden: &Golden, folder: &TempDir) -> Arc<dyn Store> {
         event: golden.event.clone().into(),
         params: golden.params.clone(),
         created_at: golden.created_at(),
+        concurrency: None,
     };
     store.save_version(version).await.expect("kept");
     store.create_run(run).await.expect("made");

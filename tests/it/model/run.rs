@@ -10,6 +10,7 @@ fn the_table_of_moves_is_exactly_this() {
         let reached = RunState::ALL.into_iter().filter(|(_, to)| from.may_become(*to));
         reached.map(|(name, _)| name).collect()
     };
+    assert_eq!(moves(RunState::Pending), ["queued", "cancelled"]);
     assert_eq!(moves(RunState::Queued), ["running", "cancelled"]);
     assert_eq!(
         moves(RunState::Running),

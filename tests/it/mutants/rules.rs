@@ -173,6 +173,7 @@ async fn a_claim_of_the_same_worker_is_another_claim() {
         event: json!({}).into(),
         params: json!({}),
         created_at: now,
+        concurrency: None,
     };
     let id = run.id;
     store.create_run(run).await.expect("made");

@@ -125,6 +125,7 @@ impl<'a> Case<'a> {
             event: json!({}).into(),
             params: json!({}),
             created_at: at(0),
+            concurrency: None,
         };
         let run = new.id;
         store.create_run(new).await.expect("made");
@@ -360,7 +361,9 @@ impl<'a> Case<'a> {
             RunState::Running => (Said::State(RunState::Running), false),
             RunState::Parked if model.effect.is_doubtful() => (Said::Conflict, false),
             RunState::Queued | RunState::Waiting if model.effect.is_open() => (Said::State(model.state), false),
-            RunState::Queued | RunState::Waiting | RunState::Parked => (Said::State(RunState::Cancelled), true),
+            RunState::Queued | RunState::Pending | RunState::Waiting | RunState::Parked => {
+                (Said::State(RunState::Cancelled), true)
+            }
         };
         let answer = self.store.cancel(self.run, "tess", "a mistake", at(model.now)).await;
         assert_eq!(said(answer, Said::State), expected, "{:?}", self.did);

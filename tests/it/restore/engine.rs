@@ -15,7 +15,7 @@ use bursar::simulator::config::SimulatorConfig;
 use bursar::simulator::faults::{FaultAction, FaultRule, When};
 use bursar::store::sqlite::care::backup::backup;
 use bursar::store::sqlite::care::restore::restore;
-use bursar::store::{Acceptance, Admitted, Decision, Routing, Sign, Store};
+use bursar::store::{Acceptance, Admitted, Decision, Made, Routing, Sign, Store};
 use chrono::TimeDelta;
 use serde_json::json;
 
@@ -108,9 +108,10 @@ impl Bank {
             event: json!({"type": "cron"}).into(),
             params: json!({}),
             created_at: self.now(),
+            concurrency: None,
         };
         self.store.save_version(version).await.expect("kept");
-        assert!(self.store.create_run(run).await.expect("made").is_some());
+        assert_eq!(self.store.create_run(run).await, Ok(Made::New));
         self.world.wake.nudge();
     }
 
@@ -289,6 +290,7 @@ async fn an_event_that_says_not_when_it_happened_asks_a_person() {
         event: RunEvent::Admitted(mark),
         params: json!({}),
         created_at: now,
+        concurrency: None,
     };
     let after = bank.store.unrouted(1, 1).await.expect("read").after;
     let routing = Routing {

@@ -94,6 +94,7 @@ impl Task {
             event,
             params: json!({}),
             created_at: self.at,
+            concurrency: None,
         };
         bank.store.save_version(version.clone()).await.expect("kept");
         let Some(provider_id) = &self.event else {

@@ -8,11 +8,12 @@ use bursar::model::journal::{Entry, Outcome, Record, Resolution};
 use bursar::model::run::{Cause, EventMark, NewRun, RunState, Settlement};
 use bursar::model::value::Value;
 use bursar::model::workflow::{Source, Version};
-use bursar::store::{Admitted, Append, Decision, EventQuery, Routed, Routing, RunQuery, Store, StoreError};
+use bursar::store::{Admitted, Append, Decision, EventQuery, Made, Routed, Routing, RunQuery, Store, StoreError};
 use serde_json::json;
 
 use super::deaths::a_process_that_dies_twice_under_a_run_without_progress_makes_it_suspected;
 use super::make::*;
+use super::overlap::*;
 
 /// Runs each rule on each store.
 macro_rules! rules {
@@ -69,6 +70,11 @@ rules![
     runs_are_listed_newest_first,
     events_are_listed_newest_first,
     counts_follow_the_runs,
+    a_run_that_would_overlap_is_not_made_and_that_is_recorded,
+    runs_of_one_key_queue_in_order_however_the_ones_before_them_end,
+    a_newer_run_ends_the_open_ones_that_can_be_ended,
+    no_more_runs_of_a_key_are_open_than_may_be,
+    what_was_passed_over_is_kept_once_and_forgotten_when_it_is_made,
 ];
 
 async fn state_if_there(store: &dyn Store, run: RunId) -> Option<RunState> {
@@ -260,15 +266,15 @@ fn scheduled(workflow: &str, schedule: &str, timezone: &str, slot: i64) -> NewRu
 
 async fn one_cause_makes_one_run_of_a_workflow(store: &dyn Store) {
     let first = scheduled("sweep", "0 18 * * *", "Europe/Berlin", 0);
-    assert_eq!(store.create_run(first.clone()).await, Ok(Some(first.id)));
+    assert_eq!(store.create_run(first.clone()).await, Ok(Made::New));
     let again = scheduled("sweep", "0 18 * * *", "Europe/Berlin", 0);
-    assert_eq!(store.create_run(again.clone()).await, Ok(None));
+    assert_eq!(store.create_run(again.clone()).await, Ok(Made::Known));
     assert_eq!(store.run(again.id).await, Ok(None));
     let elsewhere = scheduled("other", "0 18 * * *", "Europe/Berlin", 0);
-    assert_eq!(store.create_run(elsewhere.clone()).await, Ok(Some(elsewhere.id)));
+    assert_eq!(store.create_run(elsewhere.clone()).await, Ok(Made::New));
     for _ in 0..2 {
         let asked = manual("sweep", 0);
-        assert_eq!(store.create_run(asked.clone()).await, Ok(Some(asked.id)));
+        assert_eq!(store.create_run(asked.clone()).await, Ok(Made::New));
     }
 }
 

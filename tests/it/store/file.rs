@@ -6,7 +6,7 @@ use std::sync::Arc;
 use bursar::model::breaker::{Cause, Tripped};
 use bursar::model::run::{RunState, Settlement};
 use bursar::store::sqlite::SqliteStore;
-use bursar::store::{Append, Routing, RunQuery, Store as _, StoreError};
+use bursar::store::{Append, Made, Routing, RunQuery, Store as _, StoreError};
 
 use super::make::*;
 use crate::support::{NO_RUN_CAN_BE_TAKEN, meddle};
@@ -88,7 +88,7 @@ async fn what_was_asked_before_the_end_is_written() {
     let made: Vec<_> = runs.iter().map(|run| opened.store.create_run(run.clone())).collect();
     opened.store.close().await.expect("closed");
     for answer in made {
-        assert!(answer.await.expect("made").is_some());
+        assert_eq!(answer.await, Ok(Made::New));
     }
     let again = reopen(opened.folder.path()).await;
     let query = RunQuery {

@@ -61,6 +61,7 @@ pub(super) fn manual(workflow: &str, seconds: i64) -> NewRun {
         event: document().into(),
         params: json!({"keep": 1000}),
         created_at: at(seconds),
+        concurrency: None,
     }
 }
 

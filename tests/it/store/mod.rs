@@ -7,6 +7,7 @@ mod deaths;
 mod faulty;
 mod file;
 mod make;
+mod overlap;
 mod plans;
 mod power;
 mod random;

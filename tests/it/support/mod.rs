@@ -241,6 +241,7 @@ impl World {
             event: event.into(),
             params,
             created_at: self.clock.now(),
+            concurrency: None,
         };
         store.save_version(version).await.expect("the version is kept");
         store.create_run(run).await.expect("the run is made");

@@ -201,6 +201,7 @@ impl Bench {
             event: Json::Null.into(),
             params,
             created_at: self.clock.now(),
+            concurrency: None,
         };
         store.save_version(version).await?;
         store.create_run(run).await?;

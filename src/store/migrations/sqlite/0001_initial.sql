@@ -65,7 +65,7 @@ CREATE TABLE run (
     -- What its script sees as `params`, unless it is large.
     params          TEXT,
     state           TEXT NOT NULL
-        CHECK (state IN ('queued', 'running', 'waiting', 'succeeded', 'failed', 'cancelled', 'parked')),
+        CHECK (state IN ('queued', 'pending', 'running', 'waiting', 'succeeded', 'failed', 'cancelled', 'parked')),
     created_at      INTEGER NOT NULL,
     started_at      INTEGER,
     finished_at     INTEGER,
@@ -80,9 +80,14 @@ CREATE TABLE run (
     cancel_note     TEXT,
     result          TEXT,
     error           TEXT,
+    -- What runs of the workflow that must not overlap have in common, and how many of them may be open at once.
+    concurrency_key TEXT,
+    concurrency_max INTEGER,
     CHECK (event IS NOT NULL OR cause IS NOT NULL),
     CHECK ((state = 'running') = (worker IS NOT NULL AND lease_until IS NOT NULL)),
-    CHECK ((state = 'waiting') = (wake_at IS NOT NULL))
+    CHECK ((state = 'waiting') = (wake_at IS NOT NULL)),
+    CHECK ((concurrency_key IS NULL) = (concurrency_max IS NULL)),
+    CHECK (state <> 'pending' OR concurrency_key IS NOT NULL)
 ) STRICT, WITHOUT ROWID;
 
 -- One event makes one run of a workflow.
@@ -95,6 +100,40 @@ CREATE INDEX run_by_state ON run (state, id) WHERE state <> 'succeeded';
 CREATE INDEX run_by_workflow ON run (workflow, id);
 -- Waiting runs whose time has come, and the next one due.
 CREATE INDEX run_by_wake ON run (wake_at) WHERE wake_at IS NOT NULL;
+
+-- Runs that must not overlap, open or behind others.
+CREATE INDEX run_by_concurrency ON run (workflow, concurrency_key, state, id)
+WHERE concurrency_key IS NOT NULL AND state <> 'succeeded';
+
+-- However a run ends, the next one behind it begins.
+CREATE TRIGGER run_makes_room AFTER UPDATE OF state ON run
+WHEN old.concurrency_key IS NOT NULL AND old.state <> 'pending' AND new.state IN ('succeeded', 'failed', 'cancelled')
+BEGIN
+    UPDATE run SET state = 'queued' WHERE id = (
+        SELECT next.id FROM run AS next INDEXED BY run_by_concurrency
+        WHERE next.workflow = old.workflow AND next.concurrency_key = old.concurrency_key AND next.state = 'pending' AND next.state <> 'succeeded'
+          AND next.concurrency_max > (
+            SELECT count(*) FROM run AS open INDEXED BY run_by_concurrency
+            WHERE open.workflow = old.workflow AND open.concurrency_key = old.concurrency_key
+              AND open.state IN ('queued', 'running', 'waiting', 'parked') AND open.state <> 'succeeded')
+        ORDER BY next.id LIMIT 1);
+END;
+
+-- Runs that were not made though something asked for them, each with its reason. Slots of a schedule that were passed
+-- over one after another for the same reason are one row.
+CREATE TABLE unmade (
+    workflow  TEXT NOT NULL,
+    -- As in `run`; of the first of several slots.
+    cause_key TEXT NOT NULL,
+    cause     TEXT NOT NULL,
+    -- The last of several slots, and how many they are.
+    last_slot INTEGER,
+    slots     INTEGER NOT NULL,
+    reason    TEXT NOT NULL,
+    detail    TEXT NOT NULL,
+    at        INTEGER NOT NULL,
+    PRIMARY KEY (workflow, cause_key)
+) STRICT, WITHOUT ROWID;
 
 -- Which events a waiting run waits for: one row for each branch that waits for one.
 CREATE TABLE wait (

@@ -1,0 +1,78 @@
+//! Runs that were not made though something asked for them. Nothing vanishes silently: each has its reason.
+//!
+//! Plain data. The reasons are found by the triggers and the store.
+
+use std::str::FromStr;
+
+use serde::{Deserialize, Serialize};
+
+use super::run::Cause;
+use crate::base::clock::Instant;
+
+/// A run that was not made, or several slots of a schedule that were passed over one after another for one reason.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct Unmade {
+    /// The workflow's name.
+    pub workflow: String,
+    /// What asked for it; of several slots the first.
+    pub cause: Cause,
+    /// The last of several slots.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub last_slot: Option<Instant>,
+    /// How many slots; one for anything else.
+    pub slots: u32,
+    /// Why.
+    pub reason: UnmadeReason,
+    /// A plain sentence.
+    pub detail: String,
+    /// When it was recorded.
+    pub at: Instant,
+}
+
+/// Why a run was not made.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum UnmadeReason {
+    /// It would have overlapped with an open one.
+    Overlap,
+    /// Nothing was running at its time, and it was not to be caught up.
+    Missed,
+    /// Somebody had paused the schedule.
+    Paused,
+    /// The banking calendar has a holiday.
+    Holiday,
+}
+
+impl UnmadeReason {
+    /// Every reason with the name used in the store and shown to people.
+    pub const ALL: [(&'static str, Self); 4] = [
+        ("overlap", Self::Overlap),
+        ("missed", Self::Missed),
+        ("paused", Self::Paused),
+        ("holiday", Self::Holiday),
+    ];
+
+    /// The name.
+    pub fn name(self) -> &'static str {
+        Self::ALL
+            .iter()
+            .find(|(_, reason)| *reason == self)
+            .map_or("", |(name, _)| name)
+    }
+}
+
+/// Text that names no reason.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[error("`{0}` is not a reason for which a run is not made")]
+pub struct UnknownReason(String);
+
+impl FromStr for UnmadeReason {
+    type Err = UnknownReason;
+
+    fn from_str(text: &str) -> Result<Self, UnknownReason> {
+        let known = Self::ALL.iter().find(|(name, _)| *name == text);
+        known
+            .map(|(_, reason)| *reason)
+            .ok_or_else(|| UnknownReason(text.to_owned()))
+    }
+}
