@@ -189,6 +189,14 @@ impl Store for Counting {
         self.inner.state(workflow, key)
     }
 
+    fn backfill_from<'a>(&'a self, connection: &'a str) -> Answer<'a, Option<Instant>> {
+        self.inner.backfill_from(connection)
+    }
+
+    fn set_backfill_from(&self, connection: &str, from: Instant) -> Answer<'_, ()> {
+        self.inner.set_backfill_from(connection, from)
+    }
+
     fn set_breaker(&self, connection: String, tripped: Option<bursar::model::breaker::Tripped>) -> Answer<'_, ()> {
         self.inner.set_breaker(connection, tripped)
     }

@@ -138,6 +138,8 @@ guards! {
     CauseOnce = "cause-once",
     /// A run that would overlap with an open one of its concurrency key is not made, or waits for its turn.
     Overlap = "overlap",
+    /// How far a provider's list of events was read is said only once it was read to its end.
+    BackfillWhole = "backfill-whole",
     /// Events are routed from where the last routing ended.
     RoutingCursor = "routing-cursor",
     /// A run that waits is woken by the events of its own resource.

@@ -4,6 +4,8 @@
 
 use std::time::Duration;
 
+use chrono::TimeDelta;
+
 // --- webhooks -----------------------------------------------------------------------------------
 
 /// A webhook body. Standard Webhooks advises senders to stay under 20 kB; ten times that is generous.
@@ -44,6 +46,12 @@ pub const RETRY_AFTER_MIN: Duration = Duration::from_secs(1);
 pub const RETRY_AFTER_MAX: Duration = Duration::from_secs(3_600);
 /// Pages of one list a script may walk in one call.
 pub const PAGES_MAX: usize = 1_000;
+
+/// How far a reading of the provider's list of events goes back behind the beginning of the one before: no list shows
+/// an event later than that.
+pub const BACKFILL_OVERLAP: TimeDelta = TimeDelta::hours(1);
+/// Events of one list held in memory until the oldest is known.
+pub const BACKFILLED_EVENTS_MAX: usize = 20_000;
 
 // --- scripts ------------------------------------------------------------------------------------
 

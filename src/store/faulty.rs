@@ -218,6 +218,14 @@ impl Store for Faulty {
         self.read(|| self.inner.durable())
     }
 
+    fn backfill_from<'a>(&'a self, connection: &'a str) -> Answer<'a, Option<Instant>> {
+        self.read(|| self.inner.backfill_from(connection))
+    }
+
+    fn set_backfill_from(&self, connection: &str, from: Instant) -> Answer<'_, ()> {
+        self.write(|| self.inner.set_backfill_from(connection, from))
+    }
+
     fn set_breaker(&self, connection: String, tripped: Option<Tripped>) -> Answer<'_, ()> {
         self.write(|| self.inner.set_breaker(connection, tripped))
     }

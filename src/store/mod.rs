@@ -265,6 +265,12 @@ pub trait Store: Send + Sync + 'static {
     /// What was passed over, newest first.
     fn unmade<'a>(&'a self, workflow: Option<&'a str>, limit: u32) -> Answer<'a, Vec<Unmade>>;
 
+    /// From when the provider's own list of events is read next: every event before was admitted, or is nobody's.
+    fn backfill_from<'a>(&'a self, connection: &'a str) -> Answer<'a, Option<Instant>>;
+
+    /// Keeps from when it is read next.
+    fn set_backfill_from(&self, connection: &str, from: Instant) -> Answer<'_, ()>;
+
     /// Keeps a version, so that runs can be pinned to it. Keeping it twice is no error.
     fn save_version(&self, version: Version) -> Answer<'_, ()>;
 

@@ -6,6 +6,7 @@
 mod admit;
 mod append;
 mod approval;
+mod backfill;
 mod breaker;
 pub mod care;
 mod connect;
@@ -307,6 +308,19 @@ impl Store for SqliteStore {
 
     fn reclaim_all(&self, _now: Instant) -> Answer<'_, u64> {
         self.submit(|reply| Command::ReclaimAll { reply })
+    }
+
+    fn backfill_from<'a>(&'a self, connection: &'a str) -> Answer<'a, Option<Instant>> {
+        self.read(self.reader.backfill_from(connection))
+    }
+
+    fn set_backfill_from(&self, connection: &str, from: Instant) -> Answer<'_, ()> {
+        let connection = connection.to_owned();
+        self.submit(|reply| Command::SetBackfillFrom {
+            connection,
+            from,
+            reply,
+        })
     }
 
     fn set_breaker(&self, connection: String, tripped: Option<Tripped>) -> Answer<'_, ()> {

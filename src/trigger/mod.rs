@@ -6,12 +6,14 @@
 //! | file | from | to |
 //! |---|---|---|
 //! | [`webhook`] | a delivery | a verified event |
+//! | [`backfill`] | the provider's list of events | the events whose webhooks never came |
 //! | [`router`] | admitted events | the runs they start |
 //! | [`schedule`] | an expression and a zone | the next instant it names |
 //! | [`cron`] | schedules and the time | runs for the slots that are due |
 //! | [`manual`] | a request of a person | a run |
 //! | [`versions`] | a workflow about to run | its version, kept once |
 
+pub mod backfill;
 pub mod cron;
 pub mod manual;
 pub mod router;

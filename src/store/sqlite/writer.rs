@@ -86,6 +86,11 @@ pub(super) enum Command {
         now: Instant,
         reply: Reply<RunState>,
     },
+    SetBackfillFrom {
+        connection: String,
+        from: Instant,
+        reply: Reply<()>,
+    },
     SetBreaker {
         connection: String,
         tripped: Option<Tripped>,
@@ -465,6 +470,14 @@ impl Writer {
                 reply,
             } => {
                 let done = self.cancel(run, &actor, &reason, now).await;
+                answers.settle(reply, done)
+            }
+            Command::SetBackfillFrom {
+                connection,
+                from,
+                reply,
+            } => {
+                let done = self.set_backfill_from(&connection, from).await;
                 answers.settle(reply, done)
             }
             Command::SetBreaker {

@@ -194,6 +194,12 @@ CREATE TABLE workflow_success (
     last_success_at INTEGER NOT NULL
 ) STRICT, WITHOUT ROWID;
 
+-- From when the provider's own list of events is read next, for each connection that has one.
+CREATE TABLE backfill (
+    connection TEXT NOT NULL PRIMARY KEY,
+    reads_from INTEGER NOT NULL
+) STRICT, WITHOUT ROWID;
+
 -- Connections on which nothing new is begun for now.
 CREATE TABLE breaker (
     connection TEXT NOT NULL PRIMARY KEY,
