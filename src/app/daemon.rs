@@ -19,6 +19,7 @@ use crate::base::ids::WorkerId;
 use crate::base::shutdown::{Shutdown, Stopper};
 use crate::base::wake::Wake;
 use crate::catalog::watch::{Catalog, Pace, Watcher};
+use crate::connector::client::Client;
 use crate::engine::worker::Engine;
 use crate::server::control::{Control, bind_control};
 use crate::server::counters::DoorCounters;
@@ -26,6 +27,7 @@ use crate::server::webhook::{DoorLimits, WebhookDoor};
 use crate::server::{control, webhook};
 use crate::store::sqlite::{Durability, SqliteOptions, SqliteStore};
 use crate::store::{Restored, Store};
+use crate::trigger::backfill::Backfill;
 use crate::trigger::cron::CronTrigger;
 use crate::trigger::router::Router;
 use crate::trigger::versions::KnownVersions;
@@ -146,6 +148,18 @@ async fn serve_store(
         arrived: arrived.clone(),
         wake: wake.clone(),
     });
+    let backfill = match settings.backfill_every {
+        Some(every) => Some(Backfill {
+            store: store.clone(),
+            connections: shared_connections(settings),
+            client: Client::new()?,
+            clock: clock.clone(),
+            arrived: arrived.clone(),
+            wake: wake.clone(),
+            every,
+        }),
+        None => None,
+    };
     let router = Router {
         store: store.clone(),
         catalog: catalog.clone(),
@@ -173,6 +187,7 @@ async fn serve_store(
     let door = tokio::spawn(webhook::serve(door, listener, shutdown.clone()));
     let control = tokio::spawn(control::serve(control, control_listener, shutdown.clone()));
     let router = tokio::spawn(router.run(shutdown.clone()));
+    let backfill = backfill.map(|backfill| tokio::spawn(backfill.run(shutdown.clone())));
     let cron = CronTrigger::run(store, catalog.clone(), clock, wake, versions, shutdown.clone());
     let cron = tokio::spawn(cron);
 
@@ -187,6 +202,10 @@ async fn serve_store(
     });
     shutdown.requested().await;
     examined.abort();
+    // What it had read so far is admitted; what it had not is read again.
+    if let Some(backfill) = &backfill {
+        backfill.abort();
+    }
     // The doors first, so that nothing new comes in; then the engine, so that what is under way is recorded.
     for (part, ended) in [
         ("webhook door", door.await.err()),

@@ -41,6 +41,9 @@ pub const VARIABLES: &[(&str, &str)] = &[
     ("BURSAR_LOG_FORMAT", "human or json: `log_format` in [daemon]"),
 ];
 
+/// How often missed webhooks are looked for.
+const BACKFILL_MINUTES: u32 = 15;
+
 /// What the command line gave; it outranks everything.
 #[derive(Debug, Clone, Default)]
 pub struct Overrides {
@@ -82,6 +85,8 @@ pub struct Settings {
     pub log_format: LogFormat,
     /// How the engine behaves.
     pub engine: EngineSettings,
+    /// How often missed webhooks are looked for in the providers' own lists of events, the first time at start.
+    pub backfill_every: Option<Duration>,
     /// Whether commits wait for the disk. Only a benchmark turns it off.
     pub durable: bool,
     /// Connections by name.
@@ -146,6 +151,7 @@ struct RawDaemon {
     log_format: Option<LogFormat>,
     runs_max: Option<u16>,
     script_stack_mib: Option<u16>,
+    backfill_minutes: Option<u32>,
     retry_base_ms: Option<u32>,
     retry_ceiling_secs: Option<u32>,
     attempts_max: Option<u32>,
@@ -275,6 +281,10 @@ impl Reader<'_> {
                 .unwrap_or_else(|| "info".to_owned()),
             log_format,
             engine: engine(&daemon),
+            backfill_every: match daemon.backfill_minutes.unwrap_or(BACKFILL_MINUTES) {
+                0 => None,
+                minutes => Some(Duration::from_secs(u64::from(minutes) * 60)),
+            },
             durable: daemon.durability != Some(Durability::Normal),
             connections,
             registry,
