@@ -74,6 +74,8 @@ pub struct Settings {
     pub workflows: PathBuf,
     /// Folder of the scripts.
     pub scripts: PathBuf,
+    /// Folder of the calendars; it need not exist.
+    pub calendars: PathBuf,
     /// Where webhooks arrive.
     pub listen: SocketAddr,
     /// What is logged.
@@ -140,6 +142,7 @@ struct RawDaemon {
     state: Option<PathBuf>,
     workflows: Option<PathBuf>,
     scripts: Option<PathBuf>,
+    calendars: Option<PathBuf>,
     connectors: Option<PathBuf>,
     listen: Option<String>,
     log: Option<String>,
@@ -269,6 +272,7 @@ impl Reader<'_> {
             state: state.unwrap_or_else(|| self.under(daemon.state.as_deref(), "state")),
             workflows: self.under(daemon.workflows.as_deref(), "workflows"),
             scripts: self.under(daemon.scripts.as_deref(), "scripts"),
+            calendars: self.under(daemon.calendars.as_deref(), "calendars"),
             listen,
             log: (self.env)("BURSAR_LOG")
                 .or(daemon.log.clone())

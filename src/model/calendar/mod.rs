@@ -116,7 +116,8 @@ impl Calendars {
     /// The names of all calendars that can be used, the built-in ones first.
     pub fn names(&self) -> impl Iterator<Item = &str> {
         let built_in = BuiltIn::ALL.iter().map(|(name, _)| *name);
-        built_in.chain(self.dated.keys().map(String::as_str))
+        let dated = self.dated.keys().filter(|name| !self.broken.contains(*name));
+        built_in.chain(dated.map(String::as_str))
     }
 
     /// The calendar of a name, or of several joined by `+`.
@@ -139,13 +140,13 @@ impl Calendars {
         if let Some((_, built_in)) = BuiltIn::ALL.iter().find(|(known, _)| *known == name) {
             return Ok(Part::BuiltIn(*built_in));
         }
+        if self.broken.contains(name) {
+            return Err(UnknownCalendar::Broken { name: name.to_owned() });
+        }
         if let Some(dated) = self.dated.get(name) {
             return Ok(Part::Dated(dated.clone()));
         }
         let name = name.to_owned();
-        if self.broken.contains(&name) {
-            return Err(UnknownCalendar::Broken { name });
-        }
         let suggestion = nearest(&name, self.names()).map(str::to_owned);
         Err(UnknownCalendar::Unknown { name, suggestion })
     }

@@ -1,4 +1,6 @@
 //! Tests of schedules: which instants an expression names, and which of them make runs.
 
+mod business;
 mod fires;
+mod million;
 mod slots;

@@ -28,13 +28,13 @@ const ZONES: [Tz; 16] = [
 ];
 
 /// An expression, and the same meaning written a second time as a predicate on wall time.
-struct Case {
-    text: &'static str,
-    interval: bool,
-    matches: fn(NaiveDateTime) -> bool,
+pub(super) struct Case {
+    pub(super) text: &'static str,
+    pub(super) interval: bool,
+    pub(super) matches: fn(NaiveDateTime) -> bool,
 }
 
-const CASES: [Case; 12] = [
+pub(super) const CASES: [Case; 12] = [
     Case {
         text: "30 2 * * *",
         interval: false,
@@ -101,7 +101,7 @@ fn at(text: &str) -> Instant {
     DateTime::parse_from_rfc3339(text).expect("an instant").to_utc()
 }
 
-fn wall(zone: Tz, instant: Instant) -> NaiveDateTime {
+pub(super) fn wall(zone: Tz, instant: Instant) -> NaiveDateTime {
     instant.with_timezone(&zone).naive_local()
 }
 
@@ -111,7 +111,7 @@ fn wall(zone: Tz, instant: Instant) -> NaiveDateTime {
     reason = "a failure is replayed by setting the seed it printed"
 )]
 #[expect(clippy::print_stdout, reason = "the seed must stand in the output of a failed test")]
-fn seed() -> u64 {
+pub(super) fn seed() -> u64 {
     let given = std::env::var("BURSAR_TEST_SEED")
         .ok()
         .and_then(|text| text.parse().ok());
@@ -137,7 +137,7 @@ fn changes(zone: Tz) -> Vec<Instant> {
 /// Every slot in `[from, to)`, found without arithmetic: look at the wall clock once a minute. A wall time
 /// that was jumped over counts where the jump lands, and one seen before does not count again, unless the
 /// expression is an interval, which only looks at what the wall clock shows.
-fn walk(case: &Case, zone: Tz, from: Instant, to: Instant) -> BTreeSet<Instant> {
+pub(super) fn walk(case: &Case, zone: Tz, from: Instant, to: Instant) -> BTreeSet<Instant> {
     let mut slots = BTreeSet::new();
     let mut highest = wall(zone, from - TimeDelta::days(1));
     let mut minute = from - TimeDelta::days(1);
