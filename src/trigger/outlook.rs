@@ -109,9 +109,9 @@ fn change_between(schedule: &Schedule, from: Instant, to: Instant) -> Option<(Na
             while change - low > TimeDelta::seconds(1) {
                 let middle = low + TimeDelta::seconds((change - low).num_seconds() / 2);
                 if offset(middle) == after {
-                    change = middle
+                    change = middle;
                 } else {
-                    low = middle
+                    low = middle;
                 }
             }
             let would_show = change.naive_utc().checked_add_offset(offset(low))?;

@@ -17,6 +17,7 @@ use super::days::{LeftOut, Moved, SlotDays};
 use super::expression::Expression;
 use super::words;
 use crate::base::clock::Instant;
+use crate::base::guard::{Guard, holds};
 use crate::base::suggest::nearest;
 use crate::model::calendar::{AfterCutOff, Business, CutOff, DayChoice, OutsideCoverage};
 use crate::model::workflow::CronSpec;
@@ -305,7 +306,7 @@ impl Schedule {
         let Some(too_late) = self.too_late_from(slot.wall) else {
             return Standing::Runs;
         };
-        if now < too_late {
+        if now < too_late || !holds(Guard::CutOff) {
             return Standing::Runs;
         }
         let Some(Business {
@@ -383,11 +384,12 @@ impl Schedule {
     /// The first instant after `floor` at which a wall time happens, by the rule of this file.
     fn place(&self, wall: NaiveDateTime, floor: Instant) -> Option<Instant> {
         let after_floor = |instant: &Instant| *instant > floor;
+        let again = self.expression.interval || !holds(Guard::FirstPassOnly);
         match self.zone.from_local_datetime(&wall) {
             LocalResult::Single(only) => Some(only.to_utc()).filter(after_floor),
             LocalResult::Ambiguous(first, second) => Some(first.to_utc())
                 .filter(after_floor)
-                .or_else(|| Some(second.to_utc()).filter(|second| self.expression.interval && after_floor(second))),
+                .or_else(|| Some(second.to_utc()).filter(|second| again && after_floor(second))),
             LocalResult::None if self.expression.interval => None,
             LocalResult::None => GapInfo::new(&wall, &self.zone)?
                 .end

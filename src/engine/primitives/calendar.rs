@@ -92,7 +92,7 @@ fn is_business_day(turn: &Turn, args: &[Value]) -> Result<Value, Thrown> {
     let name = text(args, 1, primitive, "the name of a calendar")?;
     turn.local(primitive, &input(args), || {
         let calendar = calendar(turn, name)?;
-        let closed = calendar.closed(date).map_err(outside)?;
+        let closed = calendar.closed(date).map_err(|gap| outside(&gap))?;
         let summary = closed.map_or_else(|| format!("{date} is open"), |closed| format!("{date}: {closed}"));
         Ok((Value::Bool(closed.is_none()), summary))
     })
@@ -104,7 +104,9 @@ fn add_business_days(turn: &Turn, args: &[Value]) -> Result<Value, Thrown> {
     let days = whole(primitive, args.get(1))?;
     let name = text(args, 2, primitive, "the name of a calendar")?;
     turn.local(primitive, &input(args), || {
-        let found = calendar(turn, name)?.add_business_days(date, days).map_err(outside)?;
+        let found = calendar(turn, name)?
+            .add_business_days(date, days)
+            .map_err(|gap| outside(&gap))?;
         Ok((Value::text(found.to_string()), found.to_string()))
     })
 }
@@ -134,7 +136,7 @@ fn value_date(turn: &Turn, args: &[Value]) -> Result<Value, Thrown> {
     turn.local(primitive, &given.typed_text(), || {
         let calendar = calendar(turn, name)?;
         let now = turn.now().with_timezone(&zone).naive_local();
-        let on = sent_at(&calendar, now.date(), now.time(), cut_off, days).map_err(outside)?;
+        let on = sent_at(&calendar, now.date(), now.time(), cut_off, days).map_err(|gap| outside(&gap))?;
         Ok((Value::text(on.to_string()), on.to_string()))
     })
 }
@@ -194,7 +196,7 @@ fn calendar(turn: &Turn, name: &str) -> Result<Calendar, Thrown> {
     })
 }
 
-fn outside(outside: OutsideCoverage) -> Thrown {
+fn outside(outside: &OutsideCoverage) -> Thrown {
     fail("calendar_ends", outside.to_string())
 }
 

@@ -16,6 +16,7 @@ use chrono::{Datelike as _, Days, NaiveDate, Weekday};
 pub use self::built_in::BuiltIn;
 pub use self::business::{AfterCutOff, Business, CutOff, DayChoice, Roll, parse_time_of_day};
 pub use self::dated::{Dated, Format};
+use crate::base::guard::{Guard, holds};
 use crate::base::suggest::nearest;
 
 /// Between the names of calendars that are joined.
@@ -183,7 +184,7 @@ impl Part {
 
     fn closed(&self, date: NaiveDate) -> Result<Option<Closed<'_>>, OutsideCoverage> {
         let (from, until) = self.coverage();
-        if date < from || date > until {
+        if (date < from || date > until) && holds(Guard::CalendarCovers) {
             return Err(OutsideCoverage {
                 calendar: self.name().to_owned(),
                 date,

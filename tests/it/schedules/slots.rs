@@ -253,6 +253,14 @@ fn a_fixed_time_happens_once_on_the_days_the_clocks_change() {
     // New York: what ran in the hour before the gap does not run again at its end.
     let night = ["2026-03-07T06:30:00Z", "2026-03-08T06:30:00Z", "2026-03-09T05:30:00Z"];
     check("30 1 * * *", "America/New_York", "2026-03-06T12:00:00Z", night);
+    // London: 01:30 comes twice on 2026-10-25, and asking in the second hour leads to the next day.
+    let night = ["2026-10-25T00:30:00Z", "2026-10-26T01:30:00Z", "2026-10-27T01:30:00Z"];
+    check("0 30 1 * * *", "Europe/London", "2026-10-24T12:00:00Z", night);
+    let night = ["2026-10-26T01:30:00Z", "2026-10-27T01:30:00Z", "2026-10-28T01:30:00Z"];
+    check("0 30 1 * * *", "Europe/London", "2026-10-25T01:10:00Z", night);
+    // Berlin, a date that is the night itself: once a year, not again at the end of the gap.
+    let nights = ["2026-03-29T00:30:00Z", "2027-03-28T23:30:00Z", "2028-03-28T23:30:00Z"];
+    check("0 30 1 29 3 *", "Europe/Berlin", "2026-03-01T00:00:00Z", nights);
     // Lord Howe moves by half an hour: 02:15 is in the gap, 02:30 is its end.
     let night = ["2026-10-02T15:45:00Z", "2026-10-03T15:30:00Z", "2026-10-04T15:15:00Z"];
     check("15 2 * * *", "Australia/Lord_Howe", "2026-10-02T12:00:00Z", night);
