@@ -20,17 +20,21 @@ use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use crate::base::clock::Clock;
+use crate::base::clock::{Clock, Instant, SystemClock};
 use crate::base::wake::Wake;
 use crate::catalog::files::Folders;
 use crate::catalog::load::Context;
-use crate::catalog::manifest::ConnectionFacts;
+use crate::catalog::manifest::{ConnectionFacts, Misfit, Remark};
 use crate::connector::client::{Client, ClientError};
 use crate::connector::connection::Connection;
 use crate::engine::primitives;
 use crate::engine::services::{Parts, Services};
+use crate::model::calendar::OutsideCoverage;
 use crate::model::diagnostic::Diagnostic;
+use crate::model::workflow::CronSpec;
+use crate::server::control::NEXT_SLOTS;
 use crate::store::{Store, StoreError};
+use crate::trigger::cron::{Horizon, horizon};
 use crate::trigger::manual::StartError;
 use crate::trigger::schedule::Schedule;
 use settings::{Settings, SettingsError};
@@ -98,6 +102,7 @@ pub fn folders(settings: &Settings) -> Folders {
     Folders {
         workflows: settings.workflows.clone(),
         scripts: settings.scripts.clone(),
+        calendars: settings.calendars.clone(),
     }
 }
 
@@ -117,12 +122,39 @@ pub fn context(settings: &Settings) -> Context {
             .map(|(name, connection)| (name.clone(), facts(connection)))
             .collect(),
         surface_of: Box::new(move |uses| primitives::surface(&connections, &registry, uses)),
-        check_schedule: Box::new(|schedule, timezone| {
-            Schedule::parse(schedule, timezone)
-                .map(drop)
-                .map_err(|error| error.to_string())
-        }),
+        check_schedule: Box::new(|spec| check_schedule(spec, SystemClock::new().now())),
     }
+}
+
+/// The kind of a finding that says that a calendar ends before the next slots of a schedule are known. A daemon goes
+/// on with what is known; `bursar check` does not let it pass.
+pub const CALENDAR_OVER: &str = "calendar-over";
+
+fn check_schedule(spec: &CronSpec, now: Instant) -> Result<Vec<Remark>, Misfit> {
+    let schedule = Schedule::of(spec).map_err(|error| Misfit {
+        key: error.key(),
+        message: error.to_string(),
+    })?;
+    let remark = |code, outside: &OutsideCoverage, what: &str| Remark {
+        code,
+        key: "calendar",
+        message: format!("{what}: it covers {} to {}", outside.from, outside.until),
+        help: "bring its file up to date: no slot is run on a day of which it says nothing".to_owned(),
+    };
+    Ok(match horizon(&schedule, now, NEXT_SLOTS) {
+        Horizon::Far => Vec::new(),
+        Horizon::Near(outside) => {
+            let what = format!("calendar `{}` ends in less than 90 days", outside.calendar);
+            vec![remark("calendar-ends", &outside, &what)]
+        }
+        Horizon::Over(outside) => {
+            let what = format!(
+                "calendar `{}` ends before the next {NEXT_SLOTS} slots",
+                outside.calendar
+            );
+            vec![remark(CALENDAR_OVER, &outside, &what)]
+        }
+    })
 }
 
 /// What every turn shares.

@@ -77,6 +77,8 @@ pub struct Settings {
     pub workflows: PathBuf,
     /// Folder of the scripts.
     pub scripts: PathBuf,
+    /// Folder of the calendars; it need not exist.
+    pub calendars: PathBuf,
     /// Where webhooks arrive.
     pub listen: SocketAddr,
     /// What is logged.
@@ -145,6 +147,7 @@ struct RawDaemon {
     state: Option<PathBuf>,
     workflows: Option<PathBuf>,
     scripts: Option<PathBuf>,
+    calendars: Option<PathBuf>,
     connectors: Option<PathBuf>,
     listen: Option<String>,
     log: Option<String>,
@@ -275,6 +278,7 @@ impl Reader<'_> {
             state: state.unwrap_or_else(|| self.under(daemon.state.as_deref(), "state")),
             workflows: self.under(daemon.workflows.as_deref(), "workflows"),
             scripts: self.under(daemon.scripts.as_deref(), "scripts"),
+            calendars: self.under(daemon.calendars.as_deref(), "calendars"),
             listen,
             log: (self.env)("BURSAR_LOG")
                 .or(daemon.log.clone())

@@ -200,6 +200,12 @@ guards! {
     ConvertSlippage = "convert-slippage",
     /// Nothing is sold that is not there.
     ConvertBalance = "convert-balance",
+    /// A calendar is not asked about days it does not cover.
+    CalendarCovers = "calendar-covers",
+    /// Nothing runs after the cut-off of its day.
+    CutOff = "cut-off",
+    /// A fixed time that comes twice happens once.
+    FirstPassOnly = "first-pass-only",
     /// Operations of a script are counted.
     OperationsBudget = "operations-budget",
     /// Memory of a script is counted.

@@ -97,6 +97,8 @@ pub const SCRIPT_SOURCE_BYTES_MAX: usize = 1024 * 1024;
 
 /// One manifest. The longest sensible one stays under a tenth of this.
 pub const MANIFEST_BYTES_MAX: usize = 256 * 1024;
+/// A calendar from a file; twenty years of holidays stay far below.
+pub const CALENDAR_BYTES_MAX: usize = 1024 * 1024;
 /// Files in one folder of the catalog; more is a folder that is not meant for it.
 pub const CATALOG_FILES_MAX: usize = 10_000;
 

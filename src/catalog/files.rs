@@ -1,4 +1,4 @@
-//! The two folders of the user as they stand on disk at one moment.
+//! The folders of the user as they stand on disk at one moment.
 //!
 //! Each file is read once for each load, so that all checks see the same text. It must not know what stands
 //! in the files; whatever cannot be read is a finding, never a failure of the whole.
@@ -9,7 +9,8 @@ use std::io::{self, Read as _};
 use std::path::{Path, PathBuf};
 
 use crate::base::ids::Digest;
-use crate::base::limits::{CATALOG_FILES_MAX, MANIFEST_BYTES_MAX, SCRIPT_SOURCE_BYTES_MAX};
+use crate::base::limits::{CALENDAR_BYTES_MAX, CATALOG_FILES_MAX, MANIFEST_BYTES_MAX, SCRIPT_SOURCE_BYTES_MAX};
+use crate::model::calendar::Format;
 use crate::model::diagnostic::{Diagnostic, Span};
 
 /// Levels of folders below the folder of scripts; more is a loop of links.
@@ -22,6 +23,8 @@ pub struct Folders {
     pub workflows: PathBuf,
     /// Scripts, also in folders below it.
     pub scripts: PathBuf,
+    /// Calendars, one TOML or iCalendar file each, directly in it. It need not exist.
+    pub calendars: PathBuf,
 }
 
 /// One file, as far as it could be read.
@@ -38,6 +41,7 @@ pub(super) struct File {
 pub(super) struct Files {
     pub(super) manifests: BTreeMap<String, File>,
     pub(super) scripts: BTreeMap<String, File>,
+    pub(super) calendars: BTreeMap<String, File>,
     /// Whether the folder of manifests could not be listed: then nothing is known, not even what was removed.
     pub(super) manifests_unknown: bool,
     pub(super) findings: Vec<Diagnostic>,
@@ -80,7 +84,22 @@ impl Folders {
             }
             Err(problem) => files.findings.push(unlisted(&self.scripts, &scripts, &problem)),
         }
+        self.read_calendars(&mut files);
         files
+    }
+
+    fn read_calendars(&self, files: &mut Files) {
+        let calendars = shown_name(&self.calendars);
+        match list(&self.calendars, 0) {
+            Ok(paths) => {
+                for path in paths.into_iter().filter(|path| Format::of_file(path).is_some()) {
+                    let file = read_file(&self.calendars, &calendars, &path, CALENDAR_BYTES_MAX);
+                    files.calendars.insert(path, file);
+                }
+            }
+            Err(problem) if problem.kind() == io::ErrorKind::NotFound => {}
+            Err(problem) => files.findings.push(unlisted(&self.calendars, &calendars, &problem)),
+        }
     }
 
     /// How messages name a script of this path.
@@ -93,7 +112,8 @@ impl Files {
     /// The digest of everything that was read or could not be.
     pub(super) fn digest(&self) -> Digest {
         let mut parts: Vec<&[u8]> = Vec::new();
-        for file in self.manifests.values().chain(self.scripts.values()) {
+        let all = self.manifests.values().chain(self.scripts.values());
+        for file in all.chain(self.calendars.values()) {
             parts.push(file.shown.as_bytes());
             match &file.text {
                 Ok(text) => parts.extend([b"text".as_slice(), text.as_bytes()]),

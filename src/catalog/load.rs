@@ -9,8 +9,9 @@ use super::fields::did_you_mean;
 use super::files::{Files, Folders};
 use super::manifest::{CheckSchedule, ConnectionFacts, Facts, Manifest, declared_name, read_manifest};
 use crate::base::limits::SCRIPT_STACK_BYTES;
+use crate::model::calendar::{Calendars, Dated, Format};
 use crate::model::diagnostic::{Diagnostic, Span};
-use crate::model::workflow::{Source, Version, Workflow};
+use crate::model::workflow::{CALENDARS, Source, Trigger, Version, Workflow};
 use crate::script::{Surface, check, snapshot};
 
 /// What a script may call, given the connections its manifest uses. The names of its parameters are added here.
@@ -37,6 +38,8 @@ pub struct Loaded {
     pub all_unknown: bool,
     /// Everything found, by file and place.
     pub diagnostics: Vec<Diagnostic>,
+    /// The calendars there are.
+    pub calendars: Calendars,
 }
 
 /// Reads and judges both folders. Blocks until that is done.
@@ -75,6 +78,7 @@ fn judge_here(files: &Files, folders: &Folders, context: &Context) -> Loaded {
         files,
         folders,
         context,
+        calendars: Calendars::default(),
         used: BTreeSet::new(),
         loaded: Loaded {
             all_unknown: files.manifests_unknown,
@@ -82,12 +86,16 @@ fn judge_here(files: &Files, folders: &Folders, context: &Context) -> Loaded {
             ..Loaded::default()
         },
     };
+    for path in files.calendars.keys() {
+        loading.calendar(path);
+    }
     for path in files.manifests.keys() {
         loading.manifest(path);
     }
     loading.warn_of_duplicate_names();
     loading.warn_of_orphans();
     let mut loaded = loading.loaded;
+    loaded.calendars = loading.calendars;
     loaded
         .diagnostics
         .sort_by(|left, right| (&left.file, left.span, left.severity).cmp(&(&right.file, right.span, right.severity)));
@@ -100,12 +108,36 @@ struct Loading<'a> {
     files: &'a Files,
     folders: &'a Folders,
     context: &'a Context,
+    calendars: Calendars,
     /// Scripts that some manifest names or that were imported.
     used: BTreeSet<String>,
     loaded: Loaded,
 }
 
 impl Loading<'_> {
+    fn calendar(&mut self, path: &str) {
+        let (Some(file), Some((format, stem))) = (self.files.calendars.get(path), Format::of_file(path)) else {
+            return;
+        };
+        let read = match &file.text {
+            Ok(_) if self.calendars.has_file(stem) => {
+                let message = format!("there are two files for the calendar `{stem}`");
+                Err(vec![
+                    Diagnostic::error("calendar", &file.shown, message).at(Span::START),
+                ])
+            }
+            Ok(text) => Dated::parse(format, &file.shown, stem, text),
+            Err(problem) => Err(vec![(**problem).clone()]),
+        };
+        match read {
+            Ok(dated) => self.calendars.add(dated),
+            Err(found) => {
+                self.loaded.diagnostics.extend(found);
+                self.calendars.add_broken(stem.to_owned());
+            }
+        }
+    }
+
     fn manifest(&mut self, path: &str) {
         let name = path.trim_end_matches(".toml").to_owned();
         match self.workflow(path, &name) {
@@ -131,13 +163,15 @@ impl Loading<'_> {
         let facts = Facts {
             connections: &self.context.connections,
             check_schedule: &*self.context.check_schedule,
+            calendars: &self.calendars,
         };
         let (manifest, found) = read_manifest(&file.shown, stem, text, &facts);
         let sound = !found.iter().any(Diagnostic::is_error);
         self.loaded.diagnostics.extend(found);
         let manifest = manifest?;
         // Checked even if the manifest is wrong elsewhere: all that is wrong is told at once.
-        let sources = self.sources(&file.shown, &manifest).filter(|_| sound)?;
+        let mut sources = self.sources(&file.shown, &manifest).filter(|_| sound)?;
+        sources.extend(self.calendars_of(text, &manifest, &sources));
         let Manifest {
             name,
             summary,
@@ -155,6 +189,33 @@ impl Loading<'_> {
             params,
             version,
         })
+    }
+
+    /// The calendars from files that its runs may ask: those its triggers have, and those whose name stands as a
+    /// text in the manifest or in a script. Runs are pinned to them as they are to the scripts.
+    fn calendars_of(&self, text: &str, manifest: &Manifest, sources: &[Source]) -> Vec<Source> {
+        let scheduled = manifest.triggers.iter().filter_map(|trigger| match trigger {
+            Trigger::Cron(spec) => Some(&spec.business.as_ref()?.calendar),
+            Trigger::Webhook { .. } => None,
+        });
+        let scheduled: BTreeSet<&str> = scheduled
+            .flat_map(|calendar| calendar.files().map(Dated::name))
+            .collect();
+        let is_named = |stem: &str| {
+            let texts = sources.iter().map(|source| source.text.as_str());
+            scheduled.contains(stem) || texts.chain([text]).any(|text| text.contains(stem))
+        };
+        let files = self.files.calendars.iter();
+        files
+            .filter_map(|(path, file)| {
+                let (_, stem) = Format::of_file(path)?;
+                let usable = self.calendars.names().any(|name| name == stem);
+                (usable && is_named(stem)).then_some(Source {
+                    path: format!("{CALENDARS}{path}"),
+                    text: file.text.as_ref().ok()?.clone(),
+                })
+            })
+            .collect()
     }
 
     /// The main script with all it imports, if nothing is wrong with any of them.
@@ -204,6 +265,7 @@ impl Loading<'_> {
                     .params
                     .as_object()
                     .map(|params| params.keys().cloned().collect());
+                surface.calendars = Some(self.calendars.names().map(str::to_owned).collect());
                 let found = check(&sources, &surface);
                 (Some(sources), found)
             }

@@ -10,19 +10,31 @@ use serde_json::Value as Json;
 use toml::Spanned;
 use toml::de::{DeTable, DeValue};
 
+use super::business::{read_business, read_choice};
 use super::fields::{self, Fields, did_you_mean, kind};
 use super::params::{read_params, read_scalar};
+use crate::model::calendar::Calendars;
 use crate::model::diagnostic::{Diagnostic, Span};
 use crate::model::document::{Report, parse};
 use crate::model::event::Matching;
-use crate::model::workflow::{CatchUp, Trigger};
+use crate::model::workflow::{CatchUp, CronSpec, Trigger};
 
 /// Keys of a manifest.
 const KEYS: [&str; 6] = ["name", "summary", "script", "uses", "trigger", "params"];
 /// Keys of a trigger by webhook.
 const WEBHOOK_KEYS: [&str; 4] = ["type", "connection", "events", "when"];
 /// Keys of a trigger by schedule.
-const CRON_KEYS: [&str; 4] = ["type", "schedule", "timezone", "catch_up"];
+const CRON_KEYS: [&str; 9] = [
+    "type",
+    "schedule",
+    "timezone",
+    "catch_up",
+    "calendar",
+    "roll",
+    "business_day",
+    "cut_off",
+    "after_cut_off",
+];
 /// What an event has, for the pointers of a condition.
 const EVENT_KEYS: [&str; 6] = ["id", "type", "connection", "occurred_at", "received_at", "payload"];
 /// A name is shown in tables and used in paths and file names.
@@ -32,13 +44,36 @@ const NAME_LETTERS_MAX: usize = 64;
 pub struct Facts<'a> {
     /// The configured connections by name.
     pub connections: &'a BTreeMap<String, ConnectionFacts>,
-    /// Whether a schedule in a zone is one; else what is wrong with it.
+    /// Whether a schedule is one; else what is wrong with it.
     pub check_schedule: &'a CheckSchedule,
+    /// The calendars there are.
+    pub calendars: &'a Calendars,
 }
 
-/// Judges a cron expression and an IANA zone; says in one sentence what is wrong. A sentence that names the
-/// zone in backquotes is shown at the zone, any other at the schedule.
-pub type CheckSchedule = dyn Fn(&str, &str) -> Result<(), String> + Send + Sync;
+/// Judges a schedule: what is wrong with it, or what may become of it.
+pub type CheckSchedule = dyn Fn(&CronSpec) -> Result<Vec<Remark>, Misfit> + Send + Sync;
+
+/// Why a schedule is none.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Misfit {
+    /// The key of the trigger that is to blame.
+    pub key: &'static str,
+    /// One sentence.
+    pub message: String,
+}
+
+/// What there is to say about a schedule that is right today.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Remark {
+    /// A stable name for the kind of remark.
+    pub code: &'static str,
+    /// The key of the trigger that it is about.
+    pub key: &'static str,
+    /// One sentence.
+    pub message: String,
+    /// What to do.
+    pub help: String,
+}
 
 /// What the catalog has to know of a connection.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -226,10 +261,24 @@ fn read_triggers(fields: &Fields<'_>, facts: &Facts<'_>, report: &mut Report<'_>
         };
         if triggers.contains(&trigger) {
             report.error(fields.place(), "this trigger is the same as an earlier one", None);
+        } else if triggers.iter().any(|earlier| same_slots(earlier, &trigger)) {
+            let help = "expression and zone name the slots of a workflow; business_day = [1, -1] names several days";
+            let message = "an earlier trigger has the same schedule and timezone";
+            report.error(fields.place(), message, Some(help.to_owned()));
         }
         triggers.push(trigger);
     }
     triggers
+}
+
+/// Whether the slots of two triggers would have the same names.
+fn same_slots(one: &Trigger, other: &Trigger) -> bool {
+    match (one, other) {
+        (Trigger::Cron(one), Trigger::Cron(other)) => {
+            (&one.schedule, &one.timezone) == (&other.schedule, &other.timezone)
+        }
+        _ => false,
+    }
 }
 
 fn read_trigger(fields: &Fields<'_>, facts: &Facts<'_>, report: &mut Report<'_>) -> Option<Trigger> {
@@ -254,7 +303,7 @@ fn read_trigger(fields: &Fields<'_>, facts: &Facts<'_>, report: &mut Report<'_>)
             let elsewhere = |key: &str| {
                 of_the_other(key, "webhook", &WEBHOOK_KEYS)
                     .or_else(|| at_the_top(key))
-                    .or_else(|| did_you_mean(key, ["catch_up"]).map(|near| format!("{near} {}", ways_to_catch_up())))
+                    .or_else(|| did_you_mean(key, ["catch_up"]).map(|near| format!("{near} {}", one_of(&CatchUp::ALL))))
             };
             fields.refuse_unknown(&CRON_KEYS, elsewhere, report);
             read_cron(fields, facts, report)
@@ -369,33 +418,36 @@ fn read_cron(fields: &Fields<'_>, facts: &Facts<'_>, report: &mut Report<'_>) ->
             report,
         )
         .and_then(|value| Some((fields::text("`timezone`", value, report)?, value.span())));
-    let catch_up = fields
-        .get("catch_up")
-        .map_or(Some(CatchUp::default()), |value| read_catch_up(value, report));
+    let catch_up = fields.get("catch_up").map_or(Some(CatchUp::default()), |value| {
+        read_choice("catch_up", "way to catch up", &CatchUp::ALL, value, report)
+    });
+    let business = read_business(fields, facts.calendars, catch_up, report);
     let ((schedule, schedule_place), (timezone, zone_place)) = (schedule?, timezone?);
-    if let Err(problem) = (facts.check_schedule)(schedule, timezone) {
-        let of_the_zone = problem.contains(&format!("`{timezone}`"));
-        let place = if of_the_zone { zone_place } else { schedule_place };
-        report.error(&place, problem, None);
-    }
-    Some(Trigger::Cron {
+    let spec = CronSpec {
         schedule: schedule.to_owned(),
         timezone: timezone.to_owned(),
-        catch_up: catch_up?,
-    })
-}
-
-fn read_catch_up(value: &Spanned<DeValue<'_>>, report: &mut Report<'_>) -> Option<CatchUp> {
-    let written = fields::text("`catch_up`", value, report)?;
-    let choice = CatchUp::ALL.iter().find(|(name, _)| *name == written);
-    if choice.is_none() {
-        let near = did_you_mean(written, CatchUp::ALL.map(|(name, _)| name));
-        let help = near.map_or_else(ways_to_catch_up, |near| format!("{near} {}", ways_to_catch_up()));
-        report.error(&value.span(), format!("`{written}` is no way to catch up"), Some(help));
+        catch_up: catch_up.unwrap_or_default(),
+        business: business.clone().flatten(),
+    };
+    let place = |key: &str| match key {
+        "schedule" => schedule_place.clone(),
+        "timezone" => zone_place.clone(),
+        key => fields.get(key).map_or_else(|| fields.place().clone(), Spanned::span),
+    };
+    match (facts.check_schedule)(&spec) {
+        Ok(remarks) => {
+            for remark in remarks {
+                report.warning(remark.code, &place(remark.key), remark.message, remark.help);
+            }
+        }
+        Err(misfit) => report.error(&place(misfit.key), misfit.message, None),
     }
-    choice.map(|(_, catch_up)| *catch_up)
+    // Judged also when something else is wrong: all that is wrong is told at once.
+    (catch_up.is_some() && business.is_some()).then_some(Trigger::Cron(spec))
 }
 
-fn ways_to_catch_up() -> String {
-    format!("one of: {}", CatchUp::ALL.map(|(name, _)| name).join(", "))
+/// The choices of a key, for help.
+pub(super) fn one_of<T>(choices: &[(&'static str, T)]) -> String {
+    let names: Vec<&str> = choices.iter().map(|(name, _)| *name).collect();
+    format!("one of: {}", names.join(", "))
 }

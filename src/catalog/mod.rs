@@ -4,6 +4,7 @@
 //! one: what loads is used, what does not keeps its last good version, and every problem is told with its
 //! place. This room must not know runs, write the store or decide what a schedule means.
 
+mod business;
 mod fields;
 pub mod files;
 pub mod load;

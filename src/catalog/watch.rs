@@ -241,7 +241,7 @@ impl Watching {
         });
         self.system = match made {
             Ok(mut system) => {
-                watch_both(&mut system, &self.catalog.shared.folders);
+                watch_all(&mut system, &self.catalog.shared.folders);
                 Some(system)
             }
             Err(problem) => {
@@ -252,14 +252,15 @@ impl Watching {
     }
 }
 
-/// Manifests stand directly in their folder, scripts also below theirs. A folder that is missing is tried
+/// Manifests and calendars stand directly in their folders, scripts also below theirs. A folder that is missing is tried
 /// again with the next reading.
-fn watch_both(system: &mut notify::RecommendedWatcher, folders: &Folders) {
-    let both = [
+fn watch_all(system: &mut notify::RecommendedWatcher, folders: &Folders) {
+    let all = [
         (&folders.workflows, RecursiveMode::NonRecursive),
         (&folders.scripts, RecursiveMode::Recursive),
+        (&folders.calendars, RecursiveMode::NonRecursive),
     ];
-    for (folder, mode) in both {
+    for (folder, mode) in all {
         if let Err(problem) = system.watch(folder, mode) {
             tracing::debug!(error = %problem, "A folder of the workflows cannot be watched.");
         }

@@ -8,12 +8,16 @@ use serde_json::json;
 use super::Context;
 use super::diagnostics::{Format, Sources, render};
 use super::error::{CliError, Exit};
-use super::output::{BAD, GOOD};
-use super::text::count;
+use super::output::{BAD, FAINT, GOOD};
+use super::text::{clean, count};
 use super::workflows::{from_files, page};
+use crate::app::CALENDAR_OVER;
+use crate::app::offline::load_workflows;
 use crate::app::settings::{Secrets, Settings, SettingsError};
-use crate::model::diagnostic::Diagnostic;
+use crate::model::diagnostic::{Diagnostic, Severity};
 use crate::server::protocol::{TriggerView, WorkflowView};
+use crate::trigger::cron::cron_triggers;
+use crate::trigger::schedule::Schedule;
 
 /// Find everything that is wrong before it runs
 ///
@@ -24,6 +28,9 @@ pub(super) struct Args {
     /// How findings look
     #[arg(long, value_enum, default_value_t)]
     format: Format,
+    /// Say of each schedule in words what it means
+    #[arg(long)]
+    explain: bool,
 }
 
 pub(super) fn run(args: &Args, context: &Context) -> Result<Exit, CliError> {
@@ -36,14 +43,38 @@ pub(super) fn run(args: &Args, context: &Context) -> Result<Exit, CliError> {
         }
         Err(error) => return Err(error.into()),
     };
-    let (workflows, found) = from_files(&settings, context.now());
+    let (workflows, mut found) = from_files(&settings, context.now());
+    // What a daemon may go on with for a while is not to be rolled out like that.
+    for over in found.iter_mut().filter(|finding| finding.code == CALENDAR_OVER) {
+        over.severity = Severity::Error;
+    }
     let mut findings = settings.warnings.clone();
     findings.extend(settings.absent_secrets.iter().map(|absent| absent.finding.clone()));
     findings.extend(without_webhook_secret(&settings, &workflows));
     findings.extend(found);
     report(context, &findings, &workflows, format, &Sources::of(&settings))?;
+    if args.explain && format == Format::Full {
+        explain(&settings, context)?;
+    }
     let wrong = findings.iter().any(Diagnostic::is_error);
     Ok(if wrong { Exit::Usage } else { Exit::Ok })
+}
+
+/// What each schedule means.
+fn explain(settings: &Settings, context: &Context) -> Result<(), CliError> {
+    let loaded = load_workflows(settings);
+    for workflow in loaded.workflows.values() {
+        for spec in cron_triggers(workflow) {
+            if let Ok(schedule) = Schedule::of(spec) {
+                let (name, written) = (&workflow.name, clean(&spec.schedule));
+                context.output.print(&format!(
+                    "{name}  {written}  {FAINT}{}{FAINT:#}",
+                    clean(&schedule.words())
+                ))?;
+            }
+        }
+    }
+    Ok(())
 }
 
 /// Webhooks that start workflows and would not be let in.

@@ -28,6 +28,7 @@ mod primitives;
 mod reconcile;
 mod run;
 mod runs;
+mod schedule;
 mod selftest;
 mod serve;
 mod sim;
@@ -117,6 +118,7 @@ enum Command {
     Journal(journal::Args),
     Events(events::Args),
     Workflows(workflows::Args),
+    Schedule(schedule::Args),
     Connections(connections::Args),
     Db(db::Args),
     Primitives(primitives::Args),
@@ -316,6 +318,7 @@ fn call(command: Command, context: &Context) -> Result<Exit, CliError> {
         Command::Journal(args) => journal::run(&args, context),
         Command::Events(args) => events::run(args, context),
         Command::Workflows(args) => workflows::run(&args, context),
+        Command::Schedule(args) => schedule::run(&args, context),
         Command::Connections(args) => connections::run(&args, context),
         Command::Db(args) => db::run(args, context),
         Command::Sim(args) => sim::run(args, context),

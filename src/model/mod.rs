@@ -4,6 +4,7 @@
 //! here is async, reads a clock, logs or does I/O; everything can be tested with a table of cases.
 
 pub mod breaker;
+pub mod calendar;
 pub mod concurrency;
 pub mod diagnostic;
 pub mod document;

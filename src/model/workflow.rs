@@ -5,6 +5,7 @@
 use serde::{Deserialize, Serialize};
 use serde_json::Value as Json;
 
+use super::calendar::{Business, Calendar, Calendars, Dated, Format, UnknownCalendar};
 use super::event::{Event, Matching};
 use crate::base::ids::Digest;
 
@@ -30,8 +31,7 @@ pub struct Workflow {
 }
 
 /// What starts runs.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
-#[serde(tag = "type", rename_all = "snake_case")]
+#[derive(Debug, Clone, PartialEq)]
 pub enum Trigger {
     /// A verified event of a connection.
     Webhook {
@@ -43,14 +43,20 @@ pub enum Trigger {
         when: Matching,
     },
     /// A schedule.
-    Cron {
-        /// The expression as written in the manifest.
-        schedule: String,
-        /// An IANA zone.
-        timezone: String,
-        /// What to do about slots that passed while nothing was running.
-        catch_up: CatchUp,
-    },
+    Cron(CronSpec),
+}
+
+/// A schedule as a manifest has it. Expression and zone name it: two of one workflow differ in one of them.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct CronSpec {
+    /// The expression as written in the manifest.
+    pub schedule: String,
+    /// An IANA zone.
+    pub timezone: String,
+    /// What to do about slots that passed while nothing was running.
+    pub catch_up: CatchUp,
+    /// What business days have to do with it, if anything.
+    pub business: Option<Business>,
 }
 
 impl Trigger {
@@ -62,7 +68,7 @@ impl Trigger {
                 events,
                 when,
             } => *connection == event.connection && events.contains(&event.kind) && when.accepts(event),
-            Self::Cron { .. } => false,
+            Self::Cron(_) => false,
         }
     }
 }
@@ -92,6 +98,16 @@ pub struct Source {
     pub text: String,
 }
 
+/// Where the calendars among the sources of a version stand.
+pub const CALENDARS: &str = "calendars/";
+
+impl Source {
+    /// Whether it is a calendar: no script is called `.toml` or `.ics`.
+    pub fn is_calendar(&self) -> bool {
+        self.path.strip_prefix(CALENDARS).and_then(Format::of_file).is_some()
+    }
+}
+
 /// One exact pair of manifest and scripts, by digest.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Version {
@@ -103,7 +119,7 @@ pub struct Version {
     pub manifest: String,
     /// Connections its script may name.
     pub uses: Vec<String>,
-    /// The main script first, then its imports in order of path.
+    /// The main script first, then its imports in order of path, then the calendars from files that it names.
     pub sources: Vec<Source>,
 }
 
@@ -128,5 +144,31 @@ impl Version {
     /// The main script.
     pub fn main(&self) -> Option<&Source> {
         self.sources.first()
+    }
+
+    /// The main script and its imports.
+    pub fn scripts(&self) -> impl Iterator<Item = &Source> {
+        self.sources.iter().filter(|source| !source.is_calendar())
+    }
+
+    /// The calendar of a name, or of several joined, as this version has it: built in, or from a file as it was
+    /// when the version was made.
+    ///
+    /// # Errors
+    /// There is none of that name among them.
+    pub fn calendar(&self, name: &str) -> Result<Calendar, UnknownCalendar> {
+        let mut calendars = Calendars::default();
+        for source in self.sources.iter().filter(|source| source.is_calendar()) {
+            let Some((format, stem)) = source.path.strip_prefix(CALENDARS).and_then(Format::of_file) else {
+                continue;
+            };
+            // Only what was read without a finding became part of the version.
+            if name.contains(stem)
+                && let Ok(dated) = Dated::parse(format, &source.path, stem, &source.text)
+            {
+                calendars.add(dated);
+            }
+        }
+        calendars.find(name)
     }
 }

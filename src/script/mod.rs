@@ -36,7 +36,7 @@ use std::time::Duration;
 use crate::model::journal::Failure;
 use crate::model::value::Value;
 
-pub use check::{ModuleSurface, Signature, Surface, check};
+pub use check::{ModuleSurface, Place, Signature, Surface, check};
 pub use detached::Detached;
 pub use fault::ScriptError;
 pub use host::Given;

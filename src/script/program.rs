@@ -39,7 +39,7 @@ impl Program {
             scripts: BTreeMap::new(),
             closures: HashMap::new(),
         };
-        for source in &version.sources {
+        for source in version.scripts() {
             let mut ast = engine.compile(&source.text).map_err(|error| {
                 Box::new(ScriptError {
                     trace: vec![place(&source.path, error.1)],

@@ -45,7 +45,7 @@ use crate::trigger::manual::{self, Request, StartError};
 use crate::trigger::versions::KnownVersions;
 
 /// How many next slots of a schedule are shown.
-const NEXT_SLOTS: usize = 5;
+pub const NEXT_SLOTS: usize = 5;
 /// A path of a socket longer than this cannot be bound on every system.
 const SOCKET_PATH_BYTES_MAX: usize = 100;
 

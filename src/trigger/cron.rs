@@ -11,7 +11,7 @@ use std::time::Duration;
 use chrono::{DateTime, FixedOffset, TimeDelta};
 use serde_json::json;
 
-use super::schedule::{Schedule, ScheduleError};
+use super::schedule::{Schedule, ScheduleError, Slot, Standing};
 use super::versions::KnownVersions;
 use super::{new_run, run_id};
 use crate::base::clock::{Clock, Instant};
@@ -19,15 +19,18 @@ use crate::base::shutdown::Shutdown;
 use crate::base::wake::Wake;
 use crate::catalog::snapshot::Snapshot;
 use crate::catalog::watch::Catalog;
+use crate::model::calendar::{AfterCutOff, OutsideCoverage};
 use crate::model::run::Cause;
 use crate::model::value::time_text;
-use crate::model::workflow::{CatchUp, Trigger, Workflow};
+use crate::model::workflow::{CatchUp, CronSpec, Trigger, Workflow};
 use crate::store::{Made, Store, StoreError};
 
 /// A slot at most this late is simply run; an older one was missed, and is a matter of catching up.
 const ON_TIME: TimeDelta = TimeDelta::seconds(60);
 /// A missed slot older than this is not run by itself any more.
 const CATCH_UP_WINDOW: TimeDelta = TimeDelta::hours(24);
+/// A slot that missed its cut-off runs on the next business day; no row of closed days is longer than this.
+const DEFERRAL_WINDOW: TimeDelta = TimeDelta::days(31);
 /// A clock set back by more than this was wrong before: the last slot says nothing about the next one.
 const CORRECTION: TimeDelta = TimeDelta::hours(3);
 /// The longest sleep: the wall clock may be moved at any time and is read again this often.
@@ -35,33 +38,80 @@ const SLICE: Duration = Duration::from_secs(30);
 /// How soon to ask again when the store could not be reached.
 const RETRY: Duration = Duration::from_secs(5);
 
-/// The slots to run now, in order, if everything up to `last` has been dealt with.
+/// What is to be done about a schedule now.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct Due {
+    /// The slots to run now, in order.
+    pub run: Vec<Slot>,
+    /// The slot that missed its cut-off and is to run later.
+    pub deferred: Option<Deferred>,
+}
+
+/// A slot that missed its cut-off.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Deferred {
+    /// The slot; it keeps its name.
+    pub slot: Slot,
+    /// When it is to run.
+    pub at: Instant,
+}
+
+/// What is to be done now, if everything up to `last` has been dealt with.
 ///
 /// Slots of the last minute all run. Of those missed before, at most the latest one runs, if it is to be
-/// caught up, less than a day old, and no slot of the last minute stands for it.
-pub fn due_slots(schedule: &Schedule, last: Instant, now: Instant, catch_up: CatchUp) -> Vec<Instant> {
+/// caught up, less than a day old, and no slot of the last minute stands for it. What has missed the cut-off of its
+/// day does not run; if it is to run on the next business day, it does so unless that day has a slot then.
+pub fn due_slots(schedule: &Schedule, last: Instant, now: Instant, catch_up: CatchUp) -> Due {
     let late = now - ON_TIME;
-    let on_time: Vec<Instant> = slots_between(schedule, last.max(late), now).collect();
-    if !on_time.is_empty() {
-        return on_time;
+    let on_time: Vec<Slot> = slots_between(schedule, last.max(late), now).collect();
+    let latest = match (on_time.last(), catch_up) {
+        (Some(latest), _) => Some(*latest),
+        (None, CatchUp::None) => None,
+        (None, CatchUp::Latest) => latest_between(schedule, last.max(now - window(schedule)), late),
+    };
+    let run: Vec<Slot> = on_time
+        .into_iter()
+        .filter(|slot| schedule.standing(*slot, now) == Standing::Runs)
+        .collect();
+    let Some(latest) = latest.filter(|_| run.is_empty()) else {
+        return Due { run, deferred: None };
+    };
+    match schedule.standing(latest, now) {
+        Standing::Runs if latest.at > now - CATCH_UP_WINDOW => Due {
+            run: vec![latest],
+            deferred: None,
+        },
+        // Its day has come.
+        Standing::Deferred { at } if at <= now => Due {
+            run: vec![latest],
+            deferred: None,
+        },
+        Standing::Deferred { at } if schedule.next_after(at - TimeDelta::seconds(1)) != Some(at) => Due {
+            run,
+            deferred: Some(Deferred { slot: latest, at }),
+        },
+        Standing::Runs | Standing::Deferred { .. } | Standing::Refused => Due::default(),
     }
-    match catch_up {
-        CatchUp::None => Vec::new(),
-        CatchUp::Latest => latest_between(schedule, last.max(now - CATCH_UP_WINDOW), late)
-            .into_iter()
-            .collect(),
+}
+
+/// How far back a missed slot may lie.
+fn window(schedule: &Schedule) -> TimeDelta {
+    let cut_off = schedule.business().and_then(|business| business.cut_off);
+    match cut_off.map(|cut_off| cut_off.after) {
+        Some(AfterCutOff::NextBusinessDay) => DEFERRAL_WINDOW,
+        Some(AfterCutOff::Refuse) | None => CATCH_UP_WINDOW,
     }
 }
 
 /// Slots after `from`, up to and including `to`.
-fn slots_between(schedule: &Schedule, from: Instant, to: Instant) -> impl Iterator<Item = Instant> + '_ {
-    std::iter::successors(schedule.next_after(from), |slot| schedule.next_after(*slot))
-        .take_while(move |slot| *slot <= to)
+fn slots_between(schedule: &Schedule, from: Instant, to: Instant) -> impl Iterator<Item = Slot> + '_ {
+    let next = |after: Instant| schedule.next_slot(after).ok().flatten();
+    std::iter::successors(next(from), move |slot| next(slot.at)).take_while(move |slot| slot.at <= to)
 }
 
 /// The last of those, looked for from the end in growing steps, so that a dense schedule costs no walk
 /// through a whole day.
-fn latest_between(schedule: &Schedule, from: Instant, to: Instant) -> Option<Instant> {
+fn latest_between(schedule: &Schedule, from: Instant, to: Instant) -> Option<Slot> {
     let mut reach = TimeDelta::minutes(10);
     loop {
         let start = from.max(to - reach);
@@ -93,28 +143,61 @@ pub struct Upcoming {
 /// The next slots of every schedule of a workflow.
 pub fn upcoming(workflow: &Workflow, now: Instant, count: usize) -> Vec<Upcoming> {
     cron_triggers(workflow)
-        .map(|(schedule, timezone, _)| Upcoming {
-            schedule: schedule.to_owned(),
-            timezone: timezone.to_owned(),
-            slots: Schedule::parse(schedule, timezone).map(|schedule| {
-                std::iter::successors(schedule.next_after(now), |slot| schedule.next_after(*slot))
-                    .take(count)
-                    .map(|slot| schedule.local(slot))
-                    .collect()
+        .map(|spec| Upcoming {
+            schedule: spec.schedule.clone(),
+            timezone: spec.timezone.clone(),
+            slots: Schedule::of(spec).and_then(|schedule| {
+                let slots: Vec<_> = schedule.slots_after(now).take(count).collect();
+                if slots.is_empty() {
+                    // Why: a calendar that has ended is a reason, an expression that is over is none.
+                    schedule.next_slot(now)?;
+                }
+                Ok(slots.into_iter().map(|slot| schedule.local(slot)).collect())
             }),
         })
         .collect()
 }
 
-fn cron_triggers(workflow: &Workflow) -> impl Iterator<Item = (&str, &str, CatchUp)> {
+/// The schedules of a workflow.
+pub fn cron_triggers(workflow: &Workflow) -> impl Iterator<Item = &CronSpec> {
     workflow.triggers.iter().filter_map(|trigger| match trigger {
-        Trigger::Cron {
-            schedule,
-            timezone,
-            catch_up,
-        } => Some((schedule.as_str(), timezone.as_str(), *catch_up)),
+        Trigger::Cron(spec) => Some(spec),
         Trigger::Webhook { .. } => None,
     })
+}
+
+/// How long before the end of its calendar a schedule is warned of.
+const WARNED_BEFORE: TimeDelta = TimeDelta::days(90);
+
+/// What is to be told of how long the calendar of a schedule lasts.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Horizon {
+    /// Nothing, or there is no calendar.
+    Far,
+    /// Its end is near.
+    Near(OutsideCoverage),
+    /// It ends before so many slots are known.
+    Over(OutsideCoverage),
+}
+
+/// How long the calendar of a schedule lasts: whether the next `count` slots are known, and what comes soon after.
+pub fn horizon(schedule: &Schedule, now: Instant, count: usize) -> Horizon {
+    let mut after = now;
+    for _ in 0..count {
+        match schedule.next_slot(after) {
+            Ok(Some(slot)) => after = slot.at,
+            Ok(None) => return Horizon::Far,
+            Err(outside) => return Horizon::Over(outside),
+        }
+    }
+    let Some(business) = schedule.business() else {
+        return Horizon::Far;
+    };
+    let soon = schedule.local(now + WARNED_BEFORE).date_naive();
+    match business.calendar.closed(soon) {
+        Ok(_) => Horizon::Far,
+        Err(outside) => Horizon::Near(outside),
+    }
 }
 
 /// Which schedule of which workflow.
@@ -128,11 +211,42 @@ struct Key {
 /// A schedule being watched.
 #[derive(Debug)]
 struct Watched {
+    spec: CronSpec,
     /// Nothing, if it cannot be read: said once, then left alone until the manifest changes.
     schedule: Option<Schedule>,
-    catch_up: CatchUp,
     /// Every slot up to here has been dealt with.
     last: Instant,
+    /// The slot that missed its cut-off and runs later.
+    deferred: Option<Deferred>,
+    /// Whether it was said that its calendar has ended.
+    end_was_told: bool,
+}
+
+impl Watched {
+    fn new(workflow: &str, spec: &CronSpec, last: Instant) -> Self {
+        let schedule = Schedule::of(spec)
+            .inspect_err(|error| {
+                tracing::error!(workflow, schedule = spec.schedule, %error, "this schedule never runs");
+            })
+            .ok();
+        Self {
+            spec: spec.clone(),
+            schedule,
+            last,
+            deferred: None,
+            end_was_told: false,
+        }
+    }
+
+    /// Says once that nothing more is known of a schedule.
+    fn tell_its_end(&mut self, workflow: &str, now: Instant) {
+        let Some(schedule) = &self.schedule else { return };
+        let end = schedule.next_slot(now).err();
+        if let (Some(error), false) = (&end, self.end_was_told) {
+            tracing::error!(workflow, schedule = self.spec.schedule, %error, "this schedule does not run until its calendar says more");
+        }
+        self.end_was_told = end.is_some();
+    }
 }
 
 /// Fires the schedules of the catalog.
@@ -203,17 +317,20 @@ impl CronTrigger {
     async fn watch(&mut self, snapshot: &Snapshot) -> Result<(), StoreError> {
         let mut present = BTreeSet::new();
         for workflow in snapshot.workflows.values() {
-            for (schedule, timezone, catch_up) in cron_triggers(workflow) {
+            for spec in cron_triggers(workflow) {
                 let key = Key {
                     workflow: workflow.name.clone(),
-                    schedule: schedule.to_owned(),
-                    timezone: timezone.to_owned(),
+                    schedule: spec.schedule.clone(),
+                    timezone: spec.timezone.clone(),
                 };
-                if let Some(entry) = self.watched.get_mut(&key) {
-                    entry.catch_up = catch_up;
-                } else {
-                    let entry = self.take_up(&key, catch_up).await?;
-                    self.watched.insert(key.clone(), entry);
+                match self.watched.get_mut(&key) {
+                    Some(entry) if entry.spec == *spec => {}
+                    // The same name: what ran under it stays run.
+                    Some(entry) => *entry = Watched::new(&key.workflow, spec, entry.last),
+                    None => {
+                        let entry = self.take_up(&key, spec).await?;
+                        self.watched.insert(key.clone(), entry);
+                    }
                 }
                 present.insert(key);
             }
@@ -222,21 +339,12 @@ impl CronTrigger {
         Ok(())
     }
 
-    async fn take_up(&self, key: &Key, catch_up: CatchUp) -> Result<Watched, StoreError> {
+    async fn take_up(&self, key: &Key, spec: &CronSpec) -> Result<Watched, StoreError> {
         let last = self
             .store
             .last_slot(&key.workflow, &key.schedule, &key.timezone)
             .await?;
-        let schedule = Schedule::parse(&key.schedule, &key.timezone)
-            .inspect_err(|error| {
-                tracing::error!(workflow = key.workflow, schedule = key.schedule, %error, "this schedule never runs");
-            })
-            .ok();
-        Ok(Watched {
-            schedule,
-            catch_up,
-            last: resume_point(last, self.clock.now()),
-        })
+        Ok(Watched::new(&key.workflow, spec, resume_point(last, self.clock.now())))
     }
 
     async fn fire_due(
@@ -246,37 +354,66 @@ impl CronTrigger {
         entry: &mut Watched,
         now: Instant,
     ) -> Result<(), StoreError> {
+        entry.tell_its_end(&key.workflow, now);
         let Some(schedule) = &entry.schedule else {
             return Ok(());
         };
         entry.last = resume_point(Some(entry.last), now);
-        let due = due_slots(schedule, entry.last, now, entry.catch_up);
+        let due = due_slots(schedule, entry.last, now, entry.spec.catch_up);
         if let Some(missed) = schedule
             .next_after(entry.last)
-            .filter(|first| *first <= now && due.first() != Some(first))
+            .filter(|first| *first <= now && due.run.first().map(|slot| slot.at) != Some(*first))
         {
-            tracing::warn!(workflow = key.workflow, schedule = key.schedule, first = %time_text(missed), "slots were missed and will not run");
+            match &due.deferred {
+                Some(deferred) => {
+                    tracing::warn!(workflow = key.workflow, schedule = key.schedule, slot = %time_text(deferred.slot.at), at = %time_text(deferred.at), "a slot missed its cut-off and runs on the next business day");
+                }
+                None => {
+                    tracing::warn!(workflow = key.workflow, schedule = key.schedule, first = %time_text(missed), "slots were missed and will not run");
+                }
+            }
         }
-        for slot in due {
-            self.fire(workflow, key, slot, now).await?;
-            entry.last = slot;
+        entry.deferred = due.deferred.or(entry.deferred);
+        if let Some(deferred) = entry.deferred.filter(|deferred| deferred.at <= now) {
+            if matches!(schedule.standing(deferred.slot, now), Standing::Deferred { .. }) {
+                self.fire(workflow, key, schedule, deferred.slot, now).await?;
+            } else {
+                tracing::warn!(workflow = key.workflow, schedule = key.schedule, slot = %time_text(deferred.slot.at), "a slot missed the cut-off of the next business day too and will not run");
+            }
+            entry.deferred = None;
+        }
+        for slot in due.run {
+            self.fire(workflow, key, schedule, slot, now).await?;
+            entry.last = entry.last.max(slot.at);
         }
         entry.last = entry.last.max(now);
         Ok(())
     }
 
-    async fn fire(&self, workflow: &Workflow, key: &Key, slot: Instant, now: Instant) -> Result<(), StoreError> {
+    async fn fire(
+        &self,
+        workflow: &Workflow,
+        key: &Key,
+        schedule: &Schedule,
+        slot: Slot,
+        now: Instant,
+    ) -> Result<(), StoreError> {
+        let moved = schedule.moved(slot);
+        let slot = slot.at;
         let cause = Cause::Cron {
             schedule: key.schedule.clone(),
             timezone: key.timezone.clone(),
             slot,
         };
-        let event = json!({
+        let mut event = json!({
             "type": "cron",
             "schedule": key.schedule,
             "timezone": key.timezone,
             "slot": time_text(slot),
         });
+        if let Some(moved) = moved {
+            event["moved_from"] = json!(moved.from.to_string());
+        }
         let secret = self.store.installation_secret().await?;
         let id = run_id(workflow, &secret, slot, ["cron", &key.schedule, &key.timezone]);
         self.versions.keep(self.store.as_ref(), &workflow.version).await?;
@@ -303,7 +440,11 @@ impl CronTrigger {
         let now = self.clock.now();
         self.watched
             .values()
-            .filter_map(|entry| entry.schedule.as_ref()?.next_after(entry.last.max(now)))
+            .filter_map(|entry| {
+                let next = entry.schedule.as_ref()?.next_after(entry.last.max(now));
+                let deferred = entry.deferred.map(|deferred| deferred.at);
+                next.into_iter().chain(deferred).min()
+            })
             .min()
             .and_then(|next| (next - now).to_std().ok())
             // Never zero: elapsed and wall time may differ by a hair at the end of a sleep.
@@ -323,7 +464,8 @@ mod tests {
     fn due_slots_are_those_of_the_last_minute_or_the_latest_missed_one() {
         let check = |text: &str, last: &str, now: &str, catch_up: CatchUp, expected: &[&str]| {
             let schedule = Schedule::parse(text, "UTC").expect(text);
-            let found = due_slots(&schedule, at(last), at(now), catch_up);
+            let due = due_slots(&schedule, at(last), at(now), catch_up);
+            let found: Vec<Instant> = due.run.iter().map(|slot| slot.at).collect();
             let expected: Vec<Instant> = expected.iter().map(|text| at(text)).collect();
             assert_eq!(found, expected, "{text} last {last} now {now} {catch_up:?}");
         };

@@ -1,10 +1,13 @@
 //! Cron expressions as people write them: read strictly, and turned into one unambiguous form.
 //!
-//! Five fields with the weekdays of Unix, or six with seconds in front. What different programs read
-//! differently is refused with a sentence that says what to write instead. Pure; no time, no zone.
+//! Five fields with the weekdays of Unix, six with seconds in front, seven with the year behind. What different
+//! programs read differently is refused with a sentence that says what to write instead. Pure; no time, no zone.
 
 use std::collections::BTreeSet;
 
+use chrono::{NaiveTime, Weekday};
+
+use super::days::{DayFields, MonthDay, WeekDay};
 use super::schedule::ScheduleError;
 
 /// Longer texts are refused before they are looked at.
@@ -27,6 +30,9 @@ const MONTHS: [&str; 12] = [
 
 /// In the order of Unix: Sunday is 0.
 const WEEKDAYS: [&str; 7] = ["Sun", "Mon", "Tue", "Wed", "Thu", "Fri", "Sat"];
+
+/// The furthest a day can be counted back from the last of a month.
+const BEFORE_LAST_MAX: u32 = 30;
 
 /// What may stand in one field.
 struct Field {
@@ -52,8 +58,8 @@ const fn numbers(name: &'static str, min: u32, max: u32) -> Field {
     }
 }
 
-/// Second, minute, hour, day of month, month, weekday.
-const FIELDS: [Field; 6] = [
+/// Second, minute, hour, day of month, month, weekday, year.
+const FIELDS: [Field; 7] = [
     numbers("second", 0, 59),
     numbers("minute", 0, 59),
     numbers("hour", 0, 23),
@@ -71,16 +77,22 @@ const FIELDS: [Field; 6] = [
         cyclic: true,
         ..numbers("weekday", 0, 6)
     },
+    numbers("year", 1970, 2099),
 ];
 
 /// An expression read.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) struct Expression {
-    /// Six fields of plain lists, weekdays by name: no two programs read this differently.
+    /// Six fields of plain lists, weekdays by name: no two programs read this differently. Its days are those of
+    /// `days` if the expression has no other words for days than numbers and names, else every day.
     pub(super) canonical: String,
     /// Whether it means "every so often" (a `*` or a step in second, minute or hour) rather than fixed
     /// times of the day. The two are treated differently where the clocks change.
     pub(super) interval: bool,
+    /// Which days it names.
+    pub(super) days: DayFields,
+    /// Seconds, minutes and hours of its times of day.
+    pub(super) times: [Vec<u32>; 3],
 }
 
 impl Expression {
@@ -96,24 +108,155 @@ impl Expression {
         let mut parts: Vec<&str> = written.split_whitespace().collect();
         match parts.len() {
             5 => parts.insert(0, "0"),
-            6 => {}
+            6 | 7 => {}
             found => return Err(ScheduleError::FieldCount { found }),
         }
+        let (month_words, month_days) = words(parts[3], month_day)?;
+        let (week_words, weekdays) = words(parts[5], week_day)?;
+        parts[3] = month_days.as_str();
+        parts[5] = weekdays.as_str();
         let mut sets = Vec::with_capacity(FIELDS.len());
         for (field, part) in FIELDS.iter().zip(&parts) {
-            sets.push(field.parse(part)?);
-        }
-        if !FIELDS[3].is_full(&sets[3]) && !FIELDS[5].is_full(&sets[5]) {
-            return Err(ScheduleError::BothDays {
-                day: parts[3].to_owned(),
-                weekday: parts[5].to_owned(),
+            sets.push(if part.is_empty() {
+                BTreeSet::new()
+            } else {
+                field.parse(part)?
             });
         }
-        let lists: Vec<String> = FIELDS.iter().zip(&sets).map(|(field, set)| field.list(set)).collect();
+        let (all_days, all_weekdays) = (FIELDS[3].is_full(&sets[3]), FIELDS[5].is_full(&sets[5]));
+        if !all_days && !all_weekdays {
+            let written: Vec<&str> = written.split_whitespace().collect();
+            let field = |from_end: usize| written[written.len() - from_end - usize::from(written.len() == 7)];
+            return Err(ScheduleError::BothDays {
+                day: field(3).to_owned(),
+                weekday: field(1).to_owned(),
+            });
+        }
+        let years = sets.get(6).filter(|years| !FIELDS[6].is_full(years));
+        let days = DayFields {
+            month_days: (!all_days).then(|| {
+                let plain = sets[3].iter().map(|day| MonthDay::Day(*day));
+                plain.chain(month_words).collect()
+            }),
+            weekdays: (!all_weekdays).then(|| {
+                let plain = sets[5].iter().map(|day| WeekDay::Every(weekday(*day)));
+                plain.chain(week_words).collect()
+            }),
+            months: sets[4].clone(),
+            years: years.map(|years| years.iter().filter_map(|year| i32::try_from(*year).ok()).collect()),
+        };
+        let mut lists: Vec<String> = FIELDS
+            .iter()
+            .zip(&sets)
+            .map(|(field, set)| field.list(set))
+            .take(6)
+            .collect();
+        if !days.is_plain() {
+            lists[3..].fill("*".to_owned());
+        }
         Ok(Self {
             canonical: lists.join(" "),
             interval: parts.iter().take(3).any(|part| part.contains(['*', '/'])),
+            days,
+            times: [0, 1, 2].map(|field| sets[field].iter().copied().collect()),
         })
+    }
+
+    /// The last of its times of day.
+    pub(super) fn last_time(&self) -> Option<NaiveTime> {
+        let [seconds, minutes, hours] = &self.times;
+        NaiveTime::from_hms_opt(*hours.last()?, *minutes.last()?, *seconds.last()?)
+    }
+
+    /// The same times of day, on every day.
+    pub(super) fn times_alone(&self) -> String {
+        let times: Vec<&str> = self.canonical.split(' ').take(3).collect();
+        format!("{} * * *", times.join(" "))
+    }
+}
+
+/// The items of a field that are words, as `read` knows them, and the others as they were written.
+fn words<T>(part: &str, read: fn(&str) -> Result<Option<T>, ScheduleError>) -> Result<(Vec<T>, String), ScheduleError> {
+    let (mut found, mut others) = (Vec::new(), Vec::new());
+    for item in part.split(',') {
+        match read(item)? {
+            Some(word) => found.push(word),
+            None => others.push(item),
+        }
+    }
+    Ok((found, others.join(",")))
+}
+
+/// `L`, `L-3`, `LW` or `15W`.
+fn month_day(item: &str) -> Result<Option<MonthDay>, ScheduleError> {
+    let upper = item.to_ascii_uppercase();
+    if !upper.contains(['L', 'W']) {
+        return Ok(None);
+    }
+    let wrong = || {
+        ScheduleError::Field {
+        field: FIELDS[3].name,
+        item: item.to_owned(),
+        advice: "expected `L` for the last day, `L-3` for three days before it, `LW` for the last weekday, or `15W` for the weekday nearest to the 15th".to_owned(),
+    }
+    };
+    let number = |text: &str, range: std::ops::RangeInclusive<u32>| {
+        digits(text).filter(|number| range.contains(number)).ok_or_else(wrong)
+    };
+    if upper == "LW" {
+        return Ok(Some(MonthDay::LastWeekday));
+    }
+    if let Some(before) = upper.strip_prefix('L') {
+        return match before.strip_prefix('-') {
+            Some(days) => number(days, 1..=BEFORE_LAST_MAX).map(|days| Some(MonthDay::BeforeLast(days))),
+            None if before.is_empty() => Ok(Some(MonthDay::BeforeLast(0))),
+            None => Err(wrong()),
+        };
+    }
+    let day = upper.strip_suffix('W').ok_or_else(wrong)?;
+    number(day, 1..=31).map(|day| Some(MonthDay::NearestWeekday(day)))
+}
+
+/// `Fri#1` or `FriL`. With numbers they mean other days in other programs, and `L` alone means Saturday in some.
+fn week_day(item: &str) -> Result<Option<WeekDay>, ScheduleError> {
+    let (name, which) = match item.split_once('#') {
+        Some((name, nth)) => (name, Some(nth)),
+        None => match item.strip_suffix(['L', 'l']) {
+            Some(name) => (name, None),
+            None => return Ok(None),
+        },
+    };
+    let wrong = |advice: &str| ScheduleError::Field {
+        field: FIELDS[5].name,
+        item: item.to_owned(),
+        advice: advice.to_owned(),
+    };
+    let known = (0..).zip(WEEKDAYS).find(|(_, known)| known.eq_ignore_ascii_case(name));
+    let Some((number, _)) = known else {
+        return Err(wrong(
+            "expected `Fri#1` for the first Friday of the month or `FriL` for the last one, with the weekday by name",
+        ));
+    };
+    let day = weekday(number);
+    match which {
+        None => Ok(Some(WeekDay::Last(day))),
+        Some(nth) => digits(nth)
+            .filter(|nth| (1..=5).contains(nth))
+            .map(|nth| Some(WeekDay::Nth(day, nth)))
+            .ok_or_else(|| wrong("a month has a first to a fifth of a weekday: #1 to #5")),
+    }
+}
+
+/// The weekday of a number of Unix.
+fn weekday(number: u32) -> Weekday {
+    match number {
+        1 => Weekday::Mon,
+        2 => Weekday::Tue,
+        3 => Weekday::Wed,
+        4 => Weekday::Thu,
+        5 => Weekday::Fri,
+        6 => Weekday::Sat,
+        _ => Weekday::Sun,
     }
 }
 
@@ -304,6 +447,34 @@ mod tests {
     }
 
     #[test]
+    fn words_for_days_leave_the_times_to_the_matcher() {
+        let check = |text: &str, canonical: &str, days: &[MonthDay], weekdays: &[WeekDay]| {
+            let read = Expression::parse(text).unwrap_or_else(|error| panic!("{text}: {error}"));
+            assert_eq!(read.canonical, canonical, "{text}");
+            assert_eq!(read.days.month_days.unwrap_or_default(), days, "{text}");
+            assert_eq!(read.days.weekdays.unwrap_or_default(), weekdays, "{text}");
+        };
+        let nine = "0 0 9 * * *";
+        check("0 9 L * *", nine, &[MonthDay::BeforeLast(0)], &[]);
+        check("0 9 l-3 3 *", nine, &[MonthDay::BeforeLast(3)], &[]);
+        check(
+            "0 9 1,LW,15w * *",
+            nine,
+            &[MonthDay::Day(1), MonthDay::LastWeekday, MonthDay::NearestWeekday(15)],
+            &[],
+        );
+        check("0 9 * * Fri#1", nine, &[], &[WeekDay::Nth(Weekday::Fri, 1)]);
+        check(
+            "0 9 * * friL,Mon",
+            nine,
+            &[],
+            &[WeekDay::Every(Weekday::Mon), WeekDay::Last(Weekday::Fri)],
+        );
+        check("0 0 9 1 * * 2027,2029", nine, &[MonthDay::Day(1)], &[]);
+        check("0 0 9 1 * * *", "0 0 9 1 * *", &[MonthDay::Day(1)], &[]);
+    }
+
+    #[test]
     fn what_is_refused_says_what_to_write() {
         let check = |text: &str, message: &str| {
             let error = Expression::parse(text).expect_err(text).to_string();
@@ -311,14 +482,27 @@ mod tests {
         };
         check("", "found 0 fields");
         check("0 18 * *", "found 4 fields");
-        check("0 0 18 * * * 2027", "found 7 fields");
+        check("0 0 18 * * * 2027 *", "found 8 fields");
+        check("0 0 18 * * * 1969", "`1969` in the year field: expected 1970 to 2099");
         check("60 * * * *", "`60` in the minute field: expected 0 to 59");
         check("0 24 * * *", "`24` in the hour field: expected 0 to 23");
         check("0 0 0 * *", "`0` in the day of month field: expected 1 to 31");
         check("0 0 * 13 *", "expected 1 to 12, or Jan to Dec");
         check("0 0 * * 8", "expected 0 to 7, or Sun to Sat");
-        check("0 0 L * *", "`L` in the day of month field");
-        check("0 0 * * Fri#2", "`Fri#2` in the weekday field");
+        check("0 0 L-31 * *", "`L-31` in the day of month field: expected `L`");
+        check("0 0 LW-3 * *", "`LW-3` in the day of month field");
+        check("0 0 32W * *", "`32W` in the day of month field");
+        check("0 0 W * *", "`15W` for the weekday nearest");
+        check("0 0 1-5W * *", "`1-5W` in the day of month field");
+        check("0 0 * * Fri#6", "#1 to #5");
+        check("0 0 * * 5#1", "with the weekday by name");
+        check("0 0 * * 5L", "`FriL` for the last one");
+        check("0 0 * * L", "with the weekday by name");
+        check("0 0 L * Fri", "day of month `L` and weekday `Fri` are both given");
+        check(
+            "0 0 0 1 * FriL 2027",
+            "day of month `1` and weekday `FriL` are both given",
+        );
         check("0 22-2 * * *", "write `22-23,0-2`");
         check("5/10 * * * *", "`5-59/10`");
         check("*/0 * * * *", "a step is a number from 1 to 59");

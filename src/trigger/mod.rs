@@ -10,18 +10,22 @@
 //! | [`router`] | admitted events | the runs they start |
 //! | [`schedule`] | an expression and a zone | the next instant it names |
 //! | [`cron`] | schedules and the time | runs for the slots that are due |
+//! | [`outlook`] | a schedule | what it will do, with notes for people |
 //! | [`manual`] | a request of a person | a run |
 //! | [`versions`] | a workflow about to run | its version, kept once |
 
 pub mod backfill;
 pub mod cron;
 pub mod manual;
+pub mod outlook;
 pub mod router;
 pub mod schedule;
 pub mod versions;
 pub mod webhook;
 
+mod days;
 mod expression;
+mod words;
 
 use crate::base::clock::Instant;
 use crate::base::ids::RunId;

@@ -1,21 +1,26 @@
 //! Schedules: a cron expression in a time zone, and the next instant it names.
 //!
-//! The expression is matched on wall time alone, as if there were no zones; the wall time is then placed in
-//! the zone by one written rule. Where the clocks go forward, a fixed time inside the gap happens once, at
+//! The expression is matched on wall time alone, as if there were no zones; on which days, `days` knows where words
+//! or business days come in. The wall time is then placed in the zone by one written rule. Where the clocks go forward, a fixed time inside the gap happens once, at
 //! the first instant after it, and an interval skips the gap. Where they go back, a fixed time happens in
 //! the first pass only, an interval in both. Pure; reads no clock.
 
 use std::str::FromStr as _;
 
 use chrono::{
-    DateTime, Datelike as _, FixedOffset, LocalResult, NaiveDateTime, Offset as _, SubsecRound as _, TimeDelta,
-    TimeZone as _, Utc,
+    DateTime, Datelike as _, FixedOffset, LocalResult, NaiveDate, NaiveDateTime, NaiveTime, Offset as _,
+    SubsecRound as _, TimeDelta, TimeZone as _, Utc,
 };
 use chrono_tz::{GapInfo, Tz};
 
+use super::days::{LeftOut, Moved, SlotDays};
 use super::expression::Expression;
+use super::words;
 use crate::base::clock::Instant;
+use crate::base::guard::{Guard, holds};
 use crate::base::suggest::nearest;
+use crate::model::calendar::{AfterCutOff, Business, CutOff, DayChoice, OutsideCoverage};
+use crate::model::workflow::CronSpec;
 
 /// An expression that names nothing in five years is a mistake.
 const YEARS_MAX: i32 = 5;
@@ -31,9 +36,9 @@ pub enum ScheduleError {
         /// The limit.
         max: usize,
     },
-    /// Not five or six fields.
+    /// Not five to seven fields.
     #[error(
-        "found {found} fields: expected minute, hour, day of month, month and weekday, with the second in front if it matters"
+        "found {found} fields: expected minute, hour, day of month, month and weekday, with the second in front if it matters, and then the year behind if that does"
     )]
     FieldCount {
         /// How many there were.
@@ -75,61 +80,263 @@ pub enum ScheduleError {
         suggestion: Option<String>,
     },
     /// A date that does not exist.
-    #[error("`{expression}` names no time in {YEARS_MAX} years: does that day exist in that month?")]
+    #[error("`{expression}` names no time in {YEARS_MAX} years: does that day exist in that month{}?", calendar.as_ref().map_or(String::new(), |name| format!(", and is `{name}` open on it")))]
     Never {
         /// What was written.
         expression: String,
+        /// The calendar that has to be open.
+        calendar: Option<String>,
     },
+    /// Days are named twice.
+    #[error("`business_day` chooses the days: write `*` for day of month and weekday, as in `0 9 * * *`")]
+    DaysTwice,
+    /// Slots that could never run in time.
+    #[error("the schedule names {time}, which is not before the cut-off {cut_off}: no slot of that hour could run")]
+    AfterCutOff {
+        /// The last time of day.
+        time: NaiveTime,
+        /// The cut-off.
+        cut_off: CutOff,
+    },
+    /// The calendar does not say whether a day is open.
+    #[error(transparent)]
+    Coverage(#[from] OutsideCoverage),
 }
 
-/// A cron expression in a time zone.
+impl ScheduleError {
+    /// The key of a manifest that is to blame.
+    pub fn key(&self) -> &'static str {
+        match self {
+            Self::UnknownZone { .. } => "timezone",
+            Self::DaysTwice => "business_day",
+            Self::AfterCutOff { .. } => "cut_off",
+            Self::Coverage(_) => "calendar",
+            _ => "schedule",
+        }
+    }
+}
+
+/// A slot: the instant that names it for ever, and the wall time it stands for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Slot {
+    /// The instant.
+    pub at: Instant,
+    /// What the expression names. The clocks do not show it at that instant if they jump over it.
+    pub wall: NaiveDateTime,
+}
+
+/// A cron expression in a time zone, and what business days have to do with it.
 #[derive(Debug, Clone)]
 pub struct Schedule {
+    expression: Expression,
     matcher: cron::Schedule,
-    interval: bool,
+    /// Which days, if the matcher does not know that: it has the times of day alone then.
+    days: Option<SlotDays>,
+    business: Option<Business>,
     zone: Tz,
 }
 
 impl Schedule {
     /// Reads an expression and an IANA zone.
     pub fn parse(text: &str, zone: &str) -> Result<Self, ScheduleError> {
+        Self::read(text, zone, None)
+    }
+
+    /// Reads the schedule of a manifest.
+    pub fn of(spec: &CronSpec) -> Result<Self, ScheduleError> {
+        Self::read(&spec.schedule, &spec.timezone, spec.business.clone())
+    }
+
+    fn read(text: &str, zone: &str, business: Option<Business>) -> Result<Self, ScheduleError> {
         let expression = Expression::parse(text)?;
         let zone = Tz::from_str(zone).map_err(|_| ScheduleError::UnknownZone {
             zone: zone.to_owned(),
             suggestion: nearest(zone, chrono_tz::TZ_VARIANTS.iter().map(|known| known.name())).map(str::to_owned),
         })?;
+        let calendar = business.as_ref().map(|business| business.calendar.name().to_owned());
         let never = || ScheduleError::Never {
             expression: text.to_owned(),
+            calendar: calendar.clone(),
+        };
+        let fields = &expression.days;
+        let of_month = matches!(
+            &business,
+            Some(Business {
+                days: DayChoice::OfMonth(_),
+                ..
+            })
+        );
+        if of_month && (fields.month_days.is_some() || fields.weekdays.is_some()) {
+            return Err(ScheduleError::DaysTwice);
+        }
+        let cut_off = business.as_ref().and_then(|business| business.cut_off);
+        if let (Some(cut_off), Some(time)) = (cut_off, expression.last_time())
+            && time >= cut_off.time
+        {
+            return Err(ScheduleError::AfterCutOff { time, cut_off });
+        }
+        let days = (business.is_some() || !fields.is_plain()).then(|| {
+            let business = business.as_ref();
+            SlotDays::new(
+                fields.clone(),
+                business.map(|business| (business.calendar.clone(), business.days.clone())),
+            )
+        });
+        let canonical = match &days {
+            None => expression.canonical.clone(),
+            Some(_) => expression.times_alone(),
         };
         let schedule = Self {
             // The canonical form is plain lists in their bounds, which the matcher always takes.
-            matcher: cron::Schedule::try_from(expression.canonical).map_err(|_| never())?,
-            interval: expression.interval,
+            matcher: cron::Schedule::try_from(canonical).map_err(|_| never())?,
+            expression,
+            days,
+            business,
             zone,
         };
-        let from = Utc
-            .with_ymd_and_hms(SEARCH_FROM_YEAR, 1, 1, 0, 0, 0)
-            .single()
-            .ok_or_else(never)?;
-        schedule
-            .next_after(from)
-            .filter(|first| first.year() <= SEARCH_FROM_YEAR + YEARS_MAX)
-            .ok_or_else(never)?;
-        Ok(schedule)
+        if schedule.names_something() {
+            Ok(schedule)
+        } else {
+            Err(never())
+        }
     }
 
-    /// The first instant strictly after this one, or none before the calendar of the matcher ends.
+    /// Whether there is a slot within a few years of where its years or its calendar begin. A calendar that ends
+    /// before is no fault of the expression.
+    fn names_something(&self) -> bool {
+        let year = self
+            .expression
+            .days
+            .years
+            .as_ref()
+            .and_then(|years| years.first().copied());
+        let from_year = year.unwrap_or(SEARCH_FROM_YEAR);
+        let calendar = self.business.as_ref().map(|business| business.calendar.coverage());
+        let covered = calendar.map_or(NaiveDate::MIN, |(from, _)| from);
+        let Some(first) = NaiveDate::from_ymd_opt(from_year, 1, 1).map(|first| first.max(covered)) else {
+            return false;
+        };
+        let found = match &self.days {
+            Some(days) => days.next_from(first),
+            None => {
+                let from = Utc.from_utc_datetime(&first.and_time(NaiveTime::MIN));
+                self.next_slot(from).map(|slot| slot.map(|slot| slot.wall.date()))
+            }
+        };
+        match found {
+            Ok(found) => found.is_some_and(|day| day.year() <= first.year() + YEARS_MAX),
+            Err(_) => true,
+        }
+    }
+
+    /// The first instant strictly after this one. None before the calendar of the matcher ends, or when a calendar
+    /// of business days says nothing further: [`Self::next_slot`] tells which.
     pub fn next_after(&self, instant: Instant) -> Option<Instant> {
+        self.next_slot(instant).ok().flatten().map(|slot| slot.at)
+    }
+
+    /// The slots strictly after an instant, as far as they are known.
+    pub fn slots_after(&self, instant: Instant) -> impl Iterator<Item = Instant> + '_ {
+        std::iter::successors(self.next_after(instant), |slot| self.next_after(*slot))
+    }
+
+    /// The first slot strictly after an instant.
+    ///
+    /// # Errors
+    /// [`OutsideCoverage`] when its calendar does not say which day is next.
+    pub fn next_slot(&self, instant: Instant) -> Result<Option<Slot>, OutsideCoverage> {
         let floor = instant.trunc_subsecs(0);
-        let local = self.wall(floor)?;
-        let found = self.first_from(local, floor);
+        let Some(local) = self.wall(floor) else { return Ok(None) };
+        let found = self.first_from(local, floor)?;
         let Some((change, wall_after)) = self.second_pass_after(floor, local) else {
-            return found;
+            return Ok(found);
         };
         // In the first pass of an hour that comes twice: wall times before this one are still to come again.
         match found {
-            Some(found) if found < change => Some(found),
+            Some(found) if found.at < change => Ok(Some(found)),
             _ => self.first_from(wall_after - TimeDelta::seconds(1), change - TimeDelta::seconds(1)),
+        }
+    }
+
+    /// Whether it means "every so often" rather than fixed times of the day.
+    pub fn is_interval(&self) -> bool {
+        self.expression.interval
+    }
+
+    /// What business days have to do with it.
+    pub fn business(&self) -> Option<&Business> {
+        self.business.as_ref()
+    }
+
+    /// In words: when, on which days.
+    pub fn words(&self) -> String {
+        words::of(&self.expression, self.business.as_ref(), self.zone.name())
+    }
+
+    /// How often the clocks show the wall time of a slot, and which time this is.
+    pub fn pass(&self, slot: Slot) -> Pass {
+        match self.zone.from_local_datetime(&slot.wall) {
+            LocalResult::None => Pass::None,
+            LocalResult::Single(_) => Pass::Only,
+            LocalResult::Ambiguous(first, _) if first.to_utc() == slot.at => Pass::First,
+            LocalResult::Ambiguous(..) => Pass::Second,
+        }
+    }
+
+    /// From where its convention moved a slot, if it did.
+    pub fn moved(&self, slot: Slot) -> Option<Moved> {
+        self.days.as_ref()?.moved_to(slot.wall.date())
+    }
+
+    /// The closed days that are left out after one day and before another.
+    pub fn left_out(&self, after: NaiveDate, before: NaiveDate) -> Vec<LeftOut> {
+        self.days
+            .as_ref()
+            .map_or_else(Vec::new, |days| days.left_out(after, before))
+    }
+
+    /// The first instant at which it is too late for a slot of this wall time, if it has a cut-off.
+    fn too_late_from(&self, wall: NaiveDateTime) -> Option<Instant> {
+        let cut_off = self.business.as_ref()?.cut_off?;
+        self.place_once(wall.date().and_time(cut_off.time))
+    }
+
+    /// What becomes of a slot that did not run yet, at this time.
+    pub fn standing(&self, slot: Slot, now: Instant) -> Standing {
+        let Some(too_late) = self.too_late_from(slot.wall) else {
+            return Standing::Runs;
+        };
+        if now < too_late || !holds(Guard::CutOff) {
+            return Standing::Runs;
+        }
+        let Some(Business {
+            calendar,
+            cut_off: Some(cut_off),
+            ..
+        }) = &self.business
+        else {
+            return Standing::Refused;
+        };
+        if cut_off.after == AfterCutOff::Refuse {
+            return Standing::Refused;
+        }
+        let Ok(day) = calendar.add_business_days(slot.wall.date(), 1) else {
+            return Standing::Refused;
+        };
+        let wall = day.and_time(slot.wall.time());
+        match (self.place_once(wall), self.too_late_from(wall)) {
+            (Some(at), Some(too_late)) if now < too_late => Standing::Deferred { at },
+            // Missed there too: nothing is carried on for ever.
+            _ => Standing::Refused,
+        }
+    }
+
+    /// Where a fixed wall time is in the zone: its first pass, or the end of the gap it is in.
+    fn place_once(&self, wall: NaiveDateTime) -> Option<Instant> {
+        match self.zone.from_local_datetime(&wall) {
+            LocalResult::Single(only) => Some(only.to_utc()),
+            LocalResult::Ambiguous(first, _) => Some(first.to_utc()),
+            LocalResult::None => GapInfo::new(&wall, &self.zone)?.end.map(|end| end.to_utc()),
         }
     }
 
@@ -149,22 +356,41 @@ impl Schedule {
         instant.naive_utc().checked_add_offset(offset)
     }
 
-    /// The first instant after `floor` named by a wall time after `wall`.
-    fn first_from(&self, wall: NaiveDateTime, floor: Instant) -> Option<Instant> {
-        self.matcher
-            .after(&Utc.from_utc_datetime(&wall))
-            .find_map(|matched| self.place(matched.naive_utc(), floor))
+    /// The first slot after `floor` named by a wall time after `wall`.
+    fn first_from(&self, wall: NaiveDateTime, floor: Instant) -> Result<Option<Slot>, OutsideCoverage> {
+        let slot = |wall: NaiveDateTime| self.place(wall, floor).map(|at| Slot { at, wall });
+        let matched = |after: NaiveDateTime| {
+            let matched = self.matcher.after_owned(Utc.from_utc_datetime(&after));
+            matched.map(|matched| matched.naive_utc())
+        };
+        let Some(days) = &self.days else {
+            return Ok(matched(wall).find_map(slot));
+        };
+        let (mut from, mut after) = (wall.date(), wall);
+        while let Some(day) = days.next_from(from)? {
+            if day != wall.date() {
+                after = day.and_time(NaiveTime::MIN) - TimeDelta::seconds(1);
+            }
+            let found = matched(after).take_while(|wall| wall.date() == day).find_map(slot);
+            if found.is_some() {
+                return Ok(found);
+            }
+            let Some(next) = day.succ_opt() else { break };
+            from = next;
+        }
+        Ok(None)
     }
 
     /// The first instant after `floor` at which a wall time happens, by the rule of this file.
     fn place(&self, wall: NaiveDateTime, floor: Instant) -> Option<Instant> {
         let after_floor = |instant: &Instant| *instant > floor;
+        let again = self.expression.interval || !holds(Guard::FirstPassOnly);
         match self.zone.from_local_datetime(&wall) {
             LocalResult::Single(only) => Some(only.to_utc()).filter(after_floor),
             LocalResult::Ambiguous(first, second) => Some(first.to_utc())
                 .filter(after_floor)
-                .or_else(|| Some(second.to_utc()).filter(|second| self.interval && after_floor(second))),
-            LocalResult::None if self.interval => None,
+                .or_else(|| Some(second.to_utc()).filter(|second| again && after_floor(second))),
+            LocalResult::None if self.expression.interval => None,
             LocalResult::None => GapInfo::new(&wall, &self.zone)?
                 .end
                 .map(|end| end.to_utc())
@@ -178,7 +404,7 @@ impl Schedule {
         let LocalResult::Ambiguous(first, second) = self.zone.from_local_datetime(&local) else {
             return None;
         };
-        if !self.interval || first.to_utc() != floor {
+        if !self.expression.interval || first.to_utc() != floor {
             return None;
         }
         let offset_before = first.offset().fix();
@@ -194,6 +420,33 @@ impl Schedule {
         }
         Some((change, self.wall(change)?))
     }
+}
+
+/// Which showing of a wall time a slot is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Pass {
+    /// The clocks jump over it.
+    None,
+    /// There is but one.
+    Only,
+    /// The first of two.
+    First,
+    /// The second of two.
+    Second,
+}
+
+/// What becomes of a slot that did not run yet.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Standing {
+    /// It may run.
+    Runs,
+    /// Its cut-off has passed: it runs then instead, on the next business day.
+    Deferred {
+        /// When.
+        at: Instant,
+    },
+    /// Its cut-off has passed: it does not run.
+    Refused,
 }
 
 #[cfg(test)]

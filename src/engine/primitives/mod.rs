@@ -7,6 +7,7 @@
 mod approvals;
 mod args;
 mod branches;
+mod calendar;
 mod calls;
 mod convert;
 mod data;
@@ -147,6 +148,7 @@ pub fn all() -> impl Iterator<Item = &'static Primitive> {
         events::ALL,
         approvals::ALL,
         branches::ALL,
+        calendar::ALL,
         data::ALL,
     ]
     .into_iter()

@@ -7,7 +7,7 @@ use super::{Body, Module, Primitive, all, calls, offered};
 use crate::connector::connection::Connection;
 use crate::connector::registry::Registry;
 use crate::connector::table::Connector;
-use crate::script::{ModuleSurface, Signature, Surface};
+use crate::script::{ModuleSurface, Place, Signature, Surface};
 
 /// What a script with these `uses` may call. That a connection is not configured is said by the manifest's own
 /// check; what can be called through it is known only if it has the name of a connector.
@@ -31,6 +31,7 @@ pub fn surface(connections: &BTreeMap<String, Arc<Connection>>, registry: &Regis
         modules,
         unknown_modules,
         params: None,
+        calendars: None,
     }
 }
 
@@ -43,6 +44,7 @@ fn signatures(module: Module) -> Vec<Signature> {
             pure: false,
             takes_function: matches!(primitive.body, Body::Closure(_)),
             keys: keys(primitive),
+            calendar: calendar(primitive),
         })
         .collect()
 }
@@ -54,6 +56,17 @@ fn keys(primitive: &Primitive) -> Vec<(String, bool)> {
     }
     let key = |(name, _): &(&str, &str)| (name.trim_matches(['#', '?']).to_owned(), !name.ends_with('?'));
     primitive.params.iter().map(key).collect()
+}
+
+/// Where it takes the name of a calendar.
+fn calendar(primitive: &Primitive) -> Option<Place> {
+    let bare = |name: &str| name.trim_matches(['#', '?']) == "calendar";
+    let number = primitive.params.iter().position(|(name, _)| bare(name))?;
+    Some(if primitive.takes_map() {
+        Place::Key("calendar".to_owned())
+    } else {
+        Place::Argument(number)
+    })
 }
 
 fn common(module: Module) -> ModuleSurface {
@@ -72,6 +85,7 @@ fn of_connector(connector: &Connector) -> ModuleSurface {
             pure: false,
             takes_function: matches!(primitive.body, Body::Closure(_)),
             keys: keys(primitive),
+            calendar: calendar(primitive),
         })
         .collect();
     for endpoint in connector.endpoints() {
@@ -83,6 +97,7 @@ fn of_connector(connector: &Connector) -> ModuleSurface {
                 takes_function: false,
                 // Its one map may also be the id in its path.
                 keys: Vec::new(),
+                calendar: None,
             });
         }
     }

@@ -4,6 +4,7 @@
 //! that this room still knows no connection and no primitive.
 
 mod branches;
+mod calendars;
 mod calls;
 mod comments;
 mod effects;
@@ -18,7 +19,7 @@ use std::collections::BTreeMap;
 use rhai::{ParseError, Position};
 
 use self::script::Script;
-pub use self::surface::{ModuleSurface, Signature, Surface};
+pub use self::surface::{ModuleSurface, Place, Signature, Surface};
 use super::fault::syntax_message;
 use crate::base::suggest::nearest;
 use crate::model::diagnostic::{Diagnostic, Span};
@@ -51,6 +52,7 @@ pub fn check(sources: &[Source], surface: &Surface) -> Vec<Diagnostic> {
         names::check(&case, &mut findings);
         calls::check(&case, &mut findings);
         keys::check(&case, &mut findings);
+        calendars::check(&case, &mut findings);
         shapes::check(&case, &mut findings);
         effects::check(&case, &mut findings);
         branches::check(&case, &mut findings);

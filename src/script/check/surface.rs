@@ -20,6 +20,17 @@ pub struct Signature {
     pub takes_function: bool,
     /// The keys of the one map it takes, each with whether it has to be there; none if it takes something else.
     pub keys: Vec<(String, bool)>,
+    /// Which of its arguments, or which key of its map, is the name of a calendar.
+    pub calendar: Option<Place>,
+}
+
+/// Where an argument stands.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Place {
+    /// By its number, from 0.
+    Argument(usize),
+    /// Under a key of the map.
+    Key(String),
 }
 
 /// A module of host functions.
@@ -44,6 +55,8 @@ pub struct Surface {
     pub unknown_modules: Vec<String>,
     /// The keys of `params`, if they are known.
     pub params: Option<Vec<String>>,
+    /// The names of the calendars, if they are known.
+    pub calendars: Option<Vec<String>>,
 }
 
 /// Names the interpreter handles itself.

@@ -7,8 +7,9 @@ use std::path::{Path, PathBuf};
 use bursar::base::limits::MANIFEST_BYTES_MAX;
 use bursar::catalog::files::Folders;
 use bursar::catalog::load::{Loaded, load};
+use bursar::model::calendar::DayChoice;
 use bursar::model::diagnostic::{Diagnostic, Severity};
-use bursar::model::workflow::{CatchUp, Trigger};
+use bursar::model::workflow::{CatchUp, CronSpec, Trigger};
 
 use super::{context, folders};
 
@@ -52,7 +53,7 @@ fn every_fault_is_told_with_its_place() {
 fn the_broken_ones_do_not_stop_the_good_ones() {
     let loaded = load(&folders(&broken()), &context());
     let names: Vec<&str> = loaded.workflows.keys().map(String::as_str).collect();
-    assert_eq!(names, ["good-cron", "good-manual"]);
+    assert_eq!(names, ["good-calendar", "good-cron", "good-manual"]);
     let manifests = fs::read_dir(broken().join("workflows")).expect("the manifests");
     let manifests = manifests.filter(|file| {
         let path = file.as_ref().expect("a file").path();
@@ -78,11 +79,12 @@ fn a_good_manifest_says_exactly_this() {
         r#"{"buffer":"1000.00","mask":255,"nested":{"empty":{},"list":["a",1,true]},"retries":3}"#
     );
     let [
-        Trigger::Cron {
+        Trigger::Cron(CronSpec {
             schedule,
             timezone,
             catch_up,
-        },
+            business: None,
+        }),
         Trigger::Webhook {
             connection,
             events,
@@ -117,6 +119,69 @@ fn the_same_files_make_the_same_version_and_others_another() {
     let digest = |loaded: &Loaded, name: &str| loaded.workflows[name].version.digest;
     assert_eq!(digest(&first, "good-cron"), digest(&again, "good-cron"));
     assert_ne!(digest(&first, "good-cron"), digest(&first, "good-manual"));
+}
+
+#[test]
+fn a_version_is_pinned_to_the_calendars_it_names_and_to_no_other() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let folders = folders(folder.path());
+    for place in [&folders.workflows, &folders.scripts, &folders.calendars] {
+        fs::create_dir(place).expect("a folder");
+    }
+    let calendar = |name: &str, until: u32| {
+        let text =
+            format!("name = \"{name}\"\ncoverage_from = 2026-01-01\ncoverage_until = {until}-12-31\nholidays = []\n");
+        fs::write(folders.calendars.join(format!("{name}.toml")), text).expect("written");
+    };
+    for name in ["spare", "vault", "scripted"] {
+        calendar(name, 2027);
+    }
+    let script = "is_business_day(\"2026-11-20\", \"scripted+TARGET2\")";
+    fs::write(folders.scripts.join("work.rhai"), script).expect("written");
+    let trigger = "[[trigger]]\ntype = \"cron\"\nschedule = \"0 9 * * *\"\ntimezone = \"Europe/Berlin\"\n\
+        calendar = \"TARGET2+vault\"\nbusiness_day = [1, -1]\ncut_off = \"15:30\"\nafter_cut_off = \"refuse\"\n";
+    let manifest = format!("name = \"work\"\nsummary = \"Works.\"\nscript = \"work.rhai\"\n{trigger}");
+    fs::write(folders.workflows.join("work.toml"), manifest).expect("written");
+    let load = || load(&folders, &context());
+    let first = load();
+    let workflow = &first.workflows["work"];
+    let paths: Vec<&str> = workflow
+        .version
+        .sources
+        .iter()
+        .map(|source| source.path.as_str())
+        .collect();
+    assert_eq!(paths, ["work.rhai", "calendars/scripted.toml", "calendars/vault.toml"]);
+    let [
+        Trigger::Cron(CronSpec {
+            business: Some(business),
+            ..
+        }),
+    ] = workflow.triggers.as_slice()
+    else {
+        panic!("{:?}", workflow.triggers);
+    };
+    assert_eq!(
+        (business.calendar.name(), &business.days),
+        ("TARGET2+vault", &DayChoice::OfMonth(vec![1, -1]))
+    );
+    let pinned = |name: &str| {
+        workflow
+            .version
+            .calendar(name)
+            .map(|calendar| calendar.coverage().1.to_string())
+    };
+    assert_eq!(pinned("scripted"), Ok("2027-12-31".to_owned()));
+    assert_eq!(pinned("TARGET2+vault"), Ok("2027-12-31".to_owned()));
+    assert!(pinned("spare").is_err());
+
+    calendar("spare", 2028);
+    assert_eq!(load().workflows["work"].version.digest, workflow.version.digest);
+    calendar("scripted", 2028);
+    let later = load();
+    assert_ne!(later.workflows["work"].version.digest, workflow.version.digest);
+    // What a run has begun with stays what it was.
+    assert_eq!(pinned("scripted"), Ok("2027-12-31".to_owned()));
 }
 
 #[test]

@@ -8,8 +8,9 @@ use std::path::Path;
 
 use bursar::catalog::files::Folders;
 use bursar::catalog::load::Context;
-use bursar::catalog::manifest::ConnectionFacts;
-use bursar::script::{ModuleSurface, Signature, Surface};
+use bursar::catalog::manifest::{ConnectionFacts, Misfit, Remark};
+use bursar::model::calendar::Business;
+use bursar::script::{ModuleSurface, Place, Signature, Surface};
 
 /// A bank that sends events and a hub that sends none; schedules have five fields, zones a slash.
 fn context() -> Context {
@@ -28,15 +29,33 @@ fn context() -> Context {
             ),
             ("hub".to_owned(), facts("payaut", &[])),
         ]),
-        check_schedule: Box::new(|schedule, timezone| {
-            let fields = schedule.split_whitespace().count();
+        check_schedule: Box::new(|spec| {
+            let fields = spec.schedule.split_whitespace().count();
             if fields != 5 {
-                return Err(format!("the schedule has {fields} fields, not five"));
+                let message = format!("the schedule has {fields} fields, not five");
+                return Err(Misfit {
+                    key: "schedule",
+                    message,
+                });
             }
-            if !timezone.contains('/') {
-                return Err(format!("`{timezone}` is not an IANA zone"));
+            if !spec.timezone.contains('/') {
+                let message = format!("`{}` is not an IANA zone", spec.timezone);
+                return Err(Misfit {
+                    key: "timezone",
+                    message,
+                });
             }
-            Ok(())
+            let ends = spec
+                .business
+                .as_ref()
+                .filter(|business| business.calendar.files().next().is_some());
+            let remark = |business: &Business| Remark {
+                code: "calendar-ends",
+                key: "calendar",
+                message: format!("calendar `{}` ends", business.calendar.name()),
+                help: "bring its file up to date".to_owned(),
+            };
+            Ok(ends.map(remark).into_iter().collect())
         }),
         surface_of: Box::new(surface_of),
     }
@@ -50,6 +69,7 @@ fn surface_of(uses: &[String]) -> Surface {
         pure: false,
         takes_function: false,
         keys: Vec::new(),
+        calendar: (name == "is_business_day").then_some(Place::Argument(1)),
     };
     let module = |connector: &str, names: &[&str]| ModuleSurface {
         connector: connector.to_owned(),
@@ -62,7 +82,7 @@ fn surface_of(uses: &[String]) -> Surface {
     ];
     let unknown = uses.iter().filter(|used| modules.iter().all(|(name, _)| name != used));
     Surface {
-        functions: vec![signature("sleep", 1..=1)],
+        functions: vec![signature("sleep", 1..=1), signature("is_business_day", 2..=2)],
         modules: modules
             .iter()
             .filter(|(name, _)| uses.iter().any(|used| used == name))
@@ -70,6 +90,7 @@ fn surface_of(uses: &[String]) -> Surface {
             .collect(),
         unknown_modules: unknown.cloned().collect(),
         params: None,
+        calendars: None,
     }
 }
 
@@ -77,5 +98,6 @@ fn folders(root: &Path) -> Folders {
     Folders {
         workflows: root.join("workflows"),
         scripts: root.join("scripts"),
+        calendars: root.join("calendars"),
     }
 }

@@ -37,6 +37,8 @@ const COMMANDS: &[&[&str]] = &[
     &["workflows"],
     &["workflows", "ls"],
     &["workflows", "verify"],
+    &["schedule"],
+    &["schedule", "next"],
     &["connections"],
     &["connections", "ls"],
     &["connections", "check"],

@@ -10,3 +10,4 @@ mod help;
 mod interrupted;
 mod rendering;
 mod runs;
+mod schedule;

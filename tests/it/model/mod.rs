@@ -1,5 +1,6 @@
 //! The pure ground floor: money, values, treasury arithmetic, the journal. Worked cases and random ones.
 
+mod calendar;
 mod convert;
 mod journal;
 mod money;

@@ -44,6 +44,11 @@ fn caught_by(guard: Guard) -> &'static str {
         Guard::SameRequest => "mutants::effects::a_request_that_would_not_be_the_same_is_not_sent_in_its_place",
         Guard::OutcomeQueued => "mutants::effects::an_outcome_is_durable_while_the_script_goes_on",
         Guard::RetryAfter => "mutants::effects::a_provider_that_asks_for_a_pause_gets_it",
+        Guard::CalendarCovers => "model::calendar::a_file_answers_for_the_days_it_covers_and_for_no_other",
+        Guard::CutOff => {
+            "schedules::business::a_slot_that_missed_its_cut_off_waits_for_the_next_business_day_or_does_not_run"
+        }
+        Guard::FirstPassOnly => "schedules::slots::a_fixed_time_happens_once_on_the_days_the_clocks_change",
         Guard::Backoff => "mutants::rules::a_pause_doubles_and_is_never_nothing_after_too_many_requests",
         Guard::AttemptsMax => "mutants::effects::attempts_come_to_an_end",
         Guard::VisibilityLag => "connectors::lookup::a_clean_miss_is_absence_only_after_the_lists_delay",

@@ -297,3 +297,78 @@ async fn a_changed_manifest_counts_at_once() {
     let expected = [("moved", "2026-05-04T15:02:00Z"), ("wrong", "2026-05-04T15:03:00Z")];
     assert_eq!(made, expected.map(|(name, slot)| (name.to_owned(), slot.to_owned())));
 }
+
+fn with_calendar(schedule: &str, more: &str) -> Shelf {
+    let trigger = format!("{}calendar = \"TARGET2\"\n{more}", on_schedule(schedule, "latest"));
+    Shelf::of(&[("sweep", &[trigger])])
+}
+
+#[tokio::test]
+async fn a_slot_on_a_holiday_moves_and_says_from_where() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let store = new_store(&folder).await;
+    // Good Friday 2027, before six in the evening.
+    let clock = ManualClock::new(at("2027-03-26T16:59:00Z"));
+    let shelf = with_calendar("0 18 * * Fri", "roll = \"next\"\n");
+    let running = Running::start(store.clone(), &shelf, &clock).await;
+    for _ in 0..5 {
+        running.pass(86_400 - 3_600).await;
+        running.pass(3_600).await;
+    }
+    running.stop().await;
+    let made = runs(store.as_ref()).await;
+    let [run] = made.as_slice() else {
+        panic!("one run, not {made:?}")
+    };
+    let event = json!({
+        "type": "cron", "schedule": "0 18 * * Fri", "timezone": ZONE, "slot": "2027-03-30T16:00:00Z",
+        "moved_from": "2027-03-26",
+    });
+    assert_eq!(run.event, event);
+}
+
+#[tokio::test]
+async fn a_slot_that_missed_its_cut_off_runs_once_on_the_next_business_day_over_restarts() {
+    let cut_off = "cut_off = \"15:30\"\nafter_cut_off = \"next_business_day\"\n";
+    let folder = tempfile::tempdir().expect("a folder");
+    let store = new_store(&folder).await;
+    let shelf = with_calendar("0 15 15 * *", cut_off);
+    // One month in time, so that the store knows the schedule.
+    let clock = ManualClock::new(at("2027-03-15T13:59:50Z"));
+    let running = Running::start(store.clone(), &shelf, &clock).await;
+    running.pass(15).await;
+    running.stop().await;
+
+    // Down from before the slot of Thursday the 15th until after its cut-off.
+    clock.jump_to(at("2027-04-15T15:00:00Z"));
+    let running = Running::start(store.clone(), &shelf, &clock).await;
+    running.pass(30).await;
+    assert_eq!(slots(store.as_ref()).await, ["2027-03-15T14:00:00Z"], "not today");
+    running.stop().await;
+
+    clock.jump_to(at("2027-04-16T12:59:50Z"));
+    let mut running = Running::start(store.clone(), &shelf, &clock).await;
+    assert_eq!(slots(store.as_ref()).await, ["2027-03-15T14:00:00Z"], "not yet");
+    let expected = ["2027-03-15T14:00:00Z", "2027-04-15T13:00:00Z"];
+    for _ in 0..3 {
+        running.pass(15).await;
+        assert_eq!(slots(store.as_ref()).await, expected, "it keeps the name of its slot");
+        running.stop().await;
+        running = Running::start(store.clone(), &shelf, &clock).await;
+    }
+    running.stop().await;
+
+    // Refused: the slot of May is not run at all.
+    shelf.put(&[(
+        "sweep",
+        &[format!(
+            "{}calendar = \"TARGET2\"\ncut_off = \"15:30\"\nafter_cut_off = \"refuse\"\n",
+            on_schedule("0 15 15 * *", "latest")
+        )],
+    )]);
+    clock.jump_to(at("2027-06-15T13:40:00Z"));
+    let running = Running::start(store.clone(), &shelf, &clock).await;
+    running.pass(86_400).await;
+    running.stop().await;
+    assert_eq!(slots(store.as_ref()).await, expected);
+}

@@ -1,4 +1,7 @@
 //! Tests of schedules: which instants an expression names, and which of them make runs.
 
+mod business;
+mod calls;
 mod fires;
+mod million;
 mod slots;

@@ -28,13 +28,13 @@ const ZONES: [Tz; 16] = [
 ];
 
 /// An expression, and the same meaning written a second time as a predicate on wall time.
-struct Case {
-    text: &'static str,
-    interval: bool,
-    matches: fn(NaiveDateTime) -> bool,
+pub(super) struct Case {
+    pub(super) text: &'static str,
+    pub(super) interval: bool,
+    pub(super) matches: fn(NaiveDateTime) -> bool,
 }
 
-const CASES: [Case; 12] = [
+pub(super) const CASES: [Case; 12] = [
     Case {
         text: "30 2 * * *",
         interval: false,
@@ -101,7 +101,7 @@ fn at(text: &str) -> Instant {
     DateTime::parse_from_rfc3339(text).expect("an instant").to_utc()
 }
 
-fn wall(zone: Tz, instant: Instant) -> NaiveDateTime {
+pub(super) fn wall(zone: Tz, instant: Instant) -> NaiveDateTime {
     instant.with_timezone(&zone).naive_local()
 }
 
@@ -111,7 +111,7 @@ fn wall(zone: Tz, instant: Instant) -> NaiveDateTime {
     reason = "a failure is replayed by setting the seed it printed"
 )]
 #[expect(clippy::print_stdout, reason = "the seed must stand in the output of a failed test")]
-fn seed() -> u64 {
+pub(super) fn seed() -> u64 {
     let given = std::env::var("BURSAR_TEST_SEED")
         .ok()
         .and_then(|text| text.parse().ok());
@@ -137,7 +137,7 @@ fn changes(zone: Tz) -> Vec<Instant> {
 /// Every slot in `[from, to)`, found without arithmetic: look at the wall clock once a minute. A wall time
 /// that was jumped over counts where the jump lands, and one seen before does not count again, unless the
 /// expression is an interval, which only looks at what the wall clock shows.
-fn walk(case: &Case, zone: Tz, from: Instant, to: Instant) -> BTreeSet<Instant> {
+pub(super) fn walk(case: &Case, zone: Tz, from: Instant, to: Instant) -> BTreeSet<Instant> {
     let mut slots = BTreeSet::new();
     let mut highest = wall(zone, from - TimeDelta::days(1));
     let mut minute = from - TimeDelta::days(1);
@@ -253,6 +253,14 @@ fn a_fixed_time_happens_once_on_the_days_the_clocks_change() {
     // New York: what ran in the hour before the gap does not run again at its end.
     let night = ["2026-03-07T06:30:00Z", "2026-03-08T06:30:00Z", "2026-03-09T05:30:00Z"];
     check("30 1 * * *", "America/New_York", "2026-03-06T12:00:00Z", night);
+    // London: 01:30 comes twice on 2026-10-25, and asking in the second hour leads to the next day.
+    let night = ["2026-10-25T00:30:00Z", "2026-10-26T01:30:00Z", "2026-10-27T01:30:00Z"];
+    check("0 30 1 * * *", "Europe/London", "2026-10-24T12:00:00Z", night);
+    let night = ["2026-10-26T01:30:00Z", "2026-10-27T01:30:00Z", "2026-10-28T01:30:00Z"];
+    check("0 30 1 * * *", "Europe/London", "2026-10-25T01:10:00Z", night);
+    // Berlin, a date that is the night itself: once a year, not again at the end of the gap.
+    let nights = ["2026-03-29T00:30:00Z", "2027-03-28T23:30:00Z", "2028-03-28T23:30:00Z"];
+    check("0 30 1 29 3 *", "Europe/Berlin", "2026-03-01T00:00:00Z", nights);
     // Lord Howe moves by half an hour: 02:15 is in the gap, 02:30 is its end.
     let night = ["2026-10-02T15:45:00Z", "2026-10-03T15:30:00Z", "2026-10-04T15:15:00Z"];
     check("15 2 * * *", "Australia/Lord_Howe", "2026-10-02T12:00:00Z", night);

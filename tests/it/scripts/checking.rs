@@ -16,6 +16,7 @@ fn signature(name: &str, arity: std::ops::RangeInclusive<usize>, pure: bool) -> 
             "approval" => vec![("reason".to_owned(), true), ("group".to_owned(), false)],
             _ => Vec::new(),
         },
+        calendar: None,
     }
 }
 
@@ -64,6 +65,7 @@ fn surface() -> Surface {
             ("log".to_owned(), log),
         ]),
         unknown_modules: vec!["elsewhere".to_owned()],
+        calendars: None,
         params: Some(vec![
             "buffer".to_owned(),
             "treasury_account".to_owned(),

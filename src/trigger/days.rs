@@ -1,0 +1,289 @@
+//! Days: which days an expression names, in words that a plain list of numbers cannot say, and where closed ones go.
+//!
+//! An expression is a set of days times a set of times of day. So a convention that moves a closed day changes the
+//! set of days and nothing else: a day is in it or not, and no two days that move to one make two slots there. Pure.
+
+use std::collections::BTreeSet;
+
+use chrono::{Datelike as _, Days, NaiveDate, Weekday};
+
+use crate::model::calendar::{Calendar, Closed, DayChoice, OutsideCoverage, Roll};
+
+/// The matcher knows no later year.
+const YEAR_MAX: i32 = 2099;
+
+/// A day of the month.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum MonthDay {
+    /// By its number.
+    Day(u32),
+    /// So many days before the last.
+    BeforeLast(u32),
+    /// The last Monday to Friday.
+    LastWeekday,
+    /// The Monday to Friday nearest to this day, in the same month.
+    NearestWeekday(u32),
+}
+
+/// A weekday.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum WeekDay {
+    /// In every week.
+    Every(Weekday),
+    /// The n-th of the month.
+    Nth(Weekday, u32),
+    /// The last of the month.
+    Last(Weekday),
+}
+
+/// The fields of an expression that name days. At most one of the first two is there.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) struct DayFields {
+    pub(super) month_days: Option<Vec<MonthDay>>,
+    pub(super) weekdays: Option<Vec<WeekDay>>,
+    pub(super) months: BTreeSet<u32>,
+    pub(super) years: Option<BTreeSet<i32>>,
+}
+
+impl DayFields {
+    /// Whether numbers and names say it all, so that any matcher knows these days.
+    pub(super) fn is_plain(&self) -> bool {
+        let plain_days = self
+            .month_days
+            .iter()
+            .flatten()
+            .all(|day| matches!(day, MonthDay::Day(_)));
+        let plain_weekdays = self
+            .weekdays
+            .iter()
+            .flatten()
+            .all(|day| matches!(day, WeekDay::Every(_)));
+        plain_days && plain_weekdays && self.years.is_none()
+    }
+
+    fn names(&self, date: NaiveDate) -> bool {
+        self.in_months(date)
+            && self
+                .month_days
+                .as_ref()
+                .is_none_or(|days| days.iter().any(|day| day.is(date)))
+            && self
+                .weekdays
+                .as_ref()
+                .is_none_or(|days| days.iter().any(|day| day.is(date)))
+    }
+
+    fn in_months(&self, date: NaiveDate) -> bool {
+        self.months.contains(&date.month()) && self.years.as_ref().is_none_or(|years| years.contains(&date.year()))
+    }
+}
+
+fn is_weekday(date: NaiveDate) -> bool {
+    !matches!(date.weekday(), Weekday::Sat | Weekday::Sun)
+}
+
+impl MonthDay {
+    fn is(self, date: NaiveDate) -> bool {
+        let last = u32::from(date.num_days_in_month());
+        match self {
+            Self::Day(day) => date.day() == day,
+            Self::BeforeLast(days) => date.day() + days == last,
+            // On a weekday, or one to three days before a weekend that ends the month.
+            Self::LastWeekday => {
+                is_weekday(date) && {
+                    let mut after = date.iter_days().skip(1).take_while(|day| day.month() == date.month());
+                    after.all(|day| !is_weekday(day))
+                }
+            }
+            Self::NearestWeekday(day) => {
+                let target = date.with_day(day);
+                target.and_then(|target| nearest_weekday(target, last)) == Some(date)
+            }
+        }
+    }
+}
+
+/// The weekday nearest to a day, never in another month: Saturday goes back to Friday, Sunday on to Monday, and at
+/// an end of the month the other way.
+fn nearest_weekday(target: NaiveDate, last: u32) -> Option<NaiveDate> {
+    let day = target.day();
+    let nearest = match target.weekday() {
+        Weekday::Sat if day == 1 => day + 2,
+        Weekday::Sat => day - 1,
+        Weekday::Sun if day == last => day - 2,
+        Weekday::Sun => day + 1,
+        _ => day,
+    };
+    target.with_day(nearest)
+}
+
+impl WeekDay {
+    fn is(self, date: NaiveDate) -> bool {
+        match self {
+            Self::Every(weekday) => date.weekday() == weekday,
+            Self::Nth(weekday, nth) => date.weekday() == weekday && date.day0() / 7 + 1 == nth,
+            Self::Last(weekday) => date.weekday() == weekday && date.day() + 7 > u32::from(date.num_days_in_month()),
+        }
+    }
+}
+
+/// The days of a schedule.
+#[derive(Debug, Clone)]
+pub(super) struct SlotDays {
+    fields: DayFields,
+    business: Option<(Calendar, DayChoice)>,
+}
+
+/// A day that a convention moved here.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Moved {
+    /// The day the expression names.
+    pub from: NaiveDate,
+    /// Why that day is closed: `Good Friday (TARGET2)`.
+    pub because: String,
+}
+
+/// A day that the expression names and that is left out.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct LeftOut {
+    /// The day.
+    pub date: NaiveDate,
+    /// Why: `Good Friday (TARGET2)`.
+    pub because: String,
+    /// Whether it is a holiday, not just a weekend.
+    pub is_holiday: bool,
+}
+
+impl SlotDays {
+    pub(super) fn new(fields: DayFields, business: Option<(Calendar, DayChoice)>) -> Self {
+        Self { fields, business }
+    }
+
+    /// The first day from this one on; none if there is none before the years end.
+    pub(super) fn next_from(&self, from: NaiveDate) -> Result<Option<NaiveDate>, OutsideCoverage> {
+        let last = self.last_day();
+        for date in from
+            .iter_days()
+            .take_while(|date| last.is_none_or(|last| *date <= last))
+        {
+            if date.year() > YEAR_MAX {
+                break;
+            }
+            if self.has(date)? {
+                return Ok(Some(date));
+            }
+        }
+        Ok(None)
+    }
+
+    /// The last day it can have, if its years say so. Only a move to the next business day leaves them.
+    fn last_day(&self) -> Option<NaiveDate> {
+        let year = *self.fields.years.as_ref()?.last()?;
+        let last = NaiveDate::from_ymd_opt(year, 12, 31)?;
+        match &self.business {
+            Some((_, DayChoice::Named(Roll::Next))) => last.checked_add_days(Days::new(31)),
+            _ => Some(last),
+        }
+    }
+
+    fn has(&self, date: NaiveDate) -> Result<bool, OutsideCoverage> {
+        match &self.business {
+            None => Ok(self.fields.names(date)),
+            Some((calendar, DayChoice::OfMonth(numbers))) => {
+                if !self.fields.in_months(date) || !calendar.is_business_day(date)? {
+                    return Ok(false);
+                }
+                let is_nth = |n: &i64| calendar.business_day_of_month(date.year(), date.month(), *n);
+                for n in numbers {
+                    if is_nth(n)? == Some(date) {
+                        return Ok(true);
+                    }
+                }
+                Ok(false)
+            }
+            Some((calendar, DayChoice::Named(roll))) => {
+                Ok(calendar.is_business_day(date)? && self.named_for(calendar, *roll, date)?.is_some())
+            }
+        }
+    }
+
+    /// The day the expression names that makes this business day one of ours: itself, or the nearest that moves here.
+    fn named_for(
+        &self,
+        calendar: &Calendar,
+        roll: Roll,
+        date: NaiveDate,
+    ) -> Result<Option<NaiveDate>, OutsideCoverage> {
+        if self.fields.names(date) {
+            return Ok(Some(date));
+        }
+        let one = Days::new(1);
+        if matches!(roll, Roll::Next | Roll::ModifiedFollowing) {
+            let before = std::iter::successors(date.checked_sub_days(one), |day| day.checked_sub_days(one));
+            if let Some(found) = self.moving_to(calendar, roll, date, before)? {
+                return Ok(Some(found));
+            }
+        }
+        if matches!(roll, Roll::Previous | Roll::ModifiedFollowing) {
+            let after = std::iter::successors(date.checked_add_days(one), |day| day.checked_add_days(one));
+            if let Some(found) = self.moving_to(calendar, roll, date, after)? {
+                return Ok(Some(found));
+            }
+        }
+        Ok(None)
+    }
+
+    /// The first of these days, up to the next business day, that is named and moves to the date.
+    fn moving_to(
+        &self,
+        calendar: &Calendar,
+        roll: Roll,
+        date: NaiveDate,
+        days: impl Iterator<Item = NaiveDate>,
+    ) -> Result<Option<NaiveDate>, OutsideCoverage> {
+        let (covered_from, _) = calendar.coverage();
+        for day in days {
+            // What lies before the coverage is over; what lies beyond it is not known, and that is an error.
+            if day < covered_from || calendar.is_business_day(day)? {
+                return Ok(None);
+            }
+            if self.fields.names(day) && calendar.roll(day, roll)? == Some(date) {
+                return Ok(Some(day));
+            }
+        }
+        Ok(None)
+    }
+
+    /// Whether a day of ours was moved here, and from where.
+    pub(super) fn moved_to(&self, date: NaiveDate) -> Option<Moved> {
+        let Some((calendar, DayChoice::Named(roll))) = &self.business else {
+            return None;
+        };
+        let from = self.named_for(calendar, *roll, date).ok()??;
+        let closed = calendar.closed(from).ok()??;
+        Some(Moved {
+            from,
+            because: closed.to_string(),
+        })
+    }
+
+    /// The closed days that the expression names and that are left out, after one day and before another.
+    pub(super) fn left_out(&self, after: NaiveDate, before: NaiveDate) -> Vec<LeftOut> {
+        let Some((calendar, DayChoice::Named(Roll::Skip))) = &self.business else {
+            return Vec::new();
+        };
+        let between = after.iter_days().skip(1).take_while(|date| *date < before);
+        let closed = |date: NaiveDate| {
+            let closed: Closed<'_> = calendar.closed(date).ok()??;
+            Some(LeftOut {
+                date,
+                because: closed.to_string(),
+                is_holiday: closed.is_holiday,
+            })
+        };
+        between
+            .filter(|date| self.fields.names(*date))
+            .filter_map(closed)
+            .collect()
+    }
+}
