@@ -47,6 +47,10 @@ pub const RETRY_AFTER_MAX: Duration = Duration::from_secs(3_600);
 /// Pages of one list a script may walk in one call.
 pub const PAGES_MAX: usize = 1_000;
 
+/// How old a missed slot of a schedule may be to be made up for, in hours, unless its manifest says otherwise.
+pub const CATCH_UP_HOURS: u16 = 24;
+/// Missed slots of one schedule that are made up for at once, where each is to be.
+pub const CATCH_UP_SLOTS_MAX: usize = 100;
 /// How far a reading of the provider's list of events goes back behind the beginning of the one before: no list shows
 /// an event later than that.
 pub const BACKFILL_OVERLAP: TimeDelta = TimeDelta::hours(1);

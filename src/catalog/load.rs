@@ -177,6 +177,7 @@ impl Loading<'_> {
             summary,
             uses,
             triggers,
+            concurrency,
             params,
             ..
         } = manifest;
@@ -185,6 +186,7 @@ impl Loading<'_> {
             name,
             summary,
             triggers,
+            concurrency,
             uses,
             params,
             version,

@@ -11,24 +11,29 @@ use toml::Spanned;
 use toml::de::{DeTable, DeValue};
 
 use super::business::{read_business, read_choice};
+use super::concurrency::{read_catch_up_hours, read_concurrency, read_overlap};
 use super::fields::{self, Fields, did_you_mean, kind};
 use super::params::{read_params, read_scalar};
+use crate::base::limits::CATCH_UP_HOURS;
 use crate::model::calendar::Calendars;
+use crate::model::concurrency::ConcurrencySpec;
 use crate::model::diagnostic::{Diagnostic, Span};
 use crate::model::document::{Report, parse};
 use crate::model::event::Matching;
 use crate::model::workflow::{CatchUp, CronSpec, Trigger};
 
 /// Keys of a manifest.
-const KEYS: [&str; 6] = ["name", "summary", "script", "uses", "trigger", "params"];
+const KEYS: [&str; 7] = ["name", "summary", "script", "uses", "trigger", "concurrency", "params"];
 /// Keys of a trigger by webhook.
 const WEBHOOK_KEYS: [&str; 4] = ["type", "connection", "events", "when"];
 /// Keys of a trigger by schedule.
-const CRON_KEYS: [&str; 9] = [
+const CRON_KEYS: [&str; 11] = [
     "type",
     "schedule",
     "timezone",
     "catch_up",
+    "catch_up_hours",
+    "overlap",
     "calendar",
     "roll",
     "business_day",
@@ -99,6 +104,8 @@ pub struct Manifest {
     pub uses: Vec<String>,
     /// What starts it, besides a person.
     pub triggers: Vec<Trigger>,
+    /// Which of its runs must not overlap.
+    pub concurrency: Option<ConcurrencySpec>,
     /// Constants of the script: a JSON object; null if they could not all be read.
     pub params: Json,
 }
@@ -136,6 +143,7 @@ fn check(table: &Spanned<DeTable<'_>>, stem: &str, facts: &Facts<'_>, report: &m
     let script = read_script(&fields, report);
     let uses = read_uses(&fields, facts, report);
     let triggers = read_triggers(&fields, facts, report);
+    let concurrency = read_concurrency(&fields, report);
     let params = match fields.get("params").map(|value| (value.get_ref(), value.span())) {
         None => Json::Object(serde_json::Map::new()),
         Some((DeValue::Table(table), _)) => {
@@ -161,6 +169,7 @@ fn check(table: &Spanned<DeTable<'_>>, stem: &str, facts: &Facts<'_>, report: &m
         script_span: report.span(&script_place),
         uses: uses?,
         triggers,
+        concurrency,
         params,
     })
 }
@@ -421,12 +430,18 @@ fn read_cron(fields: &Fields<'_>, facts: &Facts<'_>, report: &mut Report<'_>) ->
     let catch_up = fields.get("catch_up").map_or(Some(CatchUp::default()), |value| {
         read_choice("catch_up", "way to catch up", &CatchUp::ALL, value, report)
     });
+    let (overlap, catch_up_hours) = (
+        read_overlap(fields, catch_up, report),
+        read_catch_up_hours(fields, report),
+    );
     let business = read_business(fields, facts.calendars, catch_up, report);
     let ((schedule, schedule_place), (timezone, zone_place)) = (schedule?, timezone?);
     let spec = CronSpec {
         schedule: schedule.to_owned(),
         timezone: timezone.to_owned(),
         catch_up: catch_up.unwrap_or_default(),
+        catch_up_hours: catch_up_hours.unwrap_or(CATCH_UP_HOURS),
+        overlap: overlap.unwrap_or_default(),
         business: business.clone().flatten(),
     };
     let place = |key: &str| match key {
@@ -443,7 +458,8 @@ fn read_cron(fields: &Fields<'_>, facts: &Facts<'_>, report: &mut Report<'_>) ->
         Err(misfit) => report.error(&place(misfit.key), misfit.message, None),
     }
     // Judged also when something else is wrong: all that is wrong is told at once.
-    (catch_up.is_some() && business.is_some()).then_some(Trigger::Cron(spec))
+    let is_whole = catch_up.is_some() && business.is_some() && overlap.is_some() && catch_up_hours.is_some();
+    is_whole.then_some(Trigger::Cron(spec))
 }
 
 /// The choices of a key, for help.

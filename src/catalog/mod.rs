@@ -5,6 +5,7 @@
 //! place. This room must not know runs, write the store or decide what a schedule means.
 
 mod business;
+mod concurrency;
 mod fields;
 pub mod files;
 pub mod load;

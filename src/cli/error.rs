@@ -214,6 +214,9 @@ impl From<AppError> for CliError {
             AppError::Start(StartError::UnknownParam { .. } | StartError::ParamKind { .. } | StartError::Value(_)) => {
                 Self::usage(message).hint("the params stand under [params] in the manifest")
             }
+            AppError::Start(StartError::Overlapping { .. }) => {
+                Self::new(Exit::Refused, message).hint("wait until it has ended, or end it: `bursar runs cancel`")
+            }
             AppError::UnknownWorkflow { .. } => Self::not_found(message).hint("`bursar workflows ls` lists them"),
             AppError::BrokenWorkflow { findings, .. } => Self {
                 findings,

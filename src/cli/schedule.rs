@@ -11,9 +11,11 @@ use super::output::{Cell, FAINT, STRONG, Table, Tone};
 use super::text::{clean, time};
 use crate::app::offline::load_workflows;
 use crate::base::clock::Instant;
+use crate::base::limits::CATCH_UP_HOURS;
 use crate::base::suggest::nearest;
 use crate::catalog::load::Loaded;
 use crate::model::calendar::{Business, DayChoice, Roll};
+use crate::model::concurrency::Overlap;
 use crate::model::value::time_text;
 use crate::model::workflow::{CatchUp, CronSpec};
 use crate::trigger::cron::cron_triggers;
@@ -149,6 +151,8 @@ fn of_arguments(args: &Next, cron: &str, timezone: &str, loaded: &Loaded) -> Res
         schedule: cron.to_owned(),
         timezone: timezone.to_owned(),
         catch_up: CatchUp::default(),
+        catch_up_hours: CATCH_UP_HOURS,
+        overlap: Overlap::default(),
         business,
     })
 }

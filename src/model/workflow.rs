@@ -6,6 +6,7 @@ use serde::{Deserialize, Serialize};
 use serde_json::Value as Json;
 
 use super::calendar::{Business, Calendar, Calendars, Dated, Format, UnknownCalendar};
+use super::concurrency::{ConcurrencySpec, Overlap};
 use super::event::{Event, Matching};
 use crate::base::ids::Digest;
 
@@ -22,6 +23,8 @@ pub struct Workflow {
     pub summary: String,
     /// What starts it.
     pub triggers: Vec<Trigger>,
+    /// Which of its runs must not overlap.
+    pub concurrency: Option<ConcurrencySpec>,
     /// Connections its script may name.
     pub uses: Vec<String>,
     /// Constants of the script, in plain JSON: a map.
@@ -55,6 +58,10 @@ pub struct CronSpec {
     pub timezone: String,
     /// What to do about slots that passed while nothing was running.
     pub catch_up: CatchUp,
+    /// How old such a slot may be at most, in hours.
+    pub catch_up_hours: u16,
+    /// What becomes of a slot while the run of an earlier one is open.
+    pub overlap: Overlap,
     /// What business days have to do with it, if anything.
     pub business: Option<Business>,
 }
@@ -79,14 +86,16 @@ impl Trigger {
 pub enum CatchUp {
     /// Nothing.
     None,
-    /// Run the latest one, if it is less than 24 hours old.
+    /// Run the latest one that is not too old.
     #[default]
     Latest,
+    /// Run each that is not too old, unless there are too many.
+    All,
 }
 
 impl CatchUp {
     /// Every choice with its name in manifests.
-    pub const ALL: [(&'static str, Self); 2] = [("none", Self::None), ("latest", Self::Latest)];
+    pub const ALL: [(&'static str, Self); 3] = [("none", Self::None), ("latest", Self::Latest), ("all", Self::All)];
 }
 
 /// One script file of a version.

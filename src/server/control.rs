@@ -451,6 +451,7 @@ impl From<StartError> for Problem {
     fn from(error: StartError) -> Self {
         match error {
             StartError::Store(error) => error.into(),
+            StartError::Overlapping { .. } => Self::new(StatusCode::CONFLICT, "conflict", error),
             StartError::UnknownParam { .. } | StartError::ParamKind { .. } | StartError::Value(_) => invalid(error),
         }
     }

@@ -15,20 +15,23 @@ use super::schedule::{Schedule, ScheduleError, Slot, Standing};
 use super::versions::KnownVersions;
 use super::{new_run, run_id};
 use crate::base::clock::{Clock, Instant};
+use crate::base::limits::CATCH_UP_SLOTS_MAX;
 use crate::base::shutdown::Shutdown;
 use crate::base::wake::Wake;
 use crate::catalog::snapshot::Snapshot;
 use crate::catalog::watch::Catalog;
 use crate::model::calendar::{AfterCutOff, OutsideCoverage};
+use crate::model::concurrency::{Concurrency, Overlap};
 use crate::model::run::Cause;
+use crate::model::unmade::{Unmade, UnmadeReason};
 use crate::model::value::time_text;
 use crate::model::workflow::{CatchUp, CronSpec, Trigger, Workflow};
 use crate::store::{Made, Store, StoreError};
 
 /// A slot at most this late is simply run; an older one was missed, and is a matter of catching up.
 const ON_TIME: TimeDelta = TimeDelta::seconds(60);
-/// A missed slot older than this is not run by itself any more.
-const CATCH_UP_WINDOW: TimeDelta = TimeDelta::hours(24);
+/// Missed slots that are counted one by one; of more it is said that they are at least so many.
+const COUNTED_SLOTS_MAX: usize = 1_000;
 /// A slot that missed its cut-off runs on the next business day; no row of closed days is longer than this.
 const DEFERRAL_WINDOW: TimeDelta = TimeDelta::days(31);
 /// A clock set back by more than this was wrong before: the last slot says nothing about the next one.
@@ -59,15 +62,21 @@ pub struct Deferred {
 /// What is to be done now, if everything up to `last` has been dealt with.
 ///
 /// Slots of the last minute all run. Of those missed before, at most the latest one runs, if it is to be
-/// caught up, less than a day old, and no slot of the last minute stands for it. What has missed the cut-off of its
-/// day does not run; if it is to run on the next business day, it does so unless that day has a slot then.
-pub fn due_slots(schedule: &Schedule, last: Instant, now: Instant, catch_up: CatchUp) -> Due {
+/// caught up, not older than `within`, and no slot of the last minute stands for it; or each of them, if each is to be
+/// caught up and they are not too many. What has missed the cut-off of its day does not run; if it is to run on the
+/// next business day, it does so unless that day has a slot then.
+pub fn due_slots(schedule: &Schedule, last: Instant, now: Instant, catch_up: CatchUp, within: TimeDelta) -> Due {
     let late = now - ON_TIME;
+    if catch_up == CatchUp::All {
+        return all_due(schedule, last.max(now - within), now);
+    }
     let on_time: Vec<Slot> = slots_between(schedule, last.max(late), now).collect();
     let latest = match (on_time.last(), catch_up) {
         (Some(latest), _) => Some(*latest),
         (None, CatchUp::None) => None,
-        (None, CatchUp::Latest) => latest_between(schedule, last.max(now - window(schedule)), late),
+        (None, CatchUp::Latest | CatchUp::All) => {
+            latest_between(schedule, last.max(now - window(schedule).max(within)), late)
+        }
     };
     let run: Vec<Slot> = on_time
         .into_iter()
@@ -77,7 +86,7 @@ pub fn due_slots(schedule: &Schedule, last: Instant, now: Instant, catch_up: Cat
         return Due { run, deferred: None };
     };
     match schedule.standing(latest, now) {
-        Standing::Runs if latest.at > now - CATCH_UP_WINDOW => Due {
+        Standing::Runs if latest.at > now - within => Due {
             run: vec![latest],
             deferred: None,
         },
@@ -94,12 +103,42 @@ pub fn due_slots(schedule: &Schedule, last: Instant, now: Instant, catch_up: Cat
     }
 }
 
-/// How far back a missed slot may lie.
+/// Each slot that may still run; of too many none, but those of the last minute.
+fn all_due(schedule: &Schedule, from: Instant, now: Instant) -> Due {
+    let runs = |slot: &Slot| schedule.standing(*slot, now) == Standing::Runs;
+    let mut run: Vec<Slot> = slots_between(schedule, from, now)
+        .take(CATCH_UP_SLOTS_MAX + 1)
+        .collect();
+    if run.len() > CATCH_UP_SLOTS_MAX {
+        run = slots_between(schedule, from.max(now - ON_TIME), now).collect();
+    }
+    run.retain(runs);
+    Due { run, deferred: None }
+}
+
+/// What of the slots up to now is not to be run: the first of them, the last, and how many there are at least.
+fn missed(schedule: &Schedule, last: Instant, now: Instant, due: &Due) -> Option<(Instant, Instant, usize)> {
+    let is_due = |slot: &Slot| due.run.iter().any(|due| due.at == slot.at);
+    let is_deferred = |slot: &Slot| due.deferred.is_some_and(|deferred| deferred.slot.at == slot.at);
+    let mut passed = slots_between(schedule, last, now).filter(|slot| !is_due(slot) && !is_deferred(slot));
+    let first = passed.next()?;
+    let others: Vec<Slot> = passed.by_ref().take(COUNTED_SLOTS_MAX).collect();
+    let end = match others.last() {
+        Some(_) if others.len() == COUNTED_SLOTS_MAX => {
+            let until = due.run.first().map_or(now, |slot| slot.at - TimeDelta::seconds(1));
+            latest_between(schedule, first.at, until)
+        }
+        end => end.copied(),
+    };
+    Some((first.at, end.map_or(first.at, |slot| slot.at), others.len() + 1))
+}
+
+/// How far back a slot may lie that missed its cut-off.
 fn window(schedule: &Schedule) -> TimeDelta {
     let cut_off = schedule.business().and_then(|business| business.cut_off);
     match cut_off.map(|cut_off| cut_off.after) {
         Some(AfterCutOff::NextBusinessDay) => DEFERRAL_WINDOW,
-        Some(AfterCutOff::Refuse) | None => CATCH_UP_WINDOW,
+        Some(AfterCutOff::Refuse) | None => TimeDelta::zero(),
     }
 }
 
@@ -206,6 +245,37 @@ struct Key {
     workflow: String,
     schedule: String,
     timezone: String,
+}
+
+impl Key {
+    /// What a run of this slot is for.
+    fn cause(&self, slot: Instant) -> Cause {
+        Cause::Cron {
+            schedule: self.schedule.clone(),
+            timezone: self.timezone.clone(),
+            slot,
+        }
+    }
+}
+
+/// Why slots that nobody was there for are not run later.
+fn why_missed(spec: &CronSpec, slots: usize) -> String {
+    let hours = spec.catch_up_hours;
+    let rule = match spec.catch_up {
+        CatchUp::None => "missed slots are not caught up".to_owned(),
+        CatchUp::Latest => {
+            format!("of missed slots only the latest is caught up, if it is less than {hours} hours old")
+        }
+        CatchUp::All => format!(
+            "missed slots are caught up if they are less than {hours} hours old and at most {CATCH_UP_SLOTS_MAX}"
+        ),
+    };
+    let many = if slots > COUNTED_SLOTS_MAX {
+        "; there are more than these"
+    } else {
+        ""
+    };
+    format!("nothing ran at their time, and {rule}{many}")
 }
 
 /// A schedule being watched.
@@ -359,31 +429,37 @@ impl CronTrigger {
             return Ok(());
         };
         entry.last = resume_point(Some(entry.last), now);
-        let due = due_slots(schedule, entry.last, now, entry.spec.catch_up);
-        if let Some(missed) = schedule
-            .next_after(entry.last)
-            .filter(|first| *first <= now && due.run.first().map(|slot| slot.at) != Some(*first))
-        {
-            match &due.deferred {
-                Some(deferred) => {
-                    tracing::warn!(workflow = key.workflow, schedule = key.schedule, slot = %time_text(deferred.slot.at), at = %time_text(deferred.at), "a slot missed its cut-off and runs on the next business day");
-                }
-                None => {
-                    tracing::warn!(workflow = key.workflow, schedule = key.schedule, first = %time_text(missed), "slots were missed and will not run");
-                }
-            }
+        let overlap = entry.spec.overlap;
+        let within = TimeDelta::hours(entry.spec.catch_up_hours.into());
+        let due = due_slots(schedule, entry.last, now, entry.spec.catch_up, within);
+        if let Some(deferred) = &due.deferred {
+            tracing::warn!(workflow = key.workflow, schedule = key.schedule, slot = %time_text(deferred.slot.at), at = %time_text(deferred.at), "a slot missed its cut-off and runs on the next business day");
+        }
+        // Before anything later is begun: a crash in between leaves no slot without a run or a reason.
+        if let Some((first, last, slots)) = missed(schedule, entry.last, now, &due) {
+            tracing::warn!(workflow = key.workflow, schedule = key.schedule, first = %time_text(first), slots, "slots were missed and will not run");
+            let unmade = Unmade {
+                workflow: key.workflow.clone(),
+                cause: key.cause(first),
+                last_slot: (slots > 1).then_some(last),
+                slots: u32::try_from(slots).unwrap_or(u32::MAX),
+                reason: UnmadeReason::Missed,
+                detail: why_missed(&entry.spec, slots),
+                at: now,
+            };
+            self.store.pass_over(unmade).await?;
         }
         entry.deferred = due.deferred.or(entry.deferred);
         if let Some(deferred) = entry.deferred.filter(|deferred| deferred.at <= now) {
             if matches!(schedule.standing(deferred.slot, now), Standing::Deferred { .. }) {
-                self.fire(workflow, key, schedule, deferred.slot, now).await?;
+                self.fire(workflow, key, schedule, overlap, deferred.slot, now).await?;
             } else {
                 tracing::warn!(workflow = key.workflow, schedule = key.schedule, slot = %time_text(deferred.slot.at), "a slot missed the cut-off of the next business day too and will not run");
             }
             entry.deferred = None;
         }
         for slot in due.run {
-            self.fire(workflow, key, schedule, slot, now).await?;
+            self.fire(workflow, key, schedule, overlap, slot, now).await?;
             entry.last = entry.last.max(slot.at);
         }
         entry.last = entry.last.max(now);
@@ -395,16 +471,13 @@ impl CronTrigger {
         workflow: &Workflow,
         key: &Key,
         schedule: &Schedule,
+        overlap: Overlap,
         slot: Slot,
         now: Instant,
     ) -> Result<(), StoreError> {
         let moved = schedule.moved(slot);
         let slot = slot.at;
-        let cause = Cause::Cron {
-            schedule: key.schedule.clone(),
-            timezone: key.timezone.clone(),
-            slot,
-        };
+        let cause = key.cause(slot);
         let mut event = json!({
             "type": "cron",
             "schedule": key.schedule,
@@ -417,10 +490,17 @@ impl CronTrigger {
         let secret = self.store.installation_secret().await?;
         let id = run_id(workflow, &secret, slot, ["cron", &key.schedule, &key.timezone]);
         self.versions.keep(self.store.as_ref(), &workflow.version).await?;
-        let made = self
-            .store
-            .create_run(new_run(workflow, id, cause, event.into(), now))
-            .await?;
+        let concurrency = match &workflow.concurrency {
+            Some(spec) => spec.of(&event, &workflow.params),
+            None => Concurrency {
+                key: format!("schedule {} {}", key.schedule, key.timezone),
+                max: 1,
+                policy: overlap,
+            },
+        };
+        let mut run = new_run(workflow, id, cause, event.into(), now);
+        run.concurrency = Some(concurrency);
+        let made = self.store.create_run(run).await?;
         let slot = time_text(slot);
         match made {
             Made::New => {
@@ -464,7 +544,7 @@ mod tests {
     fn due_slots_are_those_of_the_last_minute_or_the_latest_missed_one() {
         let check = |text: &str, last: &str, now: &str, catch_up: CatchUp, expected: &[&str]| {
             let schedule = Schedule::parse(text, "UTC").expect(text);
-            let due = due_slots(&schedule, at(last), at(now), catch_up);
+            let due = due_slots(&schedule, at(last), at(now), catch_up, TimeDelta::hours(24));
             let found: Vec<Instant> = due.run.iter().map(|slot| slot.at).collect();
             let expected: Vec<Instant> = expected.iter().map(|text| at(text)).collect();
             assert_eq!(found, expected, "{text} last {last} now {now} {catch_up:?}");

@@ -12,7 +12,7 @@ use crate::base::suggest::nearest;
 use crate::model::run::Cause;
 use crate::model::value::{Value, ValueError};
 use crate::model::workflow::Workflow;
-use crate::store::{Store, StoreError};
+use crate::store::{Made, Store, StoreError};
 
 /// What is asked for.
 #[derive(Debug, Clone, PartialEq, Default)]
@@ -51,6 +51,14 @@ pub enum StartError {
     /// A script could not hold it exactly.
     #[error("this cannot be given to a script: {0}")]
     Value(#[from] ValueError),
+    /// Another run is open that this one must not overlap with.
+    #[error("run {behind} of `{workflow}` is open, and its `concurrency` skips a run that would overlap with it")]
+    Overlapping {
+        /// The workflow.
+        workflow: String,
+        /// The open run.
+        behind: RunId,
+    },
     /// The store could not take it.
     #[error(transparent)]
     Store(#[from] StoreError),
@@ -72,6 +80,7 @@ pub async fn start(
     // Refused here, where somebody can correct it, rather than in a run that fails later.
     Value::from_plain(&event)?;
     Value::from_plain(&params)?;
+    let concurrency = workflow.concurrency.as_ref().map(|spec| spec.of(&event, &params));
     let mut run = new_run(
         workflow,
         RunId::generate(now),
@@ -80,10 +89,16 @@ pub async fn start(
         now,
     );
     run.params = params;
+    run.concurrency = concurrency;
     let id = run.id;
     versions.keep(store, &workflow.version).await?;
-    store.create_run(run).await?;
-    Ok(id)
+    match store.create_run(run).await? {
+        Made::New | Made::Known => Ok(id),
+        Made::Overlapping(behind) => Err(StartError::Overlapping {
+            workflow: workflow.name.clone(),
+            behind,
+        }),
+    }
 }
 
 /// What the script sees as `event`.
@@ -153,6 +168,7 @@ mod tests {
             name: "sweep".to_owned(),
             summary: String::new(),
             triggers: Vec::new(),
+            concurrency: None,
             uses: Vec::new(),
             params: json!({"buffer": "1000.00", "days": 3}),
             version: Version::new("sweep".to_owned(), String::new(), Vec::new(), Vec::new()),

@@ -40,7 +40,7 @@ fn run_id(workflow: &Workflow, secret: &[u8; 32], at: Instant, cause: [&str; 3])
     RunId::derived(at, secret, &["run", &workflow.name, kind, first, second])
 }
 
-/// A run of this workflow as it is loaded now.
+/// A run of this workflow as it is loaded now. Which others it must not overlap with is still to be said.
 fn new_run(workflow: &Workflow, id: RunId, cause: Cause, event: RunEvent, now: Instant) -> NewRun {
     NewRun {
         id,

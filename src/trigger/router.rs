@@ -47,7 +47,12 @@ pub fn runs_of(
                     || RunId::generate(now),
                     |at| run_id(workflow, secret, at, ["webhook", &event.connection, &event.provider_id]),
                 );
-                new_run(workflow, id, cause, RunEvent::Admitted(*mark), now)
+                let mut run = new_run(workflow, id, cause, RunEvent::Admitted(*mark), now);
+                run.concurrency = workflow
+                    .concurrency
+                    .as_ref()
+                    .map(|spec| spec.of(&event.as_document(), &workflow.params));
+                run
             })
         })
         .collect()

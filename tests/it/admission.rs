@@ -32,6 +32,7 @@ async fn what_is_nested_deeper_than_a_script_can_hold_starts_no_run() {
         name: "test".to_owned(),
         summary: String::new(),
         triggers: Vec::new(),
+        concurrency: None,
         uses: vec!["bank".to_owned()],
         params: json!({ "list": [] }),
         version: version(&[("main.rhai", "1")]),

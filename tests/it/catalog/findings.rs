@@ -8,6 +8,7 @@ use bursar::base::limits::MANIFEST_BYTES_MAX;
 use bursar::catalog::files::Folders;
 use bursar::catalog::load::{Loaded, load};
 use bursar::model::calendar::DayChoice;
+use bursar::model::concurrency::Overlap;
 use bursar::model::diagnostic::{Diagnostic, Severity};
 use bursar::model::workflow::{CatchUp, CronSpec, Trigger};
 
@@ -83,6 +84,8 @@ fn a_good_manifest_says_exactly_this() {
             schedule,
             timezone,
             catch_up,
+            catch_up_hours: 24,
+            overlap: Overlap::Skip,
             business: None,
         }),
         Trigger::Webhook {

@@ -18,6 +18,8 @@ fn spec(schedule: &str, calendar: &str, days: DayChoice) -> CronSpec {
     CronSpec {
         schedule: schedule.to_owned(),
         timezone: "Europe/Berlin".to_owned(),
+        catch_up_hours: 24,
+        overlap: bursar::model::concurrency::Overlap::Skip,
         catch_up: CatchUp::Latest,
         business: Some(Business {
             calendar: Calendars::default().find(calendar).expect("a calendar"),
@@ -353,7 +355,7 @@ fn with_cut_off(schedule: &str, after: AfterCutOff) -> Result<Schedule, Schedule
 fn a_slot_that_missed_its_cut_off_waits_for_the_next_business_day_or_does_not_run() {
     let check = |schedule: &str, after: AfterCutOff, last: &str, now: &str, expected: &str| {
         let schedule = with_cut_off(schedule, after).expect("a schedule");
-        let Due { run, deferred } = due_slots(&schedule, at(last), at(now), CatchUp::Latest);
+        let Due { run, deferred } = due_slots(&schedule, at(last), at(now), CatchUp::Latest, TimeDelta::hours(24));
         let run: Vec<String> = run.iter().map(|slot| format!("run {}", time_text(slot.at))).collect();
         let later = deferred.map(|deferred| format!("{} at {}", time_text(deferred.slot.at), time_text(deferred.at)));
         let told: Vec<String> = run.into_iter().chain(later).collect();

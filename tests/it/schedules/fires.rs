@@ -7,6 +7,7 @@ use bursar::base::clock::{BoxFuture, Clock, Instant, ManualClock};
 use bursar::base::shutdown::Stopper;
 use bursar::base::wake::Wake;
 use bursar::model::run::{Cause, Run};
+use bursar::model::unmade::{Unmade, UnmadeReason};
 use bursar::model::value::{parse_time, time_text};
 use bursar::store::faulty::{Fault, Faulty};
 use bursar::store::{RunQuery, Store};
@@ -371,4 +372,115 @@ async fn a_slot_that_missed_its_cut_off_runs_once_on_the_next_business_day_over_
     running.pass(86_400).await;
     running.stop().await;
     assert_eq!(slots(store.as_ref()).await, expected);
+}
+
+/// What was passed over, oldest first: first slot, last slot, how many, why.
+async fn passed_over(store: &dyn Store) -> Vec<(String, Option<String>, u32, UnmadeReason)> {
+    let mut unmade = store.unmade(Some("sweep"), 1_000).await.expect("read");
+    unmade.reverse();
+    let told = |unmade: Unmade| {
+        let Cause::Cron { slot, .. } = unmade.cause else {
+            unreachable!("nothing else is passed over here")
+        };
+        let last = unmade.last_slot.map(time_text);
+        (time_text(slot), last, unmade.slots, unmade.reason)
+    };
+    unmade.into_iter().map(told).collect()
+}
+
+#[tokio::test]
+async fn after_three_days_of_downtime_every_slot_has_its_run_or_its_reason() {
+    let day = |day: u32| format!("2026-05-{day:02}T16:00:00Z");
+    // Down from the evening of the 4th until the evening of the 7th: two slots are older than a day, one is not.
+    let missed = |from: u32, to: u32| {
+        let last = (to > from).then(|| day(to));
+        (day(from), last, to - from + 1, UnmadeReason::Missed)
+    };
+    for (catch_up, hours, runs, reasons) in [
+        ("none", 24, vec![day(4)], vec![missed(5, 7)]),
+        ("latest", 24, vec![day(4), day(7)], vec![missed(5, 6)]),
+        ("latest", 1, vec![day(4)], vec![missed(5, 7)]),
+        ("all", 24, vec![day(4), day(7)], vec![missed(5, 6)]),
+        ("all", 100, vec![day(4), day(5), day(6), day(7)], vec![]),
+    ] {
+        let what = format!("{catch_up} within {hours} h");
+        let folder = tempfile::tempdir().expect("a folder");
+        let store = new_store(&folder).await;
+        let clock = ManualClock::new(at("2026-05-04T15:59:50Z"));
+        let trigger = format!("{}catch_up_hours = {hours}\n", on_schedule(DAILY, catch_up));
+        let shelf = Shelf::of(&[("sweep", &[trigger])]);
+        let running = Running::start(store.clone(), &shelf, &clock).await;
+        running.pass(15).await;
+        running.stop().await;
+        clock.jump_to(at("2026-05-07T20:00:00Z"));
+        for _ in 0..3 {
+            let running = Running::start(store.clone(), &shelf, &clock).await;
+            running.pass(30).await;
+            assert_eq!(slots(store.as_ref()).await, runs, "{what}");
+            assert_eq!(passed_over(store.as_ref()).await, reasons, "{what}");
+            running.stop().await;
+        }
+        // The next one runs as if nothing had been.
+        clock.jump_to(at("2026-05-08T15:59:50Z"));
+        let running = Running::start(store.clone(), &shelf, &clock).await;
+        running.pass(15).await;
+        assert_eq!(slots(store.as_ref()).await.last(), Some(&day(8)), "{what}");
+        running.stop().await;
+        store.close().await.expect("closed");
+    }
+}
+
+#[tokio::test]
+async fn of_too_many_missed_slots_none_is_made_up_for() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let store = new_store(&folder).await;
+    let clock = ManualClock::new(at("2026-05-04T09:59:50Z"));
+    let shelf = one("*/5 * * * *", "all");
+    let running = Running::start(store.clone(), &shelf, &clock).await;
+    running.pass(15).await;
+    running.stop().await;
+    clock.jump_to(at("2026-05-04T22:00:10Z"));
+    let running = Running::start(store.clone(), &shelf, &clock).await;
+    running.pass(30).await;
+    // The one of this minute is on time; 143 before it are too many to be made up for.
+    assert_eq!(
+        slots(store.as_ref()).await,
+        ["2026-05-04T10:00:00Z", "2026-05-04T22:00:00Z"]
+    );
+    let last = Some("2026-05-04T21:55:00Z".to_owned());
+    let expected = ("2026-05-04T10:05:00Z".to_owned(), last, 143, UnmadeReason::Missed);
+    assert_eq!(passed_over(store.as_ref()).await, [expected]);
+    running.stop().await;
+}
+
+#[tokio::test]
+async fn a_slot_that_comes_while_an_earlier_run_is_open_is_skipped_and_said_to_be() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let store = new_store(&folder).await;
+    let clock = ManualClock::new(at("2026-05-04T09:59:50Z"));
+    let trigger = on_schedule("0 * * * *", "latest").replace("overlap = \"queue\"\n", "");
+    let shelf = Shelf::of(&[("sweep", &[trigger])]);
+    let mut running = Running::start(store.clone(), &shelf, &clock).await;
+    running.pass(15).await;
+    for _ in 0..2 {
+        running.pass(3_600).await;
+        // A restart asks for the slot again; it stays passed over.
+        running.stop().await;
+        running = Running::start(store.clone(), &shelf, &clock).await;
+    }
+    assert_eq!(slots(store.as_ref()).await, ["2026-05-04T10:00:00Z"]);
+    let skipped = |hour: u32| (format!("2026-05-04T{hour}:00:00Z"), None, 1, UnmadeReason::Overlap);
+    assert_eq!(passed_over(store.as_ref()).await, [skipped(11), skipped(12)]);
+    let open = runs(store.as_ref()).await.remove(0);
+    store
+        .cancel(open.id, "tess", "enough", clock.now())
+        .await
+        .expect("ended");
+    running.pass(3_600).await;
+    assert_eq!(
+        slots(store.as_ref()).await,
+        ["2026-05-04T10:00:00Z", "2026-05-04T13:00:00Z"]
+    );
+    assert_eq!(passed_over(store.as_ref()).await, [skipped(11), skipped(12)]);
+    running.stop().await;
 }

@@ -113,10 +113,10 @@ pub(crate) fn on_deposit(currency: Option<&str>) -> String {
     format!("[[trigger]]\ntype = \"webhook\"\nconnection = \"bank\"\nevents = [\"deposit.received\"]\n{when}")
 }
 
-/// A trigger by schedule, in Berlin.
+/// A trigger by schedule, in Berlin. Nobody drives its runs here, so each would stand in the way of the next.
 pub(crate) fn on_schedule(schedule: &str, catch_up: &str) -> String {
     format!(
-        "[[trigger]]\ntype = \"cron\"\nschedule = \"{schedule}\"\ntimezone = \"Europe/Berlin\"\ncatch_up = \"{catch_up}\"\n"
+        "[[trigger]]\ntype = \"cron\"\nschedule = \"{schedule}\"\ntimezone = \"Europe/Berlin\"\ncatch_up = \"{catch_up}\"\noverlap = \"queue\"\n"
     )
 }
 
