@@ -10,7 +10,7 @@ use super::fields::{self, Fields, kind};
 use crate::base::limits::CATCH_UP_HOURS;
 use crate::model::concurrency::{ConcurrencySpec, KeyPath, Overlap};
 use crate::model::document::Report;
-use crate::model::workflow::CatchUp;
+use crate::model::workflow::{CatchUp, CronSpec};
 
 /// Keys of `concurrency`.
 const KEYS: [&str; 3] = ["key", "policy", "max"];
@@ -62,8 +62,8 @@ pub(super) fn read_concurrency(fields: &Fields<'_>, report: &mut Report<'_>) -> 
 }
 
 /// What becomes of a slot while the run of an earlier one is open.
-pub(super) fn read_overlap(fields: &Fields<'_>, catch_up: Option<CatchUp>, report: &mut Report<'_>) -> Option<Overlap> {
-    let overlap = fields.get("overlap").map_or(Some(Overlap::default()), |value| {
+pub(super) fn read_overlap(fields: &Fields<'_>, report: &mut Report<'_>) -> Option<Overlap> {
+    fields.get("overlap").map_or(Some(Overlap::default()), |value| {
         read_choice(
             "overlap",
             "rule for slots that would overlap",
@@ -71,17 +71,34 @@ pub(super) fn read_overlap(fields: &Fields<'_>, catch_up: Option<CatchUp>, repor
             value,
             report,
         )
-    })?;
-    if catch_up == Some(CatchUp::All) && overlap != Overlap::Queue {
-        let place = fields
+    })
+}
+
+/// Slots that are all caught up are asked for at once, so they have to queue.
+pub(super) fn refuse_overlapping_catch_up(
+    manifest: &Fields<'_>,
+    trigger: &Fields<'_>,
+    spec: &CronSpec,
+    report: &mut Report<'_>,
+) {
+    let (policy, help) = match manifest.get("concurrency").map(Spanned::get_ref) {
+        Some(DeValue::Table(table)) => {
+            let written = table.iter().find(|(key, _)| key.get_ref() == "policy");
+            let policy = written.map_or(Some("queue"), |(_, value)| value.get_ref().as_str());
+            (policy, "write policy = \"queue\" in `concurrency`")
+        }
+        _ => {
+            let written = Overlap::ALL.iter().find(|(_, overlap)| *overlap == spec.overlap);
+            (written.map(|(name, _)| *name), "write overlap = \"queue\"")
+        }
+    };
+    if spec.catch_up == CatchUp::All && policy != Some("queue") {
+        let place = trigger
             .get("catch_up")
-            .map_or_else(|| fields.place().clone(), Spanned::span);
-        let message = "each missed slot is to run, but they would overlap";
-        let help = "write overlap = \"queue\", so that one begins when the one before has ended";
-        report.error(&place, message, Some(help.to_owned()));
-        return None;
+            .map_or_else(|| trigger.place().clone(), Spanned::span);
+        let help = format!("{help}, so that one begins when the one before has ended");
+        report.error(&place, "each missed slot is to run, but they would overlap", Some(help));
     }
-    Some(overlap)
 }
 
 /// How old a missed slot may be at most.

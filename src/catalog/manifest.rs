@@ -11,7 +11,7 @@ use toml::Spanned;
 use toml::de::{DeTable, DeValue};
 
 use super::business::{read_business, read_choice};
-use super::concurrency::{read_catch_up_hours, read_concurrency, read_overlap};
+use super::concurrency::{read_catch_up_hours, read_concurrency, read_overlap, refuse_overlapping_catch_up};
 use super::fields::{self, Fields, did_you_mean, kind};
 use super::params::{read_params, read_scalar};
 use crate::base::limits::CATCH_UP_HOURS;
@@ -264,10 +264,14 @@ fn read_triggers(fields: &Fields<'_>, facts: &Facts<'_>, report: &mut Report<'_>
             report.error(&value.span(), message, None);
             continue;
         };
+        let manifest = fields;
         let fields = Fields::new("the trigger", table, value.span());
         let Some(trigger) = read_trigger(&fields, facts, report) else {
             continue;
         };
+        if let Trigger::Cron(spec) = &trigger {
+            refuse_overlapping_catch_up(manifest, &fields, spec, report);
+        }
         if triggers.contains(&trigger) {
             report.error(fields.place(), "this trigger is the same as an earlier one", None);
         } else if triggers.iter().any(|earlier| same_slots(earlier, &trigger)) {
@@ -430,10 +434,7 @@ fn read_cron(fields: &Fields<'_>, facts: &Facts<'_>, report: &mut Report<'_>) ->
     let catch_up = fields.get("catch_up").map_or(Some(CatchUp::default()), |value| {
         read_choice("catch_up", "way to catch up", &CatchUp::ALL, value, report)
     });
-    let (overlap, catch_up_hours) = (
-        read_overlap(fields, catch_up, report),
-        read_catch_up_hours(fields, report),
-    );
+    let (overlap, catch_up_hours) = (read_overlap(fields, report), read_catch_up_hours(fields, report));
     let business = read_business(fields, facts.calendars, catch_up, report);
     let ((schedule, schedule_place), (timezone, zone_place)) = (schedule?, timezone?);
     let spec = CronSpec {
