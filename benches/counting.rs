@@ -13,7 +13,7 @@ use bursar::base::ids::{Digest, EventId, RunId, WorkerId};
 use bursar::model::event::{Event, EventFilter};
 use bursar::model::journal::Record;
 use bursar::model::run::{EventMark, NewRun, Run, RunError, RunState};
-use bursar::model::unmade::Unmade;
+use bursar::model::unmade::{Pause, Unmade};
 use bursar::model::value::Value;
 use bursar::model::workflow::Version;
 use bursar::store::{
@@ -195,6 +195,18 @@ impl Store for Counting {
 
     fn set_backfill_from(&self, connection: &str, from: Instant) -> Answer<'_, ()> {
         self.inner.set_backfill_from(connection, from)
+    }
+
+    fn pauses(&self) -> Answer<'_, Vec<Pause>> {
+        self.inner.pauses()
+    }
+
+    fn pause(&self, pause: Pause) -> Answer<'_, ()> {
+        self.inner.pause(pause)
+    }
+
+    fn resume(&self, workflow: &str) -> Answer<'_, bool> {
+        self.inner.resume(workflow)
     }
 
     fn set_breaker(&self, connection: String, tripped: Option<bursar::model::breaker::Tripped>) -> Answer<'_, ()> {

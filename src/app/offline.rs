@@ -16,6 +16,7 @@ use crate::catalog::watch::Catalog;
 use crate::engine::worker::Engine;
 use crate::model::diagnostic::Diagnostic;
 use crate::model::run::{Run, RunState};
+use crate::model::unmade::Pause;
 use crate::model::workflow::Workflow;
 use crate::store::sqlite::{SqliteOptions, SqliteStore};
 use crate::store::{Acceptance, Decision, Restored, Store};
@@ -184,6 +185,34 @@ pub async fn accept_restore_here(settings: &Settings, acceptance: Acceptance) ->
     };
     store.close().await?;
     Ok(accepted?)
+}
+
+/// Has the schedules of a workflow start nothing, when no daemon holds the store.
+///
+/// # Errors
+/// [`AppError`].
+pub async fn pause_here(settings: &Settings, workflow: &str, actor: &str, reason: &str) -> Result<(), AppError> {
+    let store = SqliteStore::open(&settings.state, SqliteOptions::default()).await?;
+    let pause = Pause {
+        workflow: workflow.to_owned(),
+        since: SystemClock::new().now(),
+        actor: actor.to_owned(),
+        reason: reason.to_owned(),
+    };
+    let paused = store.pause(pause).await;
+    store.close().await?;
+    Ok(paused?)
+}
+
+/// Has the schedules of a workflow go on, when no daemon holds the store; whether they were paused.
+///
+/// # Errors
+/// [`AppError`].
+pub async fn resume_here(settings: &Settings, workflow: &str) -> Result<bool, AppError> {
+    let store = SqliteStore::open(&settings.state, SqliteOptions::default()).await?;
+    let resumed = store.resume(workflow).await;
+    store.close().await?;
+    Ok(resumed?)
 }
 
 /// Ends a run, when no daemon holds the store.

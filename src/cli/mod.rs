@@ -318,7 +318,7 @@ fn call(command: Command, context: &Context) -> Result<Exit, CliError> {
         Command::Journal(args) => journal::run(&args, context),
         Command::Events(args) => events::run(args, context),
         Command::Workflows(args) => workflows::run(&args, context),
-        Command::Schedule(args) => schedule::run(&args, context),
+        Command::Schedule(args) => schedule::run(args, context),
         Command::Connections(args) => connections::run(&args, context),
         Command::Db(args) => db::run(args, context),
         Command::Sim(args) => sim::run(args, context),

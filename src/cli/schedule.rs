@@ -1,4 +1,6 @@
-//! `bursar schedule`: when a schedule fires, before it does.
+//! `bursar schedule`: when a schedule fires, before it does; and what became of it.
+
+mod state;
 
 use chrono::DateTime;
 use clap::Subcommand;
@@ -35,6 +37,9 @@ pub(super) struct Args {
 #[derive(Debug, Subcommand)]
 enum Command {
     Next(Next),
+    Ls(state::Ls),
+    Pause(state::Pause),
+    Resume(state::Resume),
 }
 
 /// Show the next slots, with a note where clocks change or a holiday moves one
@@ -66,9 +71,12 @@ struct Next {
     from: Option<String>,
 }
 
-pub(super) fn run(args: &Args, context: &Context) -> Result<Exit, CliError> {
-    match &args.command {
-        Command::Next(args) => next(args, context),
+pub(super) fn run(args: Args, context: &Context) -> Result<Exit, CliError> {
+    match args.command {
+        Command::Next(args) => next(&args, context),
+        Command::Ls(args) => context.wait(state::ls(args, context)),
+        Command::Pause(args) => context.wait(state::pause(args, context)),
+        Command::Resume(args) => context.wait(state::resume(args, context)),
     }
 }
 
@@ -157,6 +165,7 @@ fn of_arguments(args: &Next, cron: &str, timezone: &str, loaded: &Loaded) -> Res
     })
 }
 
+/// The schedules of the workflows in the folder, or of one of them.
 fn of_workflows(wanted: Option<&str>, loaded: &Loaded) -> Result<Vec<Shown>, CliError> {
     if let Some(name) = wanted
         && !loaded.workflows.contains_key(name)

@@ -29,6 +29,19 @@ pub struct Unmade {
     pub at: Instant,
 }
 
+/// The schedules of a workflow start nothing for now; webhooks and people still do.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Pause {
+    /// The workflow's name.
+    pub workflow: String,
+    /// Since when.
+    pub since: Instant,
+    /// Who asked for it.
+    pub actor: String,
+    /// Why.
+    pub reason: String,
+}
+
 /// Why a run was not made.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]

@@ -25,8 +25,8 @@ use tokio::sync::oneshot;
 
 use super::counters::DoorCounters;
 use super::protocol::{
-    AcceptRestore, CancelRun, Cancelled, DecideApproval, ErrorBody, ErrorDetail, HeldConnection, ResolveRun, RunReply,
-    StartRun, Status, TriggerView, WorkflowView, Workflows,
+    AcceptRestore, CancelRun, Cancelled, DecideApproval, ErrorBody, ErrorDetail, HeldConnection, PauseSchedules,
+    ResolveRun, ResumeSchedules, Resumed, RunReply, StartRun, Status, TriggerView, WorkflowView, Workflows,
 };
 use crate::base::clock::{Clock, Instant};
 use crate::base::fault_point::{FaultPoint, reach};
@@ -38,6 +38,7 @@ use crate::base::wake::Wake;
 use crate::catalog::snapshot::Snapshot;
 use crate::catalog::watch::Catalog;
 use crate::model::journal::Resolution;
+use crate::model::unmade::Pause;
 use crate::model::workflow::{Trigger, Workflow};
 use crate::store::{Acceptance, ApprovalDecision, Decision, Store, StoreError};
 use crate::trigger::cron::{Upcoming, upcoming};
@@ -130,6 +131,8 @@ fn router(control: Arc<Control>) -> Router {
     Router::new()
         .route("/v1/status", get(status))
         .route("/v1/workflows", get(workflows))
+        .route("/v1/workflows/{name}/pause", post(pause))
+        .route("/v1/workflows/{name}/resume", post(resume))
         .route("/v1/reload", post(reload))
         .route("/v1/restore/accept", post(accept_restore))
         .route("/v1/runs", post(start))
@@ -234,6 +237,50 @@ async fn cancel(State(control): Here, Segment(id): Segment<String>, body: Bytes)
     let state = control.store.cancel(run, &asked.actor, &asked.reason, now).await?;
     control.wake.nudge();
     Ok(answer(StatusCode::OK, &Cancelled { run, state }))
+}
+
+async fn pause(State(control): Here, Segment(name): Segment<String>, body: Bytes) -> Result<Response, Problem> {
+    let asked: PauseSchedules = read(&body)?;
+    named(&asked.actor)?;
+    if asked.reason.trim().is_empty() {
+        return Err(invalid(
+            "say why in `reason`: it is shown beside every slot that does not run",
+        ));
+    }
+    let pause = Pause {
+        workflow: name.clone(),
+        since: control.clock.now(),
+        actor: asked.actor,
+        reason: asked.reason,
+    };
+    tracing::warn!(
+        workflow = name,
+        actor = pause.actor,
+        reason = pause.reason,
+        "schedules are paused"
+    );
+    control.store.pause(pause).await?;
+    Ok(answer(
+        StatusCode::OK,
+        &Resumed {
+            workflow: name,
+            was_paused: true,
+        },
+    ))
+}
+
+async fn resume(State(control): Here, Segment(name): Segment<String>, body: Bytes) -> Result<Response, Problem> {
+    let asked: ResumeSchedules = read(&body)?;
+    named(&asked.actor)?;
+    let was_paused = control.store.resume(&name).await?;
+    tracing::warn!(workflow = name, actor = asked.actor, was_paused, "schedules go on");
+    Ok(answer(
+        StatusCode::OK,
+        &Resumed {
+            workflow: name,
+            was_paused,
+        },
+    ))
 }
 
 async fn resolve(State(control): Here, Segment(id): Segment<String>, body: Bytes) -> Result<Response, Problem> {

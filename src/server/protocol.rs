@@ -167,6 +167,33 @@ pub struct Cancelled {
     pub state: RunState,
 }
 
+/// Body of `POST /v1/workflows/{name}/pause`.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct PauseSchedules {
+    /// Who asks.
+    pub actor: String,
+    /// Why.
+    pub reason: String,
+}
+
+/// Body of `POST /v1/workflows/{name}/resume`.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct ResumeSchedules {
+    /// Who asks.
+    pub actor: String,
+}
+
+/// Answer to both.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Resumed {
+    /// The workflow.
+    pub workflow: String,
+    /// Whether its schedules were paused, by this request or before it.
+    pub was_paused: bool,
+}
+
 /// Body of `POST /v1/runs/{id}/resolve`.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]

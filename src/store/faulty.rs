@@ -20,7 +20,7 @@ use crate::model::breaker::Tripped;
 use crate::model::event::{Event, EventFilter};
 use crate::model::journal::{Entry, Record};
 use crate::model::run::{EventMark, NewRun, Run, RunError, RunState};
-use crate::model::unmade::Unmade;
+use crate::model::unmade::{Pause, Unmade};
 use crate::model::value::Value;
 use crate::model::workflow::Version;
 
@@ -224,6 +224,18 @@ impl Store for Faulty {
 
     fn set_backfill_from(&self, connection: &str, from: Instant) -> Answer<'_, ()> {
         self.write(|| self.inner.set_backfill_from(connection, from))
+    }
+
+    fn pauses(&self) -> Answer<'_, Vec<Pause>> {
+        self.read(|| self.inner.pauses())
+    }
+
+    fn pause(&self, pause: Pause) -> Answer<'_, ()> {
+        self.write(|| self.inner.pause(pause))
+    }
+
+    fn resume(&self, workflow: &str) -> Answer<'_, bool> {
+        self.write(|| self.inner.resume(workflow))
     }
 
     fn set_breaker(&self, connection: String, tripped: Option<Tripped>) -> Answer<'_, ()> {

@@ -21,7 +21,7 @@ use crate::model::breaker::Tripped;
 use crate::model::event::{Event, EventFilter};
 use crate::model::journal::{Record, Resolution, StepPath};
 use crate::model::run::{EventMark, NewRun, Run, RunError, RunState, Settlement};
-use crate::model::unmade::Unmade;
+use crate::model::unmade::{Pause, Unmade};
 use crate::model::value::Value;
 use crate::model::workflow::Version;
 
@@ -258,12 +258,21 @@ pub trait Store: Send + Sync + 'static {
     /// Makes a run without an event.
     fn create_run(&self, run: NewRun) -> Answer<'_, Made>;
 
-    /// Records that something asked for a run and none was made, once: what is recorded already stays as it is, and
-    /// nothing is recorded of a cause that has its run.
+    /// Records that something asked for a run and none was made, once: what is recorded already stays as it is, but for
+    /// slots that follow it, and nothing is recorded of a cause that has its run.
     fn pass_over(&self, unmade: Unmade) -> Answer<'_, ()>;
 
     /// What was passed over, newest first.
     fn unmade<'a>(&'a self, workflow: Option<&'a str>, limit: u32) -> Answer<'a, Vec<Unmade>>;
+
+    /// Workflows whose schedules start nothing for now, by name.
+    fn pauses(&self) -> Answer<'_, Vec<Pause>>;
+
+    /// Has the schedules of a workflow start nothing until [`Store::resume`]. A pause that is there stays as it is.
+    fn pause(&self, pause: Pause) -> Answer<'_, ()>;
+
+    /// Ends a pause; whether there was one.
+    fn resume(&self, workflow: &str) -> Answer<'_, bool>;
 
     /// From when the provider's own list of events is read next: every event before was admitted, or is nobody's.
     fn backfill_from<'a>(&'a self, connection: &'a str) -> Answer<'a, Option<Instant>>;

@@ -52,7 +52,7 @@ use crate::model::breaker::Tripped;
 use crate::model::event::{Event, EventFilter};
 use crate::model::journal::Record;
 use crate::model::run::{EventMark, NewRun, Run, RunError, RunState};
-use crate::model::unmade::Unmade;
+use crate::model::unmade::{Pause, Unmade};
 use crate::model::value::Value;
 use crate::model::workflow::Version;
 
@@ -308,6 +308,19 @@ impl Store for SqliteStore {
 
     fn reclaim_all(&self, _now: Instant) -> Answer<'_, u64> {
         self.submit(|reply| Command::ReclaimAll { reply })
+    }
+
+    fn pauses(&self) -> Answer<'_, Vec<Pause>> {
+        self.read(self.reader.pauses())
+    }
+
+    fn pause(&self, pause: Pause) -> Answer<'_, ()> {
+        self.submit(|reply| Command::Pause(pause, reply))
+    }
+
+    fn resume(&self, workflow: &str) -> Answer<'_, bool> {
+        let workflow = workflow.to_owned();
+        self.submit(|reply| Command::Resume(workflow, reply))
     }
 
     fn backfill_from<'a>(&'a self, connection: &'a str) -> Answer<'a, Option<Instant>> {

@@ -23,7 +23,7 @@ use crate::catalog::watch::Catalog;
 use crate::model::calendar::{AfterCutOff, OutsideCoverage};
 use crate::model::concurrency::{Concurrency, Overlap};
 use crate::model::run::Cause;
-use crate::model::unmade::{Unmade, UnmadeReason};
+use crate::model::unmade::{Pause, Unmade, UnmadeReason};
 use crate::model::value::time_text;
 use crate::model::workflow::{CatchUp, CronSpec, Trigger, Workflow};
 use crate::store::{Made, Store, StoreError};
@@ -288,6 +288,8 @@ struct Watched {
     last: Instant,
     /// The slot that missed its cut-off and runs later.
     deferred: Option<Deferred>,
+    /// The first slot that a pause took, and how many it has taken.
+    paused: Option<(Instant, usize)>,
     /// Whether it was said that its calendar has ended.
     end_was_told: bool,
 }
@@ -304,6 +306,7 @@ impl Watched {
             schedule,
             last,
             deferred: None,
+            paused: None,
             end_was_told: false,
         }
     }
@@ -369,13 +372,23 @@ impl CronTrigger {
     async fn pass(&mut self) -> Result<Duration, StoreError> {
         let snapshot = self.catalog.current();
         self.watch(&snapshot).await?;
+        let pauses = self.store.pauses().await?;
         let now = self.clock.now();
         let mut watched = std::mem::take(&mut self.watched);
         let mut outcome = Ok(());
         for (key, entry) in &mut watched {
-            if let Some(workflow) = snapshot.workflows.get(&key.workflow)
-                && let Err(error) = self.fire_due(workflow, key, entry, now).await
-            {
+            let Some(workflow) = snapshot.workflows.get(&key.workflow) else {
+                continue;
+            };
+            let pause = pauses.iter().find(|pause| pause.workflow == key.workflow);
+            let done = match pause {
+                Some(pause) => self.pass_over_paused(key, entry, pause, now).await,
+                None => {
+                    entry.paused = None;
+                    self.fire_due(workflow, key, entry, now).await
+                }
+            };
+            if let Err(error) = done {
                 outcome = Err(error);
             }
         }
@@ -461,6 +474,38 @@ impl CronTrigger {
         for slot in due.run {
             self.fire(workflow, key, schedule, overlap, slot, now).await?;
             entry.last = entry.last.max(slot.at);
+        }
+        entry.last = entry.last.max(now);
+        Ok(())
+    }
+
+    /// Records the slots that came while the schedule is paused: as one stretch, which grows.
+    async fn pass_over_paused(
+        &self,
+        key: &Key,
+        entry: &mut Watched,
+        pause: &Pause,
+        now: Instant,
+    ) -> Result<(), StoreError> {
+        let Some(schedule) = &entry.schedule else {
+            return Ok(());
+        };
+        entry.last = resume_point(Some(entry.last), now);
+        entry.deferred = None;
+        if let Some((first, last, slots)) = missed(schedule, entry.last, now, &Due::default()) {
+            let (first, before) = entry.paused.unwrap_or((first, 0));
+            let slots = before + slots;
+            let unmade = Unmade {
+                workflow: key.workflow.clone(),
+                cause: key.cause(first),
+                last_slot: (slots > 1).then_some(last),
+                slots: u32::try_from(slots).unwrap_or(u32::MAX),
+                reason: UnmadeReason::Paused,
+                detail: format!("paused by {}: {}", pause.actor, pause.reason),
+                at: now,
+            };
+            self.store.pass_over(unmade).await?;
+            entry.paused = Some((first, slots));
         }
         entry.last = entry.last.max(now);
         Ok(())

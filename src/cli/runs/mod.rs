@@ -4,6 +4,7 @@ mod cancel;
 mod ls;
 pub(super) mod resolve;
 mod show;
+mod unmade;
 
 use std::sync::Arc;
 
@@ -25,6 +26,7 @@ pub(super) struct Args {
 enum Command {
     Ls(ls::Args),
     Show(show::Args),
+    Unmade(unmade::Args),
     Resolve(resolve::Args),
     Cancel(cancel::Args),
 }
@@ -33,6 +35,7 @@ pub(super) fn run(args: Args, context: &Context) -> Result<Exit, CliError> {
     match args.command {
         Command::Ls(args) => context.wait(ls::run(args, context)),
         Command::Show(args) => context.wait(show::run(&args, context)),
+        Command::Unmade(args) => context.wait(unmade::run(args, context)),
         Command::Resolve(args) => context.wait(resolve::run(args, context)),
         Command::Cancel(args) => context.wait(cancel::run(args, context)),
     }

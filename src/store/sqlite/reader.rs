@@ -17,7 +17,7 @@ use crate::base::ids::{Digest, EventId, RunId};
 use crate::model::event::{Event, EventFilter};
 use crate::model::journal::Record;
 use crate::model::run::{Cause, EventMark, Run, RunState};
-use crate::model::unmade::Unmade;
+use crate::model::unmade::{Pause, Unmade};
 use crate::model::value::Value;
 use crate::model::workflow::Version;
 use crate::store::codec::{instant, nanos, read_value, text_of};
@@ -409,6 +409,21 @@ impl Reader {
                 })
             })
             .collect()
+    }
+
+    pub(super) async fn pauses(&self) -> Result<Vec<Pause>, StoreError> {
+        let rows: Vec<(String, i64, String, String)> =
+            sqlx::query_as("SELECT workflow, since, actor, reason FROM pause ORDER BY workflow")
+                .fetch_all(&self.pool)
+                .await
+                .map_err(read_failed)?;
+        let pause = |(workflow, since, actor, reason)| Pause {
+            workflow,
+            since: instant(since),
+            actor,
+            reason,
+        };
+        Ok(rows.into_iter().map(pause).collect())
     }
 
     pub(super) async fn last_slot(

@@ -26,7 +26,7 @@ use crate::base::ids::{RunId, WorkerId};
 use crate::base::limits::GROUP_COMMIT_WRITES_MAX;
 use crate::model::breaker::Tripped;
 use crate::model::run::{RunError, RunState};
-use crate::model::unmade::Unmade;
+use crate::model::unmade::{Pause, Unmade};
 use crate::store::{Acceptance, ApprovalDecision, Claim, Decision, Made, Restored, Routed, StoreError};
 
 /// What a transaction may carry at most, so that its texts stay far below what SQLite can hold in one.
@@ -40,6 +40,8 @@ pub(super) enum Command {
     Admit(Box<Arrival>),
     Create(Box<MadeRun>, Reply<Made>),
     PassOver(Box<Unmade>, Reply<()>),
+    Pause(Pause, Reply<()>),
+    Resume(String, Reply<bool>),
     Route(Box<PendingRouting>, Reply<Routed>),
     Append(Box<PendingAppend>, Reply<()>),
     Claim {
@@ -459,6 +461,14 @@ impl Writer {
             }
             Command::PassOver(unmade, reply) => {
                 let done = self.pass_over(&unmade).await;
+                answers.settle(reply, done)
+            }
+            Command::Pause(pause, reply) => {
+                let done = self.pause(&pause).await;
+                answers.settle(reply, done)
+            }
+            Command::Resume(workflow, reply) => {
+                let done = self.resume(&workflow).await;
                 answers.settle(reply, done)
             }
             Command::Barrier { reply } => answers.settle(reply, Ok(())),

@@ -135,6 +135,14 @@ CREATE TABLE unmade (
     PRIMARY KEY (workflow, cause_key)
 ) STRICT, WITHOUT ROWID;
 
+-- Workflows whose schedules start nothing for now.
+CREATE TABLE pause (
+    workflow TEXT NOT NULL PRIMARY KEY,
+    since    INTEGER NOT NULL,
+    actor    TEXT NOT NULL,
+    reason   TEXT NOT NULL
+) STRICT, WITHOUT ROWID;
+
 -- Which events a waiting run waits for: one row for each branch that waits for one.
 CREATE TABLE wait (
     run        BLOB NOT NULL REFERENCES run (id) ON DELETE CASCADE,
