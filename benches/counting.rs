@@ -17,8 +17,8 @@ use bursar::model::unmade::{Pause, Unmade};
 use bursar::model::value::Value;
 use bursar::model::workflow::Version;
 use bursar::store::{
-    Acceptance, Admitted, Answer, Append, ApprovalDecision, Claim, Decision, EventQuery, Lease, Made, Restored, Routed,
-    Routing, RunQuery, Store, Unrouted, Written,
+    Acceptance, Admitted, Answer, Append, ApprovalDecision, BackfillMark, Claim, Decision, EventQuery, Lease, Made,
+    Restored, Routed, Routing, RunQuery, Store, Unrouted, Written,
 };
 
 /// What was waited for.
@@ -189,7 +189,7 @@ impl Store for Counting {
         self.inner.state(workflow, key)
     }
 
-    fn backfill_from<'a>(&'a self, connection: &'a str) -> Answer<'a, Option<Instant>> {
+    fn backfill_from<'a>(&'a self, connection: &'a str) -> Answer<'a, Option<BackfillMark>> {
         self.inner.backfill_from(connection)
     }
 

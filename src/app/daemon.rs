@@ -10,6 +10,7 @@ use std::sync::Arc;
 
 use tokio::net::TcpListener;
 use tokio::signal::unix::{Signal, SignalKind, signal};
+use tokio::task::{JoinError, JoinHandle};
 
 use super::settings::Settings;
 use super::{AppError, context, control_path, folders, services, shared_connections};
@@ -184,12 +185,12 @@ async fn serve_store(
         started_at,
         listeners: [("webhooks".to_owned(), webhooks.to_string())].into(),
     });
-    let door = tokio::spawn(webhook::serve(door, listener, shutdown.clone()));
+    let mut door = tokio::spawn(webhook::serve(door, listener, shutdown.clone()));
     let control = tokio::spawn(control::serve(control, control_listener, shutdown.clone()));
-    let router = tokio::spawn(router.run(shutdown.clone()));
-    let backfill = backfill.map(|backfill| tokio::spawn(backfill.run(shutdown.clone())));
+    let mut router = tokio::spawn(router.run(shutdown.clone()));
+    let mut backfill = backfill.map(|backfill| tokio::spawn(backfill.run(shutdown.clone())));
     let cron = CronTrigger::run(store, catalog.clone(), clock, wake, versions, shutdown.clone());
-    let cron = tokio::spawn(cron);
+    let mut cron = tokio::spawn(cron);
 
     let snapshot = catalog.current();
     ready(&Ready {
@@ -200,19 +201,37 @@ async fn serve_store(
         recovered,
         restored,
     });
-    shutdown.requested().await;
+    let died = tokio::select! {
+        () = shutdown.requested() => None,
+        ended = &mut door => Some((DOOR, ended)),
+        ended = &mut router => Some((ROUTER, ended)),
+        ended = &mut cron => Some((SCHEDULES, ended)),
+        ended = ended(&mut backfill) => Some(("search for missed webhooks", ended)),
+    };
+    // Those that end because they were told to have not died.
+    if let Some((part, ended)) = &died
+        && !shutdown.is_requested()
+    {
+        // A daemon without one of them would take everything and do half of it.
+        let why = ended
+            .as_ref()
+            .err()
+            .map_or_else(String::new, |error| format!(": {error}"));
+        return Err(AppError::Other(format!(
+            "the {part} ended by itself{why}; start the daemon again"
+        )));
+    }
     examined.abort();
     // What it had read so far is admitted; what it had not is read again.
     if let Some(backfill) = &backfill {
         backfill.abort();
     }
     // The doors first, so that nothing new comes in; then the engine, so that what is under way is recorded.
-    for (part, ended) in [
-        ("webhook door", door.await.err()),
-        ("router", router.await.err()),
-        ("schedules", cron.await.err()),
-    ] {
-        if let Some(error) = ended {
+    let ended_before = died.map(|(part, _)| part);
+    for (part, task) in [(DOOR, door), (ROUTER, router), (SCHEDULES, cron)] {
+        if Some(part) != ended_before
+            && let Err(error) = task.await
+        {
             tracing::error!(%error, "the {part} ended badly");
         }
     }
@@ -225,4 +244,17 @@ async fn serve_store(
         tracing::warn!(%error, "the control socket could not be removed");
     }
     Ok(())
+}
+
+/// What messages call the parts of a daemon.
+const DOOR: &str = "webhook door";
+const ROUTER: &str = "router";
+const SCHEDULES: &str = "loop of the schedules";
+
+/// Waits for the end of a task, for ever where there is none.
+async fn ended(task: &mut Option<JoinHandle<()>>) -> Result<(), JoinError> {
+    match task {
+        Some(task) => task.await,
+        None => std::future::pending().await,
+    }
 }

@@ -140,6 +140,8 @@ guards! {
     Overlap = "overlap",
     /// How far a provider's list of events was read is said only once it was read to its end.
     BackfillWhole = "backfill-whole",
+    /// A mark in the future was made by a wrong clock: the provider's list of events is read from its beginning.
+    BackfillClock = "backfill-clock",
     /// Events are routed from where the last routing ended.
     RoutingCursor = "routing-cursor",
     /// A run that waits is woken by the events of its own resource.

@@ -157,6 +157,11 @@ fn read_cut_off(fields: &Fields<'_>, catch_up: Option<CatchUp>, report: &mut Rep
         let message = "with catch_up = \"none\" nothing is made up for, on the next business day neither";
         report.error(&place.span(), message, Some(help));
     }
+    if after == AfterCutOff::NextBusinessDay && catch_up == Some(CatchUp::All) {
+        let help = "write after_cut_off = \"refuse\", or catch_up = \"latest\"".to_owned();
+        let message = "with catch_up = \"all\" every missed slot would run on the next business day";
+        report.error(&place.span(), message, Some(help));
+    }
     Some(CutOff { time: time?, after })
 }
 

@@ -26,6 +26,14 @@ pub fn next_cursor<'a>(connector: &'a Connector, endpoint: &Endpoint, answer: &'
     (!says_no).then_some((&pagination.cursor_param, cursor))
 }
 
+/// Whether an answer says that it is not the last page.
+pub fn says_more(connector: &Connector, endpoint: &Endpoint, answer: &Value) -> bool {
+    let pagination = connector.pagination.as_ref().filter(|_| endpoint.is_paged());
+    pagination
+        .and_then(|pagination| answer.pointer(pagination.more.as_ref()?))
+        .is_some_and(|more| *more == Value::Bool(true))
+}
+
 /// The request for the next page, unless this was the last. `request` is the one this page answered.
 pub fn next_page(
     connector: &Connector,

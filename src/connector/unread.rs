@@ -4,11 +4,8 @@
 //! not decide what the text means.
 
 use std::borrow::Cow;
-use std::fmt;
 
-use serde::Deserialize;
-use serde::de::{Deserializer, MapAccess, SeqAccess, Visitor};
-use serde_json::value::RawValue;
+use serde::de::{DeserializeOwned, IgnoredAny};
 
 /// A JSON text, as far as it was looked into.
 pub(super) struct Unread<'b> {
@@ -18,7 +15,7 @@ pub(super) struct Unread<'b> {
 }
 
 /// What stands under each key, or at each place of a list.
-struct Level<'b>(Vec<(Cow<'b, str>, &'b RawValue)>);
+type Level<'b> = Vec<(String, &'b str)>;
 
 impl<'b> Unread<'b> {
     /// Takes a text that is JSON throughout.
@@ -26,12 +23,11 @@ impl<'b> Unread<'b> {
     /// # Errors
     /// That it is not.
     pub(super) fn new(text: &'b str) -> Result<Self, serde_json::Error> {
-        let levels = match serde_json::from_str(text) {
-            Ok(level) => vec![(String::new(), level)],
-            // JSON perhaps, but with nothing in it that a pointer could lead to.
-            Err(_) => serde_json::from_str::<&RawValue>(text).map(|_| Vec::new())?,
-        };
-        Ok(Self { text, levels })
+        let _: IgnoredAny = serde_json::from_str(text)?;
+        Ok(Self {
+            text,
+            levels: Vec::new(),
+        })
     }
 
     /// The JSON text at a pointer (RFC 6901).
@@ -46,8 +42,8 @@ impl<'b> Unread<'b> {
         };
         let level = self.level(parent)?;
         // The last of two of the same name counts, as everywhere.
-        let (_, found) = level.0.iter().rev().find(|(known, _)| *known == key)?;
-        Some(found.get())
+        let (_, found) = level.iter().rev().find(|(known, _)| *known == key)?;
+        Some(found)
     }
 
     /// The text that a JSON string at a pointer says.
@@ -60,8 +56,8 @@ impl<'b> Unread<'b> {
         let place = match known {
             Some(place) => place,
             None => {
-                let text = self.at(pointer)?;
-                self.levels.push((pointer.to_owned(), serde_json::from_str(text).ok()?));
+                let level = entries(self.at(pointer)?)?;
+                self.levels.push((pointer.to_owned(), level));
                 self.levels.len() - 1
             }
         };
@@ -69,41 +65,35 @@ impl<'b> Unread<'b> {
     }
 }
 
-impl<'b> Deserialize<'b> for Level<'b> {
-    fn deserialize<D: Deserializer<'b>>(deserializer: D) -> Result<Self, D::Error> {
-        deserializer.deserialize_any(Entries)
+/// The entries of an object or a list, whose text is known to be JSON.
+fn entries(text: &str) -> Option<Level<'_>> {
+    let text = text.trim_start();
+    let is_object = text.starts_with('{');
+    let mut rest = text.strip_prefix(['{', '['])?.trim_start();
+    let mut level = Level::new();
+    while !rest.starts_with(['}', ']']) {
+        let key = if is_object {
+            let (key, after) = take::<String>(rest)?;
+            rest = after.trim_start().strip_prefix(':')?;
+            key
+        } else {
+            level.len().to_string()
+        };
+        let (_, after): (IgnoredAny, _) = take(rest)?;
+        let value = rest.strip_suffix(after)?;
+        level.push((key, value));
+        rest = after.trim_start();
+        rest = rest.strip_prefix(',').unwrap_or(rest).trim_start();
     }
+    Some(level)
 }
 
-struct Entries;
-
-impl<'b> Visitor<'b> for Entries {
-    type Value = Level<'b>;
-
-    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("an object or a list")
-    }
-
-    fn visit_map<A: MapAccess<'b>>(self, mut entries: A) -> Result<Level<'b>, A::Error> {
-        let mut level = Vec::new();
-        while let Some(Key(key)) = entries.next_key()? {
-            level.push((key, entries.next_value()?));
-        }
-        Ok(Level(level))
-    }
-
-    fn visit_seq<A: SeqAccess<'b>>(self, mut items: A) -> Result<Level<'b>, A::Error> {
-        let mut level = Vec::new();
-        while let Some(item) = items.next_element()? {
-            level.push((Cow::Owned(level.len().to_string()), item));
-        }
-        Ok(Level(level))
-    }
+/// The value a text begins with, and what follows it.
+fn take<T: DeserializeOwned>(text: &str) -> Option<(T, &str)> {
+    let mut values = serde_json::Deserializer::from_str(text).into_iter();
+    let value = values.next()?.ok()?;
+    Some((value, text.get(values.byte_offset()..)?))
 }
-
-/// A key, which is copied only if it has escapes in it.
-#[derive(Deserialize)]
-struct Key<'b>(#[serde(borrow)] Cow<'b, str>);
 
 #[cfg(test)]
 mod tests {
@@ -111,7 +101,7 @@ mod tests {
 
     #[test]
     fn a_pointer_leads_where_it_leads_in_the_tree() {
-        let text = r#" {"id":"a\u0062","list":[1,{"x":" y "}],"a/b":{"m~n":null},"id2":7,"twice":1,"twice":{"z":2}} "#;
+        let text = r#" {"id":"a\u0062","list":[1 , {"x":" y "},[]],"a/b":{"m~n":null},"id2":7,"none" : { } ,"twice":1,"twice":{"z":2}} "#;
         let tree: serde_json::Value = serde_json::from_str(text).expect("JSON");
         let mut unread = Unread::new(text).expect("JSON");
         let pointers = [
@@ -121,12 +111,17 @@ mod tests {
             "/id",
             "/id/x",
             "/list",
+            "/list/0",
             "/list/1",
             "/list/1/x",
             "/list/2",
+            "/list/2/0",
+            "/list/3",
             "/list/x",
             "/a~1b/m~0n",
             "/id2",
+            "/none",
+            "/none/x",
             "/absent",
             "/twice",
             "/twice/z",

@@ -245,8 +245,10 @@ impl Turn {
             .map_err(|error| self.interrupt(Interrupt::StoreDown(error)))
     }
 
+    /// The end of a wait that begins now. A clock that was set back since the claim ends none before it began.
     fn deadline(&self, timeout: TimeDelta) -> Instant {
-        self.now().checked_add_signed(timeout).unwrap_or(Instant::MAX_UTC)
+        let begins = self.now().max(self.claimed_at);
+        begins.checked_add_signed(timeout).unwrap_or(Instant::MAX_UTC)
     }
 
     fn waiting(&self, begun: &Begun) -> Result<Standing, Thrown> {

@@ -116,6 +116,11 @@ pub struct EventFilter {
 impl EventFilter {
     /// Whether this event, admitted at this mark, ends the wait.
     pub fn accepts(&self, mark: EventMark, event: &Event) -> bool {
+        self.concerns(mark, event) && self.matching.accepts(event)
+    }
+
+    /// The same without a look into the payload, which has to be read for it: says yes too often, never no.
+    pub fn concerns(&self, mark: EventMark, event: &Event) -> bool {
         mark > self.after
             && event.connection == self.connection
             && (self.types.is_empty() || self.types.contains(&event.kind) || !holds(Guard::WakeType))
@@ -125,6 +130,5 @@ impl EventFilter {
                 .is_none_or(|subject| event.subject.as_ref() == Some(subject) || !holds(Guard::WakeSubject))
             && self.since.is_none_or(|since| event.received_at >= since)
             && !self.except.contains(&event.provider_id)
-            && self.matching.accepts(event)
     }
 }

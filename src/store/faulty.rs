@@ -11,8 +11,8 @@ use std::sync::{Arc, Mutex, PoisonError};
 use tokio::sync::Notify;
 
 use super::{
-    Acceptance, Admitted, Answer, Append, ApprovalDecision, Claim, Decision, EventQuery, Lease, Made, Restored, Routed,
-    Routing, RunQuery, Store, StoreError, Unrouted, Written,
+    Acceptance, Admitted, Answer, Append, ApprovalDecision, BackfillMark, Claim, Decision, EventQuery, Lease, Made,
+    Restored, Routed, Routing, RunQuery, Store, StoreError, Unrouted, Written,
 };
 use crate::base::clock::Instant;
 use crate::base::ids::{Digest, EventId, RunId, WorkerId};
@@ -218,7 +218,7 @@ impl Store for Faulty {
         self.read(|| self.inner.durable())
     }
 
-    fn backfill_from<'a>(&'a self, connection: &'a str) -> Answer<'a, Option<Instant>> {
+    fn backfill_from<'a>(&'a self, connection: &'a str) -> Answer<'a, Option<BackfillMark>> {
         self.read(|| self.inner.backfill_from(connection))
     }
 

@@ -133,6 +133,15 @@ pub struct Routing {
     pub runs: Vec<NewRun>,
 }
 
+/// How far a provider's own list of events was read.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct BackfillMark {
+    /// When it was looked at first: what happened before is nobody's.
+    pub first_at: Instant,
+    /// From when it is read next: every event between the two was admitted.
+    pub from: Instant,
+}
+
 /// What became of a run that was asked for.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Made {
@@ -274,10 +283,10 @@ pub trait Store: Send + Sync + 'static {
     /// Ends a pause; whether there was one.
     fn resume(&self, workflow: &str) -> Answer<'_, bool>;
 
-    /// From when the provider's own list of events is read next: every event before was admitted, or is nobody's.
-    fn backfill_from<'a>(&'a self, connection: &'a str) -> Answer<'a, Option<Instant>>;
+    /// From when the provider's own list of events is read next.
+    fn backfill_from<'a>(&'a self, connection: &'a str) -> Answer<'a, Option<BackfillMark>>;
 
-    /// Keeps from when it is read next.
+    /// Keeps from when it is read next; the first time, also that it begins there.
     fn set_backfill_from(&self, connection: &str, from: Instant) -> Answer<'_, ()>;
 
     /// Keeps a version, so that runs can be pinned to it. Keeping it twice is no error.

@@ -43,8 +43,8 @@ use self::version::StoredVersion;
 use self::witness::Witness;
 use self::writer::{Command, Reply, Writer};
 use super::{
-    Acceptance, Admitted, Answer, Append, ApprovalDecision, Claim, Decision, EventQuery, Lease, Made, Restored, Routed,
-    Routing, RunQuery, Store, StoreError, Unrouted, Written,
+    Acceptance, Admitted, Answer, Append, ApprovalDecision, BackfillMark, Claim, Decision, EventQuery, Lease, Made,
+    Restored, Routed, Routing, RunQuery, Store, StoreError, Unrouted, Written,
 };
 use crate::base::clock::Instant;
 use crate::base::ids::{Digest, EventId, RunId, WorkerId};
@@ -323,7 +323,7 @@ impl Store for SqliteStore {
         self.submit(|reply| Command::Resume(workflow, reply))
     }
 
-    fn backfill_from<'a>(&'a self, connection: &'a str) -> Answer<'a, Option<Instant>> {
+    fn backfill_from<'a>(&'a self, connection: &'a str) -> Answer<'a, Option<BackfillMark>> {
         self.read(self.reader.backfill_from(connection))
     }
 

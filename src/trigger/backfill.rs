@@ -8,7 +8,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use chrono::TimeDelta;
+use chrono::{DateTime, TimeDelta};
 
 use super::webhook::Connections;
 use crate::base::clock::{Clock, Instant};
@@ -28,6 +28,8 @@ use crate::model::journal::StoredRequest;
 use crate::model::value::{Map, Value, time_text};
 use crate::store::{Admitted, Store, StoreError};
 
+/// No clock that is right is before this program.
+const EARLIEST: Instant = DateTime::from_timestamp(1_767_225_600, 0).expect("2026-01-01");
 /// How soon a list that could not be read is tried again.
 const RETRY: Duration = Duration::from_secs(60);
 
@@ -50,6 +52,9 @@ pub enum BackfillError {
     /// The provider did not give it.
     #[error("the list of events could not be read: {0}")]
     Provider(String),
+    /// It is not known which events are missed.
+    #[error("the clock says {0}, which cannot be")]
+    Clock(String),
     /// It is endless, or too long for one reading.
     #[error("the list of events has more than {PAGES_MAX} pages")]
     TooLong,
@@ -113,15 +118,26 @@ impl Backfill {
         list: &Endpoint,
     ) -> Result<Filled, BackfillError> {
         let begun = self.clock.now();
-        let Some(from) = self.store.backfill_from(&connection.name).await? else {
+        if begun < EARLIEST {
+            return Err(BackfillError::Clock(time_text(begun)));
+        }
+        let Some(mark) = self.store.backfill_from(&connection.name).await? else {
             // What happened before the first start is nobody's: nothing was to be done about it.
             self.store.set_backfill_from(&connection.name, begun).await?;
             return Ok(Filled::default());
         };
         let mut filled = Filled::default();
         let kept_since = begun - TimeDelta::days(backfill.window_days.into());
+        let mut from = mark.from;
         if from < kept_since {
             filled.lost_before = Some(kept_since);
+        } else if from > begun && holds(Guard::BackfillClock) {
+            // The clock was ahead once, and nobody knows since when: all there is is looked at, but what is nobody's.
+            tracing::warn!(
+                connection = connection.name,
+                "the clock was set back: the list of events is read from its beginning"
+            );
+            from = mark.first_at.min(begun - BACKFILL_OVERLAP).max(kept_since);
         }
         let args: Map = [(backfill.since.clone(), Value::Time(from.max(kept_since)))]
             .into_iter()
@@ -177,6 +193,10 @@ impl Backfill {
                 self.admit(&mut events, filled).await?;
             }
             next = page::next_page(&connection.connector, list, &request, &answer);
+            if next.is_none() && page::says_more(&connection.connector, list, &answer) {
+                let reason = "it says that there is more, and not where".to_owned();
+                return Err(BackfillError::Provider(reason));
+            }
         }
         self.admit(&mut events, filled).await
     }
@@ -234,6 +254,13 @@ fn report(connection: &Connection, filled: Result<Filled, BackfillError>) -> boo
                     connection,
                     before,
                     "the provider has forgotten events that were never read: look at its own records for what happened before"
+                );
+            }
+            if filled.unreadable > 0 {
+                tracing::error!(
+                    connection,
+                    events = filled.unreadable,
+                    "events of the provider's list cannot be read and start nothing: look at them in its own console"
                 );
             }
             if filled.new > 0 {

@@ -409,7 +409,11 @@ impl CronTrigger {
                 match self.watched.get_mut(&key) {
                     Some(entry) if entry.spec == *spec => {}
                     // The same name: what ran under it stays run.
-                    Some(entry) => *entry = Watched::new(&key.workflow, spec, entry.last),
+                    Some(entry) => {
+                        let deferred = entry.deferred;
+                        *entry = Watched::new(&key.workflow, spec, entry.last);
+                        entry.deferred = deferred;
+                    }
                     None => {
                         let entry = self.take_up(&key, spec).await?;
                         self.watched.insert(key.clone(), entry);

@@ -2,8 +2,9 @@
 //!
 //! How far it came stands in the store and moves in the same write that makes the runs, so an event is routed once,
 //! whatever ends the process in between. A nudge makes it quick, nothing more: without one it looks once a second.
-//! Under a flood acknowledgements go first: while more runs are queued than workers can take, no more are made; events
-//! keep as well as runs do, and a run that waits for one was woken when it came in. Must not run scripts, and must not be stopped by one event that cannot be read.
+//! Under a flood acknowledgements go first: while more runs are queued than workers can take, few are made; events keep
+//! as well as runs do, and a run that waits for one was woken when it came in. What an event starts is said by the
+//! workflows there are when its turn comes. Must not run scripts, and must not be stopped by one event that cannot be read.
 
 use std::collections::BTreeSet;
 use std::sync::Arc;

@@ -298,7 +298,7 @@ mod once {
         fn state<'a>(&'a self, w: &'a str, k: &'a str) -> Answer<'a, Option<Value>> {
             self.inner.state(w, k)
         }
-        fn backfill_from<'a>(&'a self, connection: &'a str) -> Answer<'a, Option<Instant>> {
+        fn backfill_from<'a>(&'a self, connection: &'a str) -> Answer<'a, Option<BackfillMark>> {
             self.inner.backfill_from(connection)
         }
 

@@ -16,7 +16,6 @@ use crate::model::run::Cause;
 use crate::model::unmade::Unmade;
 use crate::model::value::time_text;
 use crate::server::protocol::{PauseSchedules, ResumeSchedules, Resumed};
-use crate::store::Store as _;
 use crate::trigger::outlook::outlook;
 use crate::trigger::schedule::Schedule;
 

@@ -56,6 +56,9 @@ macro_rules! refused_are_left_out {
         " ON CONFLICT DO NOTHING; SELECT changes(); "
     };
 }
+/// How often one write looks into a payload to see whether it ends a wait.
+const WAKE_LOOKS_MAX: usize = 4_096;
+
 /// Waits that may be over; and, in a row without a run, whether there are any at all.
 const WAITING: &str = "SELECT wait.run, wait.filter FROM json_each($1) AS arrived CROSS JOIN wait \
                        WHERE wait.connection = arrived.value AND wait.subject IS NULL \
@@ -196,16 +199,21 @@ impl Writer {
             .bind(text_of(&keys))
             .fetch_all(&mut self.connection)
             .await?;
+        // Looking into payloads holds up everybody; looking once too often is harmless.
+        let is_exact = rows.len().saturating_mul(events.len()) <= WAKE_LOOKS_MAX;
         let mut woken = Vec::new();
         for row in &rows {
             let Some(run) = row.try_get::<Option<&[u8]>, _>(0)? else {
                 self.anybody_waits = row.try_get(1)?;
                 continue;
             };
-            // A filter that cannot be read wakes its run: looking once too often is harmless.
+            // A filter that cannot be read wakes its run.
             let filter = serde_json::from_str::<EventFilter>(row.try_get(1)?).ok();
-            let accepts =
-                |(mark, event): &(EventMark, &Event)| filter.as_ref().is_none_or(|filter| filter.accepts(*mark, event));
+            let accepts = |(mark, event): &(EventMark, &Event)| match &filter {
+                None => true,
+                Some(filter) if is_exact => filter.accepts(*mark, event),
+                Some(filter) => filter.concerns(*mark, event),
+            };
             if events.iter().any(accepts) {
                 woken.push(uuid_of(run)?.simple().to_string());
             }

@@ -10,10 +10,11 @@ use super::decide::conflict;
 use super::route::{Apart, MadeRun};
 use super::rows::{blob, uuid_of};
 use super::writer::{Halt, Writer};
+use crate::base::clock::Instant;
 use crate::base::guard::{Guard, holds};
 use crate::base::ids::RunId;
 use crate::model::concurrency::{Concurrency, Overlap};
-use crate::model::run::Cause;
+use crate::model::run::{Cause, RunState};
 use crate::model::unmade::{Pause, Unmade, UnmadeReason};
 use crate::store::Made;
 use crate::store::codec::{instant, nanos, text_of};
@@ -58,12 +59,15 @@ impl Writer {
                 return Ok(Made::Overlapping(*behind));
             }
             (Overlap::CancelRunning, Some(_)) if is_full => {
-                for (behind, _) in &open {
-                    let reason = format!("{id} takes its place");
-                    match self.cancel(*behind, ACTOR, &reason, created_at).await {
-                        // One that may not end by the way stays open, and this one stands behind it.
-                        Ok(_) | Err(Halt::Refused(_)) => {}
-                        Err(failed @ Halt::Failed(_)) => return Err(failed),
+                let reason = format!("{id} takes its place");
+                // Those behind first: none of them may begin when the open one ends.
+                for behind in self.pending_runs(&workflow, &concurrency.key).await? {
+                    self.supersede(behind, &reason, created_at).await?;
+                }
+                for (behind, state) in &open {
+                    // One that is parked is a person's to end: it may not be known what it has moved.
+                    if state != RunState::Parked.name() {
+                        self.supersede(*behind, &reason, created_at).await?;
                     }
                 }
             }
@@ -77,6 +81,27 @@ impl Writer {
             .execute(&mut self.connection)
             .await?;
         Ok(Made::New)
+    }
+
+    /// Asks for the end of a run. One that may not end by the way stays open.
+    async fn supersede(&mut self, run: RunId, reason: &str, now: Instant) -> Result<(), Halt> {
+        match self.cancel(run, ACTOR, reason, now).await {
+            Ok(_) | Err(Halt::Refused(_)) => Ok(()),
+            Err(failed @ Halt::Failed(_)) => Err(failed),
+        }
+    }
+
+    /// The runs of a key that stand behind others.
+    async fn pending_runs(&mut self, workflow: &str, key: &str) -> Result<Vec<RunId>, sqlx::Error> {
+        let rows: Vec<Vec<u8>> = sqlx::query_scalar(
+            "SELECT id FROM run INDEXED BY run_by_concurrency \
+             WHERE workflow = $1 AND concurrency_key = $2 AND state = 'pending' AND state <> 'succeeded' ORDER BY id",
+        )
+        .bind(workflow)
+        .bind(key)
+        .fetch_all(&mut self.connection)
+        .await?;
+        rows.iter().map(|id| Ok(RunId::from_uuid(uuid_of(id)?))).collect()
     }
 
     /// Whether its cause has its run.

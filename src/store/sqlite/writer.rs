@@ -29,6 +29,17 @@ use crate::model::run::{RunError, RunState};
 use crate::model::unmade::{Pause, Unmade};
 use crate::store::{Acceptance, ApprovalDecision, Claim, Decision, Made, Restored, Routed, StoreError};
 
+/// A writer that panics would leave a process that takes everything and keeps nothing: better none.
+struct AbortOnPanic(bool);
+
+impl Drop for AbortOnPanic {
+    fn drop(&mut self) {
+        if self.0 && std::thread::panicking() {
+            std::process::abort();
+        }
+    }
+}
+
 /// What a transaction may carry at most, so that its texts stay far below what SQLite can hold in one.
 const GROUP_BYTES_MAX: usize = 64 * 1024 * 1024;
 
@@ -300,7 +311,13 @@ impl Writer {
     pub(super) fn start(self, queue: UnboundedReceiver<Command>) -> std::io::Result<()> {
         let runtime = tokio::runtime::Handle::current();
         let thread = std::thread::Builder::new().name("store".to_owned());
-        thread.spawn(move || runtime.block_on(self.run(queue))).map(drop)
+        let aborts = self.on_failure == OnFailure::Abort;
+        let work = move || {
+            let panics = AbortOnPanic(aborts);
+            runtime.block_on(self.run(queue));
+            drop(panics);
+        };
+        thread.spawn(work).map(drop)
     }
 
     /// Works until the store is closed or dropped.

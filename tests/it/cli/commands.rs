@@ -67,7 +67,11 @@ fn wrong_use_has_its_exit_code_and_says_what_to_do() {
         assert!(ran.stderr.contains(told), "{args:?}: {}", ran.stderr);
     };
     check(&["sweep"], 2, "unrecognized subcommand");
-    check(&["runs", "ls", "--in-state", "asleep"], 2, "expected queued, running");
+    check(
+        &["runs", "ls", "--in-state", "asleep"],
+        2,
+        "expected queued, pending, running",
+    );
     check(&["run", "nightly-sweep", "--param", "buffer"], 2, "expected NAME=VALUE");
     check(&["run", "nightly-swep"], 4, "did you mean `nightly-sweep`?");
     check(&["run", "nightly-sweep", "--detach"], 7, "bursar serve");

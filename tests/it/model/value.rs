@@ -247,6 +247,24 @@ fn the_deepest_value_can_be_read_back_from_text_whatever_its_keys_are() {
     for text in ["", "{", "{} {}", "01", "nul", "\"\\ud800\"", "{\"a\":1,}"] {
         assert_eq!(Payload::read(text), Err(PayloadError::NotJson), "{text}");
     }
+    // What looks like the parser's own way of handing over numbers is a number, or is refused.
+    let private = |digits: &str| Payload::read(&format!(r#"{{"a":{{"$serde_json::private::Number":"{digits}"}}}}"#));
+    assert_eq!(
+        private("12.50").map(|payload| payload.json()),
+        Ok(json!({"a": private("12.50").expect("a number").json()["a"]}))
+    );
+    for digits in ["+5", "007", "", "x", "1.", "NaN"] {
+        assert_eq!(private(digits), Err(PayloadError::NotJson), "{digits}");
+    }
+    for text in [
+        r#"{"$serde_json::private::Number":"1","b":2}"#,
+        r#"{"$serde_json::private::Number":1}"#,
+        r#"{"a":[{"$serde_json::private::Number":{}}]}"#,
+    ] {
+        assert_eq!(Payload::read(text), Err(PayloadError::NotJson), "{text}");
+    }
+    let raw = Payload::read(r#"{"$serde_json::private::RawValue":"x"}"#).expect("an ordinary key");
+    assert_eq!(raw.json()["$serde_json::private::RawValue"], json!("x"));
     let spaced = Payload::read(" { \"b\": 1.10, \"a\": [ ] } ").expect("JSON");
     assert_eq!(spaced.text(), " { \"b\": 1.10, \"a\": [ ] } ");
     assert_eq!(spaced, Payload::from(json!({ "a": [], "b": spaced.json()["b"] })));

@@ -7,7 +7,7 @@ use bursar::base::clock::{BoxFuture, Clock, Instant, ManualClock};
 use bursar::base::shutdown::Stopper;
 use bursar::base::wake::Wake;
 use bursar::model::run::{Cause, Run};
-use bursar::model::unmade::{Unmade, UnmadeReason};
+use bursar::model::unmade::{Pause, Unmade, UnmadeReason};
 use bursar::model::value::{parse_time, time_text};
 use bursar::store::faulty::{Fault, Faulty};
 use bursar::store::{RunQuery, Store};
@@ -482,5 +482,52 @@ async fn a_slot_that_comes_while_an_earlier_run_is_open_is_skipped_and_said_to_b
         ["2026-05-04T10:00:00Z", "2026-05-04T13:00:00Z"]
     );
     assert_eq!(passed_over(store.as_ref()).await, [skipped(11), skipped(12)]);
+    running.stop().await;
+}
+
+#[tokio::test]
+async fn a_paused_schedule_starts_nothing_and_says_which_slots_it_let_pass() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let store = new_store(&folder).await;
+    let clock = ManualClock::new(at("2026-05-04T09:59:50Z"));
+    let shelf = one("0 * * * *", "latest");
+    let running = Running::start(store.clone(), &shelf, &clock).await;
+    running.pass(15).await;
+    let pause = |reason: &str| Pause {
+        workflow: "sweep".to_owned(),
+        since: clock.now(),
+        actor: "tess".to_owned(),
+        reason: reason.to_owned(),
+    };
+    store.pause(pause("the bank moves")).await.expect("kept");
+    // A second pause does not hide who paused first.
+    store.pause(pause("again")).await.expect("kept");
+    assert_eq!(store.pauses().await.expect("read"), [pause("the bank moves")]);
+    for _ in 0..3 {
+        running.pass(3_600).await;
+    }
+    assert_eq!(slots(store.as_ref()).await, ["2026-05-04T10:00:00Z"]);
+    let taken = |first: &str, last: &str, slots| {
+        let last = Some(format!("2026-05-04T{last}:00:00Z"));
+        (format!("2026-05-04T{first}:00:00Z"), last, slots, UnmadeReason::Paused)
+    };
+    assert_eq!(passed_over(store.as_ref()).await, [taken("11", "13", 3)]);
+    let told = store.unmade(Some("sweep"), 1).await.expect("read").remove(0);
+    assert_eq!(told.detail, "paused by tess: the bank moves");
+    // While the daemon is down the pause goes on; when it ends, nothing is made up for.
+    running.stop().await;
+    clock.jump_to(at("2026-05-04T15:30:00Z"));
+    let running = Running::start(store.clone(), &shelf, &clock).await;
+    assert_eq!(
+        passed_over(store.as_ref()).await,
+        [taken("11", "13", 3), taken("14", "15", 2)]
+    );
+    assert_eq!(store.resume("sweep").await, Ok(true));
+    assert_eq!(store.resume("sweep").await, Ok(false));
+    running.pass(1_805).await;
+    assert_eq!(
+        slots(store.as_ref()).await,
+        ["2026-05-04T10:00:00Z", "2026-05-04T16:00:00Z"]
+    );
     running.stop().await;
 }

@@ -169,6 +169,31 @@ pub(super) async fn a_newer_run_ends_the_open_ones_that_can_be_ended(store: &dyn
     make(store, &fourth).await;
     assert_eq!(state_of(store, third.id).await, RunState::Parked);
     assert_eq!(state_of(store, fourth.id).await, RunState::Pending);
+    // Nor is any other that waits for a person; and of those behind it only the newest is left.
+    let (fifth, sixth) = (
+        apart("usd", Overlap::CancelRunning, 1, 40),
+        apart("usd", Overlap::CancelRunning, 1, 50),
+    );
+    make(store, &fifth).await;
+    ends(
+        store,
+        fifth.id,
+        41,
+        Settlement::Parked {
+            error: error("damaged"),
+        },
+    )
+    .await;
+    make(store, &sixth).await;
+    assert_eq!(state_of(store, fifth.id).await, RunState::Parked);
+    assert_eq!(state_of(store, sixth.id).await, RunState::Pending);
+    let seventh = apart("usd", Overlap::CancelRunning, 1, 60);
+    make(store, &seventh).await;
+    assert_eq!(state_of(store, sixth.id).await, RunState::Cancelled);
+    assert_eq!(state_of(store, seventh.id).await, RunState::Pending);
+    let failed = store.resolve(decision(fifth.id, None, Resolution::Fail)).await;
+    assert_eq!(failed, Ok(()));
+    assert_eq!(state_of(store, seventh.id).await, RunState::Queued);
 }
 
 pub(super) async fn no_more_runs_of_a_key_are_open_than_may_be(store: &dyn Store) {

@@ -14,6 +14,7 @@ use std::{env, fs};
 use bursar::model::breaker::{Cause, Tripped};
 use bursar::model::journal::{Asked, Entry};
 use bursar::model::run::RunState;
+use bursar::model::unmade::Pause;
 use bursar::store::sqlite::SqliteStore;
 use bursar::store::sqlite::care::backup::backup;
 use bursar::store::sqlite::care::check::{check, check_file};
@@ -37,10 +38,15 @@ const HEARD: &str = "BURSAR_STATEMENTS";
 const BETWEEN: char = '\u{1e}';
 
 /// Tables with a row, or more, for every run or event there ever was.
-const GROW: [&str; 5] = ["run", "event", "journal", "wait", "run_input"];
+const GROW: [&str; 6] = ["run", "event", "journal", "wait", "run_input", "unmade"];
 
 /// What may search a whole table, and why: the beginning of the statement, the table.
 const ALLOWED: &[(&str, &str, &str)] = &[
+    (
+        "SELECT workflow, cause, last_slot, slots, reason, detail, at FROM unmade",
+        "unmade",
+        "newest first along its index, and no further than the limit",
+    ),
     (
         "DELETE FROM run WHERE state IN",
         "run",
@@ -157,6 +163,17 @@ async fn all_else() {
     store.set_breaker("bank".to_owned(), Some(tripped)).await.expect("kept");
     assert_eq!(store.breakers().await.expect("read").len(), 1);
     store.set_breaker("bank".to_owned(), None).await.expect("kept");
+    store.set_backfill_from("bank", at(0)).await.expect("kept");
+    assert!(store.backfill_from("bank").await.expect("read").is_some());
+    let pause = Pause {
+        workflow: "sweep".to_owned(),
+        since: at(0),
+        actor: "tess".to_owned(),
+        reason: "holidays".to_owned(),
+    };
+    store.pause(pause).await.expect("kept");
+    assert_eq!(store.pauses().await.expect("read").len(), 1);
+    assert!(store.resume("sweep").await.expect("kept"));
     let asking = RunQuery {
         asking: true,
         limit: 9,

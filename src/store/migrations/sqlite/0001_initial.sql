@@ -135,6 +135,9 @@ CREATE TABLE unmade (
     PRIMARY KEY (workflow, cause_key)
 ) STRICT, WITHOUT ROWID;
 
+-- The newest of them.
+CREATE INDEX unmade_by_time ON unmade (at);
+
 -- Workflows whose schedules start nothing for now.
 CREATE TABLE pause (
     workflow TEXT NOT NULL PRIMARY KEY,
@@ -202,9 +205,11 @@ CREATE TABLE workflow_success (
     last_success_at INTEGER NOT NULL
 ) STRICT, WITHOUT ROWID;
 
--- From when the provider's own list of events is read next, for each connection that has one.
+-- From when the provider's own list of events is read next, and when it was looked at first, for each connection that
+-- has one.
 CREATE TABLE backfill (
     connection TEXT NOT NULL PRIMARY KEY,
+    first_at   INTEGER NOT NULL,
     reads_from INTEGER NOT NULL
 ) STRICT, WITHOUT ROWID;
 
