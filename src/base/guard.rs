@@ -142,6 +142,8 @@ guards! {
     BackfillWhole = "backfill-whole",
     /// A mark in the future was made by a wrong clock: the provider's list of events is read from its beginning.
     BackfillClock = "backfill-clock",
+    /// A slot keeps its name when a calendar is corrected.
+    SlotName = "slot-name",
     /// Events are routed from where the last routing ended.
     RoutingCursor = "routing-cursor",
     /// A run that waits is woken by the events of its own resource.

@@ -26,7 +26,8 @@ pub fn cause(cause: &Cause) -> String {
             schedule,
             timezone,
             slot,
-        } => format!("cron {} ({schedule}, {timezone})", time(*slot)),
+            due,
+        } => format!("cron {} ({schedule}, {timezone})", time(due.unwrap_or(*slot))),
         Cause::Manual { actor } => format!("asked for by {actor}"),
     }
 }

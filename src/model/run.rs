@@ -116,6 +116,9 @@ pub enum Cause {
         timezone: String,
         /// The nominal time of the slot, which names it for ever, whenever it really ran.
         slot: Instant,
+        /// When it was due, if a banking calendar moved it.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        due: Option<Instant>,
     },
     /// A person or a program asked for it.
     Manual {
@@ -133,6 +136,7 @@ impl Cause {
                 schedule,
                 timezone,
                 slot,
+                due: _,
             } => Some(format!("cron {schedule} {timezone} {}", super::value::time_text(*slot))),
             Self::Manual { .. } => None,
         }

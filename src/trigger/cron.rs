@@ -117,7 +117,7 @@ fn all_due(schedule: &Schedule, from: Instant, now: Instant) -> Due {
 }
 
 /// What of the slots up to now is not to be run: the first of them, the last, and how many there are at least.
-fn missed(schedule: &Schedule, last: Instant, now: Instant, due: &Due) -> Option<(Instant, Instant, usize)> {
+fn missed(schedule: &Schedule, last: Instant, now: Instant, due: &Due) -> Option<(Slot, Instant, usize)> {
     let is_due = |slot: &Slot| due.run.iter().any(|due| due.at == slot.at);
     let is_deferred = |slot: &Slot| due.deferred.is_some_and(|deferred| deferred.slot.at == slot.at);
     let mut passed = slots_between(schedule, last, now).filter(|slot| !is_due(slot) && !is_deferred(slot));
@@ -130,7 +130,7 @@ fn missed(schedule: &Schedule, last: Instant, now: Instant, due: &Due) -> Option
         }
         end => end.copied(),
     };
-    Some((first.at, end.map_or(first.at, |slot| slot.at), others.len() + 1))
+    Some((first, end.map_or(first.at, |slot| slot.at), others.len() + 1))
 }
 
 /// How far back a slot may lie that missed its cut-off.
@@ -249,11 +249,13 @@ struct Key {
 
 impl Key {
     /// What a run of this slot is for.
-    fn cause(&self, slot: Instant) -> Cause {
+    fn cause(&self, schedule: &Schedule, slot: Slot) -> Cause {
+        let name = schedule.name(slot);
         Cause::Cron {
             schedule: self.schedule.clone(),
             timezone: self.timezone.clone(),
-            slot,
+            slot: name,
+            due: (name != slot.at).then_some(slot.at),
         }
     }
 }
@@ -289,7 +291,7 @@ struct Watched {
     /// The slot that missed its cut-off and runs later.
     deferred: Option<Deferred>,
     /// The first slot that a pause took, and how many it has taken.
-    paused: Option<(Instant, usize)>,
+    paused: Option<(Slot, usize)>,
     /// Whether it was said that its calendar has ended.
     end_was_told: bool,
 }
@@ -454,10 +456,10 @@ impl CronTrigger {
         }
         // Before anything later is begun: a crash in between leaves no slot without a run or a reason.
         if let Some((first, last, slots)) = missed(schedule, entry.last, now, &due) {
-            tracing::warn!(workflow = key.workflow, schedule = key.schedule, first = %time_text(first), slots, "slots were missed and will not run");
+            tracing::warn!(workflow = key.workflow, schedule = key.schedule, first = %time_text(first.at), slots, "slots were missed and will not run");
             let unmade = Unmade {
                 workflow: key.workflow.clone(),
-                cause: key.cause(first),
+                cause: key.cause(schedule, first),
                 last_slot: (slots > 1).then_some(last),
                 slots: u32::try_from(slots).unwrap_or(u32::MAX),
                 reason: UnmadeReason::Missed,
@@ -501,7 +503,7 @@ impl CronTrigger {
             let slots = before + slots;
             let unmade = Unmade {
                 workflow: key.workflow.clone(),
-                cause: key.cause(first),
+                cause: key.cause(schedule, first),
                 last_slot: (slots > 1).then_some(last),
                 slots: u32::try_from(slots).unwrap_or(u32::MAX),
                 reason: UnmadeReason::Paused,
@@ -525,8 +527,9 @@ impl CronTrigger {
         now: Instant,
     ) -> Result<(), StoreError> {
         let moved = schedule.moved(slot);
+        let cause = key.cause(schedule, slot);
+        let name = schedule.name(slot);
         let slot = slot.at;
-        let cause = key.cause(slot);
         let mut event = json!({
             "type": "cron",
             "schedule": key.schedule,
@@ -537,7 +540,7 @@ impl CronTrigger {
             event["moved_from"] = json!(moved.from.to_string());
         }
         let secret = self.store.installation_secret().await?;
-        let id = run_id(workflow, &secret, slot, ["cron", &key.schedule, &key.timezone]);
+        let id = run_id(workflow, &secret, name, ["cron", &key.schedule, &key.timezone]);
         self.versions.keep(self.store.as_ref(), &workflow.version).await?;
         let concurrency = match &workflow.concurrency {
             Some(spec) => spec.of(&event, &workflow.params),

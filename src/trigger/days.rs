@@ -5,7 +5,7 @@
 
 use std::collections::BTreeSet;
 
-use chrono::{Datelike as _, Days, NaiveDate, Weekday};
+use chrono::{Datelike as _, Days, Months, NaiveDate, Weekday};
 
 use crate::model::calendar::{Calendar, Closed, DayChoice, OutsideCoverage, Roll};
 
@@ -183,6 +183,28 @@ impl SlotDays {
         match &self.business {
             Some((_, DayChoice::Named(Roll::Next))) => last.checked_add_days(Days::new(31)),
             _ => Some(last),
+        }
+    }
+
+    /// The day that names a day of ours whatever becomes of calendars: the one the expression has, or the business day's
+    /// number as a day of its month.
+    pub(super) fn nominal(&self, date: NaiveDate) -> Option<NaiveDate> {
+        match &self.business {
+            None => Some(date),
+            Some((calendar, DayChoice::Named(roll))) => self.named_for(calendar, *roll, date).ok().flatten(),
+            Some((calendar, DayChoice::OfMonth(numbers))) => {
+                let is_it = |n: &&i64| calendar.business_day_of_month(date.year(), date.month(), **n) == Ok(Some(date));
+                let n = *numbers.iter().find(is_it)?;
+                let first = date.with_day(1)?;
+                let days = n.unsigned_abs();
+                if n > 0 {
+                    first.checked_add_days(Days::new(days - 1))
+                } else {
+                    first
+                        .checked_add_months(Months::new(1))?
+                        .checked_sub_days(Days::new(days))
+                }
+            }
         }
     }
 

@@ -288,6 +288,16 @@ impl Schedule {
         self.days.as_ref()?.moved_to(slot.wall.date())
     }
 
+    /// The instant that names a slot for ever. A calendar that is corrected moves when it is due, and not its name: so a
+    /// slot that ran before the correction does not run again after it.
+    pub fn name(&self, slot: Slot) -> Instant {
+        let nominal = self.days.as_ref().and_then(|days| days.nominal(slot.wall.date()));
+        nominal
+            .filter(|_| holds(Guard::SlotName))
+            .and_then(|day| self.place_once(day.and_time(slot.wall.time())))
+            .unwrap_or(slot.at)
+    }
+
     /// The closed days that are left out after one day and before another.
     pub fn left_out(&self, after: NaiveDate, before: NaiveDate) -> Vec<LeftOut> {
         self.days

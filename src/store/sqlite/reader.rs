@@ -438,6 +438,7 @@ impl Reader {
                 schedule: schedule.to_owned(),
                 timezone: timezone.to_owned(),
                 slot,
+                due: None,
             };
             cause.unique_key().unwrap_or_default()
         };
@@ -460,7 +461,7 @@ impl Reader {
         .map_err(read_failed)?;
         let slots = rows.into_iter().map(|(cause, last)| {
             match serde_json::from_str(&cause).map_err(|error| corrupt("the cause of a run", error))? {
-                Cause::Cron { slot, .. } => Ok(last.map_or(slot, instant)),
+                Cause::Cron { slot, due, .. } => Ok(last.map_or_else(|| due.unwrap_or(slot), instant)),
                 Cause::Webhook { .. } | Cause::Manual { .. } => {
                     Err(corrupt("the cause of a run", "its key is not its own"))
                 }

@@ -30,6 +30,7 @@ fn one_cause_has_one_key_and_another_cause_another() {
         schedule: schedule.to_owned(),
         timezone: timezone.to_owned(),
         slot: instant(seconds),
+        due: None,
     };
     let event = EventId::generate(instant(0));
     let causes = [

@@ -90,6 +90,7 @@ fn caught_by(guard: Guard) -> &'static str {
         Guard::EventOnce => "store::conformance::sqlite::an_event_is_admitted_once",
         Guard::CauseOnce => "store::conformance::sqlite::one_cause_makes_one_run_of_a_workflow",
         Guard::Overlap => "store::conformance::sqlite::a_run_that_would_overlap_is_not_made_and_that_is_recorded",
+        Guard::SlotName => "schedules::fires::a_slot_that_ran_does_not_run_again_when_its_calendar_is_corrected",
         Guard::BackfillClock => "webhooks::backfill::after_a_clock_that_was_ahead_nothing_is_left_out",
         Guard::BackfillWhole => "webhooks::backfill::a_list_that_breaks_off_is_read_again_from_where_it_began",
         Guard::RoutingCursor => "store::conformance::sqlite::what_was_routed_is_not_routed_again",

@@ -99,6 +99,7 @@ async fn an_event_and_a_slot_repeated_at_once_have_one_effect() {
                 schedule: "0 18 * * *".to_owned(),
                 timezone: "UTC".to_owned(),
                 slot: now + chrono::TimeDelta::minutes(i64::try_from(*number).expect("small")),
+                due: None,
             };
             store.create_run(run_of("slots", digest, cause, json!({}).into(), now))
         }));

@@ -104,6 +104,7 @@ impl Bank {
                 schedule: "0 18 * * *".to_owned(),
                 timezone: "UTC".to_owned(),
                 slot,
+                due: None,
             },
             event: json!({"type": "cron"}).into(),
             params: json!({}),

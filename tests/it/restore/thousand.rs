@@ -102,6 +102,7 @@ impl Task {
                 schedule: format!("slots of {}", self.run),
                 timezone: "UTC".to_owned(),
                 slot: self.at,
+                due: None,
             };
             let made = bank.store.create_run(run(cause, json!({}).into())).await;
             made.expect("made, or there already");

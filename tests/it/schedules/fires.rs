@@ -531,3 +531,55 @@ async fn a_paused_schedule_starts_nothing_and_says_which_slots_it_let_pass() {
     );
     running.stop().await;
 }
+
+#[tokio::test]
+async fn a_slot_that_ran_does_not_run_again_when_its_calendar_is_corrected() {
+    // Good Friday, and New Year's Day on a Friday: open for whoever has forgotten the holidays.
+    for (schedule, days, ran, next, later) in [
+        (
+            "0 9 26 3 *",
+            "roll = \"next\"\n",
+            "2027-03-26T08:00:00Z",
+            "2027-03-30T07:00:00Z",
+            "2027-04-02T12:00:00Z",
+        ),
+        (
+            "0 9 * * *",
+            "business_day = 1\n",
+            "2027-01-01T08:00:00Z",
+            "2027-01-04T08:00:00Z",
+            "2027-01-06T12:00:00Z",
+        ),
+    ] {
+        let folder = tempfile::tempdir().expect("a folder");
+        let store = new_store(&folder).await;
+        let trigger = |calendar: &str| {
+            let trigger = on_schedule(schedule, "latest");
+            ("sweep", [format!("{trigger}calendar = \"{calendar}\"\n{days}")])
+        };
+        let (name, weekdays) = trigger("WEEKDAYS");
+        let shelf = Shelf::of(&[(name, &weekdays)]);
+        let clock = ManualClock::new(at(ran) - TimeDelta::seconds(10));
+        let mut running = Running::start(store.clone(), &shelf, &clock).await;
+        running.pass(15).await;
+        assert_eq!(slots(store.as_ref()).await, [ran]);
+        // At noon somebody names the right calendar. The slot is due some days later now, and has run.
+        clock.advance(Duration::from_secs(3 * 3_600));
+        let (name, target) = trigger("TARGET2");
+        shelf.put(&[(name, &target)]);
+        for restarts in [false, true] {
+            if restarts {
+                running.stop().await;
+                running = Running::start(store.clone(), &shelf, &clock).await;
+            }
+            clock.jump_to(at(next) - TimeDelta::seconds(10));
+            running.pass(15).await;
+            assert_eq!(slots(store.as_ref()).await, [ran], "{schedule}");
+        }
+        clock.jump_to(at(later));
+        running.pass(60).await;
+        assert_eq!(slots(store.as_ref()).await, [ran], "{schedule}");
+        assert_eq!(passed_over(store.as_ref()).await, [], "{schedule}");
+        running.stop().await;
+    }
+}

@@ -259,6 +259,7 @@ fn scheduled(workflow: &str, schedule: &str, timezone: &str, slot: i64) -> NewRu
             schedule: schedule.to_owned(),
             timezone: timezone.to_owned(),
             slot: at(slot),
+            due: None,
         },
         ..manual(workflow, slot)
     }

@@ -15,6 +15,7 @@ fn slot(seconds: i64) -> Cause {
         schedule: "0 18 * * *".to_owned(),
         timezone: "UTC".to_owned(),
         slot: at(seconds),
+        due: None,
     }
 }
 
