@@ -14,7 +14,7 @@ use bursar::base::ids::WorkerId;
 use bursar::base::secret::Secret;
 use bursar::base::shutdown::Stopper;
 use bursar::base::wake::Wake;
-use bursar::connector::signature::{Encoding, Scheme, sign};
+use bursar::connector::signature::{Encoding, HmacScheme, Scheme, sign};
 use bursar::server::counters::DoorCounters;
 use bursar::server::webhook::{self, DoorLimits, WebhookDoor};
 use bursar::store::Store;
@@ -202,11 +202,7 @@ async fn take_all(store: &dyn Store, clock: &dyn Clock) {
 }
 
 fn scheme() -> Scheme {
-    Scheme::HmacSha256 {
-        header: "x-signature".to_owned(),
-        prefix: String::new(),
-        encoding: Encoding::Hex,
-    }
+    Scheme::HmacSha256(HmacScheme::over_body("x-signature", Encoding::Hex))
 }
 
 /// The bytes of one signed request.

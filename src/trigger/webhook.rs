@@ -9,7 +9,6 @@ use std::sync::Arc;
 use crate::base::clock::{Clock, Instant};
 use crate::base::fault_point::{FaultPoint, reach};
 use crate::base::ids::EventId;
-use crate::base::secret::Secret;
 use crate::base::wake::Wake;
 use crate::connector::connection::Connection;
 use crate::connector::event::read_event;
@@ -70,13 +69,8 @@ fn authenticate<'a>(
 
 /// Does the work of a verification for a connection that cannot have one.
 fn decoy(delivery: &Delivery, now: Instant, reason: &str) -> Refused {
-    let scheme = Scheme::StandardWebhooks {
-        header_prefix: "webhook".to_owned(),
-        tolerance_secs: 300,
-    };
-    // Any text of the right form will do: whatever the outcome, the delivery is refused.
-    let secret = Secret::new("whsec_AAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAA=".to_owned());
-    let _outcome: Result<(), Rejected> = verify(&scheme, &[secret], delivery, now);
+    // Without a secret, whatever it comes to is a refusal.
+    let _outcome: Result<(), Rejected> = verify(&Scheme::standard(), [], delivery, now);
     Refused::Unsigned(reason.to_owned())
 }
 

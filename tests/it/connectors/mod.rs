@@ -8,6 +8,7 @@ mod golden;
 mod lookup;
 mod reply;
 mod request;
+mod schemes;
 mod signature;
 mod table;
 
