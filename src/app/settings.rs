@@ -16,12 +16,13 @@ use std::time::Duration;
 
 use serde::Deserialize;
 
-use self::secrets::{Reason, Referred, ReferredList, SecretRef, Unusable};
+use self::secrets::{Dated, DatedList, Reason, Referred, SecretRef, Unusable};
 use crate::base::limits::{LEASE_DURATION, SCRIPT_STACK_BYTES, STEP_TRIED_MAX};
 use crate::base::secret::Secret;
 use crate::base::suggest::nearest;
-use crate::connector::connection::{BreakerSettings, Connection, Pace, check_base_url};
+use crate::connector::connection::{BreakerSettings, Connection, Pace, WebhookSecret, check_base_url};
 use crate::connector::registry::Registry;
+use crate::connector::signature::check_secret;
 use crate::connector::table::Connector;
 use crate::engine::backoff::Backoff;
 use crate::engine::services::EngineSettings;
@@ -179,7 +180,7 @@ struct RawConnection {
     base_url: Option<String>,
     api_key: Option<Referred>,
     #[serde(default)]
-    webhook_secrets: ReferredList,
+    webhook_secrets: DatedList,
     key_window_secs: Option<u64>,
     requests_per_second: Option<NonZeroU32>,
     breaker_failures: Option<u32>,
@@ -367,13 +368,15 @@ impl Reader<'_> {
                 None
             }
         };
-        let references = raw.webhook_secrets.0.iter();
-        let webhook_secrets: Vec<Secret> = references
-            .filter_map(|Referred(reference)| self.secret(name, "webhook_secrets", reference))
-            .collect();
+        let webhook_secrets = self.webhook_secrets(name, &raw.webhook_secrets.0, connector);
         // The simulator never speaks https, so this is a provider: whoever read our source could sign its webhooks.
         let known = |secret: &Secret| [DEMO_API_KEY, DEMO_WEBHOOK_SECRET].contains(&secret.expose());
-        if base_url.starts_with("https://") && credential.iter().chain(&webhook_secrets).any(known) {
+        if base_url.starts_with("https://")
+            && credential
+                .iter()
+                .chain(webhook_secrets.iter().map(|dated| &dated.secret))
+                .any(known)
+        {
             self.wrong(
                 &at,
                 format!(
@@ -402,6 +405,32 @@ impl Reader<'_> {
             key_window_secs: raw.key_window_secs,
             pace,
         })
+    }
+
+    /// Of secrets that cannot sign what the provider sends, it is told now rather than by refused deliveries.
+    fn webhook_secrets(&mut self, name: &str, written: &[Dated], connector: &Connector) -> Vec<WebhookSecret> {
+        let mut secrets = Vec::new();
+        for dated in written {
+            let Some(secret) = self.secret(name, "webhook_secrets", &dated.reference) else {
+                continue;
+            };
+            if let Some(webhook) = connector.webhook()
+                && let Err(bad) = check_secret(&webhook.signature, &secret)
+            {
+                let message = format!("connection `{name}`: one of its `webhook_secrets` is of no use: {bad}");
+                self.wrong(
+                    &["connection", name],
+                    message,
+                    "copy it whole from where the provider shows it",
+                );
+            }
+            secrets.push(WebhookSecret {
+                secret,
+                not_before: dated.not_before,
+                not_after: dated.not_after,
+            });
+        }
+        secrets
     }
 
     /// Where the provider listens: as written, or as its table has it for the environment.

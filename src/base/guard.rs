@@ -178,6 +178,8 @@ guards! {
     Signature = "signature",
     /// And lately.
     SignatureAge = "signature-age",
+    /// With a secret in its time.
+    SecretValid = "secret-valid",
     /// A body has a largest size.
     BodySize = "body-size",
 

@@ -59,10 +59,7 @@ fn authenticate<'a>(
             "there is no connection of this name that takes webhooks",
         ));
     };
-    if connection.webhook_secrets.is_empty() {
-        return Err(decoy(delivery, now, "the connection has no webhook secret"));
-    }
-    verify(scheme, &connection.webhook_secrets, delivery, now)
+    verify(scheme, connection.valid_secrets(now), delivery, now)
         .map(|()| connection)
         .map_err(|rejected| Refused::Unsigned(rejected.to_string()))
 }

@@ -14,7 +14,7 @@ use bursar::catalog::files::Folders;
 use bursar::catalog::load::Context;
 use bursar::catalog::manifest::ConnectionFacts;
 use bursar::catalog::watch::Catalog;
-use bursar::connector::connection::Connection;
+use bursar::connector::connection::{Connection, WebhookSecret};
 use bursar::connector::registry::Registry;
 use bursar::model::event::Event;
 use bursar::model::run::{Run, RunState};
@@ -25,6 +25,7 @@ use bursar::store::{EventQuery, RunQuery, Store};
 use bursar::trigger::router::{Next, Router};
 use bursar::trigger::versions::KnownVersions;
 use bursar::trigger::webhook::{Connections, WebhookTrigger};
+use chrono::TimeDelta;
 use serde_json::{Value as Json, json};
 use tempfile::TempDir;
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
@@ -121,7 +122,8 @@ pub(crate) fn on_schedule(schedule: &str, catch_up: &str) -> String {
 }
 
 fn connections() -> Arc<Connections> {
-    let bank = |name: &str, secrets: &[&str]| {
+    let always = |text: &&str| WebhookSecret::always(Secret::new((*text).to_owned()));
+    let bank = |name: &str, webhook_secrets: Vec<WebhookSecret>| {
         let connection = Connection {
             name: name.to_owned(),
             connector: Registry::built_in()
@@ -130,16 +132,29 @@ fn connections() -> Arc<Connections> {
                 .clone(),
             base_url: "http://127.0.0.1:9".to_owned(),
             credential: None,
-            webhook_secrets: secrets.iter().map(|text| Secret::new((*text).to_owned())).collect(),
+            webhook_secrets,
             key_window_secs: None,
             pace: bursar::connector::connection::Pace::default(),
         };
         (name.to_owned(), Arc::new(connection))
     };
     Arc::new(BTreeMap::from([
-        bank("bank", &[SECRET]),
-        bank("rotating", &[OTHER_SECRET, SECRET]),
-        bank("silent", &[]),
+        bank("bank", vec![always(&SECRET)]),
+        bank("rotating", [OTHER_SECRET, SECRET].iter().map(always).collect()),
+        bank("silent", Vec::new()),
+        bank(
+            "dated",
+            vec![
+                WebhookSecret {
+                    not_after: Some(start_of_test() + TimeDelta::hours(2)),
+                    ..always(&OTHER_SECRET)
+                },
+                WebhookSecret {
+                    not_before: Some(start_of_test() + TimeDelta::hours(1)),
+                    ..always(&SECRET)
+                },
+            ],
+        ),
     ]))
 }
 
