@@ -162,11 +162,12 @@ async fn door_round(senders: usize, durability: Durability) -> Seen {
         wake: Wake::new(),
         versions: Arc::new(KnownVersions::new()),
     };
-    let door = WebhookDoor {
-        trigger: Arc::new(trigger),
-        counters: Arc::new(DoorCounters::new()),
-        limits: DoorLimits::default(),
+    // All senders are on this machine.
+    let limits = DoorLimits {
+        connections_per_address: usize::MAX,
+        ..DoorLimits::default()
     };
+    let door = WebhookDoor::new(Arc::new(trigger), Arc::new(DoorCounters::new()), limits, Vec::new());
     let listener = TcpListener::bind("127.0.0.1:0").await.expect("a free port");
     let address = listener.local_addr().expect("an address");
     let (stopper, shutdown) = Stopper::new();

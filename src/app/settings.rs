@@ -9,7 +9,7 @@ mod secrets;
 use std::collections::BTreeMap;
 use std::fs;
 use std::net::SocketAddr;
-use std::num::NonZeroU32;
+use std::num::{NonZeroU16, NonZeroU32};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
@@ -17,7 +17,8 @@ use std::time::Duration;
 use serde::Deserialize;
 
 use self::secrets::{Dated, DatedList, Reason, Referred, SecretRef, Unusable};
-use crate::base::limits::{LEASE_DURATION, SCRIPT_STACK_BYTES, STEP_TRIED_MAX};
+use crate::base::limits::{LEASE_DURATION, SCRIPT_STACK_BYTES, STEP_TRIED_MAX, WEBHOOK_CONNECTIONS_PER_ADDRESS};
+use crate::base::network::Network;
 use crate::base::secret::Secret;
 use crate::base::suggest::nearest;
 use crate::connector::connection::{BreakerSettings, Connection, Pace, WebhookSecret, check_base_url};
@@ -82,6 +83,10 @@ pub struct Settings {
     pub calendars: PathBuf,
     /// Where webhooks arrive.
     pub listen: SocketAddr,
+    /// How many connections to it one address may have.
+    pub webhook_connections_per_address: usize,
+    /// Proxies before it, whose word about who sent a webhook is taken.
+    pub trusted_proxies: Vec<Network>,
     /// What is logged.
     pub log: String,
     /// How.
@@ -151,6 +156,8 @@ struct RawDaemon {
     calendars: Option<PathBuf>,
     connectors: Option<PathBuf>,
     listen: Option<String>,
+    webhook_connections_per_address: Option<NonZeroU16>,
+    trusted_proxies: Vec<Network>,
     log: Option<String>,
     log_format: Option<LogFormat>,
     runs_max: Option<u16>,
@@ -181,6 +188,8 @@ struct RawConnection {
     api_key: Option<Referred>,
     #[serde(default)]
     webhook_secrets: DatedList,
+    #[serde(default)]
+    webhook_senders: Vec<Network>,
     key_window_secs: Option<u64>,
     requests_per_second: Option<NonZeroU32>,
     breaker_failures: Option<u32>,
@@ -281,6 +290,11 @@ impl Reader<'_> {
             scripts: self.under(daemon.scripts.as_deref(), "scripts"),
             calendars: self.under(daemon.calendars.as_deref(), "calendars"),
             listen,
+            webhook_connections_per_address: daemon
+                .webhook_connections_per_address
+                .map_or(WEBHOOK_CONNECTIONS_PER_ADDRESS, NonZeroU16::get)
+                .into(),
+            trusted_proxies: daemon.trusted_proxies.clone(),
             log: (self.env)("BURSAR_LOG")
                 .or(daemon.log.clone())
                 .unwrap_or_else(|| "info".to_owned()),
@@ -402,6 +416,7 @@ impl Reader<'_> {
             base_url,
             credential,
             webhook_secrets,
+            webhook_senders: raw.webhook_senders,
             key_window_secs: raw.key_window_secs,
             pace,
         })

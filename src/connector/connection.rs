@@ -9,6 +9,7 @@ use std::time::Duration;
 use super::table::{Connector, Endpoint};
 use crate::base::clock::Instant;
 use crate::base::guard::{Guard, holds};
+use crate::base::network::Network;
 use crate::base::secret::Secret;
 
 /// A configured connector.
@@ -24,6 +25,8 @@ pub struct Connection {
     pub credential: Option<Secret>,
     /// What deliveries are signed with; several while one is being replaced.
     pub webhook_secrets: Vec<WebhookSecret>,
+    /// Where deliveries may come from, if not from everywhere. A second lock: the signature is the first.
+    pub webhook_senders: Vec<Network>,
     /// For how long the provider honours a key, if the user knows better than the table.
     pub key_window_secs: Option<u64>,
     /// How fast it is asked, and when it is left alone.

@@ -141,6 +141,7 @@ impl Vector {
                 .map(|(name, value)| ((*name).to_owned(), (*value).to_owned()))
                 .collect(),
             body: self.body.as_bytes().to_vec().into(),
+            sender: std::net::Ipv4Addr::LOCALHOST.into(),
             received_at: time("2026-01-01T00:00:00Z"),
         }
     }

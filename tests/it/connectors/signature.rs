@@ -37,6 +37,7 @@ fn delivery(headers: &[(&str, &str)], body: &str) -> Delivery {
             .map(|(name, value)| ((*name).to_owned(), (*value).to_owned()))
             .collect(),
         body: body.to_owned().into(),
+        sender: std::net::Ipv4Addr::LOCALHOST.into(),
         received_at: time("2026-01-01T00:00:00Z"),
     }
 }

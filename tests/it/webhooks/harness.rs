@@ -7,6 +7,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use bursar::base::clock::{Clock as _, Instant, ManualClock};
+use bursar::base::network::Network;
 use bursar::base::secret::Secret;
 use bursar::base::shutdown::Stopper;
 use bursar::base::wake::Wake;
@@ -133,12 +134,17 @@ fn connections() -> Arc<Connections> {
             base_url: "http://127.0.0.1:9".to_owned(),
             credential: None,
             webhook_secrets,
+            webhook_senders: Vec::new(),
             key_window_secs: None,
             pace: bursar::connector::connection::Pace::default(),
         };
         (name.to_owned(), Arc::new(connection))
     };
+    let (listed, mut of_one) = bank("listed", vec![always(&SECRET)]);
+    let networks = ["203.0.113.0/24", "127.0.0.7"].map(|text| text.parse().expect("a network"));
+    Arc::get_mut(&mut of_one).expect("nobody else has it").webhook_senders = networks.to_vec();
     Arc::new(BTreeMap::from([
+        (listed, of_one),
         bank("bank", vec![always(&SECRET)]),
         bank("rotating", [OTHER_SECRET, SECRET].iter().map(always).collect()),
         bank("silent", Vec::new()),
@@ -195,6 +201,11 @@ impl Harness {
 
     /// A door over a store that somebody else made.
     pub(crate) async fn over(store: Arc<dyn Store>, limits: DoorLimits) -> Self {
+        Self::behind(store, limits, &[]).await
+    }
+
+    /// The same behind proxies.
+    pub(crate) async fn behind(store: Arc<dyn Store>, limits: DoorLimits, behind: &[Network]) -> Self {
         let clock = ManualClock::new(start_of_test());
         let counters = Arc::new(DoorCounters::new());
         let shelf = Shelf::of(&[
@@ -202,17 +213,15 @@ impl Harness {
             ("convert-usd", &[on_deposit(Some("USD"))]),
         ]);
         let (arrived, wake) = (Wake::new(), Wake::new());
-        let door = Arc::new(WebhookDoor {
-            trigger: Arc::new(WebhookTrigger {
-                store: store.clone(),
-                connections: connections(),
-                clock: Arc::new(clock.clone()),
-                arrived: arrived.clone(),
-                wake: wake.clone(),
-            }),
-            counters: counters.clone(),
-            limits,
-        });
+        let trigger = WebhookTrigger {
+            store: store.clone(),
+            connections: connections(),
+            clock: Arc::new(clock.clone()),
+            arrived: arrived.clone(),
+            wake: wake.clone(),
+        };
+        let door = WebhookDoor::new(Arc::new(trigger), counters.clone(), limits, behind.to_vec());
+        let door = Arc::new(door);
         let listener = TcpListener::bind("127.0.0.1:0").await.expect("a free port");
         let address = listener.local_addr().expect("an address");
         let (stopper, shutdown) = Stopper::new();

@@ -5,3 +5,4 @@ mod backfill;
 mod control;
 mod door;
 pub(crate) mod harness;
+mod senders;
