@@ -265,18 +265,13 @@ impl WebhookDoor {
     /// How much is read from this address. What it sends is hashed before it is believed, so from one that has sent
     /// much that was unsigned nothing large is even read.
     fn bound(&self, sender: IpAddr) -> BodyBound {
-        let bytes_max = self.limits.body_bytes_max;
-        if self.senders.is_held_back(sender, self.trigger.clock.elapsed()) {
-            BodyBound {
-                bytes_max: bytes_max.min(WEBHOOK_SMALL_BODY_BYTES),
-                over: Outcome::HeldBack,
-            }
+        let ever_max = self.limits.body_bytes_max;
+        let now_max = if self.senders.is_held_back(sender, self.trigger.clock.elapsed()) {
+            ever_max.min(WEBHOOK_SMALL_BODY_BYTES)
         } else {
-            BodyBound {
-                bytes_max,
-                over: Outcome::TooLarge,
-            }
-        }
+            ever_max
+        };
+        BodyBound { now_max, ever_max }
     }
 
     fn refused(&self, reason: Unsigned, delivery: &Delivery) {
@@ -325,17 +320,25 @@ fn connection_name(path: &str) -> Option<&str> {
         .filter(|name| !name.is_empty() && !name.contains('/'))
 }
 
-/// How much of a body is read, and what is said of more.
+/// How much of a body is read.
 #[derive(Clone, Copy)]
 struct BodyBound {
-    bytes_max: usize,
-    over: Outcome,
+    /// Of this address, at this time.
+    now_max: usize,
+    /// Of anybody, ever.
+    ever_max: usize,
 }
 
 impl BodyBound {
-    fn check(self, announced: u64) -> Result<(), Outcome> {
-        let fits = usize::try_from(announced).is_ok_and(|announced| announced <= self.bytes_max);
-        if fits { Ok(()) } else { Err(self.over) }
+    fn check(self, bytes: u64) -> Result<(), Outcome> {
+        let bytes = usize::try_from(bytes).unwrap_or(usize::MAX);
+        if bytes > self.ever_max {
+            Err(Outcome::TooLarge)
+        } else if bytes > self.now_max {
+            Err(Outcome::HeldBack)
+        } else {
+            Ok(())
+        }
     }
 }
 
@@ -345,8 +348,8 @@ async fn read_body(mut body: Incoming, bound: BodyBound) -> Result<Bytes, Outcom
         let Ok(data) = frame.map_err(|_| Outcome::Incomplete)?.into_data() else {
             continue; // trailers mean nothing here
         };
-        if read.len() + data.len() > bound.bytes_max && holds(Guard::BodySize) {
-            return Err(bound.over);
+        if holds(Guard::BodySize) {
+            bound.check(u64::try_from(read.len() + data.len()).unwrap_or(u64::MAX))?;
         }
         read.extend_from_slice(&data);
     }
