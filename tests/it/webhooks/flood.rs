@@ -240,7 +240,7 @@ impl Flood {
 /// Ten minutes of it: `BURSAR_FLOOD_SECS=600`.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn in_a_flood_each_signed_webhook_makes_one_run_and_nothing_else_is_stored() {
-    let seconds = number("BURSAR_FLOOD_SECS", 7);
+    let seconds = number("BURSAR_FLOOD_SECS", 6);
     let seed = number("BURSAR_FLOOD_SEED", fastrand::u64(..));
     let folder = tempfile::tempdir().expect("a folder");
     let store = Faulty::new(new_store(&folder).await, Fault::Never);
