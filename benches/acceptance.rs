@@ -14,7 +14,7 @@ use bursar::base::ids::WorkerId;
 use bursar::base::secret::Secret;
 use bursar::base::shutdown::Stopper;
 use bursar::base::wake::Wake;
-use bursar::connector::signature::{Encoding, Scheme, sign};
+use bursar::connector::signature::{Encoding, HmacScheme, Scheme, sign};
 use bursar::server::counters::DoorCounters;
 use bursar::server::webhook::{self, DoorLimits, WebhookDoor};
 use bursar::store::Store;
@@ -162,11 +162,12 @@ async fn door_round(senders: usize, durability: Durability) -> Seen {
         wake: Wake::new(),
         versions: Arc::new(KnownVersions::new()),
     };
-    let door = WebhookDoor {
-        trigger: Arc::new(trigger),
-        counters: Arc::new(DoorCounters::new()),
-        limits: DoorLimits::default(),
+    // All senders are on this machine.
+    let limits = DoorLimits {
+        connections_per_address: usize::MAX,
+        ..DoorLimits::default()
     };
+    let door = WebhookDoor::new(Arc::new(trigger), Arc::new(DoorCounters::new()), limits, Vec::new());
     let listener = TcpListener::bind("127.0.0.1:0").await.expect("a free port");
     let address = listener.local_addr().expect("an address");
     let (stopper, shutdown) = Stopper::new();
@@ -202,11 +203,7 @@ async fn take_all(store: &dyn Store, clock: &dyn Clock) {
 }
 
 fn scheme() -> Scheme {
-    Scheme::HmacSha256 {
-        header: "x-signature".to_owned(),
-        prefix: String::new(),
-        encoding: Encoding::Hex,
-    }
+    Scheme::HmacSha256(HmacScheme::over_body("x-signature", Encoding::Hex))
 }
 
 /// The bytes of one signed request.

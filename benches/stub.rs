@@ -46,6 +46,7 @@ pub(crate) async fn verifier(scheme: Scheme, secret: Secret, now: Instant) -> So
             };
             let delivery = Delivery {
                 connection: String::new(),
+                sender: std::net::Ipv4Addr::LOCALHOST.into(),
                 headers: headers.iter().map(header).collect(),
                 body,
                 received_at: now,

@@ -170,11 +170,12 @@ async fn serve_store(
         versions: versions.clone(),
     };
     let counters = Arc::new(DoorCounters::new());
-    let door = Arc::new(WebhookDoor {
-        trigger,
-        counters: counters.clone(),
-        limits: DoorLimits::default(),
-    });
+    let limits = DoorLimits {
+        connections_per_address: settings.webhook_connections_per_address,
+        ..DoorLimits::default()
+    };
+    let proxies = settings.trusted_proxies.clone();
+    let door = Arc::new(WebhookDoor::new(trigger, counters.clone(), limits, proxies));
     let control = Arc::new(Control {
         store: store.clone(),
         catalog: catalog.clone(),

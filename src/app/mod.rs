@@ -9,6 +9,7 @@ pub mod demo;
 pub mod offline;
 pub mod quarantine;
 pub mod reconcile;
+pub mod rotation;
 pub mod sample;
 pub mod selftest;
 pub mod settings;

@@ -9,19 +9,21 @@ mod secrets;
 use std::collections::BTreeMap;
 use std::fs;
 use std::net::SocketAddr;
-use std::num::NonZeroU32;
+use std::num::{NonZeroU16, NonZeroU32};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
 
 use serde::Deserialize;
 
-use self::secrets::{Reason, Referred, ReferredList, SecretRef, Unusable};
-use crate::base::limits::{LEASE_DURATION, SCRIPT_STACK_BYTES, STEP_TRIED_MAX};
+use self::secrets::{Dated, DatedList, Reason, Referred, SecretRef, Unusable};
+use crate::base::limits::{LEASE_DURATION, SCRIPT_STACK_BYTES, STEP_TRIED_MAX, WEBHOOK_CONNECTIONS_PER_ADDRESS};
+use crate::base::network::Network;
 use crate::base::secret::Secret;
 use crate::base::suggest::nearest;
-use crate::connector::connection::{BreakerSettings, Connection, Pace, check_base_url};
+use crate::connector::connection::{BreakerSettings, Connection, Pace, WebhookSecret, check_base_url};
 use crate::connector::registry::Registry;
+use crate::connector::signature::check_secret;
 use crate::connector::table::Connector;
 use crate::engine::backoff::Backoff;
 use crate::engine::services::EngineSettings;
@@ -81,6 +83,10 @@ pub struct Settings {
     pub calendars: PathBuf,
     /// Where webhooks arrive.
     pub listen: SocketAddr,
+    /// How many connections to it one address may have.
+    pub webhook_connections_per_address: usize,
+    /// Proxies before it, whose word about who sent a webhook is taken.
+    pub trusted_proxies: Vec<Network>,
     /// What is logged.
     pub log: String,
     /// How.
@@ -150,6 +156,8 @@ struct RawDaemon {
     calendars: Option<PathBuf>,
     connectors: Option<PathBuf>,
     listen: Option<String>,
+    webhook_connections_per_address: Option<NonZeroU16>,
+    trusted_proxies: Vec<Network>,
     log: Option<String>,
     log_format: Option<LogFormat>,
     runs_max: Option<u16>,
@@ -179,7 +187,9 @@ struct RawConnection {
     base_url: Option<String>,
     api_key: Option<Referred>,
     #[serde(default)]
-    webhook_secrets: ReferredList,
+    webhook_secrets: DatedList,
+    #[serde(default)]
+    webhook_senders: Vec<Network>,
     key_window_secs: Option<u64>,
     requests_per_second: Option<NonZeroU32>,
     breaker_failures: Option<u32>,
@@ -280,6 +290,11 @@ impl Reader<'_> {
             scripts: self.under(daemon.scripts.as_deref(), "scripts"),
             calendars: self.under(daemon.calendars.as_deref(), "calendars"),
             listen,
+            webhook_connections_per_address: daemon
+                .webhook_connections_per_address
+                .map_or(WEBHOOK_CONNECTIONS_PER_ADDRESS, NonZeroU16::get)
+                .into(),
+            trusted_proxies: daemon.trusted_proxies.clone(),
             log: (self.env)("BURSAR_LOG")
                 .or(daemon.log.clone())
                 .unwrap_or_else(|| "info".to_owned()),
@@ -367,13 +382,15 @@ impl Reader<'_> {
                 None
             }
         };
-        let references = raw.webhook_secrets.0.iter();
-        let webhook_secrets: Vec<Secret> = references
-            .filter_map(|Referred(reference)| self.secret(name, "webhook_secrets", reference))
-            .collect();
+        let webhook_secrets = self.webhook_secrets(name, &raw.webhook_secrets.0, connector);
         // The simulator never speaks https, so this is a provider: whoever read our source could sign its webhooks.
         let known = |secret: &Secret| [DEMO_API_KEY, DEMO_WEBHOOK_SECRET].contains(&secret.expose());
-        if base_url.starts_with("https://") && credential.iter().chain(&webhook_secrets).any(known) {
+        if base_url.starts_with("https://")
+            && credential
+                .iter()
+                .chain(webhook_secrets.iter().map(|dated| &dated.secret))
+                .any(known)
+        {
             self.wrong(
                 &at,
                 format!(
@@ -399,9 +416,36 @@ impl Reader<'_> {
             base_url,
             credential,
             webhook_secrets,
+            webhook_senders: raw.webhook_senders,
             key_window_secs: raw.key_window_secs,
             pace,
         })
+    }
+
+    /// Of secrets that cannot sign what the provider sends, it is told now rather than by refused deliveries.
+    fn webhook_secrets(&mut self, name: &str, written: &[Dated], connector: &Connector) -> Vec<WebhookSecret> {
+        let mut secrets = Vec::new();
+        for dated in written {
+            let Some(secret) = self.secret(name, "webhook_secrets", &dated.reference) else {
+                continue;
+            };
+            if let Some(webhook) = connector.webhook()
+                && let Err(bad) = check_secret(&webhook.signature, &secret)
+            {
+                let message = format!("connection `{name}`: one of its `webhook_secrets` is of no use: {bad}");
+                self.wrong(
+                    &["connection", name],
+                    message,
+                    "copy it whole from where the provider shows it",
+                );
+            }
+            secrets.push(WebhookSecret {
+                secret,
+                not_before: dated.not_before,
+                not_after: dated.not_after,
+            });
+        }
+        secrets
     }
 
     /// Where the provider listens: as written, or as its table has it for the environment.

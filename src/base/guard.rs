@@ -180,6 +180,10 @@ guards! {
     Signature = "signature",
     /// And lately.
     SignatureAge = "signature-age",
+    /// With a secret in its time.
+    SecretValid = "secret-valid",
+    /// From where its connection takes deliveries.
+    SenderListed = "sender-listed",
     /// A body has a largest size.
     BodySize = "body-size",
 

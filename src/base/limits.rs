@@ -15,6 +15,17 @@ pub const WEBHOOK_READ_TIMEOUT: Duration = Duration::from_secs(5);
 /// Webhook connections open at once; further ones wait in the kernel's queue.
 pub const WEBHOOK_CONNECTIONS_MAX: usize = 1_024;
 
+/// How long a whole request may take to arrive, however its parts are spread.
+pub const WEBHOOK_TOTAL_TIMEOUT: Duration = Duration::from_secs(10);
+/// Connections of one address at once.
+pub const WEBHOOK_CONNECTIONS_PER_ADDRESS: u16 = 64;
+/// Unsigned requests of one address in a minute, after which nothing large is read from it.
+pub const WEBHOOK_UNSIGNED_PER_MINUTE: u32 = 20;
+/// What is large then: hashing less costs no more than answering. Standard Webhooks advises senders to stay below.
+pub const WEBHOOK_SMALL_BODY_BYTES: usize = 20_000;
+/// Addresses whose refusals are counted at once.
+pub const WEBHOOK_REFUSED_ADDRESSES_MAX: usize = 4_096;
+
 // --- events -------------------------------------------------------------------------------------
 
 /// Admitted events from which runs are made in one write.

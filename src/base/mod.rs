@@ -11,6 +11,7 @@ pub mod key;
 pub mod limits;
 pub mod memory;
 pub mod money;
+pub mod network;
 pub mod secret;
 pub mod shutdown;
 pub mod suggest;

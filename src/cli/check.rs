@@ -13,6 +13,7 @@ use super::text::{clean, count};
 use super::workflows::{from_files, page};
 use crate::app::CALENDAR_OVER;
 use crate::app::offline::load_workflows;
+use crate::app::rotation;
 use crate::app::settings::{Secrets, Settings, SettingsError};
 use crate::model::diagnostic::{Diagnostic, Severity};
 use crate::server::protocol::{TriggerView, WorkflowView};
@@ -51,6 +52,7 @@ pub(super) fn run(args: &Args, context: &Context) -> Result<Exit, CliError> {
     let mut findings = settings.warnings.clone();
     findings.extend(settings.absent_secrets.iter().map(|absent| absent.finding.clone()));
     findings.extend(without_webhook_secret(&settings, &workflows));
+    findings.extend(rotation::findings(&settings, context.now()));
     findings.extend(found);
     report(context, &findings, &workflows, format, &Sources::of(&settings))?;
     if args.explain && format == Format::Full {

@@ -140,11 +140,16 @@ async fn ls(settings: &Settings, context: &Context) -> Result<Exit, CliError> {
 }
 
 fn chosen(settings: &Settings, name: Option<&str>) -> Result<Vec<Arc<Connection>>, CliError> {
-    let Some(name) = name else {
-        return Ok(settings.connections.values().cloned().collect());
-    };
+    match name {
+        None => Ok(settings.connections.values().cloned().collect()),
+        Some(name) => Ok(vec![named(settings, name)?]),
+    }
+}
+
+/// The connection of this name.
+pub(super) fn named(settings: &Settings, name: &str) -> Result<Arc<Connection>, CliError> {
     if let Some(connection) = settings.connections.get(name) {
-        return Ok(vec![connection.clone()]);
+        return Ok(connection.clone());
     }
     let error = CliError::not_found(format!("there is no connection `{name}`"));
     Err(match nearest(name, settings.connections.keys().map(String::as_str)) {

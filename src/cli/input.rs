@@ -28,6 +28,20 @@ pub(super) fn json(file: &Path) -> Result<Json, CliError> {
     })
 }
 
+/// The bytes of this file, as they are; `-` is standard input.
+pub(super) fn bytes(file: &Path) -> Result<Vec<u8>, CliError> {
+    let (bytes, name) = if file == Path::new("-") {
+        let mut bytes = Vec::new();
+        (
+            io::stdin().read_to_end(&mut bytes).map(|_| bytes),
+            "standard input".to_owned(),
+        )
+    } else {
+        (fs::read(file), file.display().to_string())
+    };
+    bytes.map_err(|error| CliError::usage(format!("{name} cannot be read: {error}")))
+}
+
 /// `name=value`, as an argument.
 pub(super) fn pair(text: &str) -> Result<(String, String), String> {
     match text.split_once('=') {

@@ -33,6 +33,7 @@ mod selftest;
 mod serve;
 mod sim;
 mod trial;
+mod webhooks;
 mod workflows;
 
 use std::ffi::OsString;
@@ -117,6 +118,7 @@ enum Command {
     Reconcile(reconcile::Args),
     Journal(journal::Args),
     Events(events::Args),
+    Webhooks(webhooks::Args),
     Workflows(workflows::Args),
     Schedule(schedule::Args),
     Connections(connections::Args),
@@ -317,6 +319,7 @@ fn call(command: Command, context: &Context) -> Result<Exit, CliError> {
         Command::Reconcile(args) => reconcile::run(args, context),
         Command::Journal(args) => journal::run(&args, context),
         Command::Events(args) => events::run(args, context),
+        Command::Webhooks(args) => webhooks::run(args, context),
         Command::Workflows(args) => workflows::run(&args, context),
         Command::Schedule(args) => schedule::run(args, context),
         Command::Connections(args) => connections::run(&args, context),

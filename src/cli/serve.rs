@@ -4,6 +4,7 @@ use super::Context;
 use super::error::{CliError, Exit};
 use super::text::{count, time};
 use crate::app::daemon::{Ready, serve};
+use crate::app::rotation;
 use crate::app::settings::{self, Overrides, Secrets};
 use crate::app::telemetry;
 
@@ -30,7 +31,8 @@ pub(super) fn run(args: &Args, context: &Context) -> Result<Exit, CliError> {
         _ => "debug,bursar=trace".to_owned(),
     };
     telemetry::start(&filter, settings.log_format, context.color_on_stderr()).map_err(CliError::usage)?;
-    for finding in &settings.warnings {
+    let waning = rotation::findings(&settings, context.now());
+    for finding in settings.warnings.iter().chain(&waning) {
         context.output.complain(&super::diagnostics::concise(finding));
     }
     let output = context.output;

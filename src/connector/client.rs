@@ -148,42 +148,28 @@ impl Client {
             Some(answered) => answered,
             None => sending.await,
         };
-        let mut response = answered.map_err(|error| of_reqwest(&error, &connection.base_url))?;
+        let response = answered.map_err(|error| of_reqwest(&error, &connection.base_url))?;
         reach(FaultPoint::ReplyArriving);
-        let headers = response
-            .headers()
-            .iter()
-            .map(|(name, value)| {
-                (
-                    name.as_str().to_owned(),
-                    String::from_utf8_lossy(value.as_bytes()).into_owned(),
-                )
-            })
-            .collect();
-        let status = response.status().as_u16();
-        let mut body = BytesMut::new();
-        loop {
-            match response.chunk().await {
-                Ok(None) => break,
-                Ok(Some(chunk)) if body.len() + chunk.len() <= PROVIDER_REPLY_BYTES_MAX => {
-                    body.extend_from_slice(&chunk);
-                }
-                Ok(Some(_)) => {
-                    return Err(SendError::Unknown(format!(
-                        "the answer ({status}) is longer than {PROVIDER_REPLY_BYTES_MAX} bytes"
-                    )));
-                }
-                Err(error) => {
-                    let reason = chain(&error);
-                    return Err(SendError::Unknown(format!("the answer ({status}) broke off: {reason}")));
-                }
-            }
+        read(response).await
+    }
+
+    /// Posts a delivery to a door, as a provider does: no credential goes with it.
+    ///
+    /// # Errors
+    /// [`SendError`], which says whether it may have arrived.
+    pub async fn deliver(
+        &self,
+        url: &str,
+        headers: &[(String, String)],
+        body: Vec<u8>,
+    ) -> Result<RawAnswer, SendError> {
+        check_base_url(url).map_err(|error| SendError::NotSent(error.to_string()))?;
+        let mut request = self.http.post(url).header("content-type", "application/json");
+        for (name, value) in headers {
+            request = request.header(name, value);
         }
-        Ok(RawAnswer {
-            status,
-            headers,
-            body: body.freeze(),
-        })
+        let answered = request.body(body).send().await;
+        read(answered.map_err(|error| of_reqwest(&error, url))?).await
     }
 
     fn build(
@@ -232,6 +218,44 @@ impl Client {
         }
         built.build().map_err(|error| not_sent(chain(&error)))
     }
+}
+
+/// Reads an answer, as long as it is no longer than a provider's may be.
+async fn read(mut response: reqwest::Response) -> Result<RawAnswer, SendError> {
+    let headers = response
+        .headers()
+        .iter()
+        .map(|(name, value)| {
+            (
+                name.as_str().to_owned(),
+                String::from_utf8_lossy(value.as_bytes()).into_owned(),
+            )
+        })
+        .collect();
+    let status = response.status().as_u16();
+    let mut body = BytesMut::new();
+    loop {
+        match response.chunk().await {
+            Ok(None) => break,
+            Ok(Some(chunk)) if body.len() + chunk.len() <= PROVIDER_REPLY_BYTES_MAX => {
+                body.extend_from_slice(&chunk);
+            }
+            Ok(Some(_)) => {
+                return Err(SendError::Unknown(format!(
+                    "the answer ({status}) is longer than {PROVIDER_REPLY_BYTES_MAX} bytes"
+                )));
+            }
+            Err(error) => {
+                let reason = chain(&error);
+                return Err(SendError::Unknown(format!("the answer ({status}) broke off: {reason}")));
+            }
+        }
+    }
+    Ok(RawAnswer {
+        status,
+        headers,
+        body: body.freeze(),
+    })
 }
 
 /// Only what certainly happened before the first byte counts as not sent: building, resolving, connecting and

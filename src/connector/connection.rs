@@ -7,6 +7,9 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use super::table::{Connector, Endpoint};
+use crate::base::clock::Instant;
+use crate::base::guard::{Guard, holds};
+use crate::base::network::Network;
 use crate::base::secret::Secret;
 
 /// A configured connector.
@@ -21,11 +24,42 @@ pub struct Connection {
     /// What calls are authorised with.
     pub credential: Option<Secret>,
     /// What deliveries are signed with; several while one is being replaced.
-    pub webhook_secrets: Vec<Secret>,
+    pub webhook_secrets: Vec<WebhookSecret>,
+    /// Where deliveries may come from, if not from everywhere. A second lock: the signature is the first.
+    pub webhook_senders: Vec<Network>,
     /// For how long the provider honours a key, if the user knows better than the table.
     pub key_window_secs: Option<u64>,
     /// How fast it is asked, and when it is left alone.
     pub pace: Pace,
+}
+
+/// What deliveries are signed with, for a time.
+#[derive(Debug, Clone)]
+pub struct WebhookSecret {
+    /// The secret.
+    pub secret: Secret,
+    /// Before this it is as if it were not there.
+    pub not_before: Option<Instant>,
+    /// And after this.
+    pub not_after: Option<Instant>,
+}
+
+impl WebhookSecret {
+    /// One that is good at any time.
+    pub fn always(secret: Secret) -> Self {
+        Self {
+            secret,
+            not_before: None,
+            not_after: None,
+        }
+    }
+
+    /// Whether it is good at this time; both ends belong to it.
+    pub fn is_valid(&self, now: Instant) -> bool {
+        let begun = self.not_before.is_none_or(|begin| begin <= now);
+        let ended = self.not_after.is_some_and(|end| end < now);
+        begun && !ended || !holds(Guard::SecretValid)
+    }
 }
 
 /// How fast a connection is asked, and when it is left alone.
@@ -73,6 +107,12 @@ impl Connection {
         self.pace
             .requests_per_second
             .or_else(|| table.map(|rate| rate.requests_per_second.get()))
+    }
+
+    /// The secrets a delivery may be signed with now.
+    pub fn valid_secrets(&self, now: Instant) -> impl Iterator<Item = &Secret> {
+        let valid = self.webhook_secrets.iter().filter(move |secret| secret.is_valid(now));
+        valid.map(|secret| &secret.secret)
     }
 
     /// For how long a key sent to this endpoint protects; none if it takes no key.

@@ -2,6 +2,7 @@
 //!
 //! Pure. It reads the body exactly, digit by digit; whether to believe it was decided before.
 
+use super::signature::message_id;
 use super::table::{Backfill, Connector, Envelope};
 use super::unread::Unread;
 use crate::base::clock::Instant;
@@ -22,6 +23,9 @@ pub enum BadPayload {
     /// Something every event has is missing.
     #[error("the body has no text at {0}")]
     Missing(String),
+    /// Nothing tells it from another event.
+    #[error("neither its body nor its headers have an id")]
+    NoId,
     /// It cannot be taken in without loss.
     #[error("the payload cannot be taken: {0}")]
     NotExact(#[from] ValueError),
@@ -45,7 +49,15 @@ pub fn read_event(connector: &Connector, delivery: &Delivery, id: EventId) -> Re
         .webhook()
         .ok_or_else(|| BadPayload::NoWebhooks(connector.title.clone()))?;
     let body = std::str::from_utf8(&delivery.body).map_err(|_| BadPayload::NotJson)?;
-    read(&webhook.envelope, body, &delivery.connection, id, delivery.received_at)
+    let own_id = || message_id(&webhook.signature, delivery);
+    read(
+        &webhook.envelope,
+        body,
+        &delivery.connection,
+        id,
+        delivery.received_at,
+        own_id,
+    )
 }
 
 /// Reads an event from an item of the provider's own list of events.
@@ -60,7 +72,7 @@ pub fn read_listed(
     received_at: Instant,
 ) -> Result<Event, BadPayload> {
     let item = item.to_plain().to_string();
-    read(&backfill.envelope, &item, connection, id, received_at)
+    read(&backfill.envelope, &item, connection, id, received_at, || None)
 }
 
 fn read(
@@ -69,6 +81,7 @@ fn read(
     connection: &str,
     id: EventId,
     received_at: Instant,
+    own_id: impl FnOnce() -> Option<String>,
 ) -> Result<Event, BadPayload> {
     let mut body = Unread::new(body).map_err(|_| BadPayload::NotJson)?;
     let missing = |pointer: &String| BadPayload::Missing(pointer.clone());
@@ -80,7 +93,11 @@ fn read(
         let text = body.text_at(pointer).filter(|text| !text.is_empty());
         text.ok_or_else(|| missing(pointer))
     };
-    let (provider_id, kind) = (text(&envelope.id)?, text(&envelope.kind)?);
+    let kind = text(&envelope.kind)?;
+    let provider_id = match &envelope.id {
+        Some(pointer) => text(pointer)?,
+        None => own_id().ok_or(BadPayload::NoId)?,
+    };
     let mut optional = |pointer: &Option<String>| body.text_at(pointer.as_deref()?);
     Ok(Event {
         id,

@@ -592,8 +592,9 @@ pub struct EventType {
 #[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Envelope {
-    /// The provider's id of the event.
-    pub id: String,
+    /// The provider's id of the event. A webhook may have none: then its message is told from others by what
+    /// [`super::signature::message_id`] says.
+    pub id: Option<String>,
     /// Its type.
     #[serde(rename = "type")]
     pub kind: String,

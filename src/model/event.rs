@@ -3,6 +3,8 @@
 //! A *delivery* is one HTTP arrival as received. An *event* is a verified, deduplicated fact; it starts
 //! runs or wakes them. Pure data; verification is `connector::signature`, admission the store's.
 
+use std::net::IpAddr;
+
 use serde::{Deserialize, Serialize};
 use serde_json::Value as Json;
 
@@ -17,6 +19,8 @@ use crate::base::ids::EventId;
 pub struct Delivery {
     /// The connection named in the path.
     pub connection: String,
+    /// Who sent it, as far as an address tells.
+    pub sender: IpAddr,
     /// Header names in lower case, with their values as received.
     pub headers: Vec<(String, String)>,
     /// The raw bytes, over which the signature is computed.

@@ -7,6 +7,8 @@ use std::sync::atomic::{AtomicU64, Ordering};
 
 use hyper::StatusCode;
 
+use crate::trigger::webhook::Unsigned;
+
 /// What became of one request.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Outcome {
@@ -26,6 +28,8 @@ pub enum Outcome {
     Incomplete,
     /// No proof that the provider sent it.
     Unsigned,
+    /// A large body of an address whose requests were unsigned again and again.
+    HeldBack,
     /// Signed, but not an event.
     BadPayload,
     /// The store could not take it.
@@ -35,7 +39,7 @@ pub enum Outcome {
 }
 
 /// Outcome, its name in figures, the status of the answer, the text of the answer.
-const ANSWERS: [(Outcome, &str, StatusCode, &str); 11] = [
+const ANSWERS: [(Outcome, &str, StatusCode, &str); 12] = [
     (Outcome::Accepted, "accepted", StatusCode::OK, "accepted\n"),
     (Outcome::Duplicate, "duplicate", StatusCode::OK, "known already\n"),
     (Outcome::NotFound, "not_found", StatusCode::NOT_FOUND, "not found\n"),
@@ -68,6 +72,14 @@ const ANSWERS: [(Outcome, &str, StatusCode, &str); 11] = [
         "unsigned",
         StatusCode::UNAUTHORIZED,
         "the signature was not accepted\n",
+    ),
+    // Nothing is known of this very request, so 401 would be a guess. Where a provider shares the address with
+    // somebody else it tries again later: the one thing 429 says.
+    (
+        Outcome::HeldBack,
+        "held_back",
+        StatusCode::TOO_MANY_REQUESTS,
+        "too many unsigned requests: try again later\n",
     ),
     (
         Outcome::BadPayload,
@@ -120,7 +132,13 @@ impl Outcome {
 
 /// How often each outcome happened since the start of the process.
 #[derive(Debug, Default)]
-pub struct DoorCounters([AtomicU64; ANSWERS.len()]);
+pub struct DoorCounters {
+    outcomes: [AtomicU64; ANSWERS.len()],
+    /// Why deliveries were unsigned.
+    reasons: [AtomicU64; Unsigned::ALL.len()],
+    /// Connections closed at once because their address had as many as it may.
+    turned_away: AtomicU64,
+}
 
 impl DoorCounters {
     /// All zero.
@@ -130,20 +148,35 @@ impl DoorCounters {
 
     /// Counts one, and says how many there are now.
     pub fn count(&self, outcome: Outcome) -> u64 {
-        self.0[outcome.row()].fetch_add(1, Ordering::Relaxed) + 1
+        self.outcomes[outcome.row()].fetch_add(1, Ordering::Relaxed) + 1
     }
 
     /// The figure of one outcome.
     pub fn of(&self, outcome: Outcome) -> u64 {
-        self.0[outcome.row()].load(Ordering::Relaxed)
+        self.outcomes[outcome.row()].load(Ordering::Relaxed)
+    }
+
+    /// Counts why one was unsigned.
+    pub fn count_reason(&self, reason: Unsigned) {
+        if let Some(row) = Unsigned::ALL.iter().position(|(known, _)| *known == reason) {
+            self.reasons[row].fetch_add(1, Ordering::Relaxed);
+        }
+    }
+
+    /// Counts a connection that was not let in.
+    pub fn count_turned_away(&self) {
+        self.turned_away.fetch_add(1, Ordering::Relaxed);
     }
 
     /// All figures by name.
     pub fn figures(&self) -> BTreeMap<String, u64> {
-        ANSWERS
+        let outcomes = ANSWERS
             .iter()
-            .map(|(outcome, name, ..)| ((*name).to_owned(), self.of(*outcome)))
-            .collect()
+            .map(|(outcome, name, ..)| ((*name).to_owned(), self.of(*outcome)));
+        let reasons = Unsigned::ALL.iter().zip(&self.reasons);
+        let reasons = reasons.map(|((_, name), count)| (format!("unsigned_{name}"), count.load(Ordering::Relaxed)));
+        let turned_away = ("turned_away".to_owned(), self.turned_away.load(Ordering::Relaxed));
+        outcomes.chain(reasons).chain([turned_away]).collect()
     }
 }
 
@@ -164,11 +197,13 @@ mod tests {
                 | Outcome::Encoded
                 | Outcome::Incomplete
                 | Outcome::Unsigned
+                | Outcome::HeldBack
                 | Outcome::BadPayload
                 | Outcome::Unavailable
                 | Outcome::Failed => assert_eq!(outcome.row(), row, "{name}"),
             }
         }
-        assert_eq!(DoorCounters::new().figures().len(), ANSWERS.len());
+        let figures = DoorCounters::new().figures();
+        assert_eq!(figures.len(), ANSWERS.len() + Unsigned::ALL.len() + 1);
     }
 }

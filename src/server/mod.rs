@@ -7,6 +7,7 @@
 //! |---|---|
 //! | [`webhook`] | the public door |
 //! | [`counters`] | what became of its requests, and how each is answered |
+//! | `senders` | its bounds by address |
 //! | [`control`] | the private door |
 //! | [`protocol`] | what goes through it, as types |
 //! | [`client`] | its other end, for commands |
@@ -16,3 +17,5 @@ pub mod control;
 pub mod counters;
 pub mod protocol;
 pub mod webhook;
+
+mod senders;

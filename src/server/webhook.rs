@@ -5,10 +5,12 @@
 //! when the event is durable.
 
 use std::convert::Infallible;
-use std::future::poll_fn;
+use std::future::{pending, poll_fn};
+use std::net::IpAddr;
 use std::panic::AssertUnwindSafe;
 use std::pin::{Pin, pin};
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use bytes::{Bytes, BytesMut};
@@ -24,12 +26,17 @@ use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use tokio::task::JoinSet;
 
 use super::counters::{DoorCounters, Outcome};
+use super::senders::{Senders, Visit, is_among, sender};
 use crate::base::guard::{Guard, holds};
-use crate::base::limits::{WEBHOOK_BODY_BYTES_MAX, WEBHOOK_CONNECTIONS_MAX, WEBHOOK_READ_TIMEOUT};
+use crate::base::limits::{
+    WEBHOOK_BODY_BYTES_MAX, WEBHOOK_CONNECTIONS_MAX, WEBHOOK_CONNECTIONS_PER_ADDRESS, WEBHOOK_READ_TIMEOUT,
+    WEBHOOK_SMALL_BODY_BYTES, WEBHOOK_TOTAL_TIMEOUT, WEBHOOK_UNSIGNED_PER_MINUTE,
+};
+use crate::base::network::Network;
 use crate::base::shutdown::Shutdown;
 use crate::model::event::Delivery;
 use crate::store::Admitted;
-use crate::trigger::webhook::{Refused, WebhookTrigger};
+use crate::trigger::webhook::{Refused, Unsigned, WebhookTrigger};
 
 /// Where webhooks are received; the name of the connection follows.
 const PATH: &str = "/hooks/";
@@ -39,6 +46,8 @@ const HEADER_FIELDS_MAX: usize = 64;
 const HEADER_BYTES_MAX: usize = 16 * 1024;
 /// What a sender is told when the store cannot take its event.
 const RETRY_AFTER_SECS: &str = "10";
+/// What a sender is told whose address is held back.
+const HELD_BACK_SECS: &str = "60";
 /// After a failed `accept`, usually for want of file descriptors: time for some to be given back.
 const ACCEPT_PAUSE: Duration = Duration::from_millis(100);
 
@@ -51,8 +60,14 @@ pub struct DoorLimits {
     pub header_timeout: Duration,
     /// Time for a body, from the end of the header.
     pub body_timeout: Duration,
+    /// Time for all of a connection's first request.
+    pub total_timeout: Duration,
     /// Connections open at once.
     pub connections_max: usize,
+    /// Those of one address among them.
+    pub connections_per_address: usize,
+    /// Unsigned requests of one address in a minute, after which a large body of it is refused unread.
+    pub unsigned_per_minute: u32,
     /// Time for requests in hand when the door closes.
     pub close_timeout: Duration,
 }
@@ -63,7 +78,10 @@ impl Default for DoorLimits {
             body_bytes_max: WEBHOOK_BODY_BYTES_MAX,
             header_timeout: WEBHOOK_READ_TIMEOUT,
             body_timeout: WEBHOOK_READ_TIMEOUT,
+            total_timeout: WEBHOOK_TOTAL_TIMEOUT,
             connections_max: WEBHOOK_CONNECTIONS_MAX,
+            connections_per_address: WEBHOOK_CONNECTIONS_PER_ADDRESS.into(),
+            unsigned_per_minute: WEBHOOK_UNSIGNED_PER_MINUTE,
             close_timeout: WEBHOOK_READ_TIMEOUT,
         }
     }
@@ -71,12 +89,11 @@ impl Default for DoorLimits {
 
 /// The door.
 pub struct WebhookDoor {
-    /// What accepts deliveries.
-    pub trigger: Arc<WebhookTrigger>,
-    /// What became of them.
-    pub counters: Arc<DoorCounters>,
-    /// What a stranger may take.
-    pub limits: DoorLimits,
+    trigger: Arc<WebhookTrigger>,
+    counters: Arc<DoorCounters>,
+    limits: DoorLimits,
+    proxies: Vec<Network>,
+    senders: Arc<Senders>,
 }
 
 /// Receives webhooks until it is told to stop, then finishes what it has in hand.
@@ -96,8 +113,16 @@ pub async fn serve(door: Arc<WebhookDoor>, listener: TcpListener, shutdown: Shut
         };
         match accepted {
             None => break,
-            Some((Ok((stream, _)), place)) => {
-                connections.spawn(drive(Arc::clone(&door), stream, place, shutdown.clone()));
+            Some((Ok((stream, peer)), place)) => {
+                let peer = peer.ip().to_canonical();
+                // Through a proxy come many; how many of each is its own matter.
+                let visit = (!is_among(&door.proxies, peer)).then(|| door.senders.enter(peer));
+                if let Some(None) = visit {
+                    door.counters.count_turned_away();
+                } else {
+                    let places = Places(place, visit.flatten());
+                    connections.spawn(drive(Arc::clone(&door), stream, peer, places, shutdown.clone()));
+                }
             }
             Some((Err(error), _)) => {
                 tracing::warn!(%error, "a webhook connection could not be accepted");
@@ -116,16 +141,25 @@ pub async fn serve(door: Arc<WebhookDoor>, listener: TcpListener, shutdown: Shut
     }
 }
 
+/// What a connection holds as long as it is open: its place among all, and among those of its address.
+struct Places(
+    #[expect(dead_code, reason = "it is given back when it is dropped")] OwnedSemaphorePermit,
+    #[expect(dead_code, reason = "it is given back when it is dropped")] Option<Visit>,
+);
+
 /// Serves one connection to its end.
-async fn drive(door: Arc<WebhookDoor>, stream: TcpStream, _place: OwnedSemaphorePermit, mut shutdown: Shutdown) {
+async fn drive(door: Arc<WebhookDoor>, stream: TcpStream, peer: IpAddr, _places: Places, mut shutdown: Shutdown) {
     let limits = door.limits;
+    // From the end of the first body on, time is ours; and only who signed that one may send another.
+    let arrived = Arc::new(AtomicBool::new(false));
+    let seen = Arc::clone(&arrived);
     // An answer is one small packet: nothing follows that it could wait for.
     if let Err(error) = stream.set_nodelay(true) {
         tracing::debug!(%error, "a webhook connection keeps its delay");
     }
     let service = service_fn(move |request| {
-        let door = Arc::clone(&door);
-        async move { Ok::<_, Infallible>(door.answer(request).await) }
+        let (door, arrived) = (Arc::clone(&door), Arc::clone(&arrived));
+        async move { Ok::<_, Infallible>(door.answer(request, peer, &arrived).await) }
     });
     let connection = http1::Builder::new()
         .timer(TokioTimer::new())
@@ -134,8 +168,18 @@ async fn drive(door: Arc<WebhookDoor>, stream: TcpStream, _place: OwnedSemaphore
         .max_buf_size(HEADER_BYTES_MAX)
         .serve_connection(TokioIo::new(stream), service);
     let mut connection = pin!(connection);
+    let overdue = async {
+        let never = tokio::time::timeout(limits.total_timeout, pending::<()>());
+        if never.await.is_ok() || seen.load(Ordering::Relaxed) {
+            pending::<()>().await;
+        }
+    };
     let ended = tokio::select! {
         ended = connection.as_mut() => ended,
+        () = overdue => {
+            tracing::debug!(%peer, "a webhook connection took too long and is cut off");
+            return;
+        }
         () = shutdown.requested() => {
             connection.as_mut().graceful_shutdown();
             connection.await
@@ -147,9 +191,28 @@ async fn drive(door: Arc<WebhookDoor>, stream: TcpStream, _place: OwnedSemaphore
 }
 
 impl WebhookDoor {
-    async fn answer(&self, request: Request<Incoming>) -> Response<String> {
+    /// A door behind these proxies, of which `X-Forwarded-For` is believed.
+    pub fn new(
+        trigger: Arc<WebhookTrigger>,
+        counters: Arc<DoorCounters>,
+        limits: DoorLimits,
+        proxies: Vec<Network>,
+    ) -> Self {
+        let senders = Senders::new(limits.connections_per_address, limits.unsigned_per_minute);
+        Self {
+            trigger,
+            counters,
+            limits,
+            proxies,
+            senders: Arc::new(senders),
+        }
+    }
+
+    async fn answer(&self, request: Request<Incoming>, peer: IpAddr, arrived: &AtomicBool) -> Response<String> {
         // A bug that one delivery meets harms nobody else.
-        let received = AssertUnwindSafe(self.receive(request)).catch_unwind().await;
+        let received = AssertUnwindSafe(self.receive(request, peer, arrived))
+            .catch_unwind()
+            .await;
         let outcome = match received {
             Ok(outcome) => outcome.unwrap_or_else(|refused| refused),
             Err(_) => {
@@ -164,7 +227,12 @@ impl WebhookDoor {
     }
 
     /// The checks, cheapest first: nothing is read for a request that is refused anyway.
-    async fn receive(&self, request: Request<Incoming>) -> Result<Outcome, Outcome> {
+    async fn receive(
+        &self,
+        request: Request<Incoming>,
+        peer: IpAddr,
+        arrived: &AtomicBool,
+    ) -> Result<Outcome, Outcome> {
         let connection = connection_name(request.uri().path())
             .ok_or(Outcome::NotFound)?
             .to_owned();
@@ -172,27 +240,55 @@ impl WebhookDoor {
             return Err(Outcome::WrongMethod);
         }
         let (head, body) = request.into_parts();
-        if body.size_hint().lower() > u64::try_from(self.limits.body_bytes_max).unwrap_or(u64::MAX) {
-            return Err(Outcome::TooLarge);
-        }
+        let sender = sender(peer, &head.headers, &self.proxies);
+        let bound = self.bound(sender);
+        bound.check(body.size_hint().lower())?;
         if head.headers.contains_key(CONTENT_ENCODING) {
             return Err(Outcome::Encoded);
         }
-        let body = tokio::time::timeout(self.limits.body_timeout, read_body(body, self.limits.body_bytes_max))
+        let body = tokio::time::timeout(self.limits.body_timeout, read_body(body, bound))
             .await
             .map_err(|_| Outcome::Incomplete)??;
+        arrived.store(true, Ordering::Relaxed);
         let delivery = Delivery {
             connection,
+            sender,
             headers: plain_headers(&head.headers),
             body,
             received_at: self.trigger.clock.now(),
         };
         // A sender that hangs up stops no write half-way: the store has taken the event whole by then, or not at all.
         let admitted = self.trigger.admit(&delivery).await;
-        Ok(self.outcome(admitted, &delivery.connection))
+        Ok(self.outcome(admitted, &delivery))
     }
 
-    fn outcome(&self, admitted: Result<Admitted, Refused>, connection: &str) -> Outcome {
+    /// How much is read from this address. What it sends is hashed before it is believed, so from one that has sent
+    /// much that was unsigned nothing large is even read.
+    fn bound(&self, sender: IpAddr) -> BodyBound {
+        let ever_max = self.limits.body_bytes_max;
+        let now_max = if self.senders.is_held_back(sender, self.trigger.clock.elapsed()) {
+            ever_max.min(WEBHOOK_SMALL_BODY_BYTES)
+        } else {
+            ever_max
+        };
+        BodyBound { now_max, ever_max }
+    }
+
+    fn refused(&self, reason: Unsigned, delivery: &Delivery) {
+        let (connection, sender) = (&delivery.connection, delivery.sender);
+        self.counters.count_reason(reason);
+        // Anybody can cause this line, so it comes ever more rarely: at 1, 2, 4, 8 …
+        let before = self.counters.of(Outcome::Unsigned);
+        if (before + 1).is_power_of_two() {
+            tracing::warn!(connection, %sender, %reason, before, "an unsigned webhook was refused");
+        }
+        if self.senders.refuse(sender, self.trigger.clock.elapsed()) {
+            tracing::debug!(%sender, "so many unsigned webhooks came from one address that its large ones are not read for a minute");
+        }
+    }
+
+    fn outcome(&self, admitted: Result<Admitted, Refused>, delivery: &Delivery) -> Outcome {
+        let connection = &delivery.connection;
         match admitted {
             Ok(Admitted::New { mark, .. }) => {
                 tracing::info!(connection, mark = mark.0, "a webhook was accepted");
@@ -203,11 +299,7 @@ impl WebhookDoor {
                 Outcome::Duplicate
             }
             Err(Refused::Unsigned(reason)) => {
-                // Anybody can cause this line, so it comes ever more rarely: at 1, 2, 4, 8 …
-                let before = self.counters.of(Outcome::Unsigned);
-                if (before + 1).is_power_of_two() {
-                    tracing::warn!(connection, reason, before, "an unsigned webhook was refused");
-                }
+                self.refused(reason, delivery);
                 Outcome::Unsigned
             }
             Err(Refused::BadPayload(reason)) => {
@@ -228,14 +320,36 @@ fn connection_name(path: &str) -> Option<&str> {
         .filter(|name| !name.is_empty() && !name.contains('/'))
 }
 
-async fn read_body(mut body: Incoming, bytes_max: usize) -> Result<Bytes, Outcome> {
+/// How much of a body is read.
+#[derive(Clone, Copy)]
+struct BodyBound {
+    /// Of this address, at this time.
+    now_max: usize,
+    /// Of anybody, ever.
+    ever_max: usize,
+}
+
+impl BodyBound {
+    fn check(self, bytes: u64) -> Result<(), Outcome> {
+        let bytes = usize::try_from(bytes).unwrap_or(usize::MAX);
+        if bytes > self.ever_max {
+            Err(Outcome::TooLarge)
+        } else if bytes > self.now_max {
+            Err(Outcome::HeldBack)
+        } else {
+            Ok(())
+        }
+    }
+}
+
+async fn read_body(mut body: Incoming, bound: BodyBound) -> Result<Bytes, Outcome> {
     let mut read = BytesMut::new();
     while let Some(frame) = poll_fn(|context| Pin::new(&mut body).poll_frame(context)).await {
         let Ok(data) = frame.map_err(|_| Outcome::Incomplete)?.into_data() else {
             continue; // trailers mean nothing here
         };
-        if read.len() + data.len() > bytes_max && holds(Guard::BodySize) {
-            return Err(Outcome::TooLarge);
+        if holds(Guard::BodySize) {
+            bound.check(u64::try_from(read.len() + data.len()).unwrap_or(u64::MAX))?;
         }
         read.extend_from_slice(&data);
     }
@@ -265,6 +379,7 @@ fn respond(outcome: Outcome) -> Response<String> {
     }
     match outcome {
         Outcome::WrongMethod => headers.insert(ALLOW, HeaderValue::from_static("POST")),
+        Outcome::HeldBack => headers.insert(RETRY_AFTER, HeaderValue::from_static(HELD_BACK_SECS)),
         Outcome::Unavailable | Outcome::Failed => {
             headers.insert(RETRY_AFTER, HeaderValue::from_static(RETRY_AFTER_SECS))
         }

@@ -77,10 +77,7 @@ pub(super) fn timeout(timeout_ms: u64) -> Duration {
 
 /// The provider signs as Standard Webhooks says.
 fn scheme() -> signature::Scheme {
-    signature::Scheme::StandardWebhooks {
-        header_prefix: "webhook".to_owned(),
-        tolerance_secs: 300,
-    }
+    signature::Scheme::standard()
 }
 
 /// Whether deliveries can be signed with this secret.

@@ -8,8 +8,9 @@ use std::sync::Arc;
 
 use crate::base::clock::{Clock, Instant};
 use crate::base::fault_point::{FaultPoint, reach};
+use crate::base::guard::{Guard, holds};
 use crate::base::ids::EventId;
-use crate::base::secret::Secret;
+use crate::base::network::Network;
 use crate::base::wake::Wake;
 use crate::connector::connection::Connection;
 use crate::connector::event::read_event;
@@ -25,13 +26,40 @@ pub type Connections = BTreeMap<String, Arc<Connection>>;
 pub enum Refused {
     /// It is not proved that the provider sent it. The reason is for the log of this process alone.
     #[error("the signature was not accepted: {0}")]
-    Unsigned(String),
+    Unsigned(#[from] Unsigned),
     /// The provider did send it, but it is not an event.
     #[error("the body cannot be read: {0}")]
     BadPayload(String),
     /// It is an event, but it could not be made durable.
     #[error(transparent)]
     Store(#[from] StoreError),
+}
+
+/// Why it is not proved that the provider sent a delivery.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+pub enum Unsigned {
+    /// Nobody is there to take it.
+    #[error("there is no connection of this name that takes webhooks")]
+    NoConnection,
+    /// Its address is not one of the connection's.
+    #[error("its sender is not in `webhook_senders`")]
+    Sender,
+    /// Its signature.
+    #[error(transparent)]
+    Signature(#[from] Rejected),
+}
+
+impl Unsigned {
+    /// Every reason, with its name in figures.
+    pub const ALL: [(Self, &str); 7] = [
+        (Self::NoConnection, "no_connection"),
+        (Self::Sender, "sender"),
+        (Self::Signature(Rejected::NoSecret), "no_secret"),
+        (Self::Signature(Rejected::Missing), "missing"),
+        (Self::Signature(Rejected::Malformed), "malformed"),
+        (Self::Signature(Rejected::Stale), "stale"),
+        (Self::Signature(Rejected::Mismatch), "mismatch"),
+    ];
 }
 
 /// Verifies a delivery and reads its event. Pure but for the id.
@@ -54,30 +82,22 @@ fn authenticate<'a>(
 ) -> Result<&'a Connection, Refused> {
     let scheme = connection.and_then(|connection| connection.connector.webhook().map(|table| &table.signature));
     let (Some(connection), Some(scheme)) = (connection, scheme) else {
-        return Err(decoy(
-            delivery,
-            now,
-            "there is no connection of this name that takes webhooks",
-        ));
+        return Err(decoy(delivery, now, Unsigned::NoConnection));
     };
-    if connection.webhook_secrets.is_empty() {
-        return Err(decoy(delivery, now, "the connection has no webhook secret"));
+    let listed = |network: &Network| network.contains(delivery.sender);
+    let senders = &connection.webhook_senders;
+    if !senders.is_empty() && !senders.iter().any(listed) && holds(Guard::SenderListed) {
+        return Err(decoy(delivery, now, Unsigned::Sender));
     }
-    verify(scheme, &connection.webhook_secrets, delivery, now)
-        .map(|()| connection)
-        .map_err(|rejected| Refused::Unsigned(rejected.to_string()))
+    verify(scheme, connection.valid_secrets(now), delivery, now).map_err(Unsigned::from)?;
+    Ok(connection)
 }
 
 /// Does the work of a verification for a connection that cannot have one.
-fn decoy(delivery: &Delivery, now: Instant, reason: &str) -> Refused {
-    let scheme = Scheme::StandardWebhooks {
-        header_prefix: "webhook".to_owned(),
-        tolerance_secs: 300,
-    };
-    // Any text of the right form will do: whatever the outcome, the delivery is refused.
-    let secret = Secret::new("whsec_AAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAA=".to_owned());
-    let _outcome: Result<(), Rejected> = verify(&scheme, &[secret], delivery, now);
-    Refused::Unsigned(reason.to_owned())
+fn decoy(delivery: &Delivery, now: Instant, reason: Unsigned) -> Refused {
+    // Without a secret, whatever it comes to is a refusal.
+    let _outcome: Result<(), Rejected> = verify(&Scheme::standard(), [], delivery, now);
+    Refused::Unsigned(reason)
 }
 
 /// Takes deliveries into the store.

@@ -9,7 +9,9 @@ use std::path::{Path, PathBuf};
 
 use serde::Deserialize;
 
+use crate::base::clock::Instant;
 use crate::base::secret::Secret;
+use crate::model::value::parse_time;
 
 /// Where a secret stands. Never the secret itself: settings files end up in version control.
 #[derive(Deserialize)]
@@ -44,26 +46,105 @@ impl<'de> Deserialize<'de> for Referred {
     }
 }
 
-/// Several [`Referred`].
-#[derive(Default)]
-pub(super) struct ReferredList(pub(super) Vec<Referred>);
+/// A [`SecretRef`] with the time in which the secret is good.
+pub(super) struct Dated {
+    pub(super) reference: SecretRef,
+    pub(super) not_before: Option<Instant>,
+    pub(super) not_after: Option<Instant>,
+}
 
-impl<'de> Deserialize<'de> for ReferredList {
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct RawDated {
+    file: Option<PathBuf>,
+    env: Option<String>,
+    not_before: Option<Moment>,
+    not_after: Option<Moment>,
+}
+
+/// A time as text.
+struct Moment(Instant);
+
+impl<'de> Deserialize<'de> for Moment {
+    fn deserialize<D: serde::Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        struct Visitor;
+        impl serde::de::Visitor<'_> for Visitor {
+            type Value = Moment;
+
+            fn expecting(&self, formatter: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+                formatter.write_str(MOMENT_EXPECTED)
+            }
+
+            fn visit_str<E: serde::de::Error>(self, text: &str) -> Result<Moment, E> {
+                let moment = parse_time(text).map(Moment);
+                moment.ok_or_else(|| E::custom(format_args!("expected {MOMENT_EXPECTED}")))
+            }
+        }
+        deserializer.deserialize_str(Visitor)
+    }
+}
+
+impl<'de> Deserialize<'de> for Dated {
+    fn deserialize<D: serde::Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        use serde::de::Error as _;
+        struct Visitor;
+        impl<'de> serde::de::Visitor<'de> for Visitor {
+            type Value = RawDated;
+
+            fn expecting(&self, formatter: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+                formatter.write_str(SECRET_EXPECTED)
+            }
+
+            fn visit_str<E: serde::de::Error>(self, _: &str) -> Result<RawDated, E> {
+                Err(E::custom(SECRET_INLINE))
+            }
+
+            fn visit_map<A: serde::de::MapAccess<'de>>(self, map: A) -> Result<RawDated, A::Error> {
+                RawDated::deserialize(serde::de::value::MapAccessDeserializer::new(map))
+            }
+        }
+        let raw = deserializer.deserialize_any(Visitor)?;
+        let reference = match (raw.file, raw.env) {
+            (Some(file), None) => SecretRef::File(file),
+            (None, Some(variable)) => SecretRef::Env(variable),
+            _ => return Err(D::Error::custom(format_args!("expected {SECRET_EXPECTED}"))),
+        };
+        let (not_before, not_after) = (raw.not_before.map(|time| time.0), raw.not_after.map(|time| time.0));
+        if let (Some(begin), Some(end)) = (not_before, not_after)
+            && end < begin
+        {
+            return Err(D::Error::custom(
+                "`not_after` is before `not_before`: the secret would never be good",
+            ));
+        }
+        Ok(Self {
+            reference,
+            not_before,
+            not_after,
+        })
+    }
+}
+
+/// Several [`Dated`].
+#[derive(Default)]
+pub(super) struct DatedList(pub(super) Vec<Dated>);
+
+impl<'de> Deserialize<'de> for DatedList {
     fn deserialize<D: serde::Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
         struct Visitor;
         impl<'de> serde::de::Visitor<'de> for Visitor {
-            type Value = ReferredList;
+            type Value = DatedList;
 
             fn expecting(&self, formatter: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
                 write!(formatter, "a list: [{SECRET_EXPECTED}]")
             }
 
-            fn visit_str<E: serde::de::Error>(self, _: &str) -> Result<ReferredList, E> {
+            fn visit_str<E: serde::de::Error>(self, _: &str) -> Result<DatedList, E> {
                 Err(E::custom(SECRET_INLINE))
             }
 
-            fn visit_seq<A: serde::de::SeqAccess<'de>>(self, mut list: A) -> Result<ReferredList, A::Error> {
-                let mut found = ReferredList::default();
+            fn visit_seq<A: serde::de::SeqAccess<'de>>(self, mut list: A) -> Result<DatedList, A::Error> {
+                let mut found = DatedList::default();
                 while let Some(reference) = list.next_element()? {
                     found.0.push(reference);
                 }
@@ -74,6 +155,7 @@ impl<'de> Deserialize<'de> for ReferredList {
     }
 }
 
+const MOMENT_EXPECTED: &str = "a time in quotes, such as \"2026-12-01T00:00:00Z\"";
 const SECRET_EXPECTED: &str = "{ file = \"PATH\" } or { env = \"VARIABLE\" }";
 const SECRET_INLINE: &str =
     "a secret does not stand in the settings: write { file = \"PATH\" } or { env = \"VARIABLE\" }";

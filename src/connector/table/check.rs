@@ -434,6 +434,9 @@ fn webhook(connector: &Connector, source: &mut Document<'_>) {
     let mut envelopes = Vec::new();
     if let Some(webhook) = connector.webhook() {
         envelopes.push(("webhook", &webhook.envelope));
+        if let Some(wrong) = webhook.signature.contradiction() {
+            source.wrong(&["webhook", "signature"], wrong.to_owned());
+        }
         let mut seen = BTreeSet::new();
         for (index, event) in webhook.events.iter().enumerate() {
             if !seen.insert(&event.name) {
@@ -444,6 +447,14 @@ fn webhook(connector: &Connector, source: &mut Document<'_>) {
     }
     if let Some(backfill) = connector.backfill() {
         envelopes.push(("backfill", &backfill.envelope));
+        let ids = [
+            Some(&backfill.envelope),
+            connector.webhook().map(|webhook| &webhook.envelope),
+        ];
+        if ids.into_iter().flatten().any(|envelope| envelope.id.is_none()) {
+            let message = "an event in the list is known again by its `id`: both envelopes have to name it".to_owned();
+            source.wrong(&["backfill"], message);
+        }
         if let Some(list) = known_endpoint(connector, &["backfill", "endpoint"], &backfill.endpoint, source) {
             if list.effect != Effect::Read || !list.list {
                 let message = format!("`{}` is not a read that lists", list.name);
@@ -454,7 +465,7 @@ fn webhook(connector: &Connector, source: &mut Document<'_>) {
     }
     for (section, envelope) in envelopes {
         let places = [
-            ("id", Some(&envelope.id)),
+            ("id", envelope.id.as_ref()),
             ("type", Some(&envelope.kind)),
             ("payload", Some(&envelope.payload)),
             ("date", envelope.date.as_ref()),

@@ -1,5 +1,9 @@
 //! `bursar check` on a machine that cannot run what it checks: no secrets, no connections.
 
+use bursar::base::clock::{Clock as _, SystemClock};
+use bursar::model::value::time_text;
+use chrono::TimeDelta;
+
 use super::bad_input::{initialised, told, write};
 use super::harness::bursar;
 
@@ -78,4 +82,76 @@ fn a_script_is_checked_although_its_connection_is_not_configured() {
         "augustus::payot(#{});",
         &["is not configured", "did you mean `payout`?"],
     );
+}
+
+/// Webhook secrets that have run out or soon will are told while there is time.
+#[test]
+fn a_webhook_secret_that_runs_out_is_told_a_week_before() {
+    let folder = initialised();
+    let now = SystemClock::new().now();
+    let at = |days: i64| format!("\"{}\"", time_text(now + TimeDelta::days(days)));
+    let check = |dates: &[String], code: i32, expected: &[&str]| {
+        let secrets: Vec<String> = dates
+            .iter()
+            .map(|dates| format!("{{ file = \"secrets/bank-webhook.key\"{dates} }}"))
+            .collect();
+        let settings = format!(
+            "[connection.bank]\nconnector = \"augustus\"\nbase_url = \"http://127.0.0.1:4010\"\n\
+             api_key = {{ file = \"secrets/bank.key\" }}\nwebhook_secrets = [{}]\n",
+            secrets.join(", ")
+        );
+        write(folder.path(), "bursar.toml", settings);
+        told(folder.path(), &["check"], code, expected)
+    };
+    let from = |days| format!(", not_before = {}", at(days));
+    let until = |days| format!(", not_after = {}", at(days));
+    check(&[until(8)], 0, &["0 warnings"]);
+    check(
+        &[until(6)],
+        0,
+        &[
+            "1 warning",
+            "one of its `webhook_secrets` ends at",
+            "no other one is good then",
+        ],
+    );
+    check(
+        &[until(6), from(5)],
+        0,
+        &["1 warning", "signs with the other one by then"],
+    );
+    check(&[until(6), from(7)], 0, &["1 warning", "no other one is good then"]);
+    check(&[until(-1), from(-8)], 0, &["0 warnings"]);
+    check(
+        &[until(-1)],
+        0,
+        &[
+            "none of its `webhook_secrets` is good any more",
+            "its webhooks are refused",
+        ],
+    );
+    check(&[until(-1), from(3)], 0, &["is good yet; the next begins at"]);
+    check(
+        &[format!("{}{}", from(3), until(2))],
+        2,
+        &["`not_after` is before `not_before`"],
+    );
+    check(
+        &[", not_after = \"soon\"".to_owned()],
+        2,
+        &["expected a time in quotes"],
+    );
+    check(
+        &[", not_after = 2026-12-01T00:00:00Z".to_owned()],
+        2,
+        &["expected a time in quotes"],
+    );
+    check(&[", not_afer = \"2026-12-01T00:00:00Z\"".to_owned()], 2, &["not_after"]);
+    check(
+        &[", env = \"HOOK\"".to_owned()],
+        2,
+        &["{ file = \"PATH\" } or { env = \"VARIABLE\" }"],
+    );
+    write(folder.path(), "secrets/bank-webhook.key", "whsec_%");
+    check(&[String::new()], 2, &["is of no use", "`whsec_` and base64 text"]);
 }

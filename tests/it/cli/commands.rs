@@ -139,7 +139,7 @@ fn secrets_are_never_shown() {
     let folder = initialised();
     let settings = "[connection.bank]\nconnector = \"augustus\"\nbase_url = \"http://127.0.0.1:9\"\napi_key = { env = \"BANK_KEY\" }\nwebhook_secrets = [{ env = \"BANK_HOOK\" }]\n";
     fs::write(folder.path().join("bursar.toml"), settings).expect("written");
-    let key = "sk-very-secret-0123456789";
+    let (key, hook) = ("sk-very-secret-0123456789", "whsec_dmVyeS1zZWNyZXQ=");
     for args in [
         &["connections", "ls"][..],
         &["connections", "ls", "--json"],
@@ -149,14 +149,15 @@ fn secrets_are_never_shown() {
         &["check", "--json"],
         &["workflows", "ls"],
     ] {
-        let ran = finish(command(folder.path(), args).env("BANK_KEY", key).env("BANK_HOOK", key));
+        let ran = finish(command(folder.path(), args).env("BANK_KEY", key).env("BANK_HOOK", hook));
         assert!(ran.code != Some(2), "{args:?}: {}", ran.stderr);
-        assert!(!format!("{}{}", ran.stdout, ran.stderr).contains(key), "{args:?}");
+        let shown = format!("{}{}", ran.stdout, ran.stderr);
+        assert!(!shown.contains(key) && !shown.contains(hook), "{args:?}");
     }
     let shown = finish(
         command(folder.path(), &["connections", "check"])
             .env("BANK_KEY", key)
-            .env("BANK_HOOK", key),
+            .env("BANK_HOOK", hook),
     )
     .expect(7);
     assert!(shown.stdout.contains("bank"), "{}", shown.stdout);

@@ -35,6 +35,8 @@ const COMMANDS: &[&[&str]] = &[
     &["events"],
     &["events", "ls"],
     &["events", "show"],
+    &["webhooks"],
+    &["webhooks", "send"],
     &["workflows"],
     &["workflows", "ls"],
     &["workflows", "verify"],

@@ -11,3 +11,4 @@ mod interrupted;
 mod rendering;
 mod runs;
 mod schedule;
+mod webhooks;

@@ -14,6 +14,7 @@ fn delivery(body: &str) -> Delivery {
         connection: "bank".to_owned(),
         headers: Vec::new(),
         body: body.to_owned().into(),
+        sender: std::net::Ipv4Addr::LOCALHOST.into(),
         received_at: time("2026-01-01T00:00:05Z"),
     }
 }

@@ -8,6 +8,7 @@ mod golden;
 mod lookup;
 mod reply;
 mod request;
+mod schemes;
 mod signature;
 mod table;
 
@@ -27,6 +28,7 @@ fn bank_at(base_url: &str) -> Connection {
         base_url: base_url.to_owned(),
         credential: Some(Secret::new("sandbox.key".to_owned())),
         webhook_secrets: Vec::new(),
+        webhook_senders: Vec::new(),
         key_window_secs: None,
         pace: bursar::connector::connection::Pace::default(),
     }

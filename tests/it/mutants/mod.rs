@@ -108,6 +108,8 @@ fn caught_by(guard: Guard) -> &'static str {
         Guard::Signature | Guard::SignatureAge => {
             "connectors::signature::what_is_not_exactly_what_was_signed_is_refused"
         }
+        Guard::SecretValid => "webhooks::door::a_secret_outside_its_time_is_not_there",
+        Guard::SenderListed => "webhooks::senders::a_connection_may_say_where_its_deliveries_come_from",
         Guard::BodySize => "webhooks::door::a_body_in_pieces_is_counted_as_it_comes",
         Guard::PolicyUses | Guard::PolicyPositive => {
             "mutants::rules::money_moves_only_on_connections_of_the_manifest_and_only_if_there_is_some"

@@ -32,6 +32,7 @@ fn verdict(bench: &Bench, received: &Received, secret: &str) -> Result<(), Rejec
         connection: "bank".to_owned(),
         headers: received.headers.clone(),
         body: received.body.clone().into(),
+        sender: std::net::Ipv4Addr::LOCALHOST.into(),
         received_at: bench.clock.now(),
     };
     verify(&scheme, &[Secret::new(secret.to_owned())], &delivery, bench.clock.now())

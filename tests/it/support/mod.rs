@@ -173,6 +173,7 @@ impl World {
             base_url: simulator.url(),
             credential: Some(Secret::new("sandbox.demo-key".to_owned())),
             webhook_secrets: Vec::new(),
+            webhook_senders: Vec::new(),
             key_window_secs: None,
             pace: bursar::connector::connection::Pace::default(),
         };

@@ -86,6 +86,7 @@ impl Gap {
             connection: "bank".to_owned(),
             headers: Vec::new(),
             body: webhook.to_string().into(),
+            sender: std::net::Ipv4Addr::LOCALHOST.into(),
             received_at: self.clock.now(),
         };
         let connector = &self.world.connections["bank"].connector;

@@ -27,6 +27,7 @@ fn short() -> DoorLimits {
         body_timeout: Duration::from_millis(200),
         connections_max: 2,
         close_timeout: Duration::from_secs(2),
+        ..DoorLimits::default()
     }
 }
 
@@ -102,7 +103,11 @@ async fn sixty_four_senders_of_one_event_make_one_run_and_are_all_told_yes() {
 
 #[tokio::test]
 async fn with_runs_enough_in_the_queue_events_gather_and_none_is_forgotten() {
-    let harness = Harness::new().await;
+    let harness = Harness::with_limits(DoorLimits {
+        connections_per_address: 1_000,
+        ..DoorLimits::default()
+    })
+    .await;
     let flood: Vec<Signed> = (0..=QUEUED_RUNS_ENOUGH)
         .map(|number| harness.deposit(&format!("e{number}")))
         .collect();
@@ -235,6 +240,33 @@ async fn while_a_secret_is_replaced_both_are_good() {
         assert_eq!(harness.send(&delivery).await.status, 200, "{id}");
     }
     assert_eq!(harness.events().await.len(), 2);
+}
+
+/// The old one is good for two hours, the new one from the first hour on.
+#[tokio::test]
+async fn a_secret_outside_its_time_is_not_there() {
+    let harness = Harness::new().await;
+    let seconds = |hours: i64, seconds: i64| hours * 3_600 + seconds;
+    let mut elapsed = 0;
+    for (at, old, new) in [
+        (0, 200, 401),
+        (seconds(1, -1), 200, 401),
+        (seconds(1, 0), 200, 200),
+        (seconds(2, 0), 200, 200),
+        (seconds(2, 1), 401, 200),
+        (seconds(1_000, 0), 401, 200),
+    ] {
+        harness
+            .clock
+            .advance(Duration::from_secs((at - elapsed).try_into().expect("forward")));
+        elapsed = at;
+        for (secret, expected) in [(OTHER_SECRET, old), (SECRET, new)] {
+            let mut delivery = harness.deposit("e1");
+            delivery.path = "/hooks/dated".to_owned();
+            delivery.secret = secret;
+            assert_eq!(harness.send(&delivery).await.status, expected, "after {at} s");
+        }
+    }
 }
 
 #[tokio::test]

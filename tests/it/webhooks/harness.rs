@@ -7,6 +7,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use bursar::base::clock::{Clock as _, Instant, ManualClock};
+use bursar::base::network::Network;
 use bursar::base::secret::Secret;
 use bursar::base::shutdown::Stopper;
 use bursar::base::wake::Wake;
@@ -14,7 +15,7 @@ use bursar::catalog::files::Folders;
 use bursar::catalog::load::Context;
 use bursar::catalog::manifest::ConnectionFacts;
 use bursar::catalog::watch::Catalog;
-use bursar::connector::connection::Connection;
+use bursar::connector::connection::{Connection, WebhookSecret};
 use bursar::connector::registry::Registry;
 use bursar::model::event::Event;
 use bursar::model::run::{Run, RunState};
@@ -25,6 +26,7 @@ use bursar::store::{EventQuery, RunQuery, Store};
 use bursar::trigger::router::{Next, Router};
 use bursar::trigger::versions::KnownVersions;
 use bursar::trigger::webhook::{Connections, WebhookTrigger};
+use chrono::TimeDelta;
 use serde_json::{Value as Json, json};
 use tempfile::TempDir;
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
@@ -121,7 +123,8 @@ pub(crate) fn on_schedule(schedule: &str, catch_up: &str) -> String {
 }
 
 fn connections() -> Arc<Connections> {
-    let bank = |name: &str, secrets: &[&str]| {
+    let always = |text: &&str| WebhookSecret::always(Secret::new((*text).to_owned()));
+    let bank = |name: &str, webhook_secrets: Vec<WebhookSecret>| {
         let connection = Connection {
             name: name.to_owned(),
             connector: Registry::built_in()
@@ -130,16 +133,34 @@ fn connections() -> Arc<Connections> {
                 .clone(),
             base_url: "http://127.0.0.1:9".to_owned(),
             credential: None,
-            webhook_secrets: secrets.iter().map(|text| Secret::new((*text).to_owned())).collect(),
+            webhook_secrets,
+            webhook_senders: Vec::new(),
             key_window_secs: None,
             pace: bursar::connector::connection::Pace::default(),
         };
         (name.to_owned(), Arc::new(connection))
     };
+    let (listed, mut of_one) = bank("listed", vec![always(&SECRET)]);
+    let networks = ["203.0.113.0/24", "127.0.0.7"].map(|text| text.parse().expect("a network"));
+    Arc::get_mut(&mut of_one).expect("nobody else has it").webhook_senders = networks.to_vec();
     Arc::new(BTreeMap::from([
-        bank("bank", &[SECRET]),
-        bank("rotating", &[OTHER_SECRET, SECRET]),
-        bank("silent", &[]),
+        (listed, of_one),
+        bank("bank", vec![always(&SECRET)]),
+        bank("rotating", [OTHER_SECRET, SECRET].iter().map(always).collect()),
+        bank("silent", Vec::new()),
+        bank(
+            "dated",
+            vec![
+                WebhookSecret {
+                    not_after: Some(start_of_test() + TimeDelta::hours(2)),
+                    ..always(&OTHER_SECRET)
+                },
+                WebhookSecret {
+                    not_before: Some(start_of_test() + TimeDelta::hours(1)),
+                    ..always(&SECRET)
+                },
+            ],
+        ),
     ]))
 }
 
@@ -180,6 +201,11 @@ impl Harness {
 
     /// A door over a store that somebody else made.
     pub(crate) async fn over(store: Arc<dyn Store>, limits: DoorLimits) -> Self {
+        Self::behind(store, limits, &[]).await
+    }
+
+    /// The same behind proxies.
+    pub(crate) async fn behind(store: Arc<dyn Store>, limits: DoorLimits, behind: &[Network]) -> Self {
         let clock = ManualClock::new(start_of_test());
         let counters = Arc::new(DoorCounters::new());
         let shelf = Shelf::of(&[
@@ -187,17 +213,15 @@ impl Harness {
             ("convert-usd", &[on_deposit(Some("USD"))]),
         ]);
         let (arrived, wake) = (Wake::new(), Wake::new());
-        let door = Arc::new(WebhookDoor {
-            trigger: Arc::new(WebhookTrigger {
-                store: store.clone(),
-                connections: connections(),
-                clock: Arc::new(clock.clone()),
-                arrived: arrived.clone(),
-                wake: wake.clone(),
-            }),
-            counters: counters.clone(),
-            limits,
-        });
+        let trigger = WebhookTrigger {
+            store: store.clone(),
+            connections: connections(),
+            clock: Arc::new(clock.clone()),
+            arrived: arrived.clone(),
+            wake: wake.clone(),
+        };
+        let door = WebhookDoor::new(Arc::new(trigger), counters.clone(), limits, behind.to_vec());
+        let door = Arc::new(door);
         let listener = TcpListener::bind("127.0.0.1:0").await.expect("a free port");
         let address = listener.local_addr().expect("an address");
         let (stopper, shutdown) = Stopper::new();

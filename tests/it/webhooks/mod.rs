@@ -4,4 +4,7 @@
 mod backfill;
 mod control;
 mod door;
+mod flood;
 pub(crate) mod harness;
+mod reordered;
+mod senders;

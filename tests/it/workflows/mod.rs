@@ -375,6 +375,7 @@ fn connections() -> BTreeMap<String, Arc<bursar::connector::connection::Connecti
         base_url: "http://127.0.0.1:1".to_owned(),
         credential: None,
         webhook_secrets: Vec::new(),
+        webhook_senders: Vec::new(),
         key_window_secs: None,
         pace: bursar::connector::connection::Pace::default(),
     };
