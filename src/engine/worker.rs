@@ -164,8 +164,9 @@ impl Dispatcher {
             if took > 0 && took == free {
                 continue;
             }
+            // From now on, not from before the claim, which took its time.
             let pause = next_due
-                .map_or(LOOK_EVERY, |due| (due - now).to_std().unwrap_or_default())
+                .map_or(LOOK_EVERY, |due| (due - clock.now()).to_std().unwrap_or_default())
                 .min(LOOK_EVERY);
             tokio::select! {
                 () = self.services.wake.nudged() => next_due = self.sooner(next_due),

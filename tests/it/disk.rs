@@ -105,6 +105,17 @@ impl Bench {
         self.site.bank.control.effects().len() >= self.effects
     }
 
+    /// As [`Bench::fail`]; where the fault was not come to, once more at half its place. How writes share a commit is
+    /// not the same in every run, and less so on a busy machine, so that the last places are not always come to.
+    async fn meet(&mut self, fault: &Fault) -> Came {
+        let came = self.fail(fault).await;
+        if !came.untouched || fault.place < 2 {
+            return came;
+        }
+        let place = fault.place / 2;
+        self.fail(&Fault { place, ..fault.clone() }).await
+    }
+
     /// Runs the daemon under `strace` with these words, until all is paid or it has ended.
     async fn traced(&mut self, words: &[String]) -> Came {
         let state = self.site.path("state");
@@ -286,7 +297,7 @@ async fn a_disk_that_fails_at_any_place_costs_nothing() {
                 let mut bench = Bench::new(fresh).await;
                 let mut came = Vec::new();
                 for fault in &faults {
-                    came.push(bench.fail(fault).await);
+                    came.push(bench.meet(fault).await);
                 }
                 came
             })
@@ -309,9 +320,8 @@ async fn a_disk_that_fails_at_any_place_costs_nothing() {
          it, the others were survived; 0 twice, 0 missing (BURSAR_SEED={seed:#x})",
         count - untouched
     ));
-    // How writes share a commit is not the same in every run, so the last places are not always come to.
     assert!(
-        untouched * 4 <= count,
+        untouched * 12 <= count,
         "seed {seed:#x}: {untouched} of {count} faults were not met"
     );
 }

@@ -4,6 +4,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use bursar::base::clock::{Clock as _, ManualClock, SystemClock};
+use bursar::base::ids::RunId;
 use bursar::model::journal::{Resolution, StepPath};
 use bursar::model::run::{Run, RunState};
 use bursar::simulator::config::SimulatorConfig;
@@ -22,11 +23,35 @@ const PAY: &str = r#"
 
 const FREEZE: &str = r#"bank::freeze_account(bank::accounts(#{ label: "Operating NL" })[0].id).status"#;
 
-/// A world in which no key protects, so that every unknown outcome has to be looked up.
-async fn without_keys() -> World {
-    let mut world = World::in_haste(SimulatorConfig::demo()).await;
+/// A world in which no key protects, so that every unknown outcome has to be looked up. Its clock stands still until
+/// somebody moves it: what a look-up comes to hangs on how long ago the request was.
+async fn without_keys() -> (World, ManualClock) {
+    let clock = ManualClock::new(SystemClock::new().now());
+    let mut world = World::with_clock(SimulatorConfig::demo(), Arc::new(clock.clone())).await;
     world.reconnect(|bank| bank.key_window_secs = Some(0));
-    world
+    (world, clock)
+}
+
+/// Runs a script; time passes only while the run waits for it.
+async fn run(world: &World, clock: &ManualClock, script: &str) -> Run {
+    let store = world.store().await;
+    let engine = world.engine(store.clone()).await;
+    let id = world.start(store.as_ref(), script, json!({}), json!({})).await;
+    let run = waited_out(store.as_ref(), clock, id).await;
+    engine.stop().await;
+    store.close().await.expect("closed");
+    run
+}
+
+/// Lets time pass while this run waits for it, until it has ended or needs a person.
+async fn waited_out(store: &dyn Store, clock: &ManualClock, id: RunId) -> Run {
+    until(store, id, |run| {
+        if run.state == RunState::Waiting {
+            clock.advance(Duration::from_secs(10));
+        }
+        run.state.is_final() || run.state == RunState::Parked
+    })
+    .await
 }
 
 fn server_error(when: When) -> FaultAction {
@@ -54,12 +79,12 @@ const ONCE: &str = "1 intended, 1 paid, 0 twice, 0 missing; ledger EUR 10.50 = j
 
 #[tokio::test(flavor = "multi_thread")]
 async fn what_happened_is_found_by_our_reference_and_adopted() {
-    let world = without_keys().await;
+    let (world, clock) = without_keys().await;
     world
         .simulator
         .control
         .add_fault(FaultRule::on("create_payout", FaultAction::DropAfterEffect).times(1));
-    let run = world.run(PAY).await;
+    let run = run(&world, &clock, PAY).await;
     assert_eq!(run.state, RunState::Succeeded, "{:?}", run.error);
     assert_eq!(after(&world, &run).await, (vec!["intent", "outcome"], ONCE.to_owned()));
     assert_eq!(
@@ -71,12 +96,12 @@ async fn what_happened_is_found_by_our_reference_and_adopted() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn what_did_not_happen_is_sent_again_under_a_new_key_once_its_absence_is_proved() {
-    let world = without_keys().await;
+    let (world, clock) = without_keys().await;
     world
         .simulator
         .control
         .add_fault(FaultRule::on("create_payout", server_error(When::Before)).times(1));
-    let run = world.run(PAY).await;
+    let run = run(&world, &clock, PAY).await;
     assert_eq!(run.state, RunState::Succeeded, "{:?}", run.error);
     let (kinds, audit) = after(&world, &run).await;
     assert_eq!(audit, ONCE);
@@ -85,7 +110,7 @@ async fn what_did_not_happen_is_sent_again_under_a_new_key_once_its_absence_is_p
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_list_that_lags_is_not_believed_too_early() {
-    let world = without_keys().await;
+    let (world, clock) = without_keys().await;
     // Made, kept out of the lists for 100 seconds, and its answer lost: an early look finds nothing.
     world
         .simulator
@@ -95,7 +120,7 @@ async fn a_list_that_lags_is_not_believed_too_early() {
         .simulator
         .control
         .add_fault(FaultRule::on("create_payout", FaultAction::DropAfterEffect).times(1));
-    let run = world.run(PAY).await;
+    let run = run(&world, &clock, PAY).await;
     assert_eq!(run.state, RunState::Succeeded, "{:?}", run.error);
     assert_eq!(
         after(&world, &run).await,
@@ -177,8 +202,7 @@ async fn a_process_that_was_frozen_before_it_sent_has_not_sent_early() {
         (1, 1),
         "a list that lags is not believed"
     );
-    clock.advance(Duration::from_secs(200));
-    let run = settled(store.as_ref(), id).await;
+    let run = waited_out(store.as_ref(), &clock, id).await;
     engine.stop().await;
     assert_eq!(run.state, RunState::Succeeded, "{:?}", run.error);
     store.close().await.expect("closed");
@@ -190,14 +214,14 @@ async fn a_process_that_was_frozen_before_it_sent_has_not_sent_early() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_lost_return_is_found_by_its_deposit() {
-    let world = without_keys().await;
+    let (world, clock) = without_keys().await;
     let deposit = bursar::simulator::control::NewDeposit::new("Collections EUR", "75.20", "HELLO");
     let deposit = world.simulator.control.create_deposit(&deposit).expect("it arrives");
     world
         .simulator
         .control
         .add_fault(FaultRule::on("create_return", FaultAction::DropAfterEffect).times(1));
-    let run = world.run(&format!("bank::return_deposit(\"{deposit}\").existed")).await;
+    let run = run(&world, &clock, &format!("bank::return_deposit(\"{deposit}\").existed")).await;
     assert_eq!(run.state, RunState::Succeeded, "{:?}", run.error);
     assert_eq!(world.simulator.control.effects().len(), 1);
     assert_eq!(world.simulator.control.requests()["create_return"].total, 1);
@@ -205,7 +229,7 @@ async fn a_lost_return_is_found_by_its_deposit() {
 
 /// Parks the freezing of an account, which cannot be looked up, and lets a person decide.
 async fn decided(resolution: Resolution) -> (Run, usize) {
-    let world = without_keys().await;
+    let (world, _clock) = without_keys().await;
     world
         .simulator
         .control
@@ -227,7 +251,7 @@ async fn decided(resolution: Resolution) -> (Run, usize) {
 async fn decide(
     store: &dyn Store,
     world: &World,
-    run: bursar::base::ids::RunId,
+    run: RunId,
     path: StepPath,
     resolution: Resolution,
 ) {
