@@ -248,13 +248,7 @@ async fn decided(resolution: Resolution) -> (Run, usize) {
     (run, usize::try_from(requests).expect("few"))
 }
 
-async fn decide(
-    store: &dyn Store,
-    world: &World,
-    run: RunId,
-    path: StepPath,
-    resolution: Resolution,
-) {
+async fn decide(store: &dyn Store, world: &World, run: RunId, path: StepPath, resolution: Resolution) {
     let decision = Decision {
         run,
         path: Some(path),
