@@ -18,7 +18,7 @@ use bursar::model::value::Value;
 use bursar::model::workflow::Version;
 use bursar::store::{
     Acceptance, Admitted, Answer, Append, ApprovalDecision, BackfillMark, Claim, Decision, EventQuery, Lease, Made,
-    Restored, Routed, Routing, RunQuery, Store, Unrouted, Written,
+    Restored, Routed, Routing, RunQuery, SlotKey, SlotQuery, SlotRun, Store, Unrouted, Written,
 };
 
 /// What was waited for.
@@ -119,8 +119,21 @@ impl Store for Counting {
         self.inner.save_version(version)
     }
 
-    fn last_slot<'a>(&'a self, workflow: &'a str, schedule: &'a str, timezone: &'a str) -> Answer<'a, Option<Instant>> {
-        self.inner.last_slot(workflow, schedule, timezone)
+    fn settled_until<'a>(
+        &'a self,
+        workflow: &'a str,
+        schedule: &'a str,
+        timezone: &'a str,
+    ) -> Answer<'a, Option<Instant>> {
+        self.inner.settled_until(workflow, schedule, timezone)
+    }
+
+    fn settle_slots(&self, key: SlotKey, until: Instant) -> Answer<'_, ()> {
+        self.inner.settle_slots(key, until)
+    }
+
+    fn slot_runs(&self, query: SlotQuery) -> Answer<'_, Vec<SlotRun>> {
+        self.inner.slot_runs(query)
     }
 
     fn claim(&self, worker: WorkerId, now: Instant, lease_until: Instant, limit: u32) -> Answer<'_, Vec<Claim>> {
@@ -205,8 +218,12 @@ impl Store for Counting {
         self.inner.pause(pause)
     }
 
-    fn resume(&self, workflow: &str) -> Answer<'_, bool> {
-        self.inner.resume(workflow)
+    fn resume(&self, workflow: &str, at: Instant) -> Answer<'_, bool> {
+        self.inner.resume(workflow, at)
+    }
+
+    fn resumed_at<'a>(&'a self, workflow: &'a str) -> Answer<'a, Option<Instant>> {
+        self.inner.resumed_at(workflow)
     }
 
     fn set_breaker(&self, connection: String, tripped: Option<bursar::model::breaker::Tripped>) -> Answer<'_, ()> {

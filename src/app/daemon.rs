@@ -190,8 +190,8 @@ async fn serve_store(
     let control = tokio::spawn(control::serve(control, control_listener, shutdown.clone()));
     let mut router = tokio::spawn(router.run(shutdown.clone()));
     let mut backfill = backfill.map(|backfill| tokio::spawn(backfill.run(shutdown.clone())));
-    let cron = CronTrigger::run(store, catalog.clone(), clock, wake, versions, shutdown.clone());
-    let mut cron = tokio::spawn(cron);
+    let cron = CronTrigger::new(store, catalog.clone(), clock, wake, versions);
+    let mut cron = tokio::spawn(cron.run(shutdown.clone()));
 
     let snapshot = catalog.current();
     ready(&Ready {

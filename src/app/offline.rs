@@ -16,7 +16,7 @@ use crate::catalog::watch::Catalog;
 use crate::engine::worker::Engine;
 use crate::model::diagnostic::Diagnostic;
 use crate::model::run::{Run, RunState};
-use crate::model::unmade::Pause;
+use crate::model::unmade::{Pause, PauseCause};
 use crate::model::workflow::Workflow;
 use crate::store::sqlite::{SqliteOptions, SqliteStore};
 use crate::store::{Acceptance, Decision, Restored, Store};
@@ -198,6 +198,7 @@ pub async fn pause_here(settings: &Settings, workflow: &str, actor: &str, reason
         since: SystemClock::new().now(),
         actor: actor.to_owned(),
         reason: reason.to_owned(),
+        cause: PauseCause::Person,
     };
     let paused = store.pause(pause).await;
     store.close().await?;
@@ -210,7 +211,7 @@ pub async fn pause_here(settings: &Settings, workflow: &str, actor: &str, reason
 /// [`AppError`].
 pub async fn resume_here(settings: &Settings, workflow: &str) -> Result<bool, AppError> {
     let store = SqliteStore::open(&settings.state, SqliteOptions::default()).await?;
-    let resumed = store.resume(workflow).await;
+    let resumed = store.resume(workflow, SystemClock::new().now()).await;
     store.close().await?;
     Ok(resumed?)
 }

@@ -62,6 +62,12 @@ pub const PAGES_MAX: usize = 1_000;
 pub const CATCH_UP_HOURS: u16 = 24;
 /// Missed slots of one schedule that are made up for at once, where each is to be.
 pub const CATCH_UP_SLOTS_MAX: usize = 100;
+/// The most a slot may be made to begin later than its time: longer would not be the same slot to whoever waits for it.
+pub const JITTER_SECS_MAX: u16 = 3_600;
+/// After how many runs in a row that failed the schedules of a workflow are paused that uses a connection.
+pub const PAUSE_AFTER_FAILURES: u32 = 3;
+/// The most a manifest may say: so many runs are looked at before each slot.
+pub const PAUSE_AFTER_FAILURES_MAX: u32 = 50;
 /// How far a reading of the provider's list of events goes back behind the beginning of the one before: no list shows
 /// an event later than that.
 pub const BACKFILL_OVERLAP: TimeDelta = TimeDelta::hours(1);

@@ -131,7 +131,8 @@ fn place_of(key: &str, table: &DeTable<'_>) -> Option<std::ops::Range<usize>> {
     found.map(|(known, _)| known.span())
 }
 
-fn number(
+/// A whole number within bounds.
+pub(super) fn number(
     value: &Spanned<DeValue<'_>>,
     what: &str,
     range: std::ops::RangeInclusive<i64>,

@@ -12,6 +12,7 @@ use toml::de::{DeTable, DeValue};
 
 use super::business::{read_business, read_choice};
 use super::concurrency::{read_catch_up_hours, read_concurrency, read_overlap, refuse_overlapping_catch_up};
+use super::slots::{read_jitter, read_pause_after_failures};
 use super::fields::{self, Fields, did_you_mean, kind};
 use super::params::{read_params, read_scalar};
 use crate::base::limits::CATCH_UP_HOURS;
@@ -27,13 +28,15 @@ const KEYS: [&str; 7] = ["name", "summary", "script", "uses", "trigger", "concur
 /// Keys of a trigger by webhook.
 const WEBHOOK_KEYS: [&str; 4] = ["type", "connection", "events", "when"];
 /// Keys of a trigger by schedule.
-const CRON_KEYS: [&str; 11] = [
+const CRON_KEYS: [&str; 13] = [
     "type",
     "schedule",
     "timezone",
     "catch_up",
     "catch_up_hours",
     "overlap",
+    "jitter_secs",
+    "pause_after_failures",
     "calendar",
     "roll",
     "business_day",
@@ -266,7 +269,7 @@ fn read_triggers(fields: &Fields<'_>, facts: &Facts<'_>, report: &mut Report<'_>
         };
         let manifest = fields;
         let fields = Fields::new("the trigger", table, value.span());
-        let Some(trigger) = read_trigger(&fields, facts, report) else {
+        let Some(trigger) = read_trigger(&fields, manifest, facts, report) else {
             continue;
         };
         if let Trigger::Cron(spec) = &trigger {
@@ -294,7 +297,12 @@ fn same_slots(one: &Trigger, other: &Trigger) -> bool {
     }
 }
 
-fn read_trigger(fields: &Fields<'_>, facts: &Facts<'_>, report: &mut Report<'_>) -> Option<Trigger> {
+fn read_trigger(
+    fields: &Fields<'_>,
+    manifest: &Fields<'_>,
+    facts: &Facts<'_>,
+    report: &mut Report<'_>,
+) -> Option<Trigger> {
     let kinds = ["webhook", "cron"];
     let value = fields.require("type", "type = \"webhook\" or type = \"cron\"", report)?;
     let kind = fields::text("`type`", value, report)?;
@@ -319,7 +327,7 @@ fn read_trigger(fields: &Fields<'_>, facts: &Facts<'_>, report: &mut Report<'_>)
                     .or_else(|| did_you_mean(key, ["catch_up"]).map(|near| format!("{near} {}", one_of(&CatchUp::ALL))))
             };
             fields.refuse_unknown(&CRON_KEYS, elsewhere, report);
-            read_cron(fields, facts, report)
+            read_cron(fields, manifest, facts, report)
         }
         "manual" => {
             let help = "every workflow can be started by hand: leave this trigger out".to_owned();
@@ -420,7 +428,12 @@ fn read_when(value: &Spanned<DeValue<'_>>, report: &mut Report<'_>) -> Matching 
     Matching(conditions)
 }
 
-fn read_cron(fields: &Fields<'_>, facts: &Facts<'_>, report: &mut Report<'_>) -> Option<Trigger> {
+fn read_cron(
+    fields: &Fields<'_>,
+    manifest: &Fields<'_>,
+    facts: &Facts<'_>,
+    report: &mut Report<'_>,
+) -> Option<Trigger> {
     let schedule = fields
         .require("schedule", "such as schedule = \"0 18 * * Mon-Fri\"", report)
         .and_then(|value| Some((fields::text("`schedule`", value, report)?, value.span())));
@@ -435,6 +448,8 @@ fn read_cron(fields: &Fields<'_>, facts: &Facts<'_>, report: &mut Report<'_>) ->
         read_choice("catch_up", "way to catch up", &CatchUp::ALL, value, report)
     });
     let (overlap, catch_up_hours) = (read_overlap(fields, report), read_catch_up_hours(fields, report));
+    let jitter = read_jitter(fields, manifest, report);
+    let pause_after_failures = read_pause_after_failures(fields, manifest, report);
     let business = read_business(fields, facts.calendars, catch_up, report);
     let ((schedule, schedule_place), (timezone, zone_place)) = (schedule?, timezone?);
     let spec = CronSpec {
@@ -444,6 +459,8 @@ fn read_cron(fields: &Fields<'_>, facts: &Facts<'_>, report: &mut Report<'_>) ->
         catch_up_hours: catch_up_hours.unwrap_or(CATCH_UP_HOURS),
         overlap: overlap.unwrap_or_default(),
         business: business.clone().flatten(),
+        jitter: jitter.clone().flatten(),
+        pause_after_failures: pause_after_failures.unwrap_or_default(),
     };
     let place = |key: &str| match key {
         "schedule" => schedule_place.clone(),
@@ -459,8 +476,9 @@ fn read_cron(fields: &Fields<'_>, facts: &Facts<'_>, report: &mut Report<'_>) ->
         Err(misfit) => report.error(&place(misfit.key), misfit.message, None),
     }
     // Judged also when something else is wrong: all that is wrong is told at once.
-    let is_whole = catch_up.is_some() && business.is_some() && overlap.is_some() && catch_up_hours.is_some();
-    is_whole.then_some(Trigger::Cron(spec))
+    let rules_are_whole = overlap.is_some() && jitter.is_some() && pause_after_failures.is_some();
+    let is_whole = catch_up.is_some() && business.is_some() && catch_up_hours.is_some();
+    (is_whole && rules_are_whole).then_some(Trigger::Cron(spec))
 }
 
 /// The choices of a key, for help.

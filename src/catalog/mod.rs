@@ -11,5 +11,6 @@ pub mod files;
 pub mod load;
 pub mod manifest;
 mod params;
+mod slots;
 pub mod snapshot;
 pub mod watch;

@@ -162,6 +162,8 @@ fn of_arguments(args: &Next, cron: &str, timezone: &str, loaded: &Loaded) -> Res
         catch_up_hours: CATCH_UP_HOURS,
         overlap: Overlap::default(),
         business,
+        jitter: None,
+        pause_after_failures: 0,
     })
 }
 
@@ -211,7 +213,7 @@ fn print_table(shown: &Shown, schedule: &Schedule, found: &Outlook, context: &Co
         table.row([
             planned.local.format("%a %Y-%m-%d %H:%M:%S").to_string().into(),
             planned.local.format("%:z").to_string().into(),
-            time(planned.slot.at).into(),
+            time(planned.slot.on_time()).into(),
             Cell::toned(planned.notes.join("; "), Tone::Attention),
         ]);
     }
@@ -226,7 +228,8 @@ fn print_json(shown: &Shown, found: &Outlook, context: &Context) -> Result<(), C
                 "workflow": shown.workflow,
                 "schedule": shown.spec.schedule,
                 "timezone": shown.spec.timezone,
-                "slot": time_text(planned.slot.at),
+                "slot": time_text(planned.slot.on_time()),
+                "begins": time_text(planned.slot.at),
                 "local": planned.local.to_rfc3339(),
                 "notes": planned.notes,
             }),

@@ -36,10 +36,59 @@ pub struct Pause {
     pub workflow: String,
     /// Since when.
     pub since: Instant,
-    /// Who asked for it.
+    /// Who asked for it; `bursar` where nobody did.
     pub actor: String,
     /// Why.
     pub reason: String,
+    /// What it is about, and so what becomes of the slots that come meanwhile.
+    pub cause: PauseCause,
+}
+
+/// What the schedules of a workflow are paused for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum PauseCause {
+    /// A person wants it. Its slots pass, each with its reason.
+    #[default]
+    Person,
+    /// Runs of a schedule have failed one after another. Its slots pass, each with its reason.
+    Failures,
+    /// The wall clock jumped, and it is not known what time it is. Nothing is done about slots until a person has
+    /// looked; then all this time is downtime.
+    Clock,
+}
+
+impl PauseCause {
+    /// Every cause with the name used in the store and shown to people.
+    pub const ALL: [(&'static str, Self); 3] = [
+        ("person", Self::Person),
+        ("failures", Self::Failures),
+        ("clock", Self::Clock),
+    ];
+
+    /// The name.
+    pub fn name(self) -> &'static str {
+        Self::ALL
+            .iter()
+            .find(|(_, cause)| *cause == self)
+            .map_or("", |(name, _)| name)
+    }
+}
+
+/// Text that names no such cause.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[error("`{0}` is nothing for which schedules are paused")]
+pub struct UnknownPauseCause(String);
+
+impl FromStr for PauseCause {
+    type Err = UnknownPauseCause;
+
+    fn from_str(text: &str) -> Result<Self, UnknownPauseCause> {
+        let known = Self::ALL.iter().find(|(name, _)| *name == text);
+        known
+            .map(|(_, cause)| *cause)
+            .ok_or_else(|| UnknownPauseCause(text.to_owned()))
+    }
 }
 
 /// Why a run was not made.

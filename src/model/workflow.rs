@@ -64,6 +64,19 @@ pub struct CronSpec {
     pub overlap: Overlap,
     /// What business days have to do with it, if anything.
     pub business: Option<Business>,
+    /// How much later than its time a slot may begin, if not at once.
+    pub jitter: Option<Jitter>,
+    /// After how many runs in a row that failed the schedules of the workflow are paused; never if it is zero.
+    pub pause_after_failures: u32,
+}
+
+/// Spreads the slots of schedules that name the same time.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Jitter {
+    /// The most a slot begins later, in seconds.
+    pub most_secs: u16,
+    /// Whose slots: another workflow with the same schedule begins at another time.
+    pub workflow: String,
 }
 
 impl Trigger {

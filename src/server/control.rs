@@ -38,7 +38,7 @@ use crate::base::wake::Wake;
 use crate::catalog::snapshot::Snapshot;
 use crate::catalog::watch::Catalog;
 use crate::model::journal::Resolution;
-use crate::model::unmade::Pause;
+use crate::model::unmade::{Pause, PauseCause};
 use crate::model::workflow::{Trigger, Workflow};
 use crate::store::{Acceptance, ApprovalDecision, Decision, Store, StoreError};
 use crate::trigger::cron::{Upcoming, upcoming};
@@ -252,6 +252,7 @@ async fn pause(State(control): Here, Segment(name): Segment<String>, body: Bytes
         since: control.clock.now(),
         actor: asked.actor,
         reason: asked.reason,
+        cause: PauseCause::Person,
     };
     tracing::warn!(
         workflow = name,
@@ -272,7 +273,7 @@ async fn pause(State(control): Here, Segment(name): Segment<String>, body: Bytes
 async fn resume(State(control): Here, Segment(name): Segment<String>, body: Bytes) -> Result<Response, Problem> {
     let asked: ResumeSchedules = read(&body)?;
     named(&asked.actor)?;
-    let was_paused = control.store.resume(&name).await?;
+    let was_paused = control.store.resume(&name, control.clock.now()).await?;
     tracing::warn!(workflow = name, actor = asked.actor, was_paused, "schedules go on");
     Ok(answer(
         StatusCode::OK,

@@ -12,7 +12,7 @@ use tokio::sync::Notify;
 
 use super::{
     Acceptance, Admitted, Answer, Append, ApprovalDecision, BackfillMark, Claim, Decision, EventQuery, Lease, Made,
-    Restored, Routed, Routing, RunQuery, Store, StoreError, Unrouted, Written,
+    Restored, Routed, Routing, RunQuery, SlotKey, SlotQuery, SlotRun, Store, StoreError, Unrouted, Written,
 };
 use crate::base::clock::Instant;
 use crate::base::ids::{Digest, EventId, RunId, WorkerId};
@@ -180,8 +180,21 @@ impl Store for Faulty {
         self.write(|| self.inner.save_version(version))
     }
 
-    fn last_slot<'a>(&'a self, workflow: &'a str, schedule: &'a str, timezone: &'a str) -> Answer<'a, Option<Instant>> {
-        self.read(|| self.inner.last_slot(workflow, schedule, timezone))
+    fn settled_until<'a>(
+        &'a self,
+        workflow: &'a str,
+        schedule: &'a str,
+        timezone: &'a str,
+    ) -> Answer<'a, Option<Instant>> {
+        self.read(|| self.inner.settled_until(workflow, schedule, timezone))
+    }
+
+    fn settle_slots(&self, key: SlotKey, until: Instant) -> Answer<'_, ()> {
+        self.write(|| self.inner.settle_slots(key, until))
+    }
+
+    fn slot_runs(&self, query: SlotQuery) -> Answer<'_, Vec<SlotRun>> {
+        self.read(|| self.inner.slot_runs(query))
     }
 
     fn claim(&self, worker: WorkerId, now: Instant, lease_until: Instant, limit: u32) -> Answer<'_, Vec<Claim>> {
@@ -234,8 +247,12 @@ impl Store for Faulty {
         self.write(|| self.inner.pause(pause))
     }
 
-    fn resume(&self, workflow: &str) -> Answer<'_, bool> {
-        self.write(|| self.inner.resume(workflow))
+    fn resume(&self, workflow: &str, at: Instant) -> Answer<'_, bool> {
+        self.write(|| self.inner.resume(workflow, at))
+    }
+
+    fn resumed_at<'a>(&'a self, workflow: &'a str) -> Answer<'a, Option<Instant>> {
+        self.read(|| self.inner.resumed_at(workflow))
     }
 
     fn set_breaker(&self, connection: String, tripped: Option<Tripped>) -> Answer<'_, ()> {

@@ -205,6 +205,47 @@ pub struct EventQuery {
     pub limit: u32,
 }
 
+/// Which schedule of which workflow.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
+pub struct SlotKey {
+    /// The workflow's name.
+    pub workflow: String,
+    /// The expression as written.
+    pub schedule: String,
+    /// Its zone.
+    pub timezone: String,
+}
+
+/// Which runs of a schedule to list, newest slot first.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct SlotQuery {
+    /// The schedule.
+    pub key: SlotKey,
+    /// Only slots named by this time or a later one.
+    pub from: Option<Instant>,
+    /// Only slots named by this time or an earlier one.
+    pub to: Option<Instant>,
+    /// How many at most.
+    pub limit: u32,
+}
+
+/// A run that a slot made.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct SlotRun {
+    /// The run.
+    pub id: RunId,
+    /// The instant that names its slot.
+    pub slot: Instant,
+    /// How it stands.
+    pub state: RunState,
+    /// When it was made.
+    pub created_at: Instant,
+    /// When it was first driven.
+    pub started_at: Option<Instant>,
+    /// When it ended.
+    pub finished_at: Option<Instant>,
+}
+
 /// What a person asks of a parked run.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Decision {
@@ -280,8 +321,11 @@ pub trait Store: Send + Sync + 'static {
     /// Has the schedules of a workflow start nothing until [`Store::resume`]. A pause that is there stays as it is.
     fn pause(&self, pause: Pause) -> Answer<'_, ()>;
 
-    /// Ends a pause; whether there was one.
-    fn resume(&self, workflow: &str) -> Answer<'_, bool>;
+    /// Ends a pause at this time; whether there was one.
+    fn resume(&self, workflow: &str, at: Instant) -> Answer<'_, bool>;
+
+    /// When a pause of the schedules of a workflow last ended.
+    fn resumed_at<'a>(&'a self, workflow: &'a str) -> Answer<'a, Option<Instant>>;
 
     /// From when the provider's own list of events is read next.
     fn backfill_from<'a>(&'a self, connection: &'a str) -> Answer<'a, Option<BackfillMark>>;
@@ -292,8 +336,20 @@ pub trait Store: Send + Sync + 'static {
     /// Keeps a version, so that runs can be pinned to it. Keeping it twice is no error.
     fn save_version(&self, version: Version) -> Answer<'_, ()>;
 
-    /// The newest slot of a schedule that made a run of this workflow, if any did.
-    fn last_slot<'a>(&'a self, workflow: &'a str, schedule: &'a str, timezone: &'a str) -> Answer<'a, Option<Instant>>;
+    /// Up to when the slots of a schedule are known to have their runs or their reasons: the newest that has, or what
+    /// was said last; nothing of a schedule that is new.
+    fn settled_until<'a>(
+        &'a self,
+        workflow: &'a str,
+        schedule: &'a str,
+        timezone: &'a str,
+    ) -> Answer<'a, Option<Instant>>;
+
+    /// Says that every slot of a schedule up to this time has its run or its reason, in place of what was said before.
+    fn settle_slots(&self, key: SlotKey, until: Instant) -> Answer<'_, ()>;
+
+    /// Runs that slots of a schedule made, newest slot first.
+    fn slot_runs(&self, query: SlotQuery) -> Answer<'_, Vec<SlotRun>>;
 
     // --- what the engine writes --------------------------------------------------------------
 

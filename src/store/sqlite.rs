@@ -18,6 +18,7 @@ mod lock;
 mod overlap;
 mod reader;
 mod route;
+mod slots;
 mod rows;
 mod tail;
 mod values;
@@ -44,7 +45,7 @@ use self::witness::Witness;
 use self::writer::{Command, Reply, Writer};
 use super::{
     Acceptance, Admitted, Answer, Append, ApprovalDecision, BackfillMark, Claim, Decision, EventQuery, Lease, Made,
-    Restored, Routed, Routing, RunQuery, Store, StoreError, Unrouted, Written,
+    Restored, Routed, Routing, RunQuery, SlotKey, SlotQuery, SlotRun, Store, StoreError, Unrouted, Written,
 };
 use crate::base::clock::Instant;
 use crate::base::ids::{Digest, EventId, RunId, WorkerId};
@@ -272,8 +273,21 @@ impl Store for SqliteStore {
         })
     }
 
-    fn last_slot<'a>(&'a self, workflow: &'a str, schedule: &'a str, timezone: &'a str) -> Answer<'a, Option<Instant>> {
-        self.read(self.reader.last_slot(workflow, schedule, timezone))
+    fn settled_until<'a>(
+        &'a self,
+        workflow: &'a str,
+        schedule: &'a str,
+        timezone: &'a str,
+    ) -> Answer<'a, Option<Instant>> {
+        self.read(self.reader.settled_until(workflow, schedule, timezone))
+    }
+
+    fn settle_slots(&self, key: SlotKey, until: Instant) -> Answer<'_, ()> {
+        self.submit(|reply| Command::SettleSlots { key, until, reply })
+    }
+
+    fn slot_runs(&self, query: SlotQuery) -> Answer<'_, Vec<SlotRun>> {
+        self.read(async move { self.reader.slot_runs(&query).await })
     }
 
     fn claim(&self, worker: WorkerId, now: Instant, lease_until: Instant, limit: u32) -> Answer<'_, Vec<Claim>> {
@@ -318,9 +332,13 @@ impl Store for SqliteStore {
         self.submit(|reply| Command::Pause(pause, reply))
     }
 
-    fn resume(&self, workflow: &str) -> Answer<'_, bool> {
+    fn resume(&self, workflow: &str, at: Instant) -> Answer<'_, bool> {
         let workflow = workflow.to_owned();
-        self.submit(|reply| Command::Resume(workflow, reply))
+        self.submit(|reply| Command::Resume { workflow, at, reply })
+    }
+
+    fn resumed_at<'a>(&'a self, workflow: &'a str) -> Answer<'a, Option<Instant>> {
+        self.read(self.reader.resumed_at(workflow))
     }
 
     fn backfill_from<'a>(&'a self, connection: &'a str) -> Answer<'a, Option<BackfillMark>> {

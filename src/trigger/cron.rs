@@ -9,164 +9,45 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use chrono::{DateTime, FixedOffset, TimeDelta};
-use serde_json::json;
 
+use super::make::{Asked, cause_of, make};
 use super::schedule::{Schedule, ScheduleError, Slot, Standing};
+use super::slots::{
+    Deferred, Due, dealt_until, due_slots, failed_in_a_row, missed, overdue, resume_point, why_missed,
+};
 use super::versions::KnownVersions;
-use super::{new_run, run_id};
+use super::wall::{Moved, WallClock, told};
 use crate::base::clock::{Clock, Instant};
-use crate::base::limits::CATCH_UP_SLOTS_MAX;
+use crate::base::ids::RunId;
 use crate::base::shutdown::Shutdown;
 use crate::base::wake::Wake;
 use crate::catalog::snapshot::Snapshot;
 use crate::catalog::watch::Catalog;
-use crate::model::calendar::{AfterCutOff, OutsideCoverage};
-use crate::model::concurrency::{Concurrency, Overlap};
-use crate::model::run::Cause;
-use crate::model::unmade::{Pause, Unmade, UnmadeReason};
+use crate::model::calendar::OutsideCoverage;
+use crate::model::run::RunState;
+use crate::model::unmade::{Pause, PauseCause, Unmade, UnmadeReason};
 use crate::model::value::time_text;
-use crate::model::workflow::{CatchUp, CronSpec, Trigger, Workflow};
-use crate::store::{Made, Store, StoreError};
+use crate::model::workflow::{CronSpec, Trigger, Workflow};
+use crate::store::{Made, SlotKey, SlotQuery, Store, StoreError};
 
-/// A slot at most this late is simply run; an older one was missed, and is a matter of catching up.
-const ON_TIME: TimeDelta = TimeDelta::seconds(60);
-/// Missed slots that are counted one by one; of more it is said that they are at least so many.
-const COUNTED_SLOTS_MAX: usize = 1_000;
-/// A slot that missed its cut-off runs on the next business day; no row of closed days is longer than this.
-const DEFERRAL_WINDOW: TimeDelta = TimeDelta::days(31);
-/// A clock set back by more than this was wrong before: the last slot says nothing about the next one.
-const CORRECTION: TimeDelta = TimeDelta::hours(3);
 /// The longest sleep: the wall clock may be moved at any time and is read again this often.
 const SLICE: Duration = Duration::from_secs(30);
 /// How soon to ask again when the store could not be reached.
 const RETRY: Duration = Duration::from_secs(5);
-
-/// What is to be done about a schedule now.
-#[derive(Debug, Clone, PartialEq, Eq, Default)]
-pub struct Due {
-    /// The slots to run now, in order.
-    pub run: Vec<Slot>,
-    /// The slot that missed its cut-off and is to run later.
-    pub deferred: Option<Deferred>,
-}
-
-/// A slot that missed its cut-off.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Deferred {
-    /// The slot; it keeps its name.
-    pub slot: Slot,
-    /// When it is to run.
-    pub at: Instant,
-}
-
-/// What is to be done now, if everything up to `last` has been dealt with.
-///
-/// Slots of the last minute all run. Of those missed before, at most the latest one runs, if it is to be
-/// caught up, not older than `within`, and no slot of the last minute stands for it; or each of them, if each is to be
-/// caught up and they are not too many. What has missed the cut-off of its day does not run; if it is to run on the
-/// next business day, it does so unless that day has a slot then.
-pub fn due_slots(schedule: &Schedule, last: Instant, now: Instant, catch_up: CatchUp, within: TimeDelta) -> Due {
-    let late = now - ON_TIME;
-    if catch_up == CatchUp::All {
-        return all_due(schedule, last.max(now - within), now);
-    }
-    let on_time: Vec<Slot> = slots_between(schedule, last.max(late), now).collect();
-    let latest = match (on_time.last(), catch_up) {
-        (Some(latest), _) => Some(*latest),
-        (None, CatchUp::None) => None,
-        (None, CatchUp::Latest | CatchUp::All) => {
-            latest_between(schedule, last.max(now - window(schedule).max(within)), late)
-        }
-    };
-    let run: Vec<Slot> = on_time
-        .into_iter()
-        .filter(|slot| schedule.standing(*slot, now) == Standing::Runs)
-        .collect();
-    let Some(latest) = latest.filter(|_| run.is_empty()) else {
-        return Due { run, deferred: None };
-    };
-    match schedule.standing(latest, now) {
-        Standing::Runs if latest.at > now - within => Due {
-            run: vec![latest],
-            deferred: None,
-        },
-        // Its day has come.
-        Standing::Deferred { at } if at <= now => Due {
-            run: vec![latest],
-            deferred: None,
-        },
-        Standing::Deferred { at } if schedule.next_after(at - TimeDelta::seconds(1)) != Some(at) => Due {
-            run,
-            deferred: Some(Deferred { slot: latest, at }),
-        },
-        Standing::Runs | Standing::Deferred { .. } | Standing::Refused => Due::default(),
-    }
-}
-
-/// Each slot that may still run; of too many none, but those of the last minute.
-fn all_due(schedule: &Schedule, from: Instant, now: Instant) -> Due {
-    let runs = |slot: &Slot| schedule.standing(*slot, now) == Standing::Runs;
-    let mut run: Vec<Slot> = slots_between(schedule, from, now)
-        .take(CATCH_UP_SLOTS_MAX + 1)
-        .collect();
-    if run.len() > CATCH_UP_SLOTS_MAX {
-        run = slots_between(schedule, from.max(now - ON_TIME), now).collect();
-    }
-    run.retain(runs);
-    Due { run, deferred: None }
-}
-
-/// What of the slots up to now is not to be run: the first of them, the last, and how many there are at least.
-fn missed(schedule: &Schedule, last: Instant, now: Instant, due: &Due) -> Option<(Slot, Instant, usize)> {
-    let is_due = |slot: &Slot| due.run.iter().any(|due| due.at == slot.at);
-    let is_deferred = |slot: &Slot| due.deferred.is_some_and(|deferred| deferred.slot.at == slot.at);
-    let mut passed = slots_between(schedule, last, now).filter(|slot| !is_due(slot) && !is_deferred(slot));
-    let first = passed.next()?;
-    let others: Vec<Slot> = passed.by_ref().take(COUNTED_SLOTS_MAX).collect();
-    let end = match others.last() {
-        Some(_) if others.len() == COUNTED_SLOTS_MAX => {
-            let until = due.run.first().map_or(now, |slot| slot.at - TimeDelta::seconds(1));
-            latest_between(schedule, first.at, until)
-        }
-        end => end.copied(),
-    };
-    Some((first, end.map_or(first.at, |slot| slot.at), others.len() + 1))
-}
-
-/// How far back a slot may lie that missed its cut-off.
-fn window(schedule: &Schedule) -> TimeDelta {
-    let cut_off = schedule.business().and_then(|business| business.cut_off);
-    match cut_off.map(|cut_off| cut_off.after) {
-        Some(AfterCutOff::NextBusinessDay) => DEFERRAL_WINDOW,
-        Some(AfterCutOff::Refuse) | None => TimeDelta::zero(),
-    }
-}
-
-/// Slots after `from`, up to and including `to`.
-fn slots_between(schedule: &Schedule, from: Instant, to: Instant) -> impl Iterator<Item = Slot> + '_ {
-    let next = |after: Instant| schedule.next_slot(after).ok().flatten();
-    std::iter::successors(next(from), move |slot| next(slot.at)).take_while(move |slot| slot.at <= to)
-}
-
-/// The last of those, looked for from the end in growing steps, so that a dense schedule costs no walk
-/// through a whole day.
-fn latest_between(schedule: &Schedule, from: Instant, to: Instant) -> Option<Slot> {
-    let mut reach = TimeDelta::minutes(10);
-    loop {
-        let start = from.max(to - reach);
-        let found = slots_between(schedule, start, to).last();
-        if found.is_some() || start == from {
-            return found;
-        }
-        reach = reach * 6;
-    }
-}
-
-/// From where slots are counted: from the last one that ran, or from now if none ever did or the clock has
-/// been set back so far that the last one lies in a future that was never real.
-pub fn resume_point(last: Option<Instant>, now: Instant) -> Instant {
-    last.filter(|last| *last <= now + CORRECTION).unwrap_or(now)
-}
+/// A pass that takes longer is stuck.
+const STUCK: Duration = Duration::from_secs(60);
+/// How often it is said which schedules wait for a person.
+const REMIND: Duration = Duration::from_secs(3_600);
+/// A run that nothing has taken up for so long is told of.
+const UNBEGUN: Duration = Duration::from_secs(600);
+/// How often the store is told up to when all is dealt with: where nothing happens, once a day.
+const SETTLE_EVERY: TimeDelta = TimeDelta::days(1);
+/// After a clock was set back, slots come again that had run; more of them are not looked for.
+const RAN_BEFORE_MAX: u32 = 10_000;
+/// How many runs are looked at to see whether the newest have failed: some of them may be open, or cancelled.
+const LOOKED_BACK_MAX: u32 = 64;
+/// What this program calls itself where a person would stand.
+const ACTOR: &str = "bursar";
 
 /// What a schedule of a workflow will do next.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -239,47 +120,6 @@ pub fn horizon(schedule: &Schedule, now: Instant, count: usize) -> Horizon {
     }
 }
 
-/// Which schedule of which workflow.
-#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
-struct Key {
-    workflow: String,
-    schedule: String,
-    timezone: String,
-}
-
-impl Key {
-    /// What a run of this slot is for.
-    fn cause(&self, schedule: &Schedule, slot: Slot) -> Cause {
-        let name = schedule.name(slot);
-        Cause::Cron {
-            schedule: self.schedule.clone(),
-            timezone: self.timezone.clone(),
-            slot: name,
-            due: (name != slot.at).then_some(slot.at),
-        }
-    }
-}
-
-/// Why slots that nobody was there for are not run later.
-fn why_missed(spec: &CronSpec, slots: usize) -> String {
-    let hours = spec.catch_up_hours;
-    let rule = match spec.catch_up {
-        CatchUp::None => "missed slots are not caught up".to_owned(),
-        CatchUp::Latest => {
-            format!("of missed slots only the latest is caught up, if it is less than {hours} hours old")
-        }
-        CatchUp::All => format!(
-            "missed slots are caught up if they are less than {hours} hours old and at most {CATCH_UP_SLOTS_MAX}"
-        ),
-    };
-    let many = if slots > COUNTED_SLOTS_MAX {
-        "; there are more than these"
-    } else {
-        ""
-    };
-    format!("nothing ran at their time, and {rule}{many}")
-}
-
 /// A schedule being watched.
 #[derive(Debug)]
 struct Watched {
@@ -288,12 +128,27 @@ struct Watched {
     schedule: Option<Schedule>,
     /// Every slot up to here has been dealt with.
     last: Instant,
+    /// Up to when the store knows that, at least.
+    settled: Instant,
     /// The slot that missed its cut-off and runs later.
     deferred: Option<Deferred>,
-    /// The first slot that a pause took, and how many it has taken.
-    paused: Option<(Slot, usize)>,
+    /// The slots that a pause or a holiday takes, one after another.
+    stretch: Option<Stretch>,
     /// Whether it was said that its calendar has ended.
     end_was_told: bool,
+    /// The slot of which it was said that it is overdue.
+    overdue: Option<Instant>,
+    /// The newest run, with the elapsed time at which it was made, until it has begun.
+    unbegun: Option<(RunId, Duration)>,
+}
+
+/// Slots that pass one after another for one reason.
+#[derive(Debug, Clone)]
+struct Stretch {
+    reason: UnmadeReason,
+    detail: String,
+    first: Slot,
+    slots: usize,
 }
 
 impl Watched {
@@ -307,20 +162,43 @@ impl Watched {
             spec: spec.clone(),
             schedule,
             last,
+            settled: last,
             deferred: None,
-            paused: None,
+            stretch: None,
             end_was_told: false,
+            overdue: None,
+            unbegun: None,
         }
     }
 
-    /// Says once that nothing more is known of a schedule.
+    /// The same with another manifest: what ran under its name stays run.
+    fn changed(&self, workflow: &str, spec: &CronSpec) -> Self {
+        Self {
+            deferred: self.deferred,
+            settled: self.settled,
+            unbegun: self.unbegun,
+            ..Self::new(workflow, spec, self.last)
+        }
+    }
+
+    /// Says once what its calendar does not know: what comes, or what came before it begins.
     fn tell_its_end(&mut self, workflow: &str, now: Instant) {
         let Some(schedule) = &self.schedule else { return };
         let end = schedule.next_slot(now).err();
+        let before = schedule.next_slot(self.last).err().filter(|_| end.is_none());
         if let (Some(error), false) = (&end, self.end_was_told) {
             tracing::error!(workflow, schedule = self.spec.schedule, %error, "this schedule does not run until its calendar says more");
         }
-        self.end_was_told = end.is_some();
+        if let (Some(error), false) = (&before, self.end_was_told) {
+            tracing::error!(workflow, schedule = self.spec.schedule, %error, "it is not known whether this schedule had slots before its calendar begins: look what should have run");
+        }
+        self.end_was_told = end.is_some() || before.is_some();
+    }
+
+    /// Up to when all has its run or its reason, what waits for its day excepted.
+    fn settled_until(&self) -> Instant {
+        let waits = self.deferred.map(|deferred| deferred.slot.at - TimeDelta::seconds(1));
+        waits.map_or(self.last, |waits| waits.min(self.last))
     }
 }
 
@@ -331,30 +209,42 @@ pub struct CronTrigger {
     clock: Arc<dyn Clock>,
     wake: Wake,
     versions: Arc<KnownVersions>,
-    watched: BTreeMap<Key, Watched>,
+    watched: BTreeMap<SlotKey, Watched>,
+    wall: WallClock,
+    /// Why nothing may be fired before each schedule is paused for it.
+    astray: Option<String>,
+    /// At what elapsed time it was last said which schedules this program paused.
+    reminded: Option<Duration>,
 }
 
 impl CronTrigger {
-    /// Fires whatever is due until it is told to stop.
-    pub async fn run(
+    /// One that takes the wall clock for right as it is now.
+    pub fn new(
         store: Arc<dyn Store>,
         catalog: Catalog,
         clock: Arc<dyn Clock>,
         wake: Wake,
         versions: Arc<KnownVersions>,
-        mut shutdown: Shutdown,
-    ) {
-        let mut changes = catalog.changed();
-        let mut trigger = Self {
+    ) -> Self {
+        Self {
+            wall: WallClock::new(clock.as_ref()),
             store,
             catalog,
             clock,
             wake,
             versions,
             watched: BTreeMap::new(),
-        };
+            astray: None,
+            reminded: None,
+        }
+    }
+
+    /// Fires whatever is due until it is told to stop.
+    pub async fn run(mut self, mut shutdown: Shutdown) {
+        let mut changes = self.catalog.changed();
+        let clock = self.clock.clone();
         loop {
-            let pause = match trigger.pass().await {
+            let pause = match self.pass_watched().await {
                 Ok(pause) => pause,
                 Err(error) => {
                     tracing::warn!(%error, "schedules cannot be looked at; trying again");
@@ -362,20 +252,48 @@ impl CronTrigger {
                 }
             };
             tokio::select! {
-                () = trigger.clock.sleep(pause) => {}
+                () = clock.sleep(pause) => {}
                 _ = changes.changed() => {}
                 () = shutdown.requested() => return,
             }
         }
     }
 
+    /// Looks once at every schedule, and says so if that does not come to an end.
+    async fn pass_watched(&mut self) -> Result<Duration, StoreError> {
+        let clock = self.clock.clone();
+        let mut pass = std::pin::pin!(self.pass());
+        loop {
+            tokio::select! {
+                done = &mut pass => return done,
+                () = clock.sleep(STUCK) => {
+                    tracing::error!("schedules are stuck: the store has not answered for {} s, and slots may be overdue", STUCK.as_secs());
+                }
+            }
+        }
+    }
+
     /// Looks once at every schedule and says how long nothing will be due. What could not be written stays
     /// due.
-    async fn pass(&mut self) -> Result<Duration, StoreError> {
+    ///
+    /// # Errors
+    /// What the store says first.
+    pub async fn pass(&mut self) -> Result<Duration, StoreError> {
         let snapshot = self.catalog.current();
-        self.watch(&snapshot).await?;
+        let (now, moved) = self.wall.read(self.clock.as_ref());
+        match moved {
+            Moved::Steadily => {}
+            Moved::Jumped(jump) => tracing::warn!(jump = told(jump), "the wall clock jumped"),
+            Moved::Astray(jump) => {
+                let jump = told(jump);
+                tracing::error!(jump, now = %time_text(now), "the wall clock jumped too far to go on: schedules are paused until somebody has looked at it and says `bursar schedule resume`");
+                self.astray = Some(format!("the wall clock jumped {jump}, to {}", time_text(now)));
+            }
+        }
+        self.pause_astray(&snapshot, now).await?;
+        self.watch(&snapshot, now).await?;
         let pauses = self.store.pauses().await?;
-        let now = self.clock.now();
+        self.remind(&pauses);
         let mut watched = std::mem::take(&mut self.watched);
         let mut outcome = Ok(());
         for (key, entry) in &mut watched {
@@ -383,14 +301,7 @@ impl CronTrigger {
                 continue;
             };
             let pause = pauses.iter().find(|pause| pause.workflow == key.workflow);
-            let done = match pause {
-                Some(pause) => self.pass_over_paused(key, entry, pause, now).await,
-                None => {
-                    entry.paused = None;
-                    self.fire_due(workflow, key, entry, now).await
-                }
-            };
-            if let Err(error) = done {
+            if let Err(error) = self.look_at(workflow, key, entry, pause, now).await {
                 outcome = Err(error);
             }
         }
@@ -398,26 +309,53 @@ impl CronTrigger {
         outcome.map(|()| self.pause())
     }
 
+    /// Has every schedule wait for a person when the wall clock went astray. Before that is durable, nothing is fired.
+    async fn pause_astray(&mut self, snapshot: &Snapshot, now: Instant) -> Result<(), StoreError> {
+        let Some(reason) = &self.astray else { return Ok(()) };
+        let scheduled = |workflow: &&Arc<Workflow>| cron_triggers(workflow).next().is_some();
+        for workflow in snapshot.workflows.values().filter(scheduled) {
+            let pause = Pause {
+                workflow: workflow.name.clone(),
+                since: now,
+                actor: ACTOR.to_owned(),
+                reason: reason.clone(),
+                cause: PauseCause::Clock,
+            };
+            self.store.pause(pause).await?;
+        }
+        self.astray = None;
+        Ok(())
+    }
+
+    /// Says now and then which schedules wait for a person because this program paused them.
+    fn remind(&mut self, pauses: &[Pause]) {
+        let elapsed = self.clock.elapsed();
+        if self.reminded.is_some_and(|last| elapsed.saturating_sub(last) < REMIND) {
+            return;
+        }
+        let of_clock = pauses.iter().filter(|pause| pause.cause != PauseCause::Person);
+        let waiting: Vec<&Pause> = of_clock.collect();
+        self.reminded = (!waiting.is_empty()).then_some(elapsed);
+        for pause in waiting {
+            tracing::error!(workflow = pause.workflow, since = %time_text(pause.since), reason = pause.reason, "schedules are paused until `bursar schedule resume`");
+        }
+    }
+
     /// Takes up schedules that are new and forgets those that are gone.
-    async fn watch(&mut self, snapshot: &Snapshot) -> Result<(), StoreError> {
+    async fn watch(&mut self, snapshot: &Snapshot, now: Instant) -> Result<(), StoreError> {
         let mut present = BTreeSet::new();
         for workflow in snapshot.workflows.values() {
             for spec in cron_triggers(workflow) {
-                let key = Key {
+                let key = SlotKey {
                     workflow: workflow.name.clone(),
                     schedule: spec.schedule.clone(),
                     timezone: spec.timezone.clone(),
                 };
                 match self.watched.get_mut(&key) {
                     Some(entry) if entry.spec == *spec => {}
-                    // The same name: what ran under it stays run.
-                    Some(entry) => {
-                        let deferred = entry.deferred;
-                        *entry = Watched::new(&key.workflow, spec, entry.last);
-                        entry.deferred = deferred;
-                    }
+                    Some(entry) => *entry = entry.changed(&key.workflow, spec),
                     None => {
-                        let entry = self.take_up(&key, spec).await?;
+                        let entry = self.take_up(&key, spec, now).await?;
                         self.watched.insert(key.clone(), entry);
                     }
                 }
@@ -428,135 +366,315 @@ impl CronTrigger {
         Ok(())
     }
 
-    async fn take_up(&self, key: &Key, spec: &CronSpec) -> Result<Watched, StoreError> {
-        let last = self
-            .store
-            .last_slot(&key.workflow, &key.schedule, &key.timezone)
-            .await?;
-        Ok(Watched::new(&key.workflow, spec, resume_point(last, self.clock.now())))
+    async fn take_up(&self, key: &SlotKey, spec: &CronSpec, now: Instant) -> Result<Watched, StoreError> {
+        let (workflow, schedule, timezone) = (&key.workflow, &key.schedule, &key.timezone);
+        let settled = self.store.settled_until(workflow, schedule, timezone).await?;
+        let last = resume_point(settled, now);
+        if settled.is_none() {
+            // From now on its slots count, also if it has none before the next start.
+            self.store.settle_slots(key.clone(), last).await?;
+        }
+        Ok(Watched::new(workflow, spec, last))
+    }
+
+    /// Does what there is to do about a schedule.
+    async fn look_at(
+        &self,
+        workflow: &Workflow,
+        key: &SlotKey,
+        entry: &mut Watched,
+        pause: Option<&Pause>,
+        now: Instant,
+    ) -> Result<(), StoreError> {
+        let done = match pause {
+            // Whatever comes meanwhile is downtime when somebody has set the clock right.
+            Some(Pause {
+                cause: PauseCause::Clock,
+                ..
+            }) => return Ok(()),
+            Some(pause) => self.pass_over_paused(key, entry, pause, now).await,
+            None => self.fire_due(workflow, key, entry, now).await,
+        };
+        let kept = match done {
+            Ok(()) => self.keep_settled(key, entry).await,
+            Err(error) => Err(error),
+        };
+        self.tell_overdue(key, entry, now).await;
+        kept
+    }
+
+    /// Tells the store from time to time up to when all is dealt with.
+    async fn keep_settled(&self, key: &SlotKey, entry: &mut Watched) -> Result<(), StoreError> {
+        let until = entry.settled_until();
+        if (until - entry.settled).abs() >= SETTLE_EVERY {
+            self.store.settle_slots(key.clone(), until).await?;
+            entry.settled = until;
+        }
+        Ok(())
+    }
+
+    /// The watchdog: says of each slot once that it has neither run nor reason, and of a run that nothing takes it up.
+    async fn tell_overdue(&self, key: &SlotKey, entry: &mut Watched, now: Instant) {
+        let Some(schedule) = &entry.schedule else { return };
+        let found = overdue(schedule, entry.settled_until().max(entry.last), now);
+        if let Some(slot) = found.filter(|found| entry.overdue.is_none_or(|told| *found > told)) {
+            tracing::error!(workflow = key.workflow, schedule = key.schedule, slot = %time_text(slot), "a slot is overdue: it has neither its run nor a reason");
+            entry.overdue = Some(slot);
+        }
+        let waited = |made: Duration| self.clock.elapsed().saturating_sub(made) >= UNBEGUN;
+        if let Some((run, made)) = entry.unbegun
+            && waited(made)
+            && let Ok(found) = self.store.run(run).await
+        {
+            entry.unbegun = None;
+            if found.is_some_and(|found| found.state == RunState::Queued && found.started_at.is_none()) {
+                let minutes = UNBEGUN.as_secs() / 60;
+                tracing::error!(%run, workflow = key.workflow, schedule = key.schedule, "the run of a slot has not begun for {minutes} minutes: nothing takes it up");
+            }
+        }
     }
 
     async fn fire_due(
         &self,
         workflow: &Workflow,
-        key: &Key,
+        key: &SlotKey,
         entry: &mut Watched,
         now: Instant,
     ) -> Result<(), StoreError> {
         entry.tell_its_end(&key.workflow, now);
-        let Some(schedule) = &entry.schedule else {
+        let Some(schedule) = entry.schedule.clone() else {
             return Ok(());
         };
         entry.last = resume_point(Some(entry.last), now);
-        let overlap = entry.spec.overlap;
         let within = TimeDelta::hours(entry.spec.catch_up_hours.into());
-        let due = due_slots(schedule, entry.last, now, entry.spec.catch_up, within);
+        let due = due_slots(&schedule, entry.last, now, entry.spec.catch_up, within);
+        let waited = due.deferred.or(entry.deferred).filter(|deferred| deferred.at <= now);
+        if (waited.is_some() || !due.run.is_empty())
+            && let Some(pause) = self.failing(key, &entry.spec, now).await?
+        {
+            self.store.pause(pause.clone()).await?;
+            tracing::error!(workflow = key.workflow, reason = pause.reason, "schedules are paused until `bursar schedule resume`");
+            return self.pass_over_paused(key, entry, &pause, now).await;
+        }
         if let Some(deferred) = &due.deferred {
             tracing::warn!(workflow = key.workflow, schedule = key.schedule, slot = %time_text(deferred.slot.at), at = %time_text(deferred.at), "a slot missed its cut-off and runs on the next business day");
         }
         // Before anything later is begun: a crash in between leaves no slot without a run or a reason.
-        if let Some((first, last, slots)) = missed(schedule, entry.last, now, &due) {
+        if let Some((first, last, slots)) = self.missed(key, &schedule, entry.last, now, &due).await? {
             tracing::warn!(workflow = key.workflow, schedule = key.schedule, first = %time_text(first.at), slots, "slots were missed and will not run");
-            let unmade = Unmade {
-                workflow: key.workflow.clone(),
-                cause: key.cause(schedule, first),
-                last_slot: (slots > 1).then_some(last),
-                slots: u32::try_from(slots).unwrap_or(u32::MAX),
+            let stretch = Stretch {
                 reason: UnmadeReason::Missed,
                 detail: why_missed(&entry.spec, slots),
-                at: now,
+                first,
+                slots,
             };
-            self.store.pass_over(unmade).await?;
+            self.pass_over(key, &schedule, &stretch, last, now).await?;
         }
+        self.pass_over_holidays(key, entry, &schedule, now).await?;
         entry.deferred = due.deferred.or(entry.deferred);
         if let Some(deferred) = entry.deferred.filter(|deferred| deferred.at <= now) {
             if matches!(schedule.standing(deferred.slot, now), Standing::Deferred { .. }) {
-                self.fire(workflow, key, schedule, overlap, deferred.slot, now).await?;
+                self.fire(workflow, key, entry, deferred.slot, now).await?;
             } else {
                 tracing::warn!(workflow = key.workflow, schedule = key.schedule, slot = %time_text(deferred.slot.at), "a slot missed the cut-off of the next business day too and will not run");
+                let stretch = Stretch {
+                    reason: UnmadeReason::Missed,
+                    detail: "it missed its cut-off, and that of the next business day too".to_owned(),
+                    first: deferred.slot,
+                    slots: 1,
+                };
+                self.pass_over(key, &schedule, &stretch, deferred.slot.at, now).await?;
             }
             entry.deferred = None;
         }
         for slot in due.run {
-            self.fire(workflow, key, schedule, overlap, slot, now).await?;
+            self.fire(workflow, key, entry, slot, now).await?;
             entry.last = entry.last.max(slot.at);
         }
-        entry.last = entry.last.max(now);
+        entry.last = dealt_until(&schedule, entry.last, now);
         Ok(())
     }
 
-    /// Records the slots that came while the schedule is paused: as one stretch, which grows.
+    /// The pause that is due because the newest runs of a schedule have failed, if it is.
+    async fn failing(&self, key: &SlotKey, spec: &CronSpec, now: Instant) -> Result<Option<Pause>, StoreError> {
+        if spec.pause_after_failures == 0 {
+            return Ok(None);
+        }
+        let newest = SlotQuery {
+            key: key.clone(),
+            from: None,
+            to: None,
+            limit: LOOKED_BACK_MAX,
+        };
+        let runs = self.store.slot_runs(newest).await?;
+        let resumed = self.store.resumed_at(&key.workflow).await?;
+        let Some(failed) = failed_in_a_row(&runs, spec, resumed) else {
+            return Ok(None);
+        };
+        let failed: Vec<String> = failed.iter().map(|run| run.id.to_string()).collect();
+        Ok(Some(Pause {
+            workflow: key.workflow.clone(),
+            since: now,
+            actor: ACTOR.to_owned(),
+            reason: format!(
+                "the newest {} runs of `{}` failed: {}",
+                failed.len(),
+                key.schedule,
+                failed.join(", ")
+            ),
+            cause: PauseCause::Failures,
+        }))
+    }
+
+    /// What of the slots up to now is not to be run and has not run: the first of them, the last, how many.
+    async fn missed(
+        &self,
+        key: &SlotKey,
+        schedule: &Schedule,
+        last: Instant,
+        now: Instant,
+        due: &Due,
+    ) -> Result<Option<(Slot, Instant, usize)>, StoreError> {
+        let found = missed(schedule, last, now, due, &BTreeSet::new());
+        let Some((first, end, _)) = found else { return Ok(None) };
+        let between = SlotQuery {
+            key: key.clone(),
+            from: Some(schedule.name(first)),
+            to: Some(end),
+            limit: RAN_BEFORE_MAX,
+        };
+        let ran: BTreeSet<Instant> = self.store.slot_runs(between).await?.iter().map(|run| run.slot).collect();
+        Ok(if ran.is_empty() {
+            found
+        } else {
+            missed(schedule, last, now, due, &ran)
+        })
+    }
+
+    /// Records the slots that come while the schedule is paused.
     async fn pass_over_paused(
         &self,
-        key: &Key,
+        key: &SlotKey,
         entry: &mut Watched,
         pause: &Pause,
         now: Instant,
     ) -> Result<(), StoreError> {
-        let Some(schedule) = &entry.schedule else {
+        let Some(schedule) = entry.schedule.clone() else {
             return Ok(());
         };
         entry.last = resume_point(Some(entry.last), now);
-        entry.deferred = None;
-        if let Some((first, last, slots)) = missed(schedule, entry.last, now, &Due::default()) {
-            let (first, before) = entry.paused.unwrap_or((first, 0));
-            let slots = before + slots;
-            let unmade = Unmade {
-                workflow: key.workflow.clone(),
-                cause: key.cause(schedule, first),
-                last_slot: (slots > 1).then_some(last),
-                slots: u32::try_from(slots).unwrap_or(u32::MAX),
+        let detail = format!("paused by {}: {}", pause.actor, pause.reason);
+        if let Some(deferred) = entry.deferred.take() {
+            let stretch = Stretch {
                 reason: UnmadeReason::Paused,
-                detail: format!("paused by {}: {}", pause.actor, pause.reason),
-                at: now,
+                detail: detail.clone(),
+                first: deferred.slot,
+                slots: 1,
             };
-            self.store.pass_over(unmade).await?;
-            entry.paused = Some((first, slots));
+            self.pass_over(key, &schedule, &stretch, deferred.slot.at, now).await?;
         }
-        entry.last = entry.last.max(now);
+        self.pass_over_holidays(key, entry, &schedule, now).await?;
+        let none = Due::default();
+        if let Some((first, last, slots)) = self.missed(key, &schedule, entry.last, now, &none).await? {
+            let found = Stretch {
+                reason: UnmadeReason::Paused,
+                detail,
+                first,
+                slots,
+            };
+            self.lengthen(key, entry, &schedule, found, last, now).await?;
+        }
+        entry.last = dealt_until(&schedule, entry.last, now);
         Ok(())
+    }
+
+    /// Records the slots that are left out because of a holiday.
+    async fn pass_over_holidays(
+        &self,
+        key: &SlotKey,
+        entry: &mut Watched,
+        schedule: &Schedule,
+        now: Instant,
+    ) -> Result<(), StoreError> {
+        for holiday in schedule.holidays(entry.last, now) {
+            let found = Stretch {
+                reason: UnmadeReason::Holiday,
+                detail: holiday.because,
+                first: holiday.first,
+                slots: holiday.slots,
+            };
+            self.lengthen(key, entry, schedule, found, holiday.last, now).await?;
+        }
+        Ok(())
+    }
+
+    /// Records slots, as part of those before them that pass for the same reason.
+    async fn lengthen(
+        &self,
+        key: &SlotKey,
+        entry: &mut Watched,
+        schedule: &Schedule,
+        found: Stretch,
+        last: Instant,
+        now: Instant,
+    ) -> Result<(), StoreError> {
+        let stretch = match &entry.stretch {
+            Some(before) if (before.reason, &before.detail) == (found.reason, &found.detail) => Stretch {
+                slots: before.slots + found.slots,
+                ..before.clone()
+            },
+            _ => found,
+        };
+        self.pass_over(key, schedule, &stretch, last, now).await?;
+        entry.stretch = Some(stretch);
+        Ok(())
+    }
+
+    async fn pass_over(
+        &self,
+        key: &SlotKey,
+        schedule: &Schedule,
+        stretch: &Stretch,
+        last: Instant,
+        now: Instant,
+    ) -> Result<(), StoreError> {
+        let unmade = Unmade {
+            workflow: key.workflow.clone(),
+            cause: cause_of(key, schedule, stretch.first),
+            last_slot: (stretch.slots > 1).then_some(last),
+            slots: u32::try_from(stretch.slots).unwrap_or(u32::MAX),
+            reason: stretch.reason,
+            detail: stretch.detail.clone(),
+            at: now,
+        };
+        self.store.pass_over(unmade).await
     }
 
     async fn fire(
         &self,
         workflow: &Workflow,
-        key: &Key,
-        schedule: &Schedule,
-        overlap: Overlap,
+        key: &SlotKey,
+        entry: &mut Watched,
         slot: Slot,
         now: Instant,
     ) -> Result<(), StoreError> {
-        let moved = schedule.moved(slot);
-        let cause = key.cause(schedule, slot);
-        let name = schedule.name(slot);
-        let slot = slot.at;
-        let mut event = json!({
-            "type": "cron",
-            "schedule": key.schedule,
-            "timezone": key.timezone,
-            "slot": time_text(slot),
-        });
-        if let Some(moved) = moved {
-            event["moved_from"] = json!(moved.from.to_string());
-        }
-        let secret = self.store.installation_secret().await?;
-        let id = run_id(workflow, &secret, name, ["cron", &key.schedule, &key.timezone]);
-        self.versions.keep(self.store.as_ref(), &workflow.version).await?;
-        let concurrency = match &workflow.concurrency {
-            Some(spec) => spec.of(&event, &workflow.params),
-            None => Concurrency {
-                key: format!("schedule {} {}", key.schedule, key.timezone),
-                max: 1,
-                policy: overlap,
-            },
+        let Some(schedule) = &entry.schedule else { return Ok(()) };
+        let asked = Asked {
+            workflow,
+            key,
+            schedule,
+            slot,
+            overlap: entry.spec.overlap,
+            person: None,
+            now,
         };
-        let mut run = new_run(workflow, id, cause, event.into(), now);
-        run.concurrency = Some(concurrency);
-        let made = self.store.create_run(run).await?;
-        let slot = time_text(slot);
+        let (id, made) = make(self.store.as_ref(), &self.versions, asked).await?;
+        let slot = time_text(slot.on_time());
         match made {
             Made::New => {
                 tracing::info!(run = %id, workflow = key.workflow, slot, "a schedule made a run");
+                entry.unbegun = Some((id, self.clock.elapsed()));
+                entry.stretch = None;
                 self.wake.nudge();
             }
             Made::Overlapping(behind) => {
@@ -581,108 +699,5 @@ impl CronTrigger {
             .and_then(|next| (next - now).to_std().ok())
             // Never zero: elapsed and wall time may differ by a hair at the end of a sleep.
             .map_or(SLICE, |until| until.clamp(Duration::from_millis(1), SLICE))
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    fn at(text: &str) -> Instant {
-        crate::model::value::parse_time(text).expect("an instant")
-    }
-
-    #[test]
-    fn due_slots_are_those_of_the_last_minute_or_the_latest_missed_one() {
-        let check = |text: &str, last: &str, now: &str, catch_up: CatchUp, expected: &[&str]| {
-            let schedule = Schedule::parse(text, "UTC").expect(text);
-            let due = due_slots(&schedule, at(last), at(now), catch_up, TimeDelta::hours(24));
-            let found: Vec<Instant> = due.run.iter().map(|slot| slot.at).collect();
-            let expected: Vec<Instant> = expected.iter().map(|text| at(text)).collect();
-            assert_eq!(found, expected, "{text} last {last} now {now} {catch_up:?}");
-        };
-        let daily = "0 18 * * *";
-        let (none, latest) = (CatchUp::None, CatchUp::Latest);
-        // On time, whatever is to be caught up.
-        for catch_up in [none, latest] {
-            check(
-                daily,
-                "2026-05-01T18:00:00Z",
-                "2026-05-02T18:00:00Z",
-                catch_up,
-                &["2026-05-02T18:00:00Z"],
-            );
-            check(
-                daily,
-                "2026-05-01T18:00:00Z",
-                "2026-05-02T18:00:59Z",
-                catch_up,
-                &["2026-05-02T18:00:00Z"],
-            );
-            check(daily, "2026-05-01T18:00:00Z", "2026-05-02T17:59:59Z", catch_up, &[]);
-            // It ran already.
-            check(daily, "2026-05-02T18:00:00Z", "2026-05-02T18:00:30Z", catch_up, &[]);
-            // The clock was set back: nothing until the last slot is passed again.
-            check(daily, "2026-05-02T18:00:00Z", "2026-05-02T17:00:00Z", catch_up, &[]);
-        }
-        // Missed by three hours.
-        check(daily, "2026-05-01T18:00:00Z", "2026-05-02T21:00:00Z", none, &[]);
-        check(
-            daily,
-            "2026-05-01T18:00:00Z",
-            "2026-05-02T21:00:00Z",
-            latest,
-            &["2026-05-02T18:00:00Z"],
-        );
-        // Missed for a week: one, not seven.
-        check(
-            daily,
-            "2026-05-01T18:00:00Z",
-            "2026-05-08T21:00:00Z",
-            latest,
-            &["2026-05-08T18:00:00Z"],
-        );
-        // Older than a day.
-        check(
-            "0 18 1 * *",
-            "2026-04-01T18:00:00Z",
-            "2026-05-03T00:00:00Z",
-            latest,
-            &[],
-        );
-        // The slot that is on time stands for those missed.
-        check(
-            "*/5 * * * *",
-            "2026-05-01T10:00:00Z",
-            "2026-05-01T12:00:10Z",
-            latest,
-            &["2026-05-01T12:00:00Z"],
-        );
-        // A dense schedule loses nothing of the last minute.
-        check(
-            "*/20 * * * * *",
-            "2026-05-01T10:00:00Z",
-            "2026-05-01T10:00:50Z",
-            none,
-            &["2026-05-01T10:00:20Z", "2026-05-01T10:00:40Z"],
-        );
-        // And the last of an hour of seconds is found from far behind.
-        check(
-            "* * 3 * * *",
-            "2026-05-01T00:00:00Z",
-            "2026-05-01T20:00:00Z",
-            latest,
-            &["2026-05-01T03:59:59Z"],
-        );
-    }
-
-    #[test]
-    fn slots_are_counted_from_the_last_one_unless_the_clock_was_wrong() {
-        let now = at("2026-05-01T12:00:00Z");
-        let check = |last: Option<&str>, expected: &str| assert_eq!(resume_point(last.map(at), now), at(expected));
-        check(None, "2026-05-01T12:00:00Z");
-        check(Some("2026-04-30T18:00:00Z"), "2026-04-30T18:00:00Z");
-        check(Some("2026-05-01T14:00:00Z"), "2026-05-01T14:00:00Z");
-        check(Some("2031-01-01T00:00:00Z"), "2026-05-01T12:00:00Z");
     }
 }

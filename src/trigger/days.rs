@@ -11,6 +11,8 @@ use crate::model::calendar::{Calendar, Closed, DayChoice, OutsideCoverage, Roll}
 
 /// The matcher knows no later year.
 const YEAR_MAX: i32 = 2099;
+/// As many closed days in a row are common: from Good Friday to Easter Monday.
+const CLOSED_IN_A_ROW: usize = 4;
 
 /// A day of the month.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -134,6 +136,23 @@ pub(super) struct SlotDays {
     business: Option<(Calendar, DayChoice)>,
 }
 
+/// Whether a business day is the n-th of its month, from its end if the number is negative. The other business days on
+/// that side are counted, and no further than it takes.
+fn is_nth(calendar: &Calendar, date: NaiveDate, n: i64) -> Result<bool, OutsideCoverage> {
+    let step = |day: &NaiveDate| if n > 0 { day.pred_opt() } else { day.succ_opt() };
+    let in_month = |day: &NaiveDate| (day.year(), day.month()) == (date.year(), date.month());
+    let mut found = 0;
+    for day in std::iter::successors(Some(date), step).take_while(in_month) {
+        if calendar.is_business_day(day)? {
+            found += 1;
+        }
+        if found > n.unsigned_abs() {
+            return Ok(false);
+        }
+    }
+    Ok(found == n.unsigned_abs())
+}
+
 /// A day that a convention moved here.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Moved {
@@ -193,8 +212,7 @@ impl SlotDays {
             None => Some(date),
             Some((calendar, DayChoice::Named(roll))) => self.named_for(calendar, *roll, date).ok().flatten(),
             Some((calendar, DayChoice::OfMonth(numbers))) => {
-                let is_it = |n: &&i64| calendar.business_day_of_month(date.year(), date.month(), **n) == Ok(Some(date));
-                let n = *numbers.iter().find(is_it)?;
+                let n = *numbers.iter().find(|n| is_nth(calendar, date, **n) == Ok(true))?;
                 let first = date.with_day(1)?;
                 let days = n.unsigned_abs();
                 if n > 0 {
@@ -215,13 +233,16 @@ impl SlotDays {
                 if !self.fields.in_months(date) || !calendar.is_business_day(date)? {
                     return Ok(false);
                 }
-                let is_nth = |n: &i64| calendar.business_day_of_month(date.year(), date.month(), *n);
+                // Each is asked: that one of them is not known takes nothing from one that is.
+                let mut unknown = None;
                 for n in numbers {
-                    if is_nth(n)? == Some(date) {
-                        return Ok(true);
+                    match is_nth(calendar, date, *n) {
+                        Ok(true) => return Ok(true),
+                        Ok(false) => {}
+                        Err(outside) => unknown = Some(outside),
                     }
                 }
-                Ok(false)
+                unknown.map_or(Ok(false), Err)
             }
             Some((calendar, DayChoice::Named(roll))) => {
                 Ok(calendar.is_business_day(date)? && self.named_for(calendar, *roll, date)?.is_some())
@@ -265,8 +286,10 @@ impl SlotDays {
     ) -> Result<Option<NaiveDate>, OutsideCoverage> {
         let (covered_from, _) = calendar.coverage();
         for day in days {
-            // What lies before the coverage is over; what lies beyond it is not known, and that is an error.
-            if day < covered_from || calendar.is_business_day(day)? {
+            if day < covered_from {
+                return self.unknown_before(calendar, day);
+            }
+            if calendar.is_business_day(day)? {
                 return Ok(None);
             }
             if self.fields.names(day) && calendar.roll(day, roll)? == Some(date) {
@@ -274,6 +297,16 @@ impl SlotDays {
             }
         }
         Ok(None)
+    }
+
+    /// Nothing moves here from before the coverage of a calendar, unless a day that is named stands so near that it might:
+    /// then it is not known.
+    fn unknown_before(&self, calendar: &Calendar, day: NaiveDate) -> Result<Option<NaiveDate>, OutsideCoverage> {
+        let mut near = std::iter::successors(Some(day), |day| day.pred_opt()).take(CLOSED_IN_A_ROW);
+        match near.find(|day| self.fields.names(*day)) {
+            Some(named) => calendar.is_business_day(named).map(|_| None),
+            None => Ok(None),
+        }
     }
 
     /// Whether a day of ours was moved here, and from where.

@@ -9,6 +9,8 @@
 //! | [`backfill`] | the provider's list of events | the events whose webhooks never came |
 //! | [`router`] | admitted events | the runs they start |
 //! | [`schedule`] | an expression and a zone | the next instant it names |
+//! | [`slots`] | a schedule and the time | the slots that are due, missed, overdue |
+//! | [`wall`] | both clocks | whether the wall clock jumped |
 //! | [`cron`] | schedules and the time | runs for the slots that are due |
 //! | [`outlook`] | a schedule | what it will do, with notes for people |
 //! | [`manual`] | a request of a person | a run |
@@ -20,11 +22,14 @@ pub mod manual;
 pub mod outlook;
 pub mod router;
 pub mod schedule;
+pub mod slots;
 pub mod versions;
+pub mod wall;
 pub mod webhook;
 
 mod days;
 mod expression;
+mod make;
 mod words;
 
 use crate::base::clock::Instant;

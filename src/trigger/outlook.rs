@@ -56,9 +56,13 @@ pub fn outlook(schedule: &Schedule, from: Instant, count: usize) -> Outlook {
             notes.push(format!("{}: moved from {}", moved.because, moved.from));
         }
         notes.extend(of_the_clocks(schedule, after, slot));
+        if slot.jitter > TimeDelta::zero() {
+            let begins = schedule.local(slot.at).format("%H:%M:%S");
+            notes.push(format!("jitter: begins {} s later, at {begins}", slot.jitter.num_seconds()));
+        }
         slots.push(Planned {
             slot,
-            local: schedule.local(slot.at),
+            local: schedule.local(slot.on_time()),
             notes,
         });
         (after, day_before) = (slot.at, Some(slot.wall.date()));
@@ -69,7 +73,7 @@ pub fn outlook(schedule: &Schedule, from: Instant, count: usize) -> Outlook {
 /// What changes of the clocks, since the slot before or at this one, do to it.
 fn of_the_clocks(schedule: &Schedule, before: Instant, slot: Slot) -> Vec<String> {
     let clock = |wall: NaiveDateTime| wall.format("%H:%M").to_string();
-    let (named, shown) = (clock(slot.wall), clock(schedule.local(slot.at).naive_local()));
+    let (named, shown) = (clock(slot.wall), clock(schedule.local(slot.on_time()).naive_local()));
     let mut notes = Vec::new();
     match schedule.pass(slot) {
         Pass::None => {
@@ -81,7 +85,7 @@ fn of_the_clocks(schedule: &Schedule, before: Instant, slot: Slot) -> Vec<String
             "clocks go back: {named} comes twice, runs in the first pass; second pass of the hour: not repeated"
         )),
         Pass::Only => {
-            let change = change_between(schedule, before, slot.at);
+            let change = change_between(schedule, before, slot.on_time());
             notes.extend(change.map(|(from, to)| {
                 let way = if to > from { "forward" } else { "back" };
                 format!(

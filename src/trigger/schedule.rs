@@ -18,8 +18,10 @@ use super::expression::Expression;
 use super::words;
 use crate::base::clock::Instant;
 use crate::base::guard::{Guard, holds};
+use crate::base::ids::Digest;
 use crate::base::suggest::nearest;
 use crate::model::calendar::{AfterCutOff, Business, CutOff, DayChoice, OutsideCoverage};
+use crate::model::value::time_text;
 use crate::model::workflow::CronSpec;
 
 /// An expression that names nothing in five years is a mistake.
@@ -116,13 +118,22 @@ impl ScheduleError {
     }
 }
 
-/// A slot: the instant that names it for ever, and the wall time it stands for.
+/// A slot: the instant at which it is due, and the wall time it stands for.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Slot {
     /// The instant.
     pub at: Instant,
     /// What the expression names. The clocks do not show it at that instant if they jump over it.
     pub wall: NaiveDateTime,
+    /// How much of the instant is jitter.
+    pub jitter: TimeDelta,
+}
+
+impl Slot {
+    /// The instant without its jitter.
+    pub fn on_time(&self) -> Instant {
+        self.at - self.jitter
+    }
 }
 
 /// A cron expression in a time zone, and what business days have to do with it.
@@ -134,6 +145,8 @@ pub struct Schedule {
     days: Option<SlotDays>,
     business: Option<Business>,
     zone: Tz,
+    /// The most a slot is late, and what tells whose slots they are.
+    jitter: Option<(TimeDelta, Digest)>,
 }
 
 impl Schedule {
@@ -144,7 +157,12 @@ impl Schedule {
 
     /// Reads the schedule of a manifest.
     pub fn of(spec: &CronSpec) -> Result<Self, ScheduleError> {
-        Self::read(&spec.schedule, &spec.timezone, spec.business.clone())
+        let mut schedule = Self::read(&spec.schedule, &spec.timezone, spec.business.clone())?;
+        schedule.jitter = spec.jitter.as_ref().map(|jitter| {
+            let whose = [&jitter.workflow, &spec.schedule, &spec.timezone].map(|text| text.as_bytes());
+            (TimeDelta::seconds(jitter.most_secs.into()), Digest::of(whose))
+        });
+        Ok(schedule)
     }
 
     fn read(text: &str, zone: &str, business: Option<Business>) -> Result<Self, ScheduleError> {
@@ -193,6 +211,7 @@ impl Schedule {
             days,
             business,
             zone,
+            jitter: None,
         };
         if schedule.names_something() {
             Ok(schedule)
@@ -220,7 +239,7 @@ impl Schedule {
             Some(days) => days.next_from(first),
             None => {
                 let from = Utc.from_utc_datetime(&first.and_time(NaiveTime::MIN));
-                self.next_slot(from).map(|slot| slot.map(|slot| slot.wall.date()))
+                self.next_on_time(from).map(|slot| slot.map(|slot| slot.wall.date()))
             }
         };
         match found {
@@ -240,11 +259,51 @@ impl Schedule {
         std::iter::successors(self.next_after(instant), |slot| self.next_after(*slot))
     }
 
-    /// The first slot strictly after an instant.
+    /// The first slot that is due strictly after an instant.
     ///
     /// # Errors
     /// [`OutsideCoverage`] when its calendar does not say which day is next.
     pub fn next_slot(&self, instant: Instant) -> Result<Option<Slot>, OutsideCoverage> {
+        let Some((most, whose)) = &self.jitter else {
+            return self.next_on_time(instant);
+        };
+        // One whose time has passed may still be due; before the calendar begins there is none.
+        let mut found = match self.next_on_time(instant - *most) {
+            Err(_) => self.next_on_time(instant)?,
+            Ok(found) => found,
+        };
+        while let Some(slot) = found {
+            let delayed = self.delayed(slot, *most, whose);
+            if delayed.at > instant {
+                return Ok(Some(delayed));
+            }
+            found = self.next_on_time(slot.at)?;
+        }
+        Ok(None)
+    }
+
+    /// A slot with its jitter: the same whenever it is asked for. It reaches neither the next slot, so that the order
+    /// stays, nor the cut-off.
+    fn delayed(&self, slot: Slot, most: TimeDelta, whose: &Digest) -> Slot {
+        let name = time_text(self.name(slot));
+        let drawn = Digest::of([whose.as_bytes().as_slice(), name.as_bytes()]);
+        let number = drawn.as_bytes().iter().take(8);
+        let number = number.fold(0u64, |number, byte| number << 8 | u64::from(*byte));
+        let next = self.next_on_time(slot.at).ok().flatten().map(|next| next.at);
+        let end = next.into_iter().chain(self.too_late_from(slot.wall)).min();
+        let room = end.map_or(most, |end| end - slot.at - TimeDelta::seconds(1));
+        let most = u64::try_from(most.num_seconds()).unwrap_or_default();
+        let drawn = i64::try_from(number % (most + 1)).unwrap_or_default();
+        let jitter = TimeDelta::seconds(drawn).min(room).max(TimeDelta::zero());
+        Slot {
+            at: slot.at + jitter,
+            jitter,
+            ..slot
+        }
+    }
+
+    /// The first slot after an instant by its time alone.
+    fn next_on_time(&self, instant: Instant) -> Result<Option<Slot>, OutsideCoverage> {
         let floor = instant.trunc_subsecs(0);
         let Some(local) = self.wall(floor) else { return Ok(None) };
         let found = self.first_from(local, floor)?;
@@ -278,7 +337,7 @@ impl Schedule {
         match self.zone.from_local_datetime(&slot.wall) {
             LocalResult::None => Pass::None,
             LocalResult::Single(_) => Pass::Only,
-            LocalResult::Ambiguous(first, _) if first.to_utc() == slot.at => Pass::First,
+            LocalResult::Ambiguous(first, _) if first.to_utc() == slot.on_time() => Pass::First,
             LocalResult::Ambiguous(..) => Pass::Second,
         }
     }
@@ -293,9 +352,23 @@ impl Schedule {
     pub fn name(&self, slot: Slot) -> Instant {
         let nominal = self.days.as_ref().and_then(|days| days.nominal(slot.wall.date()));
         nominal
-            .filter(|_| holds(Guard::SlotName))
+            // On its own day it is its own name: of an hour that comes twice, each pass has its own.
+            .filter(|day| *day != slot.wall.date() && holds(Guard::SlotName))
             .and_then(|day| self.place_once(day.and_time(slot.wall.time())))
-            .unwrap_or(slot.at)
+            .unwrap_or_else(|| slot.on_time())
+    }
+
+    /// Just before the first day of which its calendar says anything; and before the day after its first business day:
+    /// whether that one has slots which moved there from before is not known of every schedule.
+    pub(super) fn begins(&self) -> Vec<Instant> {
+        let Some(business) = &self.business else {
+            return Vec::new();
+        };
+        let (from, _) = business.calendar.coverage();
+        let first = business.calendar.on_or_after(from).ok();
+        let days = [Some(from), first.and_then(|first| first.succ_opt())];
+        let before = |day: NaiveDate| Some(self.place_once(day.and_time(NaiveTime::MIN))? - TimeDelta::seconds(1));
+        days.into_iter().flatten().filter_map(before).collect()
     }
 
     /// The closed days that are left out after one day and before another.
@@ -303,6 +376,34 @@ impl Schedule {
         self.days
             .as_ref()
             .map_or_else(Vec::new, |days| days.left_out(after, before))
+    }
+
+    /// The slots after one instant and up to another that it leaves out because of a holiday, day by day.
+    pub fn holidays(&self, from: Instant, to: Instant) -> Vec<Holiday> {
+        let (Some(first), Some(last)) = (self.wall(from), self.wall(to)) else {
+            return Vec::new();
+        };
+        let (Some(before), Some(after)) = (first.date().pred_opt(), last.date().succ_opt()) else {
+            return Vec::new();
+        };
+        let left = self.left_out(before, after).into_iter().filter(|left| left.is_holiday);
+        left.filter_map(|left| {
+            let midnight = left.date.and_time(NaiveTime::MIN) - TimeDelta::seconds(1);
+            let named = self.matcher.after_owned(Utc.from_utc_datetime(&midnight.max(first)));
+            let walls = named.map(|wall| wall.naive_utc()).take_while(|wall| wall.date() == left.date);
+            let jitter = TimeDelta::zero();
+            let slots = walls.filter_map(|wall| self.place(wall, from).map(|at| Slot { at, wall, jitter }));
+            let mut slots = slots.take_while(|slot| slot.at <= to);
+            let first = slots.next()?;
+            let (count, last) = slots.fold((1, first), |(count, _), slot| (count + 1, slot));
+            Some(Holiday {
+                because: left.because,
+                first,
+                last: last.at,
+                slots: count,
+            })
+        })
+        .collect()
     }
 
     /// The first instant at which it is too late for a slot of this wall time, if it has a cut-off.
@@ -335,10 +436,18 @@ impl Schedule {
         };
         let wall = day.and_time(slot.wall.time());
         match (self.place_once(wall), self.too_late_from(wall)) {
-            (Some(at), Some(too_late)) if now < too_late => Standing::Deferred { at },
+            // A slot of that day and time stands for it.
+            (Some(at), Some(_)) if self.is_on_time(at) => Standing::Refused,
+            (Some(at), Some(too_late)) if now < too_late => Standing::Deferred { at: at + slot.jitter },
             // Missed there too: nothing is carried on for ever.
             _ => Standing::Refused,
         }
+    }
+
+    /// Whether the expression names this instant.
+    fn is_on_time(&self, at: Instant) -> bool {
+        let next = self.next_on_time(at - TimeDelta::seconds(1));
+        next.is_ok_and(|next| next.is_some_and(|slot| slot.at == at))
     }
 
     /// Where a fixed wall time is in the zone: its first pass, or the end of the gap it is in.
@@ -368,7 +477,8 @@ impl Schedule {
 
     /// The first slot after `floor` named by a wall time after `wall`.
     fn first_from(&self, wall: NaiveDateTime, floor: Instant) -> Result<Option<Slot>, OutsideCoverage> {
-        let slot = |wall: NaiveDateTime| self.place(wall, floor).map(|at| Slot { at, wall });
+        let jitter = TimeDelta::zero();
+        let slot = |wall: NaiveDateTime| self.place(wall, floor).map(|at| Slot { at, wall, jitter });
         let matched = |after: NaiveDateTime| {
             let matched = self.matcher.after_owned(Utc.from_utc_datetime(&after));
             matched.map(|matched| matched.naive_utc())
@@ -377,6 +487,10 @@ impl Schedule {
             return Ok(matched(wall).find_map(slot));
         };
         let (mut from, mut after) = (wall.date(), wall);
+        // Nothing is left of a day in its last second, so nothing need be known of it.
+        if let (true, Some(next)) = (wall + TimeDelta::seconds(1) >= from.and_time(NaiveTime::MIN) + TimeDelta::days(1), from.succ_opt()) {
+            from = next;
+        }
         while let Some(day) = days.next_from(from)? {
             if day != wall.date() {
                 after = day.and_time(NaiveTime::MIN) - TimeDelta::seconds(1);
@@ -430,6 +544,19 @@ impl Schedule {
         }
         Some((change, self.wall(change)?))
     }
+}
+
+/// Slots of one day that are left out because of a holiday.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Holiday {
+    /// Which: `Good Friday (TARGET2)`.
+    pub because: String,
+    /// The first slot.
+    pub first: Slot,
+    /// The last one.
+    pub last: Instant,
+    /// How many.
+    pub slots: usize,
 }
 
 /// Which showing of a wall time a slot is.

@@ -238,8 +238,14 @@ mod once {
         fn save_version(&self, version: Version) -> Answer<'_, ()> {
             self.inner.save_version(version)
         }
-        fn last_slot<'a>(&'a self, w: &'a str, s: &'a str, t: &'a str) -> Answer<'a, Option<Instant>> {
-            self.inner.last_slot(w, s, t)
+        fn settled_until<'a>(&'a self, w: &'a str, s: &'a str, t: &'a str) -> Answer<'a, Option<Instant>> {
+            self.inner.settled_until(w, s, t)
+        }
+        fn settle_slots(&self, key: SlotKey, until: Instant) -> Answer<'_, ()> {
+            self.inner.settle_slots(key, until)
+        }
+        fn slot_runs(&self, query: SlotQuery) -> Answer<'_, Vec<SlotRun>> {
+            self.inner.slot_runs(query)
         }
         fn claim(&self, w: WorkerId, now: Instant, until: Instant, limit: u32) -> Answer<'_, Vec<Claim>> {
             self.inner.claim(w, now, until, limit)
@@ -314,8 +320,12 @@ mod once {
             self.inner.pause(pause)
         }
 
-        fn resume(&self, workflow: &str) -> Answer<'_, bool> {
-            self.inner.resume(workflow)
+        fn resume(&self, workflow: &str, at: Instant) -> Answer<'_, bool> {
+            self.inner.resume(workflow, at)
+        }
+
+        fn resumed_at<'a>(&'a self, workflow: &'a str) -> Answer<'a, Option<Instant>> {
+            self.inner.resumed_at(workflow)
         }
 
         fn set_breaker(&self, connection: String, tripped: Option<bursar::model::breaker::Tripped>) -> Answer<'_, ()> {

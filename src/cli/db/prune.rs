@@ -10,7 +10,7 @@ use crate::store::sqlite::care::retain::prune;
 
 /// Remove what ended or arrived before a date; the daemon has to be stopped
 ///
-/// With a run goes its journal, and the event it came from. What has not ended stays, and so do the last 30 days: a provider may repeat a
+/// With a run goes its journal, and the event it came from; reasons for which none was made go too. What has not ended stays, and so do the last 30 days: a provider may repeat a
 /// webhook, which is known by its event. Back up first: what is removed is gone.
 #[derive(Debug, clap::Args)]
 pub(super) struct Args {
@@ -40,8 +40,8 @@ pub(super) async fn run(args: Args, context: &Context) -> Result<Exit, CliError>
         ("are gone", "\n`bursar db vacuum` gives their room back to the disk")
     };
     output.print(&format!(
-        "{} runs with {} entries and {} events {verb}{then}",
-        pruned.runs, pruned.entries, pruned.events
+        "{} runs with {} entries, {} events and {} reasons for runs not made {verb}{then}",
+        pruned.runs, pruned.entries, pruned.events, pruned.unmade
     ))?;
     Ok(Exit::Ok)
 }

@@ -15,7 +15,7 @@ use crate::base::guard::{Guard, holds};
 use crate::base::ids::RunId;
 use crate::model::concurrency::{Concurrency, Overlap};
 use crate::model::run::{Cause, RunState};
-use crate::model::unmade::{Pause, Unmade, UnmadeReason};
+use crate::model::unmade::{Unmade, UnmadeReason};
 use crate::store::Made;
 use crate::store::codec::{instant, nanos, text_of};
 
@@ -174,29 +174,6 @@ impl Writer {
         .execute(&mut self.connection)
         .await?;
         Ok(())
-    }
-
-    /// Has the schedules of a workflow start nothing.
-    pub(super) async fn pause(&mut self, pause: &Pause) -> Result<(), Halt> {
-        sqlx::query(
-            "INSERT INTO pause (workflow, since, actor, reason) VALUES ($1, $2, $3, $4) ON CONFLICT DO NOTHING",
-        )
-        .bind(&pause.workflow)
-        .bind(nanos(pause.since))
-        .bind(&pause.actor)
-        .bind(&pause.reason)
-        .execute(&mut self.connection)
-        .await?;
-        Ok(())
-    }
-
-    /// Ends a pause; whether there was one.
-    pub(super) async fn resume(&mut self, workflow: &str) -> Result<bool, Halt> {
-        let ended = sqlx::query("DELETE FROM pause WHERE workflow = $1")
-            .bind(workflow)
-            .execute(&mut self.connection)
-            .await?;
-        Ok(ended.rows_affected() > 0)
     }
 
     /// Forgets that a cause was passed over: it has its run after all.

@@ -12,12 +12,11 @@ use super::rows::{
 };
 use super::writer::Halt;
 use super::{connect, lineage, read_failed, version};
-use crate::base::clock::Instant;
 use crate::base::ids::{Digest, EventId, RunId};
 use crate::model::event::{Event, EventFilter};
 use crate::model::journal::Record;
-use crate::model::run::{Cause, EventMark, Run, RunState};
-use crate::model::unmade::{Pause, Unmade};
+use crate::model::run::{EventMark, Run, RunState};
+use crate::model::unmade::Unmade;
 use crate::model::value::Value;
 use crate::model::workflow::Version;
 use crate::store::codec::{instant, nanos, read_value, text_of};
@@ -409,64 +408,5 @@ impl Reader {
                 })
             })
             .collect()
-    }
-
-    pub(super) async fn pauses(&self) -> Result<Vec<Pause>, StoreError> {
-        let rows: Vec<(String, i64, String, String)> =
-            sqlx::query_as("SELECT workflow, since, actor, reason FROM pause ORDER BY workflow")
-                .fetch_all(&self.pool)
-                .await
-                .map_err(read_failed)?;
-        let pause = |(workflow, since, actor, reason)| Pause {
-            workflow,
-            since: instant(since),
-            actor,
-            reason,
-        };
-        Ok(rows.into_iter().map(pause).collect())
-    }
-
-    pub(super) async fn last_slot(
-        &self,
-        workflow: &str,
-        schedule: &str,
-        timezone: &str,
-    ) -> Result<Option<Instant>, StoreError> {
-        // The key of a cause ends with its time, which begins with a digit and sorts as text.
-        let key = |slot| {
-            let cause = Cause::Cron {
-                schedule: schedule.to_owned(),
-                timezone: timezone.to_owned(),
-                slot,
-                due: None,
-            };
-            cause.unique_key().unwrap_or_default()
-        };
-        let sample = key(Instant::UNIX_EPOCH);
-        let slot_text = crate::model::value::time_text(Instant::UNIX_EPOCH);
-        let prefix = sample.strip_suffix(&slot_text).unwrap_or(&sample);
-        let rows: Vec<(String, Option<i64>)> = sqlx::query_as(
-            "SELECT * FROM (SELECT cause, NULL FROM run INDEXED BY run_by_cause \
-                            WHERE workflow = $1 AND cause_key >= $2 || '0' AND cause_key < $2 || ':' \
-                            ORDER BY cause_key DESC LIMIT 1) \
-             UNION ALL \
-             SELECT * FROM (SELECT cause, last_slot FROM unmade \
-                            WHERE workflow = $1 AND cause_key >= $2 || '0' AND cause_key < $2 || ':' \
-                            ORDER BY cause_key DESC LIMIT 1)",
-        )
-        .bind(workflow)
-        .bind(prefix)
-        .fetch_all(&self.pool)
-        .await
-        .map_err(read_failed)?;
-        let slots = rows.into_iter().map(|(cause, last)| {
-            match serde_json::from_str(&cause).map_err(|error| corrupt("the cause of a run", error))? {
-                Cause::Cron { slot, due, .. } => Ok(last.map_or_else(|| due.unwrap_or(slot), instant)),
-                Cause::Webhook { .. } | Cause::Manual { .. } => {
-                    Err(corrupt("the cause of a run", "its key is not its own"))
-                }
-            }
-        });
-        Ok(slots.collect::<Result<Vec<_>, _>>()?.into_iter().max())
     }
 }

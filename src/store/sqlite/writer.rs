@@ -27,7 +27,7 @@ use crate::base::limits::GROUP_COMMIT_WRITES_MAX;
 use crate::model::breaker::Tripped;
 use crate::model::run::{RunError, RunState};
 use crate::model::unmade::{Pause, Unmade};
-use crate::store::{Acceptance, ApprovalDecision, Claim, Decision, Made, Restored, Routed, StoreError};
+use crate::store::{Acceptance, ApprovalDecision, Claim, Decision, Made, Restored, Routed, SlotKey, StoreError};
 
 /// A writer that panics would leave a process that takes everything and keeps nothing: better none.
 struct AbortOnPanic(bool);
@@ -52,7 +52,16 @@ pub(super) enum Command {
     Create(Box<MadeRun>, Reply<Made>),
     PassOver(Box<Unmade>, Reply<()>),
     Pause(Pause, Reply<()>),
-    Resume(String, Reply<bool>),
+    Resume {
+        workflow: String,
+        at: Instant,
+        reply: Reply<bool>,
+    },
+    SettleSlots {
+        key: SlotKey,
+        until: Instant,
+        reply: Reply<()>,
+    },
     Route(Box<PendingRouting>, Reply<Routed>),
     Append(Box<PendingAppend>, Reply<()>),
     Claim {
@@ -484,8 +493,12 @@ impl Writer {
                 let done = self.pause(&pause).await;
                 answers.settle(reply, done)
             }
-            Command::Resume(workflow, reply) => {
-                let done = self.resume(&workflow).await;
+            Command::Resume { workflow, at, reply } => {
+                let done = self.resume(&workflow, at).await;
+                answers.settle(reply, done)
+            }
+            Command::SettleSlots { key, until, reply } => {
+                let done = self.settle_slots(&key, until).await;
                 answers.settle(reply, done)
             }
             Command::Barrier { reply } => answers.settle(reply, Ok(())),

@@ -87,6 +87,8 @@ fn a_good_manifest_says_exactly_this() {
             catch_up_hours: 24,
             overlap: Overlap::Skip,
             business: None,
+            jitter: None,
+            pause_after_failures: 3,
         }),
         Trigger::Webhook {
             connection,

@@ -6,8 +6,9 @@ use bursar::base::clock::Instant;
 use bursar::model::calendar::{AfterCutOff, Business, Calendars, CutOff, Dated, DayChoice, Format, Roll};
 use bursar::model::value::{parse_time, time_text};
 use bursar::model::workflow::{CatchUp, CronSpec};
-use bursar::trigger::cron::{Due, Horizon, due_slots, horizon};
+use bursar::trigger::cron::{Horizon, horizon};
 use bursar::trigger::schedule::{Schedule, ScheduleError, Standing};
+use bursar::trigger::slots::{Due, due_slots};
 use chrono::{Datelike as _, Days, NaiveDate, NaiveTime, TimeDelta, Weekday};
 
 fn at(text: &str) -> Instant {
@@ -21,6 +22,8 @@ fn spec(schedule: &str, calendar: &str, days: DayChoice) -> CronSpec {
         catch_up_hours: 24,
         overlap: bursar::model::concurrency::Overlap::Skip,
         catch_up: CatchUp::Latest,
+        jitter: None,
+        pause_after_failures: 0,
         business: Some(Business {
             calendar: Calendars::default().find(calendar).expect("a calendar"),
             days,

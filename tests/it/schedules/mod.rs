@@ -3,5 +3,8 @@
 mod business;
 mod calls;
 mod fires;
+mod jumps;
 mod million;
+mod rig;
 mod slots;
+mod troubles;

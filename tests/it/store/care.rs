@@ -256,6 +256,7 @@ async fn pruning_takes_what_ended_long_ago_and_nothing_else() {
         runs: 2,
         entries: 3,
         events: 2,
+        unmade: 0,
     };
     assert_eq!(prune(folder, at(20 * DAY), now, true).await, Ok(expected));
     assert_eq!(prune(folder, at(20 * DAY), now, false).await, Ok(expected));
@@ -263,6 +264,7 @@ async fn pruning_takes_what_ended_long_ago_and_nothing_else() {
         runs: 0,
         entries: 0,
         events: 0,
+        unmade: 0,
     };
     assert_eq!(prune(folder, at(20 * DAY), now, false).await, Ok(nothing));
     vacuum(folder).await.expect("vacuumed");

@@ -14,6 +14,7 @@ use serde_json::json;
 use super::deaths::a_process_that_dies_twice_under_a_run_without_progress_makes_it_suspected;
 use super::make::*;
 use super::overlap::*;
+use super::schedules::*;
 
 /// Runs each rule on each store.
 macro_rules! rules {
@@ -44,6 +45,8 @@ rules![
     large_params_and_documents_come_back,
     one_cause_makes_one_run_of_a_workflow,
     the_newest_slot_of_a_schedule_is_known,
+    the_runs_of_a_schedule_are_listed_by_slot,
+    schedules_are_paused_once_and_resumed_once,
     claims_take_the_oldest_and_nobody_twice,
     only_the_holder_of_the_lease_may_write,
     a_lease_that_is_renewed_does_not_lapse,
@@ -253,18 +256,6 @@ async fn large_params_and_documents_come_back(store: &dyn Store) {
     }
 }
 
-fn scheduled(workflow: &str, schedule: &str, timezone: &str, slot: i64) -> NewRun {
-    NewRun {
-        cause: Cause::Cron {
-            schedule: schedule.to_owned(),
-            timezone: timezone.to_owned(),
-            slot: at(slot),
-            due: None,
-        },
-        ..manual(workflow, slot)
-    }
-}
-
 async fn one_cause_makes_one_run_of_a_workflow(store: &dyn Store) {
     let first = scheduled("sweep", "0 18 * * *", "Europe/Berlin", 0);
     assert_eq!(store.create_run(first.clone()).await, Ok(Made::New));
@@ -281,7 +272,7 @@ async fn one_cause_makes_one_run_of_a_workflow(store: &dyn Store) {
 
 async fn the_newest_slot_of_a_schedule_is_known(store: &dyn Store) {
     let berlin = "Europe/Berlin";
-    assert_eq!(store.last_slot("sweep", "0 18 * * *", berlin).await, Ok(None));
+    assert_eq!(store.settled_until("sweep", "0 18 * * *", berlin).await, Ok(None));
     for (schedule, zone, slot) in [
         ("0 18 * * *", berlin, 0),
         ("0 18 * * *", berlin, 86_400),
@@ -293,10 +284,17 @@ async fn the_newest_slot_of_a_schedule_is_known(store: &dyn Store) {
         store.create_run(run).await.expect("made");
     }
     assert_eq!(
-        store.last_slot("sweep", "0 18 * * *", berlin).await,
+        store.settled_until("sweep", "0 18 * * *", berlin).await,
         Ok(Some(at(86_400)))
     );
-    assert_eq!(store.last_slot("other", "0 18 * * *", berlin).await, Ok(None));
+    assert_eq!(store.settled_until("other", "0 18 * * *", berlin).await, Ok(None));
+    // What is said of it counts where it is later, and is replaced by what is said next.
+    for (said, expected) in [(90_000, 90_000), (80_000, 86_400), (100_000, 100_000)] {
+        let key = schedule("0 18 * * *");
+        assert_eq!(store.settle_slots(key, at(said)).await, Ok(()));
+        let known = store.settled_until("sweep", "0 18 * * *", berlin).await;
+        assert_eq!(known, Ok(Some(at(expected))), "{said}");
+    }
 }
 
 async fn claims_take_the_oldest_and_nobody_twice(store: &dyn Store) {

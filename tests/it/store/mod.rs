@@ -11,3 +11,4 @@ mod overlap;
 mod plans;
 mod power;
 mod random;
+mod schedules;

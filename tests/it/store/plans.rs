@@ -14,7 +14,7 @@ use std::{env, fs};
 use bursar::model::breaker::{Cause, Tripped};
 use bursar::model::journal::{Asked, Entry};
 use bursar::model::run::RunState;
-use bursar::model::unmade::Pause;
+use bursar::model::unmade::{Pause, PauseCause};
 use bursar::store::sqlite::SqliteStore;
 use bursar::store::sqlite::care::backup::backup;
 use bursar::store::sqlite::care::check::{check, check_file};
@@ -170,10 +170,12 @@ async fn all_else() {
         since: at(0),
         actor: "tess".to_owned(),
         reason: "holidays".to_owned(),
+        cause: PauseCause::Person,
     };
     store.pause(pause).await.expect("kept");
     assert_eq!(store.pauses().await.expect("read").len(), 1);
-    assert!(store.resume("sweep").await.expect("kept"));
+    assert!(store.resume("sweep", at(1)).await.expect("kept"));
+    assert_eq!(store.resumed_at("sweep").await, Ok(Some(at(1))));
     let asking = RunQuery {
         asking: true,
         limit: 9,

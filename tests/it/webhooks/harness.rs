@@ -100,6 +100,14 @@ impl Shelf {
         assert_eq!(snapshot.workflows.len(), workflows.len());
     }
 
+    /// Writes a calendar, in place of the one of this name.
+    pub(crate) fn put_calendar(&self, name: &str, text: &str) {
+        let place = self.folder.path().join("calendars");
+        fs::create_dir_all(&place).expect("a folder");
+        fs::write(place.join(format!("{name}.toml")), text).expect("a calendar");
+        assert!(!self.catalog.reload_now().has_errors());
+    }
+
     /// Breaks the manifest of one, and leaves the reload to others.
     pub(crate) fn spoil(&self, name: &str) {
         let path = self.folder.path().join(format!("workflows/{name}.toml"));

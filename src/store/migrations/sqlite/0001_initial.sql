@@ -143,7 +143,24 @@ CREATE TABLE pause (
     workflow TEXT NOT NULL PRIMARY KEY,
     since    INTEGER NOT NULL,
     actor    TEXT NOT NULL,
-    reason   TEXT NOT NULL
+    reason   TEXT NOT NULL,
+    cause    TEXT NOT NULL CHECK (cause IN ('person', 'failures', 'clock'))
+) STRICT, WITHOUT ROWID;
+
+-- When such a pause last ended: runs that had failed before count no longer.
+CREATE TABLE resumption (
+    workflow TEXT NOT NULL PRIMARY KEY,
+    at       INTEGER NOT NULL
+) STRICT, WITHOUT ROWID;
+
+-- Up to when every slot of a schedule has its run or its reason, also when it never had a slot or these rows are
+-- pruned. Moved on from time to time.
+CREATE TABLE schedule (
+    workflow      TEXT NOT NULL,
+    schedule      TEXT NOT NULL,
+    timezone      TEXT NOT NULL,
+    settled_until INTEGER NOT NULL,
+    PRIMARY KEY (workflow, schedule, timezone)
 ) STRICT, WITHOUT ROWID;
 
 -- Which events a waiting run waits for: one row for each branch that waits for one.

@@ -1,5 +1,5 @@
-//! What a store gives away again: runs that ended long ago with their journals, events they came from, and the room
-//! that leaves.
+//! What a store gives away again: runs that ended long ago with their journals, events they came from, reasons for which
+//! none were made, and the room that leaves.
 //!
 //! What is still needed is never touched: a run that has not ended, an event that no runs were made from yet or that
 //! a run refers to, the run that the witness names, and anything a provider may still repeat.
@@ -31,6 +31,8 @@ pub struct Pruned {
     pub entries: u64,
     /// Events received before it.
     pub events: u64,
+    /// Reasons for which runs were not made before it.
+    pub unmade: u64,
 }
 
 /// What the database took before and takes now.
@@ -108,6 +110,10 @@ async fn prune_in(
         .bind(before)
         .execute(&mut *transaction)
         .await?;
+    let unmade = sqlx::query("DELETE FROM unmade WHERE at < $1")
+        .bind(before)
+        .execute(&mut *transaction)
+        .await?;
     if dry {
         transaction.rollback().await?;
     } else {
@@ -117,6 +123,7 @@ async fn prune_in(
         runs: runs.rows_affected(),
         entries: u64::try_from(entries).unwrap_or_default(),
         events: events.rows_affected(),
+        unmade: unmade.rows_affected(),
     })
 }
 

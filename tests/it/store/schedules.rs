@@ -1,0 +1,84 @@
+//! Rules of schedules: the runs of their slots in order, and pauses.
+
+use bursar::model::run::{Cause, NewRun, RunState};
+use bursar::model::unmade::{Pause, PauseCause};
+use bursar::store::{SlotKey, SlotQuery, Store};
+
+use super::make::*;
+
+pub(super) fn scheduled(workflow: &str, schedule: &str, timezone: &str, slot: i64) -> NewRun {
+    NewRun {
+        cause: Cause::Cron {
+            schedule: schedule.to_owned(),
+            timezone: timezone.to_owned(),
+            slot: at(slot),
+            due: None,
+        },
+        ..manual(workflow, slot)
+    }
+}
+
+pub(super) fn schedule(expression: &str) -> SlotKey {
+    SlotKey {
+        workflow: "sweep".to_owned(),
+        schedule: expression.to_owned(),
+        timezone: "Europe/Berlin".to_owned(),
+    }
+}
+
+pub(super) async fn the_runs_of_a_schedule_are_listed_by_slot(store: &dyn Store) {
+    let mut made = Vec::new();
+    for slot in [0, 7_200, 3_600, 90_000] {
+        let run = scheduled("sweep", "0 * * * *", "Europe/Berlin", slot);
+        made.push((slot, run.id));
+        store.create_run(run).await.expect("made");
+    }
+    for other in ["0 * * * * 2027", "0 * * *"] {
+        let run = scheduled("sweep", other, "Europe/Berlin", 50);
+        store.create_run(run).await.expect("made");
+    }
+    let ended = store.cancel(made[1].1, "tess", "enough", at(9_000)).await;
+    assert_eq!(ended, Ok(RunState::Cancelled));
+    let list = async |from: Option<i64>, to: Option<i64>, limit: u32| {
+        let query = SlotQuery {
+            key: schedule("0 * * * *"),
+            from: from.map(at),
+            to: to.map(at),
+            limit,
+        };
+        let found = store.slot_runs(query).await.expect("read");
+        let slots: Vec<_> = found.iter().map(|run| (run.slot, run.id)).collect();
+        (slots, found)
+    };
+    let slot = |number: usize| (at(made[number].0), made[number].1);
+    let (all, found) = list(None, None, 9).await;
+    assert_eq!(all, [slot(3), slot(1), slot(2), slot(0)]);
+    assert_eq!((found[1].state, found[1].finished_at), (RunState::Cancelled, Some(at(9_000))));
+    assert_eq!((found[0].state, found[0].finished_at), (RunState::Queued, None));
+    assert_eq!((found[0].created_at, found[0].started_at), (at(90_000), None));
+    assert_eq!(list(None, None, 2).await.0, [slot(3), slot(1)]);
+    assert_eq!(list(Some(3_600), Some(7_200), 9).await.0, [slot(1), slot(2)]);
+    assert_eq!(list(Some(3_601), None, 9).await.0, [slot(3), slot(1)]);
+    assert_eq!(list(None, Some(7_199), 9).await.0, [slot(2), slot(0)]);
+}
+
+pub(super) async fn schedules_are_paused_once_and_resumed_once(store: &dyn Store) {
+    let pause = |actor: &str, cause| Pause {
+        workflow: "sweep".to_owned(),
+        since: at(1),
+        actor: actor.to_owned(),
+        reason: "why".to_owned(),
+        cause,
+    };
+    for (_, cause) in PauseCause::ALL {
+        assert_eq!(store.pause(pause("first", cause)).await, Ok(()));
+        assert_eq!(store.pause(pause("second", PauseCause::Person)).await, Ok(()));
+        assert_eq!(store.pauses().await, Ok(vec![pause("first", cause)]));
+        assert_eq!(store.resume("sweep", at(7)).await, Ok(true));
+        assert_eq!(store.resume("sweep", at(8)).await, Ok(false));
+        assert_eq!(store.pauses().await, Ok(Vec::new()));
+        assert_eq!(store.resumed_at("sweep").await, Ok(Some(at(7))), "when it ended");
+    }
+    assert_eq!(store.resumed_at("other").await, Ok(None));
+}
+
