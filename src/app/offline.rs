@@ -20,6 +20,7 @@ use crate::model::unmade::{Pause, PauseCause};
 use crate::model::workflow::Workflow;
 use crate::store::sqlite::{SqliteOptions, SqliteStore};
 use crate::store::{Acceptance, Decision, Restored, Store};
+use crate::trigger::make_up::{MakeUpError, Wanted, make_up};
 use crate::trigger::manual::{Request, start};
 use crate::trigger::versions::KnownVersions;
 
@@ -185,6 +186,26 @@ pub async fn accept_restore_here(settings: &Settings, acceptance: Acceptance) ->
     };
     store.close().await?;
     Ok(accepted?)
+}
+
+/// Makes the runs of slots that passed without one, when no daemon holds the store. The next daemon drives them.
+///
+/// # Errors
+/// [`AppError`].
+pub async fn make_up_here(
+    settings: &Settings,
+    workflow: &Workflow,
+    wanted: Wanted<'_>,
+    actor: &str,
+) -> Result<Vec<RunId>, AppError> {
+    let store = SqliteStore::open(&settings.state, SqliteOptions::default()).await?;
+    let now = SystemClock::new().now();
+    let made = make_up(store.as_ref(), &KnownVersions::new(), workflow, wanted, actor, now).await;
+    store.close().await?;
+    made.map_err(|error| match error {
+        MakeUpError::Store(error) => error.into(),
+        error => AppError::Other(error.to_string()),
+    })
 }
 
 /// Has the schedules of a workflow start nothing, when no daemon holds the store.

@@ -287,6 +287,7 @@ impl Site {
             payload: Json::Null,
             params: Map::new(),
             actor: actor.to_owned(),
+            reason: None,
         };
         let started = self.client().await?.post("/v1/runs", &request).await;
         started.map_err(|error| AppError::Other(format!("the run cannot be started: {error}")))

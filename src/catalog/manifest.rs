@@ -12,9 +12,9 @@ use toml::de::{DeTable, DeValue};
 
 use super::business::{read_business, read_choice};
 use super::concurrency::{read_catch_up_hours, read_concurrency, read_overlap, refuse_overlapping_catch_up};
-use super::slots::{read_jitter, read_pause_after_failures};
 use super::fields::{self, Fields, did_you_mean, kind};
 use super::params::{read_params, read_scalar};
+use super::slots::{read_jitter, read_pause_after_failures};
 use crate::base::limits::CATCH_UP_HOURS;
 use crate::model::calendar::Calendars;
 use crate::model::concurrency::ConcurrencySpec;

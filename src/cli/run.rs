@@ -30,6 +30,8 @@ use crate::trigger::manual::Request;
 
 /// How often a run that is driven here is looked at.
 const LOOK_EVERY: Duration = Duration::from_millis(100);
+/// How long to stay while a run waits, if nothing else is said.
+const PATIENCE_SECS: u64 = 600;
 
 /// Start a workflow now and follow it
 ///
@@ -47,7 +49,7 @@ pub(super) struct Args {
     #[arg(long, value_name = "NAME=VALUE", value_parser = input::pair)]
     param: Vec<(String, String)>,
     /// How long to stay while the run waits for a time or an event
-    #[arg(long, value_name = "SECONDS", default_value_t = 600)]
+    #[arg(long, value_name = "SECONDS", default_value_t = PATIENCE_SECS)]
     patience: u64,
     /// Ask the daemon and leave at once
     #[arg(long)]
@@ -65,8 +67,34 @@ pub(super) fn run(args: &Args, context: &Context) -> Result<Exit, CliError> {
             .unwrap_or(Json::Null),
         params: params(args, &settings),
         actor: actor(),
+        reason: None,
     };
     context.wait(start(args, settings, request, context))
+}
+
+/// Starts a workflow with this event because a person says so, and follows it.
+pub(super) fn run_event(
+    workflow: &str,
+    event: Json,
+    reason: String,
+    detach: bool,
+    context: &Context,
+) -> Result<Exit, CliError> {
+    let settings = context.workplace(Secrets::Needed)?;
+    let request = Request {
+        payload: event,
+        params: Map::new(),
+        actor: actor(),
+        reason: Some(reason),
+    };
+    let args = Args {
+        workflow: workflow.to_owned(),
+        payload: None,
+        param: Vec::new(),
+        patience: PATIENCE_SECS,
+        detach,
+    };
+    context.wait(start(&args, settings, request, context))
 }
 
 /// The params as typed, in the kinds the manifest has.
@@ -121,6 +149,7 @@ async fn ask(mut client: ControlClient, workflow: &str, request: Request) -> Res
         payload: request.payload,
         params: request.params,
         actor: request.actor,
+        reason: request.reason,
     };
     Ok(client.post::<RunReply>("/v1/runs", &asked).await?.run)
 }

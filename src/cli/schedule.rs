@@ -1,5 +1,6 @@
 //! `bursar schedule`: when a schedule fires, before it does; and what became of it.
 
+mod make_up;
 mod state;
 
 use chrono::DateTime;
@@ -13,17 +14,19 @@ use super::output::{Cell, FAINT, STRONG, Table, Tone};
 use super::text::{clean, time};
 use crate::app::offline::load_workflows;
 use crate::base::clock::Instant;
-use crate::base::limits::CATCH_UP_HOURS;
+use crate::base::limits::{CATCH_UP_HOURS, JITTER_SECS_MAX};
 use crate::base::suggest::nearest;
 use crate::catalog::load::Loaded;
-use crate::model::calendar::{Business, DayChoice, Roll};
+use crate::model::calendar::{AfterCutOff, Business, CutOff, DayChoice, Roll, parse_time_of_day};
 use crate::model::concurrency::Overlap;
 use crate::model::value::time_text;
-use crate::model::workflow::{CatchUp, CronSpec};
+use crate::model::workflow::{CatchUp, CronSpec, Jitter};
 use crate::trigger::cron::cron_triggers;
 use crate::trigger::outlook::{Outlook, outlook};
 use crate::trigger::schedule::Schedule;
 
+/// No month has more business days.
+const BUSINESS_DAYS_MAX: i64 = 23;
 /// More slots than anybody reads.
 const COUNT_MAX: u64 = 10_000;
 
@@ -40,6 +43,8 @@ enum Command {
     Ls(state::Ls),
     Pause(state::Pause),
     Resume(state::Resume),
+    Trigger(make_up::Trigger),
+    Backfill(make_up::Backfill),
 }
 
 /// Show the next slots, with a note where clocks change or a holiday moves one
@@ -63,6 +68,18 @@ struct Next {
     /// Where a slot goes whose day is closed [default: skip]
     #[arg(long, value_name = "WAY", requires = "calendar", value_parser = PossibleValuesParser::new(Roll::ALL.map(|(name, _)| name)))]
     roll: Option<String>,
+    /// The n-th business day of each month instead, -1 for the last; may be given several times
+    #[arg(long, value_name = "N", requires = "calendar", conflicts_with = "roll", allow_negative_numbers = true, value_parser = clap::value_parser!(i64).range(-BUSINESS_DAYS_MAX..=BUSINESS_DAYS_MAX))]
+    business_day: Vec<i64>,
+    /// The first time of day that is too late, such as 15:30
+    #[arg(long, value_name = "HH:MM", requires = "calendar", requires = "after_cut_off")]
+    cut_off: Option<String>,
+    /// What becomes of a slot that missed it
+    #[arg(long, value_name = "WAY", requires = "cut_off", value_parser = PossibleValuesParser::new(AfterCutOff::ALL.map(|(name, _)| name)))]
+    after_cut_off: Option<String>,
+    /// The most a slot begins later than its time, in seconds
+    #[arg(long, value_name = "SECONDS", requires = "cron", value_parser = clap::value_parser!(u16).range(0..=i64::from(JITTER_SECS_MAX)))]
+    jitter: Option<u16>,
     /// How many slots
     #[arg(long, default_value_t = 10, value_parser = clap::value_parser!(u64).range(1..=COUNT_MAX))]
     count: u64,
@@ -77,6 +94,8 @@ pub(super) fn run(args: Args, context: &Context) -> Result<Exit, CliError> {
         Command::Ls(args) => context.wait(state::ls(args, context)),
         Command::Pause(args) => context.wait(state::pause(args, context)),
         Command::Resume(args) => context.wait(state::resume(args, context)),
+        Command::Trigger(args) => make_up::trigger(&args, context),
+        Command::Backfill(args) => context.wait(make_up::backfill(args, context)),
     }
 }
 
@@ -89,7 +108,7 @@ struct Shown {
 fn next(args: &Next, context: &Context) -> Result<Exit, CliError> {
     let from = match &args.from {
         None => context.now(),
-        Some(text) => instant(text)?,
+        Some(text) => instant("--from", text)?,
     };
     let loaded = load_workflows(&context.settings()?);
     let shown = match (&args.cron, &args.timezone) {
@@ -127,11 +146,12 @@ fn next(args: &Next, context: &Context) -> Result<Exit, CliError> {
     Ok(Exit::Ok)
 }
 
-fn instant(text: &str) -> Result<Instant, CliError> {
+fn instant(option: &str, text: &str) -> Result<Instant, CliError> {
     let parsed = DateTime::parse_from_rfc3339(text);
     parsed.map(|instant| instant.to_utc()).map_err(|_| {
-        CliError::usage(format!("`{text}` is not an instant"))
-            .hint("write --from 2027-03-27T00:00:00Z, or 2027-03-27T01:00:00+01:00")
+        CliError::usage(format!("`{text}` is not an instant")).hint(format!(
+            "write {option} 2027-03-27T00:00:00Z, or 2027-03-27T01:00:00+01:00"
+        ))
     })
 }
 
@@ -148,10 +168,17 @@ fn of_arguments(args: &Next, cron: &str, timezone: &str, loaded: &Loaded) -> Res
                 .roll
                 .as_deref()
                 .and_then(|wanted| Roll::ALL.iter().find(|(name, _)| *name == wanted));
+            if args.business_day.contains(&0) {
+                return Err(CliError::usage("no business day is the zeroth").hint("1 is the first, -1 the last"));
+            }
+            let days = match args.business_day.as_slice() {
+                [] => DayChoice::Named(roll.map_or_else(Roll::default, |(_, roll)| *roll)),
+                numbers => DayChoice::OfMonth(numbers.to_vec()),
+            };
             Some(Business {
                 calendar,
-                days: DayChoice::Named(roll.map_or_else(Roll::default, |(_, roll)| *roll)),
-                cut_off: None,
+                days,
+                cut_off: cut_off(args)?,
             })
         }
     };
@@ -162,9 +189,27 @@ fn of_arguments(args: &Next, cron: &str, timezone: &str, loaded: &Loaded) -> Res
         catch_up_hours: CATCH_UP_HOURS,
         overlap: Overlap::default(),
         business,
-        jitter: None,
+        jitter: args.jitter.filter(|secs| *secs > 0).map(|most_secs| Jitter {
+            most_secs,
+            workflow: String::new(),
+        }),
         pause_after_failures: 0,
     })
+}
+
+fn cut_off(args: &Next) -> Result<Option<CutOff>, CliError> {
+    let after = args
+        .after_cut_off
+        .as_deref()
+        .and_then(|wanted| AfterCutOff::ALL.iter().find(|(name, _)| *name == wanted));
+    let (Some(text), Some((_, after))) = (&args.cut_off, after) else {
+        return Ok(None);
+    };
+    let time = parse_time_of_day(text).ok_or_else(|| {
+        CliError::usage(format!("`{text}` is not a time of day"))
+            .hint("write --cut-off 15:30, by the clocks of --timezone")
+    })?;
+    Ok(Some(CutOff { time, after: *after }))
 }
 
 /// The schedules of the workflows in the folder, or of one of them.

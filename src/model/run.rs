@@ -124,6 +124,9 @@ pub enum Cause {
     Manual {
         /// Who, as far as is known.
         actor: String,
+        /// Why, if they said so.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        reason: Option<String>,
     },
 }
 

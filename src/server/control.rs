@@ -25,8 +25,9 @@ use tokio::sync::oneshot;
 
 use super::counters::DoorCounters;
 use super::protocol::{
-    AcceptRestore, CancelRun, Cancelled, DecideApproval, ErrorBody, ErrorDetail, HeldConnection, PauseSchedules,
-    ResolveRun, ResumeSchedules, Resumed, RunReply, StartRun, Status, TriggerView, WorkflowView, Workflows,
+    AcceptRestore, CancelRun, Cancelled, DecideApproval, ErrorBody, ErrorDetail, HeldConnection, MadeSlots, MakeSlots,
+    PauseSchedules, ResolveRun, ResumeSchedules, Resumed, RunReply, StartRun, Status, TriggerView, WorkflowView,
+    Workflows,
 };
 use crate::base::clock::{Clock, Instant};
 use crate::base::fault_point::{FaultPoint, reach};
@@ -42,6 +43,7 @@ use crate::model::unmade::{Pause, PauseCause};
 use crate::model::workflow::{Trigger, Workflow};
 use crate::store::{Acceptance, ApprovalDecision, Decision, Store, StoreError};
 use crate::trigger::cron::{Upcoming, upcoming};
+use crate::trigger::make_up::{self, MakeUpError, Wanted};
 use crate::trigger::manual::{self, Request, StartError};
 use crate::trigger::versions::KnownVersions;
 
@@ -133,6 +135,7 @@ fn router(control: Arc<Control>) -> Router {
         .route("/v1/workflows", get(workflows))
         .route("/v1/workflows/{name}/pause", post(pause))
         .route("/v1/workflows/{name}/resume", post(resume))
+        .route("/v1/workflows/{name}/slots", post(slots))
         .route("/v1/reload", post(reload))
         .route("/v1/restore/accept", post(accept_restore))
         .route("/v1/runs", post(start))
@@ -208,6 +211,7 @@ async fn start(State(control): Here, body: Bytes) -> Result<Response, Problem> {
         payload: asked.payload,
         params: asked.params,
         actor: asked.actor,
+        reason: asked.reason,
     };
     let now = control.clock.now();
     let run = manual::start(control.store.as_ref(), &control.versions, workflow, request, now).await?;
@@ -282,6 +286,38 @@ async fn resume(State(control): Here, Segment(name): Segment<String>, body: Byte
             was_paused,
         },
     ))
+}
+
+async fn slots(State(control): Here, Segment(name): Segment<String>, body: Bytes) -> Result<Response, Problem> {
+    let asked: MakeSlots = read(&body)?;
+    named(&asked.actor)?;
+    let snapshot = control.catalog.current();
+    let workflow = snapshot.workflows.get(&name);
+    let workflow = workflow.ok_or_else(|| unknown_workflow(&snapshot, &name))?;
+    let wanted = Wanted {
+        schedule: &asked.schedule,
+        timezone: &asked.timezone,
+        from: asked.from,
+        to: asked.to,
+    };
+    let now = control.clock.now();
+    let runs = make_up::make_up(
+        control.store.as_ref(),
+        &control.versions,
+        workflow,
+        wanted,
+        &asked.actor,
+        now,
+    )
+    .await?;
+    tracing::warn!(
+        workflow = name,
+        actor = asked.actor,
+        runs = runs.len(),
+        "slots that had passed are made up for"
+    );
+    control.wake.nudge();
+    Ok(answer(StatusCode::CREATED, &MadeSlots { runs }))
 }
 
 async fn resolve(State(control): Here, Segment(id): Segment<String>, body: Bytes) -> Result<Response, Problem> {
@@ -492,6 +528,15 @@ impl From<StoreError> for Problem {
             }
         };
         Self::new(status, code, error)
+    }
+}
+
+impl From<MakeUpError> for Problem {
+    fn from(error: MakeUpError) -> Self {
+        match error {
+            MakeUpError::Store(error) => error.into(),
+            error => invalid(error),
+        }
     }
 }
 

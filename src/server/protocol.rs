@@ -138,6 +138,9 @@ pub struct StartRun {
     pub params: Map<String, Json>,
     /// Who asks.
     pub actor: String,
+    /// Why, if they say so.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub reason: Option<String>,
 }
 
 /// Answer to `POST /v1/runs`, `POST /v1/runs/{id}/resolve` and `POST /v1/runs/{id}/approval`.
@@ -183,6 +186,29 @@ pub struct PauseSchedules {
 pub struct ResumeSchedules {
     /// Who asks.
     pub actor: String,
+}
+
+/// Body of `POST /v1/workflows/{name}/slots`: slots that passed without a run are to have theirs now.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct MakeSlots {
+    /// The expression as written in the manifest.
+    pub schedule: String,
+    /// Its zone.
+    pub timezone: String,
+    /// The time of the first slot, or one before it.
+    pub from: Instant,
+    /// The time of the last slot, or one behind it.
+    pub to: Instant,
+    /// Who asks.
+    pub actor: String,
+}
+
+/// Answer to it.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct MadeSlots {
+    /// The runs that were made, in the order of their slots.
+    pub runs: Vec<RunId>,
 }
 
 /// Answer to both.

@@ -13,7 +13,7 @@ use chrono::{DateTime, FixedOffset, TimeDelta};
 use super::make::{Asked, cause_of, make};
 use super::schedule::{Schedule, ScheduleError, Slot, Standing};
 use super::slots::{
-    Deferred, Due, dealt_until, due_slots, failed_in_a_row, missed, overdue, resume_point, why_missed,
+    Deferred, Due, UNBEGUN, dealt_until, due_slots, failed_in_a_row, missed, overdue, resume_point, why_missed,
 };
 use super::versions::KnownVersions;
 use super::wall::{Moved, WallClock, told};
@@ -38,8 +38,6 @@ const RETRY: Duration = Duration::from_secs(5);
 const STUCK: Duration = Duration::from_secs(60);
 /// How often it is said which schedules wait for a person.
 const REMIND: Duration = Duration::from_secs(3_600);
-/// A run that nothing has taken up for so long is told of.
-const UNBEGUN: Duration = Duration::from_secs(600);
 /// How often the store is told up to when all is dealt with: where nothing happens, once a day.
 const SETTLE_EVERY: TimeDelta = TimeDelta::days(1);
 /// After a clock was set back, slots come again that had run; more of them are not looked for.
@@ -406,7 +404,8 @@ impl CronTrigger {
     /// Tells the store from time to time up to when all is dealt with.
     async fn keep_settled(&self, key: &SlotKey, entry: &mut Watched) -> Result<(), StoreError> {
         let until = entry.settled_until();
-        if (until - entry.settled).abs() >= SETTLE_EVERY {
+        // Backwards at once: what comes again after a clock was set back is still to be dealt with.
+        if until < entry.settled || until - entry.settled >= SETTLE_EVERY {
             self.store.settle_slots(key.clone(), until).await?;
             entry.settled = until;
         }
@@ -421,14 +420,17 @@ impl CronTrigger {
             tracing::error!(workflow = key.workflow, schedule = key.schedule, slot = %time_text(slot), "a slot is overdue: it has neither its run nor a reason");
             entry.overdue = Some(slot);
         }
-        let waited = |made: Duration| self.clock.elapsed().saturating_sub(made) >= UNBEGUN;
+        let waited = |made: Duration| {
+            let waited = self.clock.elapsed().saturating_sub(made);
+            TimeDelta::from_std(waited).is_ok_and(|waited| waited >= UNBEGUN)
+        };
         if let Some((run, made)) = entry.unbegun
             && waited(made)
             && let Ok(found) = self.store.run(run).await
         {
             entry.unbegun = None;
             if found.is_some_and(|found| found.state == RunState::Queued && found.started_at.is_none()) {
-                let minutes = UNBEGUN.as_secs() / 60;
+                let minutes = UNBEGUN.num_minutes();
                 tracing::error!(%run, workflow = key.workflow, schedule = key.schedule, "the run of a slot has not begun for {minutes} minutes: nothing takes it up");
             }
         }
@@ -453,7 +455,11 @@ impl CronTrigger {
             && let Some(pause) = self.failing(key, &entry.spec, now).await?
         {
             self.store.pause(pause.clone()).await?;
-            tracing::error!(workflow = key.workflow, reason = pause.reason, "schedules are paused until `bursar schedule resume`");
+            tracing::error!(
+                workflow = key.workflow,
+                reason = pause.reason,
+                "schedules are paused until `bursar schedule resume`"
+            );
             return self.pass_over_paused(key, entry, &pause, now).await;
         }
         if let Some(deferred) = &due.deferred {
@@ -543,7 +549,13 @@ impl CronTrigger {
             to: Some(end),
             limit: RAN_BEFORE_MAX,
         };
-        let ran: BTreeSet<Instant> = self.store.slot_runs(between).await?.iter().map(|run| run.slot).collect();
+        let ran: BTreeSet<Instant> = self
+            .store
+            .slot_runs(between)
+            .await?
+            .iter()
+            .map(|run| run.slot)
+            .collect();
         Ok(if ran.is_empty() {
             found
         } else {

@@ -23,6 +23,8 @@ pub struct Request {
     pub params: Map<String, Json>,
     /// Who asks, as far as is known.
     pub actor: String,
+    /// Why, if they say so.
+    pub reason: Option<String>,
 }
 
 /// Why no run was made.
@@ -84,7 +86,10 @@ pub async fn start(
     let mut run = new_run(
         workflow,
         RunId::generate(now),
-        Cause::Manual { actor: request.actor },
+        Cause::Manual {
+            actor: request.actor,
+            reason: request.reason,
+        },
         event.into(),
         now,
     );

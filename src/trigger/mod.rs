@@ -13,11 +13,13 @@
 //! | [`wall`] | both clocks | whether the wall clock jumped |
 //! | [`cron`] | schedules and the time | runs for the slots that are due |
 //! | [`outlook`] | a schedule | what it will do, with notes for people |
+//! | [`make_up`] | slots that passed, and a person | the runs they did not have |
 //! | [`manual`] | a request of a person | a run |
 //! | [`versions`] | a workflow about to run | its version, kept once |
 
 pub mod backfill;
 pub mod cron;
+pub mod make_up;
 pub mod manual;
 pub mod outlook;
 pub mod router;

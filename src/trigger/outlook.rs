@@ -58,7 +58,10 @@ pub fn outlook(schedule: &Schedule, from: Instant, count: usize) -> Outlook {
         notes.extend(of_the_clocks(schedule, after, slot));
         if slot.jitter > TimeDelta::zero() {
             let begins = schedule.local(slot.at).format("%H:%M:%S");
-            notes.push(format!("jitter: begins {} s later, at {begins}", slot.jitter.num_seconds()));
+            notes.push(format!(
+                "jitter: begins {} s later, at {begins}",
+                slot.jitter.num_seconds()
+            ));
         }
         slots.push(Planned {
             slot,

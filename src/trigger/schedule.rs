@@ -390,7 +390,9 @@ impl Schedule {
         left.filter_map(|left| {
             let midnight = left.date.and_time(NaiveTime::MIN) - TimeDelta::seconds(1);
             let named = self.matcher.after_owned(Utc.from_utc_datetime(&midnight.max(first)));
-            let walls = named.map(|wall| wall.naive_utc()).take_while(|wall| wall.date() == left.date);
+            let walls = named
+                .map(|wall| wall.naive_utc())
+                .take_while(|wall| wall.date() == left.date);
             let jitter = TimeDelta::zero();
             let slots = walls.filter_map(|wall| self.place(wall, from).map(|at| Slot { at, wall, jitter }));
             let mut slots = slots.take_while(|slot| slot.at <= to);
@@ -488,7 +490,10 @@ impl Schedule {
         };
         let (mut from, mut after) = (wall.date(), wall);
         // Nothing is left of a day in its last second, so nothing need be known of it.
-        if let (true, Some(next)) = (wall + TimeDelta::seconds(1) >= from.and_time(NaiveTime::MIN) + TimeDelta::days(1), from.succ_opt()) {
+        if let (true, Some(next)) = (
+            wall + TimeDelta::seconds(1) >= from.and_time(NaiveTime::MIN) + TimeDelta::days(1),
+            from.succ_opt(),
+        ) {
             from = next;
         }
         while let Some(day) = days.next_from(from)? {

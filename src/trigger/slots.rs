@@ -17,6 +17,8 @@ use crate::store::SlotRun;
 /// A slot at most this late is simply run; an older one was missed, and is a matter of catching up. One that is later
 /// and has neither its run nor its reason is overdue.
 pub const ON_TIME: TimeDelta = TimeDelta::seconds(60);
+/// A run that nothing takes up for so long is told of.
+pub const UNBEGUN: TimeDelta = TimeDelta::minutes(10);
 /// Missed slots that are counted one by one; of more it is said that they are at least so many.
 const COUNTED_SLOTS_MAX: usize = 1_000;
 /// A slot that missed its cut-off runs on the next business day; no row of closed days is longer than this.
@@ -111,7 +113,8 @@ pub(super) fn missed(
     let has_run = |slot: &Slot| !ran.is_empty() && ran.contains(&schedule.name(*slot));
     let is_due = |slot: &Slot| due.run.iter().any(|due| due.at == slot.at);
     let is_deferred = |slot: &Slot| due.deferred.is_some_and(|deferred| deferred.slot.at == slot.at);
-    let mut passed = slots_between(schedule, last, now).filter(|slot| !is_due(slot) && !is_deferred(slot) && !has_run(slot));
+    let mut passed =
+        slots_between(schedule, last, now).filter(|slot| !is_due(slot) && !is_deferred(slot) && !has_run(slot));
     let first = passed.next()?;
     let others: Vec<Slot> = passed.by_ref().take(COUNTED_SLOTS_MAX).collect();
     let end = match others.last() {
@@ -159,7 +162,10 @@ pub(super) fn slots_between(schedule: &Schedule, from: Instant, to: Instant) -> 
         // Before its calendar begins nothing is known; what comes then is.
         Err(outside) if outside.date < outside.from => {
             let begins = schedule.begins().into_iter().filter(|begin| *begin > after);
-            begins.filter_map(|begin| schedule.next_slot(begin).ok()).next().flatten()
+            begins
+                .filter_map(|begin| schedule.next_slot(begin).ok())
+                .next()
+                .flatten()
         }
         found => found.ok().flatten(),
     };
@@ -201,6 +207,11 @@ pub fn overdue(schedule: &Schedule, dealt: Instant, now: Instant) -> Option<Inst
     (due + ON_TIME < now).then_some(slot.at)
 }
 
+/// Whether nothing has taken up a run for so long that it has to be told.
+pub fn is_unbegun(run: &SlotRun, now: Instant) -> bool {
+    run.state == RunState::Queued && run.started_at.is_none() && now - run.created_at >= UNBEGUN
+}
+
 /// The runs because of which the schedules of a workflow are to be paused: the newest that ended, if so many in a row
 /// failed, and none of them before the last pause ended. What was cancelled counts neither way, and what has not ended
 /// not yet. `runs` are in the order of slots, newest first.
@@ -208,9 +219,14 @@ pub fn failed_in_a_row(runs: &[SlotRun], spec: &CronSpec, resumed_at: Option<Ins
     let wanted = usize::try_from(spec.pause_after_failures).unwrap_or(usize::MAX);
     let counts = |run: &&SlotRun| {
         matches!(run.state, RunState::Succeeded | RunState::Failed)
-            && run.finished_at.is_some_and(|ended| resumed_at.is_none_or(|resumed| ended > resumed))
+            && run
+                .finished_at
+                .is_some_and(|ended| resumed_at.is_none_or(|resumed| ended > resumed))
     };
-    let failed = runs.iter().filter(counts).take_while(|run| run.state == RunState::Failed);
+    let failed = runs
+        .iter()
+        .filter(counts)
+        .take_while(|run| run.state == RunState::Failed);
     let failed: Vec<SlotRun> = failed.take(wanted).copied().collect();
     (wanted > 0 && failed.len() == wanted).then_some(failed)
 }

@@ -10,14 +10,16 @@ use crate::cli::actor::actor;
 use crate::cli::daemon;
 use crate::cli::error::{CliError, Exit};
 use crate::cli::output::{Cell, Table, Tone};
-use crate::cli::text::{clean, one_line};
+use crate::cli::text::{clean, one_line, time};
 use crate::cli::view::when;
 use crate::model::run::Cause;
-use crate::model::unmade::Unmade;
+use crate::model::unmade::{PauseCause, Unmade};
 use crate::model::value::time_text;
 use crate::server::protocol::{PauseSchedules, ResumeSchedules, Resumed};
+use crate::store::{SlotKey, SlotQuery, Store};
 use crate::trigger::outlook::outlook;
 use crate::trigger::schedule::Schedule;
+use crate::trigger::slots::{is_unbegun, overdue};
 
 /// Slots that were passed over, looked at to find the newest of each schedule.
 const UNMADE_MAX: u32 = 1_000;
@@ -42,10 +44,13 @@ pub(super) struct Pause {
 }
 
 /// Have the schedules of a workflow go on, from their next slot
+///
+/// Without a name: of every workflow whose schedules were paused because the clock had jumped. Say so when the clock is
+/// right; the time until then is downtime, and what becomes of its slots is said by `catch_up`.
 #[derive(Debug, clap::Args)]
 pub(super) struct Resume {
     /// The workflow
-    workflow: String,
+    workflow: Option<String>,
 }
 
 pub(super) async fn ls(args: Ls, context: &Context) -> Result<Exit, CliError> {
@@ -64,6 +69,10 @@ pub(super) async fn ls(args: Ls, context: &Context) -> Result<Exit, CliError> {
             .ok()
             .and_then(|found| found.slots.first().map(|planned| planned.slot.at));
         let passed = unmade.iter().find(|unmade| is_of(unmade, one));
+        let trouble = match pause {
+            Some(_) => None,
+            None => trouble(store.as_ref(), one, now).await?,
+        };
         if output.json {
             output.object(
                 "bursar.schedule/1",
@@ -72,6 +81,7 @@ pub(super) async fn ls(args: Ls, context: &Context) -> Result<Exit, CliError> {
                     "schedule": one.spec.schedule,
                     "timezone": one.spec.timezone,
                     "paused": pause,
+                    "trouble": trouble,
                     "next": next.map(time_text),
                     "last_unmade": passed,
                 }),
@@ -83,7 +93,7 @@ pub(super) async fn ls(args: Ls, context: &Context) -> Result<Exit, CliError> {
                 format!("paused by {}: {}", one_line(&pause.actor), one_line(&pause.reason)),
                 Tone::Attention,
             ),
-            None => Cell::from("on"),
+            None => trouble.map_or_else(|| Cell::from("on"), |trouble| Cell::toned(trouble, Tone::Bad)),
         };
         table.row([
             Cell::from(name),
@@ -101,6 +111,31 @@ pub(super) async fn ls(args: Ls, context: &Context) -> Result<Exit, CliError> {
         output.table(&table)?;
     }
     Ok(Exit::Ok)
+}
+
+/// What is wrong with a schedule that is not paused: a slot that has neither run nor reason, or a run that nothing takes up.
+async fn trouble(store: &dyn Store, shown: &Shown, now: Instant) -> Result<Option<String>, CliError> {
+    let Ok(schedule) = Schedule::of(&shown.spec) else {
+        return Ok(None);
+    };
+    let key = SlotKey {
+        workflow: shown.workflow.clone().unwrap_or_default(),
+        schedule: shown.spec.schedule.clone(),
+        timezone: shown.spec.timezone.clone(),
+    };
+    let settled = store.settled_until(&key.workflow, &key.schedule, &key.timezone).await?;
+    if let Some(since) = settled.and_then(|settled| overdue(&schedule, settled, now)) {
+        return Ok(Some(format!("overdue since {}", time(since))));
+    }
+    let newest = SlotQuery {
+        key,
+        from: None,
+        to: None,
+        limit: 1,
+    };
+    let newest = store.slot_runs(newest).await?;
+    let unbegun = newest.first().filter(|run| is_unbegun(run, now));
+    Ok(unbegun.map(|run| format!("{} has not begun since {}", run.id, time(run.created_at))))
 }
 
 /// Whether this was a slot of that schedule.
@@ -153,31 +188,37 @@ pub(super) async fn pause(args: Pause, context: &Context) -> Result<Exit, CliErr
 
 pub(super) async fn resume(args: Resume, context: &Context) -> Result<Exit, CliError> {
     let settings = context.settings()?;
-    let was_paused = match daemon::connect(&settings).await? {
-        Some(mut client) => {
-            let path = format!("/v1/workflows/{}/resume", args.workflow);
-            client
-                .post::<Resumed>(&path, &ResumeSchedules { actor: actor() })
-                .await?
-                .was_paused
+    let workflows = match args.workflow {
+        Some(workflow) => vec![workflow],
+        None => {
+            let pauses = context.store(&settings).await?.pauses().await?;
+            let of_clock = pauses.into_iter().filter(|pause| pause.cause == PauseCause::Clock);
+            of_clock.map(|pause| pause.workflow).collect()
         }
-        None => resume_here(&settings, &args.workflow).await?,
     };
-    if !was_paused {
-        let message = format!("the schedules of `{}` are not paused", args.workflow);
-        return Err(CliError::not_found(message).hint("`bursar schedule ls` shows which are"));
+    if workflows.is_empty() {
+        let message = "no schedules are paused because of the clock";
+        return Err(CliError::not_found(message).hint("name a workflow whose schedules are paused for another reason"));
     }
     let output = &context.output;
-    if output.json {
-        output.object(
-            "bursar.paused/1",
-            &json!({ "workflow": args.workflow, "paused": false }),
-        )?;
-    } else {
-        output.print(&format!(
-            "the schedules of {} go on from their next slot",
-            args.workflow
-        ))?;
+    for workflow in &workflows {
+        let was_paused = match daemon::connect(&settings).await? {
+            Some(mut client) => {
+                let path = format!("/v1/workflows/{workflow}/resume");
+                let resumed: Resumed = client.post(&path, &ResumeSchedules { actor: actor() }).await?;
+                resumed.was_paused
+            }
+            None => resume_here(&settings, workflow).await?,
+        };
+        if !was_paused {
+            let message = format!("the schedules of `{workflow}` are not paused");
+            return Err(CliError::not_found(message).hint("`bursar schedule ls` shows which are"));
+        }
+        if output.json {
+            output.object("bursar.paused/1", &json!({ "workflow": workflow, "paused": false }))?;
+        } else {
+            output.print(&format!("the schedules of {workflow} go on from their next slot"))?;
+        }
     }
     Ok(Exit::Ok)
 }

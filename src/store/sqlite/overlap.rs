@@ -160,8 +160,10 @@ impl Writer {
             "INSERT INTO unmade (workflow, cause_key, cause, last_slot, slots, reason, detail, at) \
              SELECT $1, $2, $3, $4, $5, $6, $7, $8 \
              WHERE NOT EXISTS (SELECT 1 FROM run WHERE workflow = $1 AND cause_key IS NOT NULL AND cause_key = $2) \
-             ON CONFLICT DO UPDATE SET last_slot = excluded.last_slot, slots = excluded.slots \
-             WHERE excluded.slots > unmade.slots",
+                OR EXISTS (SELECT 1 FROM unmade WHERE workflow = $1 AND cause_key = $2) \
+             ON CONFLICT DO UPDATE SET slots = max(excluded.slots, unmade.slots), \
+                 last_slot = max(coalesce(excluded.last_slot, unmade.last_slot), coalesce(unmade.last_slot, excluded.last_slot)) \
+             WHERE excluded.slots > unmade.slots OR excluded.last_slot > coalesce(unmade.last_slot, 0)",
         )
         .bind(&unmade.workflow)
         .bind(key)
@@ -176,9 +178,10 @@ impl Writer {
         Ok(())
     }
 
-    /// Forgets that a cause was passed over: it has its run after all.
+    /// Forgets that a cause was passed over: it has its run after all. Where others stand in the same row, it stays, for
+    /// their sake.
     pub(super) async fn not_passed_over(&mut self, workflow: &str, key: &str) -> Result<(), sqlx::Error> {
-        sqlx::query("DELETE FROM unmade WHERE workflow = $1 AND cause_key = $2")
+        sqlx::query("DELETE FROM unmade WHERE workflow = $1 AND cause_key = $2 AND slots = 1")
             .bind(workflow)
             .bind(key)
             .execute(&mut self.connection)

@@ -74,6 +74,7 @@ async fn make(store: &dyn Store, seconds: i64, entries: Vec<Entry>, settlement: 
         version: version.digest,
         cause: Cause::Manual {
             actor: "tess".to_owned(),
+            reason: None,
         },
         event: json!({"type": "manual"}).into(),
         params: json!({}),

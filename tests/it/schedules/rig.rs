@@ -155,4 +155,3 @@ pub(super) async fn passed_over(store: &dyn Store) -> Vec<(String, Option<String
     };
     unmade.into_iter().map(told).collect()
 }
-

@@ -78,7 +78,10 @@ async fn after_so_many_failures_in_a_row_schedules_are_paused_and_counted_anew_w
     assert_eq!(store.pauses().await, Ok(Vec::new()));
     // The run of the slot at eight stands behind the one that is parked.
     let parked = &runs(store.as_ref()).await[6];
-    store.cancel(parked.id, "tess", "looked", clock.now()).await.expect("ended");
+    store
+        .cancel(parked.id, "tess", "looked", clock.now())
+        .await
+        .expect("ended");
     end(store.as_ref(), &clock, Fails).await;
     for restart in [false, true] {
         if restart {
@@ -99,7 +102,10 @@ async fn after_so_many_failures_in_a_row_schedules_are_paused_and_counted_anew_w
     assert_eq!(pause.reason, reason);
     let unmade = store.unmade(Some("sweep"), 9).await.expect("read");
     let slots: u32 = unmade.iter().map(|unmade| unmade.slots).sum();
-    assert!(unmade.iter().all(|unmade| unmade.reason == UnmadeReason::Paused), "{unmade:?}");
+    assert!(
+        unmade.iter().all(|unmade| unmade.reason == UnmadeReason::Paused),
+        "{unmade:?}"
+    );
     assert_eq!(slots, 2);
     // Resumed, it takes three failures again.
     assert_eq!(store.resume("sweep", clock.now()).await, Ok(true));
@@ -220,7 +226,10 @@ async fn a_slot_on_a_holiday_says_which() {
         .map(|unmade| (unmade.detail.as_str(), unmade.slots, unmade.reason))
         .collect();
     let holiday = UnmadeReason::Holiday;
-    let expected = [("Good Friday (TARGET2)", 2, holiday), ("Easter Monday (TARGET2)", 2, holiday)];
+    let expected = [
+        ("Good Friday (TARGET2)", 2, holiday),
+        ("Easter Monday (TARGET2)", 2, holiday),
+    ];
     assert_eq!(told, expected, "a weekend is none");
     let ran = slots(store.as_ref()).await;
     assert_eq!(ran.first().map(String::as_str), Some("2027-03-30T07:00:00Z"));
@@ -228,7 +237,9 @@ async fn a_slot_on_a_holiday_says_which() {
 
 /// A calendar from a file that covers these days, all of which are business days but weekends and these holidays.
 fn house(from: &str, until: &str, holidays: &[&str], days: DayChoice, schedule: &str) -> Schedule {
-    let closed = holidays.iter().map(|day| format!("{{ date = {day}, name = \"Feast\" }}"));
+    let closed = holidays
+        .iter()
+        .map(|day| format!("{{ date = {day}, name = \"Feast\" }}"));
     let text = format!(
         "name = \"house\"\ncoverage_from = {from}\ncoverage_until = {until}\nholidays = [{}]\n",
         closed.collect::<Vec<_>>().join(", ")
@@ -267,7 +278,11 @@ fn what_may_have_moved_here_from_before_a_calendar_begins_is_not_known() {
         let found = schedule.next_slot(at(from));
         let found = found.map(|slot| slot.map_or_else(String::new, |slot| time_text(slot.at)));
         let found = found.map_err(|outside| outside.date.to_string());
-        assert_eq!(found, expected.map(str::to_owned).map_err(str::to_owned), "{roll:?} {from}");
+        assert_eq!(
+            found,
+            expected.map(str::to_owned).map_err(str::to_owned),
+            "{roll:?} {from}"
+        );
     };
     let saturday = "2027-01-02T08:00:00Z";
     // Whether the Friday was closed, and its slot moved to the Monday, nobody has said.
@@ -286,7 +301,13 @@ fn what_may_have_moved_here_from_before_a_calendar_begins_is_not_known() {
 #[test]
 fn the_business_days_of_a_month_are_known_whatever_their_order_and_as_far_as_they_are() {
     let check = |numbers: &[i64], until: &str, expected: &str| {
-        let schedule = house("2027-01-01", until, &[], DayChoice::OfMonth(numbers.to_vec()), "0 9 * * *");
+        let schedule = house(
+            "2027-01-01",
+            until,
+            &[],
+            DayChoice::OfMonth(numbers.to_vec()),
+            "0 9 * * *",
+        );
         let days: Vec<String> = schedule
             .slots_after(at("2027-05-25T00:00:00Z"))
             .take(4)
@@ -320,12 +341,19 @@ async fn what_a_calendar_says_too_late_is_made_up_for() {
         running.pass(12 * 3_600).await;
     }
     assert_eq!(slots(store.as_ref()).await, ["2027-03-10T17:00:00Z"]);
-    assert_eq!(passed_over(store.as_ref()).await, [], "nobody knows yet whether there was a slot");
+    assert_eq!(
+        passed_over(store.as_ref()).await,
+        [],
+        "nobody knows yet whether there was a slot"
+    );
     // On Saturday morning its file is brought up to date: Thursday and Friday were business days.
     shelf.put_calendar("house", &calendar_until("2027-12-31"));
     running.slept(8).await;
     running.pass(30).await;
-    assert_eq!(slots(store.as_ref()).await, ["2027-03-10T17:00:00Z", "2027-03-12T17:00:00Z"]);
+    assert_eq!(
+        slots(store.as_ref()).await,
+        ["2027-03-10T17:00:00Z", "2027-03-12T17:00:00Z"]
+    );
     let missed = ("2027-03-11T17:00:00Z".to_owned(), None, 1, UnmadeReason::Missed);
     assert_eq!(passed_over(store.as_ref()).await, [missed]);
     running.stop().await;
@@ -349,7 +377,8 @@ fn jitter_is_drawn_once_for_each_slot_and_changes_neither_its_name_nor_the_order
     let start = at("2027-03-01T00:00:00Z");
     let plain = Schedule::parse("*/10 * * * *", ZONE).expect("a schedule");
     let spread = with_jitter("*/10 * * * *", "sweep", 600);
-    let (mut last, mut named, mut delays) = (start, start, std::collections::BTreeSet::new());
+    let (mut last, mut named) = (start - TimeDelta::seconds(1), start - TimeDelta::seconds(1));
+    let mut delays = std::collections::BTreeSet::new();
     for _ in 0..2_000 {
         let slot = spread.next_slot(last).expect("known").expect("a next one");
         named = plain.next_after(named).expect("a next one");
@@ -403,7 +432,9 @@ async fn a_slot_with_jitter_runs_once_at_its_moment_over_restarts() {
     let store = new_store(&folder).await;
     let trigger = format!("{}jitter_secs = 90\n", on_schedule(DAILY, "latest"));
     let shelf = Shelf::of(&[("sweep", &[trigger])]);
-    let due = with_jitter(DAILY, "sweep", 90).next_after(at("2026-05-04T00:00:00Z")).expect("due");
+    let due = with_jitter(DAILY, "sweep", 90)
+        .next_after(at("2026-05-04T00:00:00Z"))
+        .expect("due");
     let slot = "2026-05-04T16:00:00Z";
     assert!(due > at(slot), "the draw of this day has something in it");
     let clock = ManualClock::new(at("2026-05-04T15:59:50Z"));
@@ -453,10 +484,14 @@ async fn what_is_kept_of_a_schedule_is_moved_on_once_a_day() {
         let until = store.settled_until("sweep", "0 0 1 1 *", ZONE).await;
         until.expect("read")
     };
-    assert_eq!(known().await, Some(at("2026-05-04T12:00:00Z")), "from its first moment on");
+    assert_eq!(
+        known().await,
+        Some(at("2026-05-04T12:00:00Z")),
+        "from its first moment on"
+    );
     running.pass(86_000).await;
     assert_eq!(known().await, Some(at("2026-05-04T12:00:00Z")));
     running.pass(800).await;
-    assert_eq!(known().await, Some(at("2026-05-05T12:13:20Z")));
+    assert_eq!(known().await, Some(at("2026-05-05T12:06:40Z")));
     running.stop().await;
 }

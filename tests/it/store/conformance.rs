@@ -5,7 +5,7 @@ use std::collections::BTreeSet;
 use bursar::base::ids::RunId;
 use bursar::model::event::Matching;
 use bursar::model::journal::{Entry, Outcome, Record, Resolution};
-use bursar::model::run::{Cause, EventMark, NewRun, RunState, Settlement};
+use bursar::model::run::{EventMark, NewRun, RunState, Settlement};
 use bursar::model::value::Value;
 use bursar::model::workflow::{Source, Version};
 use bursar::store::{Admitted, Append, Decision, EventQuery, Made, Routed, Routing, RunQuery, Store, StoreError};

@@ -72,7 +72,10 @@ pub(super) async fn a_run_that_would_overlap_is_not_made_and_that_is_recorded(st
     assert_eq!(store.unmade(Some("sweep"), 9).await, Ok(vec![recorded]));
     assert_eq!(store.unmade(Some("other"), 9).await, Ok(Vec::new()));
     // A schedule that comes back after a crash goes on behind it.
-    assert_eq!(store.settled_until("sweep", "0 18 * * *", "UTC").await, Ok(Some(at(10))));
+    assert_eq!(
+        store.settled_until("sweep", "0 18 * * *", "UTC").await,
+        Ok(Some(at(10)))
+    );
     // Other keys and other workflows are not concerned.
     assert_eq!(make(store, &apart("usd", Overlap::Skip, 1, 11)).await, Made::New);
     let elsewhere = NewRun {
@@ -255,7 +258,10 @@ pub(super) async fn what_was_passed_over_is_kept_once_and_forgotten_when_it_is_m
     }
     assert_eq!(store.unmade(None, 9).await, Ok(vec![many.clone(), one]));
     assert_eq!(store.unmade(None, 1).await, Ok(vec![many.clone()]));
-    assert_eq!(store.settled_until("sweep", "0 18 * * *", "UTC").await, Ok(Some(at(500))));
+    assert_eq!(
+        store.settled_until("sweep", "0 18 * * *", "UTC").await,
+        Ok(Some(at(500)))
+    );
     // A cause that has its run was not passed over.
     let made = NewRun {
         cause: slot(600),
@@ -263,7 +269,10 @@ pub(super) async fn what_was_passed_over_is_kept_once_and_forgotten_when_it_is_m
     };
     assert_eq!(make(store, &made).await, Made::New);
     assert_eq!(store.pass_over(missed(600, None, 1)).await, Ok(()));
-    assert_eq!(store.settled_until("sweep", "0 18 * * *", "UTC").await, Ok(Some(at(600))));
+    assert_eq!(
+        store.settled_until("sweep", "0 18 * * *", "UTC").await,
+        Ok(Some(at(600)))
+    );
     // Made up for by a person.
     let late = NewRun {
         cause: slot(100),

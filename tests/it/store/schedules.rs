@@ -53,7 +53,10 @@ pub(super) async fn the_runs_of_a_schedule_are_listed_by_slot(store: &dyn Store)
     let slot = |number: usize| (at(made[number].0), made[number].1);
     let (all, found) = list(None, None, 9).await;
     assert_eq!(all, [slot(3), slot(1), slot(2), slot(0)]);
-    assert_eq!((found[1].state, found[1].finished_at), (RunState::Cancelled, Some(at(9_000))));
+    assert_eq!(
+        (found[1].state, found[1].finished_at),
+        (RunState::Cancelled, Some(at(9_000)))
+    );
     assert_eq!((found[0].state, found[0].finished_at), (RunState::Queued, None));
     assert_eq!((found[0].created_at, found[0].started_at), (at(90_000), None));
     assert_eq!(list(None, None, 2).await.0, [slot(3), slot(1)]);
@@ -81,4 +84,3 @@ pub(super) async fn schedules_are_paused_once_and_resumed_once(store: &dyn Store
     }
     assert_eq!(store.resumed_at("other").await, Ok(None));
 }
-

@@ -238,6 +238,7 @@ impl World {
             version: version.digest,
             cause: Cause::Manual {
                 actor: "test".to_owned(),
+                reason: None,
             },
             event: event.into(),
             params,

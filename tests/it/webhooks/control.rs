@@ -184,7 +184,8 @@ async fn a_run_is_started_with_its_payload_and_params_and_can_be_cancelled() {
     assert_eq!(
         stored.cause,
         Cause::Manual {
-            actor: "maria".to_owned()
+            actor: "maria".to_owned(),
+            reason: None
         }
     );
     assert_eq!(stored.params, json!({"buffer": "5.00"}));
