@@ -45,6 +45,8 @@ const COMMANDS: &[&[&str]] = &[
     &["schedule", "ls"],
     &["schedule", "pause"],
     &["schedule", "resume"],
+    &["schedule", "trigger"],
+    &["schedule", "backfill"],
     &["connections"],
     &["connections", "ls"],
     &["connections", "check"],

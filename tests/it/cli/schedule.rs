@@ -3,8 +3,13 @@
 use std::fs;
 use std::path::Path;
 
+use bursar::model::unmade::{Pause, PauseCause};
+use bursar::model::value::parse_time;
+use bursar::store::sqlite::{SqliteOptions, SqliteStore};
+use bursar::store::{SlotKey, Store as _};
 use tempfile::tempdir;
 
+use super::daemon::{Daemon, world};
 use super::harness::bursar;
 
 /// The table for an expression, without the blanks at the ends of its lines.
@@ -218,4 +223,233 @@ fn a_calendar_that_ends_is_warned_of_and_then_refused() {
     assert!(listed.stdout.contains("\"name\":\"sweep\""), "{}", listed.stdout);
     calendar(-1);
     check(2, "calendar-over");
+}
+
+#[test]
+fn an_expression_takes_what_a_manifest_can_say() {
+    let check = |args: &[&str], expected: &[&str]| {
+        let shown = table(&[&["--timezone", "Europe/Berlin", "--from", "2027-03-24T00:00:00Z"], args].concat());
+        let found: Vec<&str> = shown.lines().skip(3).collect();
+        for (line, expected) in std::iter::zip(&found, expected) {
+            assert!(line.contains(expected), "{args:?}: {line}");
+        }
+        assert_eq!(found.len(), expected.len(), "{shown}");
+        shown
+    };
+    let days = [
+        "--calendar",
+        "TARGET2",
+        "--business-day",
+        "1",
+        "--business-day",
+        "-1",
+        "--count",
+        "3",
+    ];
+    check(
+        &[["--cron", "0 9 * * *"].as_slice(), &days].concat(),
+        &["2027-03-31 09:00", "2027-04-01 09:00", "2027-04-30 09:00"],
+    );
+    let cut_off = [
+        "--calendar",
+        "TARGET2",
+        "--cut-off",
+        "15:30",
+        "--after-cut-off",
+        "refuse",
+        "--count",
+        "1",
+    ];
+    let shown = check(
+        &[["--cron", "0 15 * * *"].as_slice(), &cut_off].concat(),
+        &["2027-03-24 15:00"],
+    );
+    assert!(shown.contains("what has not run by 15:30 does not run"), "{shown}");
+    let jitter = ["--cron", "0 18 * * *", "--jitter", "90", "--count", "2"];
+    let shown = check(&jitter, &["2027-03-24 18:00:00", "2027-03-25 18:00:00"]);
+    assert!(shown.contains("jitter: begins "), "{shown}");
+    assert_eq!(
+        shown,
+        table(
+            &[
+                &["--timezone", "Europe/Berlin", "--from", "2027-03-24T00:00:00Z"],
+                jitter.as_slice()
+            ]
+            .concat()
+        )
+    );
+    let folder = tempdir().expect("a folder");
+    let refuse = |args: &[&str], message: &str| {
+        let base = ["schedule", "next", "--cron", "0 9 * * *", "--timezone", "UTC"];
+        let ran = bursar(folder.path(), &[base.as_slice(), args].concat()).expect(2);
+        assert!(ran.stderr.contains(message), "{args:?}: {}", ran.stderr);
+    };
+    refuse(&["--business-day", "1"], "--calendar");
+    refuse(
+        &["--calendar", "UK", "--business-day", "0"],
+        "no business day is the zeroth",
+    );
+    refuse(&["--calendar", "UK", "--business-day", "24"], "24 is not in -23..=23");
+    refuse(&["--calendar", "UK", "--cut-off", "15:30"], "--after-cut-off");
+    refuse(
+        &["--calendar", "UK", "--cut-off", "3 pm", "--after-cut-off", "refuse"],
+        "is not a time of day",
+    );
+    refuse(&["--jitter", "9999"], "9999 is not in 0..=3600");
+}
+
+/// Three working days around Easter 2026, of which TARGET2 leaves out two.
+const RANGE: [&str; 4] = ["--from", "2026-04-01T00:00:00Z", "--to", "2026-04-07T20:00:00Z"];
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_person_runs_a_schedule_now_and_makes_up_for_slots_that_passed() {
+    let (folder, _bank) = world().await;
+    let run = |args: &[&str], code: i32| bursar(folder.path(), &[&["schedule"], args].concat()).expect(code);
+    // Here, without a daemon; the run says who asked, for which schedule, and why.
+    let ran = run(
+        &["trigger", "nightly-sweep", "--reason", "a holiday was wrong", "--json"],
+        0,
+    );
+    let triggered = ran.json().pop().expect("a run");
+    assert_eq!(triggered["state"], "succeeded");
+    assert_eq!(
+        triggered["cause"]["reason"],
+        "schedule `0 18 * * Mon-Fri` triggered by hand: a holiday was wrong"
+    );
+    assert_eq!(triggered["event"]["type"], "cron");
+    assert_eq!(triggered["event"]["reason"], "a holiday was wrong");
+    let listed = bursar(folder.path(), &["runs", "ls"]).expect(0);
+    assert!(
+        listed.stdout.contains("triggered by hand: a holiday was wrong"),
+        "{}",
+        listed.stdout
+    );
+
+    // What passed, and nothing changed.
+    let backfill =
+        |more: &[&str], code: i32| run(&[&["backfill", "nightly-sweep"], RANGE.as_slice(), more].concat(), code);
+    for _ in 0..2 {
+        let shown = backfill(&[], 0);
+        let days: Vec<&str> = shown.stdout.lines().filter(|line| line.contains("would run")).collect();
+        let expected = ["2026-04-01 18:00:00", "2026-04-02 18:00:00", "2026-04-07 18:00:00"];
+        assert_eq!(days.len(), 3, "{}", shown.stdout);
+        assert!(
+            std::iter::zip(days, expected).all(|(line, day)| line.contains(day)),
+            "{}",
+            shown.stdout
+        );
+        assert!(
+            shown.stderr.contains("nothing was changed; with --yes 3 would run"),
+            "{}",
+            shown.stderr
+        );
+    }
+    // The daemon makes them, in order; asked again, nobody does.
+    let _daemon = Daemon::start(folder.path());
+    let made = backfill(&["--yes"], 0);
+    assert!(made.stderr.contains("3 runs were made"), "{}", made.stderr);
+    let again = backfill(&["--yes"], 0);
+    assert!(again.stderr.contains("there is nothing to make"), "{}", again.stderr);
+    let json = backfill(&["--yes", "--json"], 0).json();
+    assert_eq!(json.len(), 4);
+    assert_eq!(
+        (&json[0]["slot"], &json[3]["runs"]),
+        (&"2026-04-01T16:00:00Z".into(), &serde_json::json!([]))
+    );
+    assert!(json[0]["run"].is_string());
+
+    let refused = |args: &[&str], code: i32, message: &str| {
+        let ran = run(&[&["backfill"], args].concat(), code);
+        assert!(ran.stderr.contains(message), "{args:?}: {}", ran.stderr);
+    };
+    let sweep = |from: &'static str, to: &'static str| ["nightly-sweep", "--from", from, "--to", to];
+    refused(
+        &sweep("2026-01-01T00:00:00Z", "2026-09-01T00:00:00Z"),
+        2,
+        "more than 100 slots lie in that range",
+    );
+    refused(
+        &sweep("2026-01-01T00:00:00Z", "2199-01-01T00:00:00Z"),
+        2,
+        "has not come yet",
+    );
+    refused(
+        &sweep("2026-04-02T00:00:00Z", "2026-04-01T00:00:00Z"),
+        2,
+        "ends before it begins",
+    );
+    refused(
+        &["nightly-swep", RANGE[0], RANGE[1], RANGE[2], RANGE[3]],
+        4,
+        "did you mean `nightly-sweep`",
+    );
+    refused(
+        &["split-settlement", RANGE[0], RANGE[1], RANGE[2], RANGE[3]],
+        4,
+        "has no such schedule",
+    );
+    // Through the daemon it is the same run as through this program.
+    let ran = run(&["trigger", "nightly-sweep", "--json"], 0);
+    let triggered = ran.json().pop().expect("a run");
+    assert_eq!(
+        triggered["cause"]["reason"],
+        "schedule `0 18 * * Mon-Fri` triggered by hand"
+    );
+}
+
+#[tokio::test]
+async fn what_is_wrong_with_a_schedule_is_seen() {
+    let folder = tempdir().expect("a folder");
+    workplace(
+        folder.path(),
+        &[
+            ("sweep", "schedule = \"0 15 * * *\"\n"),
+            ("other", "schedule = \"0 16 * * *\"\n"),
+        ],
+    );
+    let open = async || {
+        SqliteStore::open(&folder.path().join("state"), SqliteOptions::default())
+            .await
+            .expect("opened")
+    };
+    let store = open().await;
+    let key = SlotKey {
+        workflow: "sweep".to_owned(),
+        schedule: "0 15 * * *".to_owned(),
+        timezone: "Europe/Berlin".to_owned(),
+    };
+    let until = parse_time("2026-04-01T00:00:00Z").expect("an instant");
+    store.settle_slots(key, until).await.expect("kept");
+    let shown = bursar(folder.path(), &["schedule", "ls"]).expect(0).stdout;
+    assert!(shown.contains("overdue since 2026-04-01 13:00:00"), "{shown}");
+    assert!(
+        shown
+            .lines()
+            .any(|line| line.starts_with("other") && line.contains(" on ")),
+        "{shown}"
+    );
+    for (workflow, cause) in [("sweep", PauseCause::Clock), ("other", PauseCause::Failures)] {
+        let pause = Pause {
+            workflow: workflow.to_owned(),
+            since: until,
+            actor: "bursar".to_owned(),
+            reason: "the wall clock jumped ahead by 14 h".to_owned(),
+            cause,
+        };
+        store.pause(pause).await.expect("kept");
+    }
+    store.close().await.expect("closed");
+    let shown = bursar(folder.path(), &["schedule", "ls"]).expect(0).stdout;
+    assert!(
+        shown.contains("paused by bursar: the wall clock jumped ahead"),
+        "{shown}"
+    );
+    assert!(!shown.contains("overdue"), "{shown}");
+    // Only what waits for the clock goes on.
+    let resumed = bursar(folder.path(), &["schedule", "resume"]).expect(0).stdout;
+    assert_eq!(resumed, "the schedules of sweep go on from their next slot\n");
+    let none = bursar(folder.path(), &["schedule", "resume"]).expect(4).stderr;
+    assert!(none.contains("no schedules are paused because of the clock"), "{none}");
+    bursar(folder.path(), &["schedule", "resume", "other"]).expect(0);
+    assert_eq!(open().await.pauses().await, Ok(Vec::new()));
 }

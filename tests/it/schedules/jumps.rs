@@ -39,9 +39,9 @@ struct Plan {
 const PLANS: [Plan; 4] = [
     Plan {
         name: "often",
-        expression: "*/20 * * * *",
+        expression: "*/30 * * * *",
         catch_up: "none",
-        period: 1_200,
+        period: 1_800,
         offset: 0,
     },
     Plan {
@@ -231,7 +231,7 @@ impl World {
             10..15 => self.jump(way * (HOUR + random.i64(-20..20))),
             15..18 => self.jump(way * (ASTRAY + random.i64(-2..3))),
             18 => self.jump(way * (YEAR + random.i64(-DAY..DAY))),
-            19 => self.jump(way * random.i64(0..2 * DAY)),
+            19 => self.jump(way * random.i64(0..DAY)),
             // A time server that cannot make up its mind.
             20 => {
                 jumps = 20;
@@ -242,10 +242,10 @@ impl World {
                 self.jump(random.i64(-6..7));
             }
             // The machine sleeps, and no time passes.
-            21 | 22 => self.jump(random.i64(60..60 * HOUR)),
+            21 | 22 => self.jump(random.i64(60..30 * HOUR)),
             _ => {
                 if !self.set_back {
-                    self.restart(random.i64(0..2 * DAY)).await;
+                    self.restart(random.i64(0..DAY)).await;
                 }
             }
         }
