@@ -214,6 +214,18 @@ guards! {
     CutOff = "cut-off",
     /// A fixed time that comes twice happens once.
     FirstPassOnly = "first-pass-only",
+    /// A wall clock that jumped too far stops the schedules.
+    ClockAstray = "clock-astray",
+    /// Runs that fail one after another stop theirs.
+    FailuresPause = "failures-pause",
+    /// Up to when slots are dealt with is kept beside their runs.
+    SlotsSettled = "slots-settled",
+    /// What a calendar does not know yet is not taken for dealt with.
+    CalendarAwaited = "calendar-awaited",
+    /// What may have moved into the first days of a calendar is not taken for nothing.
+    MovedUnknown = "moved-unknown",
+    /// Jitter does not reach the next slot.
+    JitterBound = "jitter-bound",
     /// Operations of a script are counted.
     OperationsBudget = "operations-budget",
     /// Memory of a script is counted.

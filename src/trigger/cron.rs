@@ -18,6 +18,7 @@ use super::slots::{
 use super::versions::KnownVersions;
 use super::wall::{Moved, WallClock, told};
 use crate::base::clock::{Clock, Instant};
+use crate::base::guard::{Guard, holds};
 use crate::base::ids::RunId;
 use crate::base::shutdown::Shutdown;
 use crate::base::wake::Wake;
@@ -368,7 +369,7 @@ impl CronTrigger {
         let (workflow, schedule, timezone) = (&key.workflow, &key.schedule, &key.timezone);
         let settled = self.store.settled_until(workflow, schedule, timezone).await?;
         let last = resume_point(settled, now);
-        if settled.is_none() {
+        if settled.is_none() && holds(Guard::SlotsSettled) {
             // From now on its slots count, also if it has none before the next start.
             self.store.settle_slots(key.clone(), last).await?;
         }

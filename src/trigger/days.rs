@@ -7,6 +7,7 @@ use std::collections::BTreeSet;
 
 use chrono::{Datelike as _, Days, Months, NaiveDate, Weekday};
 
+use crate::base::guard::{Guard, holds};
 use crate::model::calendar::{Calendar, Closed, DayChoice, OutsideCoverage, Roll};
 
 /// The matcher knows no later year.
@@ -303,7 +304,7 @@ impl SlotDays {
     /// then it is not known.
     fn unknown_before(&self, calendar: &Calendar, day: NaiveDate) -> Result<Option<NaiveDate>, OutsideCoverage> {
         let mut near = std::iter::successors(Some(day), |day| day.pred_opt()).take(CLOSED_IN_A_ROW);
-        match near.find(|day| self.fields.names(*day)) {
+        match near.find(|day| self.fields.names(*day) && holds(Guard::MovedUnknown)) {
             Some(named) => calendar.is_business_day(named).map(|_| None),
             None => Ok(None),
         }

@@ -290,6 +290,7 @@ impl Schedule {
         let number = drawn.as_bytes().iter().take(8);
         let number = number.fold(0u64, |number, byte| number << 8 | u64::from(*byte));
         let next = self.next_on_time(slot.at).ok().flatten().map(|next| next.at);
+        let next = next.filter(|_| holds(Guard::JitterBound));
         let end = next.into_iter().chain(self.too_late_from(slot.wall)).min();
         let room = end.map_or(most, |end| end - slot.at - TimeDelta::seconds(1));
         let most = u64::try_from(most.num_seconds()).unwrap_or_default();

@@ -8,6 +8,7 @@ use chrono::TimeDelta;
 
 use super::schedule::{Schedule, Slot, Standing};
 use crate::base::clock::Instant;
+use crate::base::guard::{Guard, holds};
 use crate::base::limits::CATCH_UP_SLOTS_MAX;
 use crate::model::calendar::AfterCutOff;
 use crate::model::run::RunState;
@@ -190,7 +191,7 @@ pub(super) fn latest_between(schedule: &Schedule, from: Instant, to: Instant) ->
 /// says nothing more. What it says later of the days between is still to be dealt with then.
 pub(super) fn dealt_until(schedule: &Schedule, last: Instant, now: Instant) -> Instant {
     match schedule.next_slot(now) {
-        Err(outside) if outside.date > outside.until => {
+        Err(outside) if outside.date > outside.until && holds(Guard::CalendarAwaited) => {
             latest_between(schedule, last, now).map_or(last, |slot| slot.at.max(last))
         }
         _ => last.max(now),
@@ -228,7 +229,7 @@ pub fn failed_in_a_row(runs: &[SlotRun], spec: &CronSpec, resumed_at: Option<Ins
         .filter(counts)
         .take_while(|run| run.state == RunState::Failed);
     let failed: Vec<SlotRun> = failed.take(wanted).copied().collect();
-    (wanted > 0 && failed.len() == wanted).then_some(failed)
+    (wanted > 0 && failed.len() == wanted && holds(Guard::FailuresPause)).then_some(failed)
 }
 
 /// From where slots are counted: from the last one that ran, or from now if none ever did or the clock has

@@ -8,6 +8,7 @@ use std::time::Duration;
 use chrono::TimeDelta;
 
 use crate::base::clock::{Clock, Instant};
+use crate::base::guard::{Guard, holds};
 
 /// Clocks that are kept right differ by less than this from one reading to the next.
 const STEP: TimeDelta = TimeDelta::seconds(5);
@@ -58,7 +59,7 @@ impl Moved {
     pub fn of(wall: TimeDelta, elapsed: Duration) -> Self {
         let jump = wall - TimeDelta::from_std(elapsed).unwrap_or(TimeDelta::MAX);
         match jump.abs() {
-            far if far > CORRECTION => Self::Astray(jump),
+            far if far > CORRECTION && holds(Guard::ClockAstray) => Self::Astray(jump),
             far if far > STEP => Self::Jumped(jump),
             _ => Self::Steadily,
         }

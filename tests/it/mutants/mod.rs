@@ -48,6 +48,20 @@ fn caught_by(guard: Guard) -> &'static str {
         Guard::CutOff => {
             "schedules::business::a_slot_that_missed_its_cut_off_waits_for_the_next_business_day_or_does_not_run"
         }
+        Guard::ClockAstray => "schedules::jumps::after_a_jump_of_more_than_three_hours_schedules_wait_for_a_person",
+        Guard::FailuresPause => {
+            "schedules::troubles::after_so_many_failures_in_a_row_schedules_are_paused_and_counted_anew_when_resumed"
+        }
+        Guard::SlotsSettled => {
+            "schedules::troubles::a_slot_that_waits_for_the_next_business_day_is_not_lost_though_the_schedule_never_ran"
+        }
+        Guard::CalendarAwaited => "schedules::troubles::what_a_calendar_says_too_late_is_made_up_for",
+        Guard::MovedUnknown => {
+            "schedules::troubles::what_may_have_moved_here_from_before_a_calendar_begins_is_not_known"
+        }
+        Guard::JitterBound => {
+            "schedules::troubles::jitter_is_drawn_once_for_each_slot_and_changes_neither_its_name_nor_the_order"
+        }
         Guard::FirstPassOnly => "schedules::slots::a_fixed_time_happens_once_on_the_days_the_clocks_change",
         Guard::Backoff => "mutants::rules::a_pause_doubles_and_is_never_nothing_after_too_many_requests",
         Guard::AttemptsMax => "mutants::effects::attempts_come_to_an_end",
