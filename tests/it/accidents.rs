@@ -14,7 +14,7 @@ use futures_util::FutureExt as _;
 use serde_json::json;
 
 use crate::support::real_time::{Patience, pause};
-use crate::support::{NO_RUN_CAN_BE_TAKEN, World, audit_store, hurry, meddle, open, settled, until};
+use crate::support::{NO_RUN_CAN_BE_TAKEN, World, audit_store, hurry, meddle, open, passing, settled, until};
 
 const PAY: &str = r#"
     let from = bank::accounts(#{ label: "Operating DE" })[0].id;
@@ -590,7 +590,7 @@ async fn an_intent_that_fills_the_last_place_among_the_riding_ones_is_still_refu
         let (reads, pays) = PAY.trim().split_once("bank::payout").expect("it pays");
         format!("{reads} for line in 0..{lines} {{ log::info(\"x\"); }} bank::payout{pays}")
     };
-    let world = World::demo().await;
+    let (world, clock) = World::standing_still().await;
     let intents = async |store: &dyn Store, id| {
         let records = store.journal(id).await.expect("the journal");
         let intents = records.iter().filter(|record| record.entry.kind() == "intent");
@@ -603,7 +603,7 @@ async fn an_intent_that_fills_the_last_place_among_the_riding_ones_is_still_refu
     let place = usize::try_from(intents(store.as_ref(), id).await[0]).expect("small");
 
     for lines in [256 - place - 1, 256 - place, 256 - place + 1] {
-        // Long enough that the end is asked for while the read is out.
+        // The end is asked for while the read is out.
         let slow = FaultAction::Delay {
             ms: 300,
             when: When::Before,
@@ -620,7 +620,14 @@ async fn an_intent_that_fills_the_last_place_among_the_riding_ones_is_still_refu
         }
         let asked = store.cancel(id, "treasurer", "a mistake", world.clock.now()).await;
         assert_eq!(asked, Ok(RunState::Running), "only a note is left");
-        let run = settled(store.as_ref(), id).await;
+        let run = passing(
+            store.as_ref(),
+            &clock,
+            id,
+            RunState::Running,
+            Duration::from_millis(100),
+        )
+        .await;
         assert_eq!(run.state, RunState::Cancelled, "{lines}: {:?}", run.error);
         assert_eq!(
             intents(store.as_ref(), id).await,
