@@ -123,7 +123,7 @@ async fn a_waiting_run_that_is_ended_first_learns_what_its_payout_did() {
 /// A refusal after an unknown outcome: the look-up must be given its lag, not be moved on by sending again.
 #[tokio::test(flavor = "multi_thread")]
 async fn an_outage_of_ten_minutes_parks_nobody() {
-    let world = World::in_haste(SimulatorConfig::demo()).await;
+    let (world, clock) = World::standing_still().await;
     // Nothing happens at the provider; it answers 500 for the first twelve attempts.
     world.simulator.control.add_fault(
         FaultRule::on(
@@ -136,7 +136,11 @@ async fn an_outage_of_ten_minutes_parks_nobody() {
         )
         .times(12),
     );
-    let run = world.run(PAY).await;
+    let store = world.store().await;
+    let engine = world.engine(store.clone()).await;
+    let id = world.start(store.as_ref(), PAY, json!({}), json!({})).await;
+    let run = passing(store.as_ref(), &clock, id, RunState::Waiting, Duration::from_secs(2)).await;
+    engine.stop().await;
     assert_eq!(run.state, RunState::Succeeded, "{:?}", run.error);
 }
 
@@ -372,12 +376,7 @@ async fn a_clock_that_jumps_while_a_request_is_out_pays_once() {
         pause(Duration::from_millis(2)).await;
     }
     clock.jump_to(clock.now() + chrono::TimeDelta::hours(2));
-    let patience = Patience::new(Duration::from_secs(5));
-    while !patience.is_over() {
-        clock.advance(Duration::from_millis(100));
-        pause(Duration::from_millis(100)).await;
-    }
-    let run = store.run(id).await.expect("read").expect("there");
+    let run = passing(store.as_ref(), &clock, id, RunState::Running, Duration::from_millis(20)).await;
     engine.stop().await;
     assert_eq!((run.state, run.turns), (RunState::Succeeded, 1));
     let audit = audit_store(store.as_ref(), &world.simulator).await;
