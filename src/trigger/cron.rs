@@ -11,6 +11,7 @@ use std::time::Duration;
 use chrono::{DateTime, FixedOffset, TimeDelta};
 
 use super::make::{Asked, cause_of, make};
+use super::outlook::outlook;
 use super::schedule::{Schedule, ScheduleError, Slot, Standing};
 use super::slots::{
     Deferred, Due, UNBEGUN, dealt_until, due_slots, failed_in_a_row, missed, overdue, resume_point, why_missed,
@@ -66,12 +67,12 @@ pub fn upcoming(workflow: &Workflow, now: Instant, count: usize) -> Vec<Upcoming
             schedule: spec.schedule.clone(),
             timezone: spec.timezone.clone(),
             slots: Schedule::of(spec).and_then(|schedule| {
-                let slots: Vec<_> = schedule.slots_after(now).take(count).collect();
-                if slots.is_empty() {
-                    // Why: a calendar that has ended is a reason, an expression that is over is none.
-                    schedule.next_slot(now)?;
+                let found = outlook(&schedule, now, count);
+                match found.end {
+                    // A calendar that has ended is a reason, an expression that is over is none.
+                    Some(end) if found.slots.is_empty() => Err(end.into()),
+                    _ => Ok(found.slots.iter().map(|planned| planned.local).collect()),
                 }
-                Ok(slots.into_iter().map(|slot| schedule.local(slot)).collect())
             }),
         })
         .collect()
@@ -131,10 +132,14 @@ struct Watched {
     settled: Instant,
     /// The slot that missed its cut-off and runs later.
     deferred: Option<Deferred>,
+    /// Up to when holidays have their rows.
+    holidays: Instant,
     /// The slots that a pause or a holiday takes, one after another.
     stretch: Option<Stretch>,
     /// Whether it was said that its calendar has ended.
     end_was_told: bool,
+    /// Whether a person has to look at the clock before anything is done about it.
+    waits_for_clock: bool,
     /// The slot of which it was said that it is overdue.
     overdue: Option<Instant>,
     /// The newest run, with the elapsed time at which it was made, until it has begun.
@@ -163,8 +168,10 @@ impl Watched {
             last,
             settled: last,
             deferred: None,
+            holidays: last,
             stretch: None,
             end_was_told: false,
+            waits_for_clock: false,
             overdue: None,
             unbegun: None,
         }
@@ -174,6 +181,7 @@ impl Watched {
     fn changed(&self, workflow: &str, spec: &CronSpec) -> Self {
         Self {
             deferred: self.deferred,
+            holidays: self.holidays,
             settled: self.settled,
             unbegun: self.unbegun,
             ..Self::new(workflow, spec, self.last)
@@ -278,6 +286,13 @@ impl CronTrigger {
     /// # Errors
     /// What the store says first.
     pub async fn pass(&mut self) -> Result<Duration, StoreError> {
+        let outcome = self.look().await;
+        // Above all where the store refuses.
+        self.tell_overdue().await;
+        outcome.map(|()| self.pause())
+    }
+
+    async fn look(&mut self) -> Result<(), StoreError> {
         let snapshot = self.catalog.current();
         let (now, moved) = self.wall.read(self.clock.as_ref());
         match moved {
@@ -305,7 +320,7 @@ impl CronTrigger {
             }
         }
         self.watched = watched;
-        outcome.map(|()| self.pause())
+        outcome
     }
 
     /// Has every schedule wait for a person when the wall clock went astray. Before that is durable, nothing is fired.
@@ -385,21 +400,17 @@ impl CronTrigger {
         pause: Option<&Pause>,
         now: Instant,
     ) -> Result<(), StoreError> {
+        entry.waits_for_clock = pause.is_some_and(|pause| pause.cause == PauseCause::Clock);
         let done = match pause {
             // Whatever comes meanwhile is downtime when somebody has set the clock right.
-            Some(Pause {
-                cause: PauseCause::Clock,
-                ..
-            }) => return Ok(()),
+            Some(_) if entry.waits_for_clock => return Ok(()),
             Some(pause) => self.pass_over_paused(key, entry, pause, now).await,
             None => self.fire_due(workflow, key, entry, now).await,
         };
-        let kept = match done {
+        match done {
             Ok(()) => self.keep_settled(key, entry).await,
             Err(error) => Err(error),
-        };
-        self.tell_overdue(key, entry, now).await;
-        kept
+        }
     }
 
     /// Tells the store from time to time up to when all is dealt with.
@@ -414,25 +425,25 @@ impl CronTrigger {
     }
 
     /// The watchdog: says of each slot once that it has neither run nor reason, and of a run that nothing takes it up.
-    async fn tell_overdue(&self, key: &SlotKey, entry: &mut Watched, now: Instant) {
-        let Some(schedule) = &entry.schedule else { return };
-        let found = overdue(schedule, entry.settled_until().max(entry.last), now);
-        if let Some(slot) = found.filter(|found| entry.overdue.is_none_or(|told| *found > told)) {
-            tracing::error!(workflow = key.workflow, schedule = key.schedule, slot = %time_text(slot), "a slot is overdue: it has neither its run nor a reason");
-            entry.overdue = Some(slot);
-        }
-        let waited = |made: Duration| {
-            let waited = self.clock.elapsed().saturating_sub(made);
-            TimeDelta::from_std(waited).is_ok_and(|waited| waited >= UNBEGUN)
-        };
-        if let Some((run, made)) = entry.unbegun
-            && waited(made)
-            && let Ok(found) = self.store.run(run).await
-        {
-            entry.unbegun = None;
-            if found.is_some_and(|found| found.state == RunState::Queued && found.started_at.is_none()) {
-                let minutes = UNBEGUN.num_minutes();
-                tracing::error!(%run, workflow = key.workflow, schedule = key.schedule, "the run of a slot has not begun for {minutes} minutes: nothing takes it up");
+    async fn tell_overdue(&mut self) {
+        let (now, elapsed) = (self.clock.now(), self.clock.elapsed());
+        for (key, entry) in self.watched.iter_mut().filter(|(_, entry)| !entry.waits_for_clock) {
+            let Some(schedule) = &entry.schedule else { continue };
+            let found = overdue(schedule, entry.last, now);
+            if let Some(slot) = found.filter(|found| entry.overdue.is_none_or(|told| *found > told)) {
+                tracing::error!(workflow = key.workflow, schedule = key.schedule, slot = %time_text(slot), "a slot is overdue: it has neither its run nor a reason");
+                entry.overdue = Some(slot);
+            }
+            let waited = |made: Duration| TimeDelta::from_std(elapsed.saturating_sub(made));
+            if let Some((run, made)) = entry.unbegun
+                && waited(made).is_ok_and(|waited| waited >= UNBEGUN)
+                && let Ok(found) = self.store.run(run).await
+            {
+                entry.unbegun = None;
+                if found.is_some_and(|found| found.state == RunState::Queued && found.started_at.is_none()) {
+                    let minutes = UNBEGUN.num_minutes();
+                    tracing::error!(%run, workflow = key.workflow, schedule = key.schedule, "the run of a slot has not begun for {minutes} minutes: nothing takes it up");
+                }
             }
         }
     }
@@ -477,8 +488,8 @@ impl CronTrigger {
             };
             self.pass_over(key, &schedule, &stretch, last, now).await?;
         }
-        self.pass_over_holidays(key, entry, &schedule, now).await?;
         entry.deferred = due.deferred.or(entry.deferred);
+        self.pass_over_holidays(key, entry, &schedule, now).await?;
         if let Some(deferred) = entry.deferred.filter(|deferred| deferred.at <= now) {
             if matches!(schedule.standing(deferred.slot, now), Standing::Deferred { .. }) {
                 self.fire(workflow, key, entry, deferred.slot, now).await?;
@@ -601,7 +612,8 @@ impl CronTrigger {
         Ok(())
     }
 
-    /// Records the slots that are left out because of a holiday.
+    /// Records the slots that are left out because of a holiday; not before one that waits for its day: another process
+    /// counts from the newest that is recorded.
     async fn pass_over_holidays(
         &self,
         key: &SlotKey,
@@ -609,7 +621,10 @@ impl CronTrigger {
         schedule: &Schedule,
         now: Instant,
     ) -> Result<(), StoreError> {
-        for holiday in schedule.holidays(entry.last, now) {
+        if entry.deferred.is_some() {
+            return Ok(());
+        }
+        for holiday in schedule.holidays(entry.holidays, now) {
             let found = Stretch {
                 reason: UnmadeReason::Holiday,
                 detail: holiday.because,
@@ -618,6 +633,7 @@ impl CronTrigger {
             };
             self.lengthen(key, entry, schedule, found, holiday.last, now).await?;
         }
+        entry.holidays = now;
         Ok(())
     }
 

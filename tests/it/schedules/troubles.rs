@@ -167,6 +167,26 @@ async fn a_slot_that_waits_for_the_next_business_day_is_not_lost_though_the_sche
 }
 
 #[tokio::test]
+async fn a_slot_that_waits_over_a_holiday_is_not_lost_to_it() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let store = new_store(&folder).await;
+    let shelf = cut_off("0 15 * * Thu,Fri");
+    let clock = ManualClock::new(at("2027-03-25T12:00:00Z"));
+    Running::start(store.clone(), &shelf, &clock).await.stop().await;
+    // Down over the cut-off of Thursday; the next business day is the Tuesday after Easter.
+    clock.jump_to(at("2027-03-25T16:00:00Z"));
+    for hours in [24, 24, 24, 24, 20, 2] {
+        let running = Running::start(store.clone(), &shelf, &clock).await;
+        running.pass(hours * 3_600).await;
+        running.pass(30).await;
+        running.stop().await;
+    }
+    assert_eq!(slots(store.as_ref()).await, ["2027-03-25T14:00:00Z"]);
+    let friday = ("2027-03-26T14:00:00Z".to_owned(), None, 1, UnmadeReason::Holiday);
+    assert_eq!(passed_over(store.as_ref()).await, [friday]);
+}
+
+#[tokio::test]
 async fn a_slot_is_caught_up_though_the_runs_before_it_were_pruned() {
     let folder = tempfile::tempdir().expect("a folder");
     let shelf = one(DAILY, "latest");

@@ -271,33 +271,6 @@ async fn one_cause_makes_one_run_of_a_workflow(store: &dyn Store) {
     }
 }
 
-async fn the_newest_slot_of_a_schedule_is_known(store: &dyn Store) {
-    let berlin = "Europe/Berlin";
-    assert_eq!(store.settled_until("sweep", "0 18 * * *", berlin).await, Ok(None));
-    for (schedule, zone, slot) in [
-        ("0 18 * * *", berlin, 0),
-        ("0 18 * * *", berlin, 86_400),
-        ("0 18 * * *", berlin, 3_600),
-        ("0 18 * * *", "Europe/Paris", 900_000),
-        ("0 18 * * * 2027", berlin, 900_000),
-    ] {
-        let run = scheduled("sweep", schedule, zone, slot);
-        store.create_run(run).await.expect("made");
-    }
-    assert_eq!(
-        store.settled_until("sweep", "0 18 * * *", berlin).await,
-        Ok(Some(at(86_400)))
-    );
-    assert_eq!(store.settled_until("other", "0 18 * * *", berlin).await, Ok(None));
-    // What is said of it counts where it is later, and is replaced by what is said next.
-    for (said, expected) in [(90_000, 90_000), (80_000, 86_400), (100_000, 100_000)] {
-        let key = schedule("0 18 * * *");
-        assert_eq!(store.settle_slots(key, at(said)).await, Ok(()));
-        let known = store.settled_until("sweep", "0 18 * * *", berlin).await;
-        assert_eq!(known, Ok(Some(at(expected))), "{said}");
-    }
-}
-
 async fn claims_take_the_oldest_and_nobody_twice(store: &dyn Store) {
     let mut made = Vec::new();
     for seconds in [3, 1, 2] {

@@ -279,5 +279,21 @@ pub(super) async fn what_was_passed_over_is_kept_once_and_forgotten_when_it_is_m
         ..manual("sweep", 700)
     };
     assert_eq!(make(store, &late).await, Made::New);
-    assert_eq!(store.unmade(None, 9).await, Ok(vec![many]));
+    assert_eq!(store.unmade(None, 9).await, Ok(vec![many.clone()]));
+    // The first of several: the others keep their reason, and those that follow find theirs.
+    let first = NewRun {
+        cause: slot(200),
+        ..manual("sweep", 701)
+    };
+    assert_eq!(make(store, &first).await, Made::New);
+    assert_eq!(store.unmade(None, 9).await, Ok(vec![many.clone()]));
+    for (last, slots, expected) in [(800, 3, (800, 4)), (700, 6, (800, 6)), (600, 2, (800, 6))] {
+        assert_eq!(store.pass_over(missed(200, Some(last), slots)).await, Ok(()));
+        let longer = Unmade {
+            last_slot: Some(at(expected.0)),
+            slots: expected.1,
+            ..many.clone()
+        };
+        assert_eq!(store.unmade(None, 9).await, Ok(vec![longer]), "{last} {slots}");
+    }
 }

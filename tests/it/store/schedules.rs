@@ -26,6 +26,33 @@ pub(super) fn schedule(expression: &str) -> SlotKey {
     }
 }
 
+pub(super) async fn the_newest_slot_of_a_schedule_is_known(store: &dyn Store) {
+    let berlin = "Europe/Berlin";
+    assert_eq!(store.settled_until("sweep", "0 18 * * *", berlin).await, Ok(None));
+    for (schedule, zone, slot) in [
+        ("0 18 * * *", berlin, 0),
+        ("0 18 * * *", berlin, 86_400),
+        ("0 18 * * *", berlin, 3_600),
+        ("0 18 * * *", "Europe/Paris", 900_000),
+        ("0 18 * * * 2027", berlin, 900_000),
+    ] {
+        let run = scheduled("sweep", schedule, zone, slot);
+        store.create_run(run).await.expect("made");
+    }
+    assert_eq!(
+        store.settled_until("sweep", "0 18 * * *", berlin).await,
+        Ok(Some(at(86_400)))
+    );
+    assert_eq!(store.settled_until("other", "0 18 * * *", berlin).await, Ok(None));
+    // What is said of it counts where it is later, and is replaced by what is said next.
+    for (said, expected) in [(90_000, 90_000), (80_000, 86_400), (100_000, 100_000)] {
+        let key = schedule("0 18 * * *");
+        assert_eq!(store.settle_slots(key, at(said)).await, Ok(()));
+        let known = store.settled_until("sweep", "0 18 * * *", berlin).await;
+        assert_eq!(known, Ok(Some(at(expected))), "{said}");
+    }
+}
+
 pub(super) async fn the_runs_of_a_schedule_are_listed_by_slot(store: &dyn Store) {
     let mut made = Vec::new();
     for slot in [0, 7_200, 3_600, 90_000] {
