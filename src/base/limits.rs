@@ -103,6 +103,14 @@ pub const PARALLEL_DEPTH_MAX: usize = 3;
 pub const BRANCH_THREADS_MAX: usize = 64;
 /// How long such a thread is kept when it has nothing to do: its interpreter is some hundred kilobytes.
 pub const BRANCH_THREAD_IDLE: Duration = Duration::from_secs(10);
+/// Operations of one condition over an event: it has no loop.
+pub const CONDITION_OPERATIONS_MAX: u64 = 10_000;
+/// Its computing time.
+pub const CONDITION_COMPUTE_MAX: Duration = Duration::from_millis(50);
+/// Memory it may hold at once, beside the event itself.
+pub const CONDITION_MEMORY_BYTES_MAX: usize = 1024 * 1024;
+/// Its text.
+pub const CONDITION_BYTES_MAX: usize = 8 * 1024;
 /// Modules one workflow may import, directly and indirectly.
 pub const SCRIPT_MODULES_MAX: usize = 64;
 /// One script file.

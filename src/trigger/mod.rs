@@ -25,6 +25,7 @@ pub mod webhook;
 
 mod days;
 mod expression;
+mod listen;
 mod words;
 
 use crate::base::clock::Instant;

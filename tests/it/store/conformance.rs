@@ -12,6 +12,7 @@ use bursar::store::{Admitted, Append, Decision, EventQuery, Made, Routed, Routin
 use serde_json::json;
 
 use super::deaths::a_process_that_dies_twice_under_a_run_without_progress_makes_it_suspected;
+use super::fates::*;
 use super::make::*;
 use super::overlap::*;
 
@@ -69,6 +70,7 @@ rules![
     versions_come_back_as_they_were,
     runs_are_listed_newest_first,
     events_are_listed_newest_first,
+    what_became_of_events_is_told,
     counts_follow_the_runs,
     a_run_that_would_overlap_is_not_made_and_that_is_recorded,
     runs_of_one_key_queue_in_order_however_the_ones_before_them_end,
@@ -189,6 +191,7 @@ async fn what_was_routed_is_not_routed_again(store: &dyn Store) {
         after,
         up_to,
         runs: vec![caused("sweep", marks[number], &events[number])],
+        declined: Vec::new(),
     };
     let start = store.unrouted(1, 1_000).await.expect("read").after;
     let one = store.route(routing(start, marks[0], 0)).await;
@@ -945,6 +948,7 @@ async fn events_are_listed_newest_first(store: &dyn Store) {
         connection: connection.map(str::to_owned),
         kind: kind.map(str::to_owned),
         before: before.map(|index| ids[index]),
+        filtered: false,
         limit,
     };
     for (query, expected) in [
