@@ -35,6 +35,7 @@ use crate::model::diagnostic::Diagnostic;
 use crate::model::workflow::CronSpec;
 use crate::server::control::NEXT_SLOTS;
 use crate::store::{Store, StoreError};
+use crate::trigger::backfill::Traffic;
 use crate::trigger::cron::{Horizon, horizon};
 use crate::trigger::manual::StartError;
 use crate::trigger::schedule::Schedule;
@@ -179,4 +180,13 @@ async fn services(
 /// The connections as the triggers want them.
 fn shared_connections(settings: &Settings) -> Arc<BTreeMap<String, Arc<Connection>>> {
     Arc::new(settings.connections.clone())
+}
+
+/// How reads beside runs keep to the pace of runs.
+pub fn beside_runs(services: &Arc<Services>) -> Traffic {
+    let (asked, told) = (Arc::clone(services), Arc::clone(services));
+    Traffic {
+        may_ask: Box::new(move |connection| asked.may_ask(connection)),
+        heard: Box::new(move |connection, answer, verdict| told.heard(connection, answer, verdict)),
+    }
 }

@@ -65,6 +65,8 @@ pub const CATCH_UP_SLOTS_MAX: usize = 100;
 /// How far a reading of the provider's list of events goes back behind the beginning of the one before: no list shows
 /// an event later than that.
 pub const BACKFILL_OVERLAP: TimeDelta = TimeDelta::hours(1);
+/// Pages after which a list of events is taken for endless, however many readings they took.
+pub const LISTED_PAGES_MAX: usize = 100_000;
 /// Events of one list held in memory until the oldest is known.
 pub const BACKFILLED_EVENTS_MAX: usize = 20_000;
 
