@@ -14,6 +14,7 @@ pub mod sample;
 pub mod selftest;
 pub mod settings;
 pub mod site;
+pub mod subscriptions;
 pub mod telemetry;
 pub mod verify;
 

@@ -11,4 +11,5 @@ mod interrupted;
 mod rendering;
 mod runs;
 mod schedule;
+mod subscriptions;
 mod webhooks;
