@@ -39,6 +39,7 @@ use crate::store::{Store, StoreError};
 use crate::trigger::backfill::Traffic;
 use crate::trigger::cron::{Horizon, horizon};
 use crate::trigger::manual::StartError;
+use crate::trigger::replay::ReplayError;
 use crate::trigger::schedule::Schedule;
 use settings::{Settings, SettingsError};
 
@@ -54,6 +55,9 @@ pub enum AppError {
     /// Starting a run.
     #[error(transparent)]
     Start(#[from] StartError),
+    /// Replaying an event.
+    #[error(transparent)]
+    Replay(#[from] ReplayError),
     /// The way to the providers.
     #[error(transparent)]
     Client(#[from] ClientError),

@@ -12,12 +12,14 @@
 //! | [`cron`] | schedules and the time | runs for the slots that are due |
 //! | [`outlook`] | a schedule | what it will do, with notes for people |
 //! | [`manual`] | a request of a person | a run |
+//! | [`replay`] | a stored event and a wish | the runs it has not made |
 //! | [`versions`] | a workflow about to run | its version, kept once |
 
 pub mod backfill;
 pub mod cron;
 pub mod manual;
 pub mod outlook;
+pub mod replay;
 pub mod router;
 pub mod schedule;
 pub mod versions;

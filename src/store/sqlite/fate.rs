@@ -39,6 +39,7 @@ impl Reader {
             });
         }
         self.add_runs(&mut fates).await?;
+        self.add_replays(&mut fates).await?;
         self.add_unmade(&mut fates).await?;
         Ok(fates)
     }
@@ -47,7 +48,7 @@ impl Reader {
         let marks: Vec<i64> = fates.iter().map(|fate| fate.mark.0).collect();
         let rows = sqlx::query(
             "SELECT run.event, run.id, run.workflow, run.state, run.cause FROM json_each($1) AS asked CROSS JOIN run \
-             WHERE run.event IS NOT NULL AND run.event = asked.value ORDER BY run.id",
+             WHERE run.event IS NOT NULL AND run.event = asked.value ORDER BY run.created_at, run.id",
         )
         .bind(text_of(&marks))
         .fetch_all(self.pool())
@@ -63,6 +64,46 @@ impl Reader {
                 again: columns.optional_json()?,
             };
             let of_event = fates.iter_mut().filter(|fate| fate.mark == mark);
+            of_event.for_each(|fate| fate.runs.push(run.clone()));
+        }
+        Ok(())
+    }
+
+    /// Runs made once more stand beside one that the event itself made, under a key that names the event.
+    async fn add_replays(&self, fates: &mut [Fate]) -> Result<(), StoreError> {
+        let beside: Vec<(String, &str)> = fates
+            .iter()
+            .flat_map(|fate| {
+                fate.runs
+                    .iter()
+                    .map(|run| (format!("replay {} ", fate.event), run.workflow.as_str()))
+            })
+            .collect();
+        if beside.is_empty() {
+            return Ok(());
+        }
+        let rows = sqlx::query(
+            "SELECT run.cause, run.id, run.workflow, run.state FROM json_each($1) AS asked CROSS JOIN run INDEXED BY run_by_cause \
+             WHERE run.workflow = asked.value ->> 1 AND run.cause_key >= asked.value ->> 0 \
+               AND run.cause_key < (asked.value ->> 0) || ':' ORDER BY run.created_at, run.id",
+        )
+        .bind(text_of(&beside))
+        .fetch_all(self.pool())
+        .await
+        .map_err(read_failed)?;
+        for row in &rows {
+            let mut columns = Columns::of(row, "a run that an event made again".to_owned());
+            let cause: Cause = columns.json()?;
+            let Cause::Replay { event, .. } = cause else {
+                return Err(corrupt("a run that an event made again", "its cause is another"));
+            };
+            let run = RunOf {
+                id: RunId::from_uuid(columns.uuid()?),
+                workflow: columns.get()?,
+                state: columns.parse()?,
+                again: Some(cause),
+            };
+            let of_event = fates.iter_mut().filter(|fate| fate.event == event);
             of_event.for_each(|fate| fate.runs.push(run.clone()));
         }
         Ok(())

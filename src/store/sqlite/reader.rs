@@ -465,7 +465,7 @@ impl Reader {
         let slots = rows.into_iter().map(|(cause, last)| {
             match serde_json::from_str(&cause).map_err(|error| corrupt("the cause of a run", error))? {
                 Cause::Cron { slot, due, .. } => Ok(last.map_or_else(|| due.unwrap_or(slot), instant)),
-                Cause::Webhook { .. } | Cause::Manual { .. } => {
+                Cause::Webhook { .. } | Cause::Replay { .. } | Cause::Manual { .. } => {
                     Err(corrupt("the cause of a run", "its key is not its own"))
                 }
             }

@@ -182,9 +182,10 @@ impl Writer {
             for (workflow, key) in &keys {
                 self.not_passed_over(workflow, key).await?;
             }
-            let made: HashSet<Vec<u8>> = made.into_iter().collect();
+            let mut made: HashSet<Vec<u8>> = made.into_iter().collect();
             for (id, reply) in ids.into_iter().zip(replies) {
-                let is_new = made.contains(id.as_uuid().as_bytes().as_slice());
+                // Of two that are the same run the first one made it.
+                let is_new = made.remove(id.as_uuid().as_bytes().as_slice());
                 answers.later(reply, Ok(if is_new { Made::New } else { Made::Known }));
             }
         }
@@ -221,11 +222,12 @@ impl Writer {
 
     /// Makes a run that must not overlap with others, if it has its place.
     async fn create_if_apart(&mut self, mut run: MadeRun) -> Result<Made, Halt> {
-        let key = run.cause_key.clone();
         let workflow = run.workflow.clone();
         let Some(apart) = run.apart.take() else {
             return Ok(Made::Known);
         };
+        // An event that was passed over once may make its run later.
+        let key = apart.cause.unique_key();
         let made = self.create_apart(run, &apart).await?;
         if let (Made::New, Some(key)) = (made, key) {
             self.not_passed_over(&workflow, &key).await?;

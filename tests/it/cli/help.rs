@@ -35,6 +35,7 @@ const COMMANDS: &[&[&str]] = &[
     &["events"],
     &["events", "ls"],
     &["events", "show"],
+    &["events", "replay"],
     &["webhooks"],
     &["webhooks", "register"],
     &["webhooks", "ls"],

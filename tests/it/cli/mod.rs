@@ -5,6 +5,7 @@ mod check;
 mod commands;
 mod daemon;
 mod db;
+mod events;
 mod harness;
 mod help;
 mod interrupted;

@@ -4,10 +4,11 @@
 mod access;
 mod conditions;
 mod fates;
+mod replay;
 
 use std::sync::Arc;
 
-use bursar::base::clock::{Clock as _, ManualClock};
+use bursar::base::clock::{Clock as _, Instant, ManualClock};
 use bursar::base::ids::EventId;
 use bursar::base::wake::Wake;
 use bursar::model::event::Event;
@@ -38,6 +39,10 @@ impl Desk {
             clock: ManualClock::new(start_of_test()),
             _folder: folder,
         }
+    }
+
+    fn now(&self) -> Instant {
+        self.clock.now()
     }
 
     /// An event of the bank, admitted.

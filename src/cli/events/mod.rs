@@ -1,5 +1,7 @@
 //! `bursar events`: what arrived from providers and was believed.
 
+mod replay;
+
 use clap::Subcommand;
 use serde::Serialize;
 
@@ -7,7 +9,7 @@ use super::Context;
 use super::error::{CliError, Exit};
 use super::output::{FAINT, Table};
 use super::text::{clean, cut};
-use super::view::when;
+use super::view::{self, when};
 use crate::base::ids::EventId;
 use crate::model::event::Event;
 use crate::model::fate::Fate;
@@ -16,7 +18,7 @@ use crate::store::{EventQuery, StoreError};
 /// So much of an id is enough to tell it from its neighbours.
 const SUBJECT_LENGTH_MAX: usize = 14;
 
-/// List and show events: verified webhooks
+/// List, show and replay events: verified webhooks
 #[derive(Debug, clap::Args)]
 pub(super) struct Args {
     #[command(subcommand)]
@@ -31,6 +33,7 @@ enum Command {
         /// The event's id
         event: EventId,
     },
+    Replay(replay::Args),
 }
 
 /// List events, newest first
@@ -57,6 +60,7 @@ pub(super) fn run(args: Args, context: &Context) -> Result<Exit, CliError> {
     match args.command {
         Command::Ls(args) => context.wait(ls(args, context)),
         Command::Show { event } => context.wait(show(event, context)),
+        Command::Replay(args) => context.wait(replay::run(args, context)),
     }
 }
 
@@ -175,7 +179,16 @@ fn in_short(fate: &Fate) -> String {
 fn in_full(fate: &Fate) -> String {
     let mut lines: Vec<String> = Vec::new();
     for run in &fate.runs {
-        lines.push(format!("run {}  {}  {}", run.id, clean(&run.workflow), run.state));
+        let again = run
+            .again
+            .as_ref()
+            .map_or_else(String::new, |cause| format!("  {}", clean(&view::cause(cause))));
+        lines.push(format!(
+            "run {}  {}  {}{again}",
+            run.id,
+            clean(&run.workflow),
+            run.state
+        ));
     }
     for unmade in &fate.unmade {
         lines.push(format!(
