@@ -29,11 +29,32 @@ use tokio::net::{TcpListener, TcpStream};
 use super::report::{Figure, median, millis, per_second, percentile};
 use super::{Options, limits, rig, stub};
 
-/// Far more than the runs that may stand queued, so that the router works while they come and after.
-const WEBHOOKS: usize = 24_000;
+/// How many send at once, and how many webhooks in all: far more than the runs that may stand queued, so that the
+/// router works while they come and after, and for one sender, who waits for each commit, fewer.
+const LOADS: [Load; 3] = [Load::new(1, 6_000), Load::new(16, 24_000), Load::new(64, 24_000)];
 const ROUNDS: usize = 3;
 /// Bytes of a body, about.
 const BODY_BYTES: usize = 1_024;
+
+#[derive(Clone, Copy)]
+struct Load {
+    senders: usize,
+    webhooks: usize,
+}
+
+impl Load {
+    const fn new(senders: usize, webhooks: usize) -> Self {
+        Self { senders, webhooks }
+    }
+
+    /// The numbers of the webhooks, each sender's by itself.
+    fn shares<T>(self, make: impl Fn(usize) -> T) -> Vec<Vec<T>> {
+        let of = |sender| (sender..self.webhooks).step_by(self.senders);
+        (0..self.senders)
+            .map(|sender| of(sender).map(&make).collect())
+            .collect()
+    }
+}
 
 /// What one round of senders saw.
 struct Seen {
@@ -48,22 +69,22 @@ struct Seen {
 
 pub(crate) fn measure(_options: &Options) -> Vec<Figure> {
     let mut figures = Vec::new();
-    for senders in [16, 64] {
+    for load in LOADS {
         let (mut bare_cpu, mut normal_cpu) = (Vec::new(), Vec::new());
         let (mut bare, mut normal, mut full, mut disk) = (Vec::new(), Vec::new(), Vec::new(), Vec::new());
         let (mut alone, mut acks) = (Vec::new(), Vec::new());
         let (mut normal_runs, mut full_runs) = (Vec::new(), Vec::new());
         for _ in 0..ROUNDS {
-            let seen = rig::runtime().block_on(bare_round(senders));
+            let seen = rig::runtime().block_on(bare_round(load));
             bare.push(seen.rate);
             bare_cpu.push(seen.cpu_micros);
-            alone.push(rig::runtime().block_on(store_round(senders)));
-            let seen = rig::runtime().block_on(door_round(senders, Durability::Normal));
+            alone.push(rig::runtime().block_on(store_round(load)));
+            let seen = rig::runtime().block_on(door_round(load, Durability::Normal));
             normal.push(seen.rate);
             normal_cpu.push(seen.cpu_micros);
             normal_runs.push(seen.routed);
             disk.push(limits::group_commits_per_second(rig::folder().path()));
-            let seen = rig::runtime().block_on(door_round(senders, Durability::Full));
+            let seen = rig::runtime().block_on(door_round(load, Durability::Full));
             full.push(seen.rate);
             full_runs.push(seen.routed);
             acks.push((seen.p50, seen.p99));
@@ -72,8 +93,12 @@ pub(crate) fn measure(_options: &Options) -> Vec<Figure> {
         let (p50, p99) = acks.get(ROUNDS / 2).copied().unwrap_or_default();
         let (bare, normal, full, disk) = (median(bare), median(normal), median(full), median(disk));
         let alone = median(alone);
-        let width = per_second(senders, Duration::from_secs(1));
-        let what = |what: &str| format!("{senders} senders, {what}");
+        let width = per_second(load.senders, Duration::from_secs(1));
+        let senders = match load.senders {
+            1 => "1 sender".to_owned(),
+            senders => format!("{senders} senders"),
+        };
+        let what = |what: &str| format!("{senders}, {what}");
         figures.extend([
             Figure::ratio(what("NORMAL, of a bare server that verifies"), normal, bare),
             Figure::ratio(what("NORMAL, of the store without a network"), normal, alone),
@@ -99,26 +124,21 @@ pub(crate) fn measure(_options: &Options) -> Vec<Figure> {
     figures
 }
 
-async fn bare_round(senders: usize) -> Seen {
+async fn bare_round(load: Load) -> Seen {
     let address = stub::verifier(
         scheme(),
         Secret::new(rig::WEBHOOK_SECRET.to_owned()),
         SystemClock::new().now(),
     )
     .await;
-    send_all(address, senders).await
+    send_all(address, load).await
 }
 
 /// Admissions in a second when nothing is received, verified or read: the same events, straight to the store.
-async fn store_round(callers: usize) -> f64 {
+async fn store_round(load: Load) -> f64 {
     let folder = rig::folder();
     let store = rig::store(folder.path(), Durability::Normal).await;
-    let mut shares: Vec<Vec<_>> = (0..callers).map(|_| Vec::new()).collect();
-    for number in 0..WEBHOOKS {
-        if let Some(share) = shares.get_mut(number % callers) {
-            share.push(rig::event(number));
-        }
-    }
+    let shares = load.shares(rig::event);
     let clock = SystemClock::new();
     let started = clock.elapsed();
     let admitting: Vec<_> = shares
@@ -135,12 +155,12 @@ async fn store_round(callers: usize) -> f64 {
     for caller in admitting {
         caller.await.expect("a caller");
     }
-    let rate = per_second(WEBHOOKS, clock.elapsed().saturating_sub(started));
+    let rate = per_second(load.webhooks, clock.elapsed().saturating_sub(started));
     store.close().await.expect("the store closes");
     rate
 }
 
-async fn door_round(senders: usize, durability: Durability) -> Seen {
+async fn door_round(load: Load, durability: Durability) -> Seen {
     let folder = rig::folder();
     rig::write_files(folder.path(), SocketAddr::from(([127, 0, 0, 1], 9)));
     let settings = rig::settings(folder.path());
@@ -174,23 +194,23 @@ async fn door_round(senders: usize, durability: Durability) -> Seen {
     let door = tokio::spawn(webhook::serve(Arc::new(door), listener, shutdown.clone()));
     let router = tokio::spawn(router.run(shutdown));
     let started = clock.elapsed();
-    let mut seen = send_all(address, senders).await;
-    take_all(store.as_ref(), clock.as_ref()).await;
-    seen.routed = per_second(WEBHOOKS, clock.elapsed().saturating_sub(started));
+    let mut seen = send_all(address, load).await;
+    take_all(store.as_ref(), clock.as_ref(), load.webhooks).await;
+    seen.routed = per_second(load.webhooks, clock.elapsed().saturating_sub(started));
     stopper.stop();
     door.await.expect("the door closes");
     router.await.expect("the router ends");
     let counts = rig::counts(store.as_ref()).await;
     let runs: u64 = counts.values().sum();
-    assert_eq!(runs, WEBHOOKS as u64, "an accepted webhook made no run");
+    assert_eq!(runs, load.webhooks as u64, "an accepted webhook made no run");
     store.close().await.expect("the store closes");
     seen
 }
 
 /// Takes queued runs as workers do that have nothing else to do, until every webhook has had its run.
-async fn take_all(store: &dyn Store, clock: &dyn Clock) {
+async fn take_all(store: &dyn Store, clock: &dyn Clock, webhooks: usize) {
     let worker = WorkerId::generate(clock.now());
-    let mut left = WEBHOOKS;
+    let mut left = webhooks;
     while left > 0 {
         let now = clock.now();
         let claims = store.claim(worker, now, now + TimeDelta::hours(1), 256).await;
@@ -225,13 +245,8 @@ fn request(number: usize) -> Vec<u8> {
 }
 
 /// Sends every webhook once, each sender one after another on a connection of its own.
-async fn send_all(address: SocketAddr, senders: usize) -> Seen {
-    let mut shares: Vec<Vec<Vec<u8>>> = (0..senders).map(|_| Vec::new()).collect();
-    for number in 0..WEBHOOKS {
-        if let Some(share) = shares.get_mut(number % senders) {
-            share.push(request(number));
-        }
-    }
+async fn send_all(address: SocketAddr, load: Load) -> Seen {
+    let shares = load.shares(request);
     let clock = Arc::new(SystemClock::new());
     let (started, cpu_before) = (clock.elapsed(), limits::cpu_time());
     let sending: Vec<_> = shares
@@ -242,8 +257,8 @@ async fn send_all(address: SocketAddr, senders: usize) -> Seen {
     for sender in sending {
         took.extend(sender.await.expect("a sender"));
     }
-    let rate = per_second(WEBHOOKS, clock.elapsed().saturating_sub(started));
-    let cpu_micros = 1_000_000.0 / per_second(WEBHOOKS, limits::cpu_time().saturating_sub(cpu_before));
+    let rate = per_second(load.webhooks, clock.elapsed().saturating_sub(started));
+    let cpu_micros = 1_000_000.0 / per_second(load.webhooks, limits::cpu_time().saturating_sub(cpu_before));
     took.sort();
     Seen {
         rate,

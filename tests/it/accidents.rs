@@ -14,7 +14,7 @@ use futures_util::FutureExt as _;
 use serde_json::json;
 
 use crate::support::real_time::{Patience, pause};
-use crate::support::{NO_RUN_CAN_BE_TAKEN, World, audit_store, hurry, meddle, open, settled, until};
+use crate::support::{NO_RUN_CAN_BE_TAKEN, World, audit_store, hurry, meddle, open, passing, settled, until};
 
 const PAY: &str = r#"
     let from = bank::accounts(#{ label: "Operating DE" })[0].id;
@@ -123,7 +123,7 @@ async fn a_waiting_run_that_is_ended_first_learns_what_its_payout_did() {
 /// A refusal after an unknown outcome: the look-up must be given its lag, not be moved on by sending again.
 #[tokio::test(flavor = "multi_thread")]
 async fn an_outage_of_ten_minutes_parks_nobody() {
-    let world = World::in_haste(SimulatorConfig::demo()).await;
+    let (world, clock) = World::standing_still().await;
     // Nothing happens at the provider; it answers 500 for the first twelve attempts.
     world.simulator.control.add_fault(
         FaultRule::on(
@@ -136,7 +136,11 @@ async fn an_outage_of_ten_minutes_parks_nobody() {
         )
         .times(12),
     );
-    let run = world.run(PAY).await;
+    let store = world.store().await;
+    let engine = world.engine(store.clone()).await;
+    let id = world.start(store.as_ref(), PAY, json!({}), json!({})).await;
+    let run = passing(store.as_ref(), &clock, id, RunState::Waiting, Duration::from_secs(2)).await;
+    engine.stop().await;
     assert_eq!(run.state, RunState::Succeeded, "{:?}", run.error);
 }
 
@@ -377,12 +381,7 @@ async fn a_clock_that_jumps_while_a_request_is_out_pays_once() {
         pause(Duration::from_millis(2)).await;
     }
     clock.jump_to(clock.now() + chrono::TimeDelta::hours(2));
-    let patience = Patience::new(Duration::from_secs(5));
-    while !patience.is_over() {
-        clock.advance(Duration::from_millis(100));
-        pause(Duration::from_millis(100)).await;
-    }
-    let run = store.run(id).await.expect("read").expect("there");
+    let run = passing(store.as_ref(), &clock, id, RunState::Running, Duration::from_millis(20)).await;
     engine.stop().await;
     assert_eq!((run.state, run.turns), (RunState::Succeeded, 1));
     let audit = audit_store(store.as_ref(), &world.simulator).await;
@@ -595,7 +594,7 @@ async fn an_intent_that_fills_the_last_place_among_the_riding_ones_is_still_refu
         let (reads, pays) = PAY.trim().split_once("bank::payout").expect("it pays");
         format!("{reads} for line in 0..{lines} {{ log::info(\"x\"); }} bank::payout{pays}")
     };
-    let world = World::demo().await;
+    let (world, clock) = World::standing_still().await;
     let intents = async |store: &dyn Store, id| {
         let records = store.journal(id).await.expect("the journal");
         let intents = records.iter().filter(|record| record.entry.kind() == "intent");
@@ -608,7 +607,7 @@ async fn an_intent_that_fills_the_last_place_among_the_riding_ones_is_still_refu
     let place = usize::try_from(intents(store.as_ref(), id).await[0]).expect("small");
 
     for lines in [256 - place - 1, 256 - place, 256 - place + 1] {
-        // Long enough that the end is asked for while the read is out.
+        // The end is asked for while the read is out.
         let slow = FaultAction::Delay {
             ms: 300,
             when: When::Before,
@@ -625,7 +624,14 @@ async fn an_intent_that_fills_the_last_place_among_the_riding_ones_is_still_refu
         }
         let asked = store.cancel(id, "treasurer", "a mistake", world.clock.now()).await;
         assert_eq!(asked, Ok(RunState::Running), "only a note is left");
-        let run = settled(store.as_ref(), id).await;
+        let run = passing(
+            store.as_ref(),
+            &clock,
+            id,
+            RunState::Running,
+            Duration::from_millis(100),
+        )
+        .await;
         assert_eq!(run.state, RunState::Cancelled, "{lines}: {:?}", run.error);
         assert_eq!(
             intents(store.as_ref(), id).await,

@@ -13,7 +13,7 @@ use bursar::store::{Decision, Store};
 use serde_json::json;
 
 use crate::support::real_time::{Patience, pause};
-use crate::support::{World, audit_store, settled, until};
+use crate::support::{World, audit_store, passing, settled, until};
 
 const PAY: &str = r#"
     let from = bank::accounts(#{ label: "Operating DE" })[0].id;
@@ -23,11 +23,15 @@ const PAY: &str = r#"
 
 const FREEZE: &str = r#"bank::freeze_account(bank::accounts(#{ label: "Operating NL" })[0].id).status"#;
 
+/// How much time passes at once while a run waits.
+const STEP: Duration = Duration::from_secs(10);
+/// The same, while an answer is out.
+const LATE: Duration = Duration::from_millis(100);
+
 /// A world in which no key protects, so that every unknown outcome has to be looked up. Its clock stands still until
 /// somebody moves it: what a look-up comes to hangs on how long ago the request was.
 async fn without_keys() -> (World, ManualClock) {
-    let clock = ManualClock::new(SystemClock::new().now());
-    let mut world = World::with_clock(SimulatorConfig::demo(), Arc::new(clock.clone())).await;
+    let (mut world, clock) = World::standing_still().await;
     world.reconnect(|bank| bank.key_window_secs = Some(0));
     (world, clock)
 }
@@ -37,21 +41,10 @@ async fn run(world: &World, clock: &ManualClock, script: &str) -> Run {
     let store = world.store().await;
     let engine = world.engine(store.clone()).await;
     let id = world.start(store.as_ref(), script, json!({}), json!({})).await;
-    let run = waited_out(store.as_ref(), clock, id).await;
+    let run = passing(store.as_ref(), clock, id, RunState::Waiting, STEP).await;
     engine.stop().await;
     store.close().await.expect("closed");
     run
-}
-
-/// Lets time pass while this run waits for it, until it has ended or needs a person.
-async fn waited_out(store: &dyn Store, clock: &ManualClock, id: RunId) -> Run {
-    until(store, id, |run| {
-        if run.state == RunState::Waiting {
-            clock.advance(Duration::from_secs(10));
-        }
-        run.state.is_final() || run.state == RunState::Parked
-    })
-    .await
 }
 
 fn server_error(when: When) -> FaultAction {
@@ -202,7 +195,7 @@ async fn a_process_that_was_frozen_before_it_sent_has_not_sent_early() {
         (1, 1),
         "a list that lags is not believed"
     );
-    let run = waited_out(store.as_ref(), &clock, id).await;
+    let run = passing(store.as_ref(), &clock, id, RunState::Waiting, STEP).await;
     engine.stop().await;
     assert_eq!(run.state, RunState::Succeeded, "{:?}", run.error);
     store.close().await.expect("closed");
@@ -316,8 +309,8 @@ async fn a_refused_key_is_tried_again_after_a_person_corrected_it() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_run_that_is_ended_in_doubt_first_learns_what_it_did() {
-    let world = World::demo().await;
-    // Long enough that the end is asked for while the answer is out.
+    let (world, clock) = World::standing_still().await;
+    // The end is asked for while the answer is out.
     world.simulator.control.add_fault(FaultRule::on(
         "create_payout",
         FaultAction::Delay {
@@ -339,7 +332,7 @@ async fn a_run_that_is_ended_in_doubt_first_learns_what_it_did() {
         .cancel(id, "treasurer", "a mistake", world.clock.now())
         .await
         .expect("it is asked for");
-    let run = until(store.as_ref(), id, |run| run.state.is_final()).await;
+    let run = passing(store.as_ref(), &clock, id, RunState::Running, LATE).await;
     engine.stop().await;
     assert_eq!(run.state, RunState::Cancelled);
     // The first payment was under way and is recorded; the second never began.

@@ -19,7 +19,7 @@ use tokio::task::JoinSet;
 
 use super::{answer, count, path};
 use crate::support::real_time::{Patience, pause};
-use crate::support::{World, hurry, number, open, report, settled, until};
+use crate::support::{World, hurry, number, open, passing, report, settled, until};
 
 fn noon(seconds: i64) -> Instant {
     chrono::DateTime::from_timestamp(1_767_225_600 + seconds, 0).expect("a valid instant")
@@ -459,7 +459,7 @@ async fn the_end_of_the_time_and_an_answer_race_to_one_end() {
 /// Nobody who answers is told to come back later: another branch may be in a long request.
 #[tokio::test(flavor = "multi_thread")]
 async fn an_answer_is_taken_at_once_while_another_branch_works() {
-    let world = World::demo().await;
+    let (world, clock) = World::standing_still().await;
     let slow = FaultAction::Delay {
         ms: 600,
         when: When::Before,
@@ -475,6 +475,7 @@ async fn an_answer_is_taken_at_once_while_another_branch_works() {
     let id = world.start(store.as_ref(), script, json!({}), json!({})).await;
     until(store.as_ref(), id, |run| run.state == RunState::Waiting).await;
     let decision = answer(store.as_ref(), id, "1.1.1", true, world.clock.now()).await;
+    clock.advance(Duration::from_secs(1));
     until(store.as_ref(), id, |run| run.state == RunState::Running).await;
     store.decide(decision.clone()).await.expect("decided");
     assert_eq!(count(store.as_ref(), id, "decided").await, 1, "it is durable");
@@ -482,7 +483,14 @@ async fn an_answer_is_taken_at_once_while_another_branch_works() {
     assert_eq!(run.state, RunState::Running, "the other branch still works");
     let again = store.decide(decision).await.expect_err("one answer counts");
     assert!(again.to_string().contains("it was decided already"), "{again}");
-    let run = settled(store.as_ref(), id).await;
+    let run = passing(
+        store.as_ref(),
+        &clock,
+        id,
+        RunState::Running,
+        Duration::from_millis(100),
+    )
+    .await;
     assert_eq!(run.result, Some(json!(["maria", 1])), "{:?}", run.error);
     engine.stop().await;
     store.close().await.expect("closed");
@@ -491,7 +499,7 @@ async fn an_answer_is_taken_at_once_while_another_branch_works() {
 /// What a branch asks is seen as soon as it is asked, however long the others work in the same turn.
 #[tokio::test(flavor = "multi_thread")]
 async fn a_question_is_seen_and_answered_in_the_turn_that_asks_it() {
-    let world = World::demo().await;
+    let (world, clock) = World::standing_still().await;
     let slow = FaultAction::Delay {
         ms: 1_500,
         when: When::Before,
@@ -513,7 +521,14 @@ async fn a_question_is_seen_and_answered_in_the_turn_that_asks_it() {
     store.decide(decision).await.expect("decided");
     let run = store.run(id).await.expect("read").expect("there");
     assert_eq!((run.state, run.turns), (RunState::Running, 1));
-    let run = settled(store.as_ref(), id).await;
+    let run = passing(
+        store.as_ref(),
+        &clock,
+        id,
+        RunState::Running,
+        Duration::from_millis(100),
+    )
+    .await;
     assert_eq!(run.result, Some(json!([1, "maria"])), "{:?}", run.error);
     assert_eq!(run.turns, 2, "the run hears of it when its turn is over");
     engine.stop().await;

@@ -12,7 +12,7 @@ use serde_json::json;
 
 use super::{SIX_PAID, pay_six};
 use crate::support::real_time::{Patience, pause};
-use crate::support::{World, audit_store, open, report, settled, until};
+use crate::support::{World, audit_store, open, passing, report, settled, until};
 
 /// Runs six payments with the store dying at one write, then to the end on a store that lives. Says how many writes
 /// there were until then, and whether the death was met: how branches share writes differs from run to run.
@@ -164,7 +164,8 @@ async fn two_doubts_are_decided_one_by_one_and_no_end_passes_them_over() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_cancellation_in_the_middle_records_what_was_sent_and_sends_no_more() {
-    let world = World::demo().await;
+    // The answers come when this clock goes on: not before the end is asked for.
+    let (world, clock) = World::standing_still().await;
     // One branch is at its second payment, which may not begin, while the first of the others is still under way.
     for (nth, ms) in [(1, 100), (2, 500), (3, 600)] {
         let slow = FaultAction::Delay { ms, when: When::After };
@@ -181,7 +182,7 @@ async fn a_cancellation_in_the_middle_records_what_was_sent_and_sends_no_more() 
     }
     let now = world.clock.now();
     store.cancel(id, "ada", "enough", now).await.expect("asked");
-    let run = until(store.as_ref(), id, |run| run.state.is_final()).await;
+    let run = passing(store.as_ref(), &clock, id, RunState::Running, Duration::from_millis(5)).await;
     engine.stop().await;
     assert_eq!(run.state, RunState::Cancelled, "{:?}", run.error);
     let audit = audit_store(store.as_ref(), &world.simulator).await;

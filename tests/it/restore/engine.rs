@@ -314,7 +314,7 @@ async fn an_approval_whose_answer_may_be_forgotten_is_not_said_to_have_had_none(
     let mut bank = Bank::new().await;
     let (id, slot) = (RunId::generate(bank.now()), bank.now());
     let script = format!(
-        "approval(#{{ reason: \"pay ACME\", timeout: minutes(10) }}); {}",
+        "approval(#{{ reason: \"pay ACME\", timeout: minutes(3) }}); {}",
         pay("10.50")
     );
     bank.slot(id, slot, &script).await;
@@ -328,7 +328,7 @@ async fn an_approval_whose_answer_may_be_forgotten_is_not_said_to_have_had_none(
 
     // Its time ends while the restore holds.
     let patience = Patience::new(Duration::from_secs(60));
-    while bank.now() < slot + TimeDelta::minutes(11) {
+    while bank.now() < slot + TimeDelta::minutes(4) {
         assert!(!patience.is_over(), "time passes");
         pause(Duration::from_millis(20)).await;
     }

@@ -55,6 +55,7 @@ rules![
     no_effect_begins_once_the_end_was_asked_for,
     a_run_waits_until_its_time,
     an_event_wakes_the_runs_that_wait_for_it,
+    an_event_about_which_thousands_wait_still_wakes_the_one_that_is_meant,
     an_event_between_looking_and_waiting_is_not_lost,
     a_wait_looks_at_events_in_the_order_of_admission,
     the_first_event_that_fits_is_found,
@@ -529,6 +530,43 @@ async fn an_event_wakes_the_runs_that_wait_for_it(store: &dyn Store) {
         let expected = if woken { RunState::Queued } else { RunState::Waiting };
         assert_eq!(state_of(store, run).await, expected, "{filter:?}");
     }
+}
+
+/// So many that not every wait is held against the payload: whoever may be meant is woken, and nobody else.
+async fn an_event_about_which_thousands_wait_still_wakes_the_one_that_is_meant(store: &dyn Store) {
+    const WAITS: usize = 4_200;
+    let amount = |amount: &str| Matching(vec![("/payload/amount".to_owned(), json!(amount))]);
+    let made = (0..WAITS).map(|_| store.create_run(manual("sweep", 0)));
+    for made in futures_util::future::join_all(made).await {
+        made.expect("made");
+    }
+    let until = at(1) + chrono::TimeDelta::seconds(30);
+    let claims = store.claim(worker(1), at(1), until, u32::MAX).await.expect("claimed");
+    assert_eq!(claims.len(), WAITS);
+    let waits = claims.iter().enumerate().map(|(number, claim)| {
+        let filter = bursar::model::event::EventFilter {
+            types: vec![if number == 0 { "payout.paid" } else { "deposit.received" }.to_owned()],
+            matching: amount(if number == WAITS - 1 { "12.30" } else { "99" }),
+            ..filter("bank", None, 0)
+        };
+        let settlement = Settlement::Waiting {
+            wake_at: at(1_000),
+            waits_for: vec![filter],
+            seen: EventMark::default(),
+        };
+        store.append(&claim.lease, settle(settlement), at(2))
+    });
+    for settled in futures_util::future::join_all(waits).await {
+        settled.expect("settled");
+    }
+    let answer = store.admit(event("bank", "1", 100)).await;
+    assert!(matches!(answer, Ok(Admitted::New { wakes: true, .. })), "{answer:?}");
+    let meant = claims.last().expect("many").run.id;
+    assert_eq!(state_of(store, meant).await, RunState::Queued);
+    let of_another_type = claims[0].run.id;
+    assert_eq!(state_of(store, of_another_type).await, RunState::Waiting);
+    // Looked at once too often: it goes back to waiting by itself.
+    assert_eq!(state_of(store, claims[1].run.id).await, RunState::Queued);
 }
 
 async fn an_event_between_looking_and_waiting_is_not_lost(store: &dyn Store) {

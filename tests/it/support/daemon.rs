@@ -2,7 +2,7 @@
 
 use std::fs;
 use std::ops::{Deref, DerefMut};
-use std::os::unix::fs::PermissionsExt as _;
+use std::os::unix::fs::symlink;
 use std::path::PathBuf;
 use std::process::ExitStatus;
 use std::sync::Arc;
@@ -47,10 +47,11 @@ impl Site {
     pub(crate) async fn to_be_wrapped(config: SimulatorConfig) -> Self {
         let folder = TempDir::new().expect("a folder");
         let script = folder.path().join("program.sh");
-        // Written once: a program that is being written cannot be started, and a process that begins elsewhere in that
-        // moment holds it open a little longer.
-        fs::write(&script, "#!/bin/sh\n. \"$0.words\"\n").expect("written");
-        fs::set_permissions(&script, fs::Permissions::from_mode(0o700)).expect("allowed");
+        symlink(
+            concat!(env!("CARGO_MANIFEST_DIR"), "/tests/it/support/wrapped.sh"),
+            &script,
+        )
+        .expect("linked");
         let site = Self::of(folder, script, config).await;
         site.wrap(&[]);
         site

@@ -157,6 +157,13 @@ impl World {
         Self::with_clock(config, Arc::new(clock)).await
     }
 
+    /// A world whose clock stands still until somebody moves it: see [`passing`].
+    pub(crate) async fn standing_still() -> (Self, ManualClock) {
+        let clock = ManualClock::new(SystemClock::new().now());
+        let world = Self::with_clock(SimulatorConfig::demo(), Arc::new(clock.clone())).await;
+        (world, clock)
+    }
+
     /// Changes the connection `bank`.
     pub(crate) fn reconnect(&mut self, change: impl FnOnce(&mut Connection)) {
         let bank = self.connections.get_mut("bank").expect("the connection");
@@ -364,6 +371,18 @@ pub(crate) fn settings() -> EngineSettings {
 /// Waits until a run has ended or needs a person.
 pub(crate) async fn settled(store: &dyn Store, id: RunId) -> Run {
     until(store, id, |run| run.state.is_final() || run.state == RunState::Parked).await
+}
+
+/// Waits until a run has ended or needs a person, and lets this much time pass again and again while it is in this
+/// state: waiting, or running where its answers are late.
+pub(crate) async fn passing(store: &dyn Store, clock: &ManualClock, id: RunId, state: RunState, step: Duration) -> Run {
+    until(store, id, |run| {
+        if run.state == state {
+            clock.advance(step);
+        }
+        run.state.is_final() || run.state == RunState::Parked
+    })
+    .await
 }
 
 /// Waits until a run is as wanted.
