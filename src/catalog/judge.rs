@@ -65,5 +65,5 @@ fn answer(conditions: &mut Conditions, question: &Question) -> Verdict {
     let read = |json, what| Value::from_plain(json).map_err(|error| format!("the {what} cannot be read: {error}"));
     let event = read(&question.event, "event")?;
     let params = read(&question.params, "table of parameters")?;
-    conditions.holds(&question.expression, event, params)
+    conditions.holds(&question.expression, &event, &params)
 }

@@ -27,6 +27,8 @@ use crate::model::value::Value;
 
 /// Conditions kept compiled. There are as many as manifests have, and those of earlier versions.
 const COMPILED_MAX: usize = 1_024;
+/// How often one that takes too long is asked.
+const ATTEMPTS: u32 = 3;
 /// What one evaluation may use.
 const BUDGET: Budget = Budget {
     operations: CONDITION_OPERATIONS_MAX,
@@ -134,11 +136,21 @@ impl Conditions {
     ///
     /// # Errors
     /// A sentence: it failed, used up what it may use, or is not true or false.
-    pub fn holds(&mut self, text: &str, event: Value, params: Value) -> Result<bool, String> {
+    pub fn holds(&mut self, text: &str, event: &Value, params: &Value) -> Result<bool, String> {
         let condition = self.compiled(text)?;
-        let tried = catch_unwind(AssertUnwindSafe(|| self.evaluate(&condition, event, params)));
-        let answer = tried.unwrap_or_else(|_| Err("the program itself failed in it".to_owned()));
-        answer.map_err(|message| shortened(message, ERROR_MESSAGE_BYTES_MAX))
+        let mut answer = Err(Failed::TookTooLong);
+        // A busy machine may take away more time than the condition does.
+        for _ in 0..ATTEMPTS {
+            let tried = catch_unwind(AssertUnwindSafe(|| self.evaluate(&condition, event, params)));
+            answer = tried.unwrap_or_else(|_| Err(Failed::For("the program itself failed in it".to_owned())));
+            if !matches!(answer, Err(Failed::TookTooLong)) {
+                break;
+            }
+        }
+        answer.map_err(|failed| match failed {
+            Failed::For(message) => shortened(message, ERROR_MESSAGE_BYTES_MAX),
+            Failed::TookTooLong => used_up(Limit::Compute),
+        })
     }
 
     fn compiled(&mut self, text: &str) -> Result<Arc<Condition>, String> {
@@ -153,31 +165,35 @@ impl Conditions {
         compiled
     }
 
-    fn evaluate(&self, condition: &Arc<Condition>, event: Value, params: Value) -> Result<bool, String> {
+    fn evaluate(&self, condition: &Arc<Condition>, event: &Value, params: &Value) -> Result<bool, Failed> {
         let given = |name: &str, value: &Value| {
-            convert::to_script(value.clone()).map_err(|refused| format!("`{name}` holds {refused}"))
+            convert::to_script(value.clone()).map_err(|refused| Failed::For(format!("`{name}` holds {refused}")))
         };
         let mut scope = Scope::new();
-        scope.push_constant_dynamic("event", given("event", &event)?);
-        scope.push_constant_dynamic("params", given("params", &params)?);
+        scope.push_constant_dynamic("event", given("event", event)?);
+        scope.push_constant_dynamic("params", given("params", params)?);
         let meter = Arc::new(Meter::start(Arc::clone(&self.clock), BUDGET));
         let engine = self.assemble(condition, &meter);
         let answer = engine.eval_ast_with_scope::<Dynamic>(&mut scope, &condition.tree);
         // What was computed since it was last looked at counts as well.
         meter.tick(false);
-        if let Some(Stop::Exhausted(limit)) = meter.stopped() {
-            return Err(used_up(limit));
+        match meter.stopped() {
+            Some(Stop::Exhausted(Limit::Compute)) => return Err(Failed::TookTooLong),
+            Some(Stop::Exhausted(limit)) => return Err(Failed::For(used_up(limit))),
+            _ => {}
         }
-        let globals = Globals {
-            event,
-            params,
-            run: Value::Null,
-        };
         match answer {
             Ok(answer) => answer
                 .as_bool()
-                .map_err(|_| format!("it is {}, not true or false", kind(&answer))),
-            Err(error) => Err(told(&error, &condition.tree, &globals)),
+                .map_err(|_| Failed::For(format!("it is {}, not true or false", kind(&answer)))),
+            Err(error) => {
+                let globals = Globals {
+                    event: event.clone(),
+                    params: params.clone(),
+                    run: Value::Null,
+                };
+                Err(Failed::For(told(&error, &condition.tree, &globals)))
+            }
         }
     }
 
@@ -196,6 +212,14 @@ impl Conditions {
         });
         engine
     }
+}
+
+/// Why there is no answer.
+enum Failed {
+    /// It used up its time, which may have been the machine's.
+    TookTooLong,
+    /// For good, with the sentence about it.
+    For(String),
 }
 
 fn used_up(limit: Limit) -> String {
