@@ -61,3 +61,38 @@ pub(super) async fn what_became_of_events_is_told(store: &dyn Store) {
         [events[1].id]
     );
 }
+
+pub(super) async fn events_are_listed_newest_first(store: &dyn Store) {
+    let mut ids = Vec::new();
+    for number in 0..6 {
+        let mut event = event(
+            if number % 2 == 0 { "bank" } else { "other" },
+            &number.to_string(),
+            10 - number,
+        );
+        if number == 4 {
+            event.kind = "payout.paid".to_owned();
+        }
+        ids.push(event.id);
+        admit(store, &event).await;
+    }
+    let query = |connection: Option<&str>, kind: Option<&str>, before: Option<usize>, limit| EventQuery {
+        connection: connection.map(str::to_owned),
+        kind: kind.map(str::to_owned),
+        before: before.map(|index| ids[index]),
+        filtered: false,
+        limit,
+    };
+    for (query, expected) in [
+        (query(None, None, None, 2), vec![5, 4]),
+        (query(None, None, Some(2), 9), vec![1, 0]),
+        (query(Some("bank"), None, None, 9), vec![4, 2, 0]),
+        (query(None, Some("payout.paid"), None, 9), vec![4]),
+        (query(Some("bank"), Some("deposit.received"), Some(2), 9), vec![0]),
+    ] {
+        let found = store.events(query.clone()).await.expect("read");
+        let found: Vec<_> = found.iter().map(|event| event.id).collect();
+        let expected: Vec<_> = expected.into_iter().map(|index| ids[index]).collect();
+        assert_eq!(found, expected, "{query:?}");
+    }
+}
