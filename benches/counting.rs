@@ -11,6 +11,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 use bursar::base::clock::Instant;
 use bursar::base::ids::{Digest, EventId, RunId, WorkerId};
 use bursar::model::event::{Event, EventFilter};
+use bursar::model::fate::Fate;
 use bursar::model::journal::Record;
 use bursar::model::run::{EventMark, NewRun, Run, RunError, RunState};
 use bursar::model::unmade::{Pause, Unmade};
@@ -192,6 +193,10 @@ impl Store for Counting {
 
     fn events(&self, query: EventQuery) -> Answer<'_, Vec<Event>> {
         self.inner.events(query)
+    }
+
+    fn fates(&self, events: Vec<EventId>) -> Answer<'_, Vec<Fate>> {
+        self.inner.fates(events)
     }
 
     fn find_event(&self, filter: EventFilter) -> Answer<'_, (Option<Event>, EventMark)> {

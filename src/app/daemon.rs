@@ -13,10 +13,11 @@ use tokio::signal::unix::{Signal, SignalKind, signal};
 use tokio::task::{JoinError, JoinHandle};
 
 use super::settings::Settings;
-use super::{AppError, context, control_path, folders, services, shared_connections};
+use super::{AppError, beside_runs, context, control_path, folders, services, shared_connections};
 use crate::base::clock::{Clock, SystemClock};
 use crate::base::fault_point::{FaultPoint, reach};
 use crate::base::ids::WorkerId;
+use crate::base::limits::PAGES_MAX;
 use crate::base::shutdown::{Shutdown, Stopper};
 use crate::base::wake::Wake;
 use crate::catalog::watch::{Catalog, Pace, Watcher};
@@ -28,7 +29,7 @@ use crate::server::webhook::{DoorLimits, WebhookDoor};
 use crate::server::{control, webhook};
 use crate::store::sqlite::{Durability, SqliteOptions, SqliteStore};
 use crate::store::{Restored, Store};
-use crate::trigger::backfill::Backfill;
+use crate::trigger::backfill::{Backfill, Readings};
 use crate::trigger::cron::CronTrigger;
 use crate::trigger::router::Router;
 use crate::trigger::versions::KnownVersions;
@@ -134,7 +135,7 @@ async fn serve_store(
     reach(FaultPoint::RecoveryBegun);
     let recovered = store.reclaim_all(clock.now()).await?;
     reach(FaultPoint::RecoveryDone);
-    let engine = Engine::start(services, WorkerId::generate(clock.now()));
+    let engine = Engine::start(services.clone(), WorkerId::generate(clock.now()));
     let engine = engine.map_err(AppError::io("the script threads cannot be started"))?;
 
     // Beside everything else: nobody waits for those that brought an earlier process down.
@@ -158,6 +159,9 @@ async fn serve_store(
             arrived: arrived.clone(),
             wake: wake.clone(),
             every,
+            pages_max: PAGES_MAX,
+            traffic: beside_runs(&services),
+            readings: Readings::default(),
         }),
         None => None,
     };

@@ -14,6 +14,7 @@ pub mod sample;
 pub mod selftest;
 pub mod settings;
 pub mod site;
+pub mod subscriptions;
 pub mod telemetry;
 pub mod verify;
 
@@ -35,8 +36,10 @@ use crate::model::diagnostic::Diagnostic;
 use crate::model::workflow::CronSpec;
 use crate::server::control::NEXT_SLOTS;
 use crate::store::{Store, StoreError};
+use crate::trigger::backfill::Traffic;
 use crate::trigger::cron::{Horizon, horizon};
 use crate::trigger::manual::StartError;
+use crate::trigger::replay::ReplayError;
 use crate::trigger::schedule::Schedule;
 use settings::{Settings, SettingsError};
 
@@ -52,6 +55,9 @@ pub enum AppError {
     /// Starting a run.
     #[error(transparent)]
     Start(#[from] StartError),
+    /// Replaying an event.
+    #[error(transparent)]
+    Replay(#[from] ReplayError),
     /// The way to the providers.
     #[error(transparent)]
     Client(#[from] ClientError),
@@ -179,4 +185,13 @@ async fn services(
 /// The connections as the triggers want them.
 fn shared_connections(settings: &Settings) -> Arc<BTreeMap<String, Arc<Connection>>> {
     Arc::new(settings.connections.clone())
+}
+
+/// How reads beside runs keep to the pace of runs.
+pub fn beside_runs(services: &Arc<Services>) -> Traffic {
+    let (asked, told) = (Arc::clone(services), Arc::clone(services));
+    Traffic {
+        may_ask: Box::new(move |connection| asked.may_ask(connection)),
+        heard: Box::new(move |connection, answer, verdict| told.heard(connection, answer, verdict)),
+    }
 }

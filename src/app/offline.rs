@@ -6,7 +6,7 @@ use std::time::Duration;
 use super::settings::Settings;
 use super::{AppError, approvals, context, folders, services};
 use crate::base::clock::{Clock, SystemClock};
-use crate::base::ids::{RunId, WorkerId};
+use crate::base::ids::{EventId, RunId, WorkerId};
 use crate::base::shutdown::Shutdown;
 use crate::base::suggest::nearest;
 use crate::base::wake::Wake;
@@ -22,6 +22,7 @@ use crate::store::sqlite::{SqliteOptions, SqliteStore};
 use crate::store::{Acceptance, Decision, Restored, Store};
 use crate::trigger::make_up::{MakeUpError, Wanted, make_up};
 use crate::trigger::manual::{Request, start};
+use crate::trigger::replay::{Again, Choice, Replay};
 use crate::trigger::versions::KnownVersions;
 
 /// How often a run that is driven here is looked at.
@@ -247,4 +248,55 @@ pub async fn cancel_here(settings: &Settings, run: RunId, actor: &str, reason: &
     let cancelled = store.cancel(run, actor, reason, now).await;
     store.close().await?;
     Ok(cancelled?)
+}
+
+/// A wish to replay an event.
+#[derive(Debug, Clone)]
+pub struct Replaying {
+    /// The event.
+    pub event: EventId,
+    /// Only for this workflow.
+    pub workflow: Option<String>,
+    /// One more run, beside those there are.
+    pub again: Option<Again>,
+    /// Who asks.
+    pub actor: String,
+}
+
+/// What a replay would do, by the files as they are.
+///
+/// # Errors
+/// [`AppError`].
+pub async fn plan_replay(
+    settings: &Settings,
+    store: Arc<dyn Store>,
+    event: EventId,
+    workflow: Option<&str>,
+) -> Result<Vec<Choice>, AppError> {
+    let catalog = Catalog::open(folders(settings), context(settings));
+    let replay = Replay {
+        store: store.as_ref(),
+        catalog: &catalog,
+        versions: &KnownVersions::new(),
+    };
+    Ok(replay.plan(event, workflow).await?)
+}
+
+/// Replays an event, when no daemon holds the store; the runs that are new.
+///
+/// # Errors
+/// [`AppError`].
+pub async fn replay_here(settings: &Settings, asked: Replaying) -> Result<Vec<RunId>, AppError> {
+    let catalog = Catalog::open(folders(settings), context(settings));
+    let store = SqliteStore::open(&settings.state, SqliteOptions::default()).await?;
+    let replay = Replay {
+        store: store.as_ref(),
+        catalog: &catalog,
+        versions: &KnownVersions::new(),
+    };
+    let now = SystemClock::new().now();
+    let (workflow, again) = (asked.workflow.as_deref(), asked.again.as_ref());
+    let made = replay.make(asked.event, workflow, again, &asked.actor, now).await;
+    store.close().await?;
+    Ok(made?)
 }

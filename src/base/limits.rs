@@ -71,6 +71,8 @@ pub const PAUSE_AFTER_FAILURES_MAX: u32 = 50;
 /// How far a reading of the provider's list of events goes back behind the beginning of the one before: no list shows
 /// an event later than that.
 pub const BACKFILL_OVERLAP: TimeDelta = TimeDelta::hours(1);
+/// Pages after which a list of events is taken for endless, however many readings they took.
+pub const LISTED_PAGES_MAX: usize = 100_000;
 /// Events of one list held in memory until the oldest is known.
 pub const BACKFILLED_EVENTS_MAX: usize = 20_000;
 
@@ -109,6 +111,14 @@ pub const PARALLEL_DEPTH_MAX: usize = 3;
 pub const BRANCH_THREADS_MAX: usize = 64;
 /// How long such a thread is kept when it has nothing to do: its interpreter is some hundred kilobytes.
 pub const BRANCH_THREAD_IDLE: Duration = Duration::from_secs(10);
+/// Operations of one condition over an event: it has no loop.
+pub const CONDITION_OPERATIONS_MAX: u64 = 10_000;
+/// Its computing time.
+pub const CONDITION_COMPUTE_MAX: Duration = Duration::from_millis(50);
+/// Memory it may hold at once, beside the event itself.
+pub const CONDITION_MEMORY_BYTES_MAX: usize = 1024 * 1024;
+/// Its text.
+pub const CONDITION_BYTES_MAX: usize = 8 * 1024;
 /// Modules one workflow may import, directly and indirectly.
 pub const SCRIPT_MODULES_MAX: usize = 64;
 /// One script file.

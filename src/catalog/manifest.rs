@@ -13,14 +13,14 @@ use toml::de::{DeTable, DeValue};
 use super::business::{read_business, read_choice};
 use super::concurrency::{read_catch_up_hours, read_concurrency, read_overlap, refuse_overlapping_catch_up};
 use super::fields::{self, Fields, did_you_mean, kind};
-use super::params::{read_params, read_scalar};
+use super::params::read_params;
 use super::slots::{read_jitter, read_pause_after_failures};
+use super::when::read_when;
 use crate::base::limits::CATCH_UP_HOURS;
 use crate::model::calendar::Calendars;
 use crate::model::concurrency::ConcurrencySpec;
 use crate::model::diagnostic::{Diagnostic, Span};
 use crate::model::document::{Report, parse};
-use crate::model::event::Matching;
 use crate::model::workflow::{CatchUp, CronSpec, Trigger};
 
 /// Keys of a manifest.
@@ -43,8 +43,6 @@ const CRON_KEYS: [&str; 13] = [
     "cut_off",
     "after_cut_off",
 ];
-/// What an event has, for the pointers of a condition.
-const EVENT_KEYS: [&str; 6] = ["id", "type", "connection", "occurred_at", "received_at", "payload"];
 /// A name is shown in tables and used in paths and file names.
 const NAME_LETTERS_MAX: usize = 64;
 
@@ -260,6 +258,11 @@ fn read_triggers(fields: &Fields<'_>, facts: &Facts<'_>, report: &mut Report<'_>
         report.error(&value.span(), message, Some(help));
         return Vec::new();
     };
+    let params = match fields.get("params").map(Spanned::get_ref) {
+        None => Some(Vec::new()),
+        Some(DeValue::Table(table)) => Some(table.iter().map(|(key, _)| key.get_ref().to_string()).collect()),
+        Some(_) => None,
+    };
     let mut triggers = Vec::new();
     for value in tables {
         let DeValue::Table(table) = value.get_ref() else {
@@ -269,7 +272,7 @@ fn read_triggers(fields: &Fields<'_>, facts: &Facts<'_>, report: &mut Report<'_>
         };
         let manifest = fields;
         let fields = Fields::new("the trigger", table, value.span());
-        let Some(trigger) = read_trigger(&fields, manifest, facts, report) else {
+        let Some(trigger) = read_trigger(&fields, manifest, params.as_deref(), facts, report) else {
             continue;
         };
         if let Trigger::Cron(spec) = &trigger {
@@ -300,6 +303,7 @@ fn same_slots(one: &Trigger, other: &Trigger) -> bool {
 fn read_trigger(
     fields: &Fields<'_>,
     manifest: &Fields<'_>,
+    params: Option<&[String]>,
     facts: &Facts<'_>,
     report: &mut Report<'_>,
 ) -> Option<Trigger> {
@@ -318,7 +322,7 @@ fn read_trigger(
         "webhook" => {
             let elsewhere = |key: &str| of_the_other(key, "cron", &CRON_KEYS).or_else(|| at_the_top(key));
             fields.refuse_unknown(&WEBHOOK_KEYS, elsewhere, report);
-            read_webhook(fields, facts, report)
+            read_webhook(fields, params, facts, report)
         }
         "cron" => {
             let elsewhere = |key: &str| {
@@ -346,7 +350,12 @@ fn read_trigger(
     }
 }
 
-fn read_webhook(fields: &Fields<'_>, facts: &Facts<'_>, report: &mut Report<'_>) -> Option<Trigger> {
+fn read_webhook(
+    fields: &Fields<'_>,
+    params: Option<&[String]>,
+    facts: &Facts<'_>,
+    report: &mut Report<'_>,
+) -> Option<Trigger> {
     let connection = fields
         .require(
             "connection",
@@ -360,9 +369,7 @@ fn read_webhook(fields: &Fields<'_>, facts: &Facts<'_>, report: &mut Report<'_>)
     let events = fields
         .require("events", "list the event types that start the workflow", report)
         .and_then(|value| Some((fields::texts("`events`", value, report)?, value.span())));
-    let when = fields
-        .get("when")
-        .map_or_else(Matching::default, |value| read_when(value, report));
+    let when = read_when(fields.get("when"), params, report);
     let (events, place) = events?;
     if events.is_empty() {
         report.error(
@@ -396,36 +403,6 @@ fn check_events(name: &str, facts: &ConnectionFacts, events: &[(&str, Range<usiz
         let message = format!("connection `{name}` ({connector}) has no event `{event}`");
         report.error(place, message, Some(help));
     }
-}
-
-fn read_when(value: &Spanned<DeValue<'_>>, report: &mut Report<'_>) -> Matching {
-    let example = "write { \"/payload/currency\" = \"EUR\" }";
-    let DeValue::Table(table) = value.get_ref() else {
-        let message = format!("`when` must be a table, not {}", kind(value.get_ref()));
-        report.error(&value.span(), message, Some(example.to_owned()));
-        return Matching::default();
-    };
-    let mut conditions = Vec::new();
-    for (pointer, wanted) in table {
-        let text: &str = pointer.get_ref();
-        let first = text.strip_prefix('/').and_then(|rest| rest.split('/').next());
-        match first {
-            None => {
-                let message = format!("`{text}` is not a pointer into the event");
-                report.error(&pointer.span(), message, Some(example.to_owned()));
-            }
-            Some(first) if !EVENT_KEYS.contains(&first) => {
-                let help = format!("what the provider sent is below /payload: \"/payload{text}\"");
-                report.error(&pointer.span(), format!("an event has no `/{first}`"), Some(help));
-            }
-            Some(_) => {
-                if let Some(wanted) = read_scalar("each condition", wanted, report) {
-                    conditions.push((text.to_owned(), wanted));
-                }
-            }
-        }
-    }
-    Matching(conditions)
 }
 
 fn read_cron(

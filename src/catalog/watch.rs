@@ -14,6 +14,7 @@ use notify::{EventKind, RecursiveMode, Watcher as _};
 use tokio::sync::watch;
 
 use super::files::Folders;
+use super::judge::{Judge, Question, Verdict};
 use super::load::{Context, judge};
 use super::snapshot::Snapshot;
 use crate::base::clock::Clock;
@@ -31,6 +32,8 @@ struct Shared {
     /// The digest of the files the current snapshot was made of. Held while loading: one load at a time.
     seen: Mutex<Option<Digest>>,
     current: watch::Sender<Arc<Snapshot>>,
+    /// From the first condition on that is an expression.
+    judge: Mutex<Option<Arc<Judge>>>,
 }
 
 impl Catalog {
@@ -42,6 +45,7 @@ impl Catalog {
                 context,
                 seen: Mutex::new(None),
                 current: watch::Sender::new(Arc::new(Snapshot::default())),
+                judge: Mutex::new(None),
             }),
         };
         catalog.reload_now();
@@ -58,6 +62,29 @@ impl Catalog {
         self.shared.current.subscribe()
     }
 
+    /// Asks conditions; the answers come in the order of the questions.
+    ///
+    /// # Errors
+    /// When there is no thread for it. Asking again may help.
+    pub async fn judge(&self, questions: Vec<Question>) -> std::io::Result<Vec<Verdict>> {
+        if questions.is_empty() {
+            return Ok(Vec::new());
+        }
+        let judge = {
+            let mut kept = self.shared.judge.lock().unwrap_or_else(PoisonError::into_inner);
+            match &*kept {
+                Some(judge) => Arc::clone(judge),
+                None => Arc::clone(kept.insert(Arc::new(Judge::start()?))),
+            }
+        };
+        if let Some(verdicts) = judge.ask(questions).await {
+            return Ok(verdicts);
+        }
+        // Its thread has ended, which it does not do by itself: the next question gets another.
+        *self.shared.judge.lock().unwrap_or_else(PoisonError::into_inner) = None;
+        Err(std::io::Error::other("the thread of conditions has ended"))
+    }
+
     /// Reads the folders now. The snapshot is the same as before if the files are.
     pub fn reload_now(&self) -> Arc<Snapshot> {
         self.reload();
@@ -70,6 +97,7 @@ impl Catalog {
             context,
             seen,
             current,
+            judge: _,
         } = &*self.shared;
         let mut seen = seen.lock().unwrap_or_else(PoisonError::into_inner);
         let files = folders.read();

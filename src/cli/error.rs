@@ -11,6 +11,7 @@ use crate::app::settings::SettingsError;
 use crate::model::diagnostic::Diagnostic;
 use crate::store::StoreError;
 use crate::trigger::manual::StartError;
+use crate::trigger::replay::ReplayError;
 
 /// The exit code of the program.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
@@ -210,7 +211,14 @@ impl From<AppError> for CliError {
         let message = error.to_string();
         match error {
             AppError::Settings(error) => error.into(),
-            AppError::Store(error) | AppError::Start(StartError::Store(error)) => error.into(),
+            AppError::Store(error)
+            | AppError::Start(StartError::Store(error))
+            | AppError::Replay(ReplayError::Store(error)) => error.into(),
+            AppError::Replay(ReplayError::NotThere(_)) => {
+                Self::not_found(message).hint("`bursar events ls` lists them")
+            }
+            AppError::Replay(ReplayError::Conditions(_)) => Self::new(Exit::Failed, message),
+            AppError::Replay(_) => Self::new(Exit::Refused, message),
             AppError::Start(StartError::UnknownParam { .. } | StartError::ParamKind { .. } | StartError::Value(_)) => {
                 Self::usage(message).hint("the params stand under [params] in the manifest")
             }

@@ -28,6 +28,9 @@ pub fn cause(cause: &Cause) -> String {
             slot,
             due,
         } => format!("cron {} ({schedule}, {timezone})", time(due.unwrap_or(*slot))),
+        Cause::Replay {
+            event, actor, reason, ..
+        } => format!("webhook {event}, again for {actor}: {}", one_line(reason)),
         Cause::Manual { actor, reason: None } => format!("asked for by {actor}"),
         Cause::Manual {
             actor,
@@ -41,6 +44,7 @@ pub fn cause_in_short(cause: &Cause) -> String {
     match cause {
         Cause::Webhook { .. } => "webhook".to_owned(),
         Cause::Cron { timezone, .. } => format!("cron, {timezone}"),
+        Cause::Replay { actor, .. } => format!("webhook, again for {actor}"),
         Cause::Manual { actor, .. } => format!("by {actor}"),
     }
 }

@@ -569,6 +569,33 @@ pub struct WebhookTable {
     /// The types of event known so far; others may come.
     #[serde(rename = "event")]
     pub events: Vec<EventType>,
+    /// How they are asked for, if there are calls for it.
+    pub subscriptions: Option<Subscriptions>,
+}
+
+/// The calls by which a provider is told where to send webhooks, by the names of their endpoints. Their parameters are
+/// called `url`, `events` and `id`.
+#[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Subscriptions {
+    /// Lists them.
+    pub list: String,
+    /// Makes one.
+    pub create: String,
+    /// Changes the address or the events of one.
+    pub update: Option<String>,
+    /// Ends one.
+    pub delete: Option<String>,
+    /// Has a test event sent to one; its answer is the event as listed.
+    pub test: Option<String>,
+    /// The type of that event, which cannot be subscribed to.
+    pub test_event: Option<String>,
+    /// What stands for all types.
+    pub all: Option<String>,
+    /// Where in the answer to `create` the secret stands, if anywhere: a pointer.
+    pub secret: Option<String>,
+    /// Where a person finds the secret otherwise: the end of a sentence.
+    pub secret_shown: String,
 }
 
 impl WebhookTable {

@@ -2,13 +2,14 @@
 //!
 //! The engine takes queued runs from the store, runs their scripts turn by turn, and makes every outside
 //! effect happen once: `turn` is one pass over a script, `step` a call to a provider, `effect` one that changes
-//! something there, `pace` how fast and whether a connection is asked, `look_up` the search for what one of unknown
+//! something there, `pace` how fast and whether a connection is asked, `beside` the same for reads outside of runs, `look_up` the search for what one of unknown
 //! outcome did, `recollect` the search for what the store has forgotten, `wait` a pause, `parallel` the branches of a
 //! turn, `book` what it writes, `interrupt` why it ends early, `settle` what it leaves. `worker` is the pool that drives
 //! it all, `helpers` the threads for branches, `primitives` what scripts can call. It never learns how a run came to be,
 //! and names no type of the interpreter, the database or the HTTP client.
 
 pub mod backoff;
+mod beside;
 mod book;
 pub mod breaker;
 mod effect;

@@ -33,13 +33,13 @@ use crate::store::{Answer, StoreError};
 const THREAD_PATIENCE: Duration = Duration::from_millis(250);
 
 /// A step that waits for its place.
-type Place = (RunId, StepPath);
+pub(super) type Place = (RunId, StepPath);
 
 /// What is known of one connection.
 #[derive(Default)]
-struct Line {
-    breaker: Breaker,
-    rate: Option<Rate<Place>>,
+pub(super) struct Line {
+    pub(super) breaker: Breaker,
+    pub(super) rate: Option<Rate<Place>>,
 }
 
 /// What is known of every connection.
@@ -64,7 +64,7 @@ impl Pace {
         Self(Mutex::new(connections.map(line).collect()))
     }
 
-    fn on<T>(&self, connection: &Connection, act: impl FnOnce(&mut Line) -> T) -> T {
+    pub(super) fn on<T>(&self, connection: &Connection, act: impl FnOnce(&mut Line) -> T) -> T {
         let mut lines = self.0.lock().unwrap_or_else(PoisonError::into_inner);
         act(lines.entry(connection.name.clone()).or_default())
     }
@@ -82,7 +82,7 @@ impl Services {
     }
 
     /// Keeps how a connection stands: handed over while nobody can change that, so that the last word is the true one.
-    fn remember(&self, connection: &Connection) -> Answer<'_, ()> {
+    pub(super) fn remember(&self, connection: &Connection) -> Answer<'_, ()> {
         self.pace.on(connection, |line| {
             let tripped = line.breaker.tripped().cloned();
             self.store.set_breaker(connection.name.clone(), tripped)
@@ -391,7 +391,7 @@ impl Drop for ProbeLost<'_> {
 }
 
 /// What was wrong with an exchange, if the provider itself seems to be in trouble.
-fn trouble(answer: &Result<RawAnswer, SendError>, verdict: &Verdict) -> Option<String> {
+pub(super) fn trouble(answer: &Result<RawAnswer, SendError>, verdict: &Verdict) -> Option<String> {
     let in_trouble = match answer {
         Err(SendError::NoCredential(_)) => false,
         Err(_) => true,

@@ -53,6 +53,11 @@ impl<Who: Ord + Clone> Rate<Who> {
         self.place(now);
     }
 
+    /// Takes the next place, however far off: how long to wait for it.
+    pub fn next(&mut self, now: Duration) -> Duration {
+        self.place(now).saturating_sub(now)
+    }
+
     fn place(&mut self, now: Duration) -> Duration {
         let place = self.next.max(now);
         self.next = place + self.interval;

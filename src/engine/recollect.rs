@@ -121,7 +121,7 @@ impl Turn {
             Cause::Manual { .. } if self.run.created_at > noticed => return Past::New,
             Cause::Manual { .. } => self.run.created_at,
             Cause::Cron { slot, .. } => *slot,
-            Cause::Webhook { .. } => {
+            Cause::Webhook { .. } | Cause::Replay { .. } => {
                 let occurred_at = self.run.event.get("occurred_at").and_then(|at| at.as_str());
                 match occurred_at.and_then(parse_time) {
                     Some(at) => at,

@@ -61,6 +61,19 @@ impl<'a> Report<'a> {
             .push(Diagnostic::warning(code, self.file, message).at(span).help(help));
     }
 
+    /// Adds a finding as it stands, in this file.
+    pub fn add(&mut self, finding: Diagnostic) {
+        self.found.push(Diagnostic {
+            file: self.file.to_owned(),
+            ..finding
+        });
+    }
+
+    /// What stands in a range of bytes; nothing if it is none of this text.
+    pub fn text_at(&self, place: &Range<usize>) -> &'a str {
+        self.text.get(place.clone()).unwrap_or_default()
+    }
+
     /// How much was found that stops the file from being used.
     pub fn errors(&self) -> usize {
         self.found.iter().filter(|finding| finding.is_error()).count()

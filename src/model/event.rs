@@ -14,6 +14,9 @@ use crate::base::clock::Instant;
 use crate::base::guard::{Guard, holds};
 use crate::base::ids::EventId;
 
+/// What an event has, as scripts and conditions see it.
+pub const EVENT_KEYS: [&str; 6] = ["id", "type", "connection", "occurred_at", "received_at", "payload"];
+
 /// One HTTP arrival, before anything about it is believed.
 #[derive(Debug, Clone)]
 pub struct Delivery {
@@ -85,14 +88,24 @@ pub struct Matching(pub Vec<(String, Json)>);
 impl Matching {
     /// Whether every pointer leads to its value.
     pub fn accepts(&self, event: &Event) -> bool {
-        if self.0.is_empty() {
-            return true;
-        }
-        let document = event.as_document();
+        self.0.is_empty() || self.unmet(&event.as_document()).is_none()
+    }
+
+    /// The first condition that a document does not meet: the pointer, the value it must have.
+    pub fn unmet(&self, document: &Json) -> Option<&(String, Json)> {
         self.0
             .iter()
-            .all(|(pointer, wanted)| document.pointer(pointer) == Some(wanted))
+            .find(|(pointer, wanted)| document.pointer(pointer) != Some(wanted))
     }
+}
+
+/// Which events of its types a trigger takes.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Condition {
+    /// Those where every pointer leads to its value.
+    Matching(Matching),
+    /// Those for which an expression is true: see `script`.
+    Expression(String),
 }
 
 /// Which event a waiting run is waiting for.

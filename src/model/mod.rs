@@ -9,6 +9,7 @@ pub mod concurrency;
 pub mod diagnostic;
 pub mod document;
 pub mod event;
+pub mod fate;
 pub mod journal;
 pub mod payload;
 pub mod policy;

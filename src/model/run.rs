@@ -120,6 +120,17 @@ pub enum Cause {
         #[serde(default, skip_serializing_if = "Option::is_none")]
         due: Option<Instant>,
     },
+    /// A person had an event make one more run beside those it had made.
+    Replay {
+        /// The event.
+        event: EventId,
+        /// How many there were.
+        beside: u32,
+        /// Who, as far as is known.
+        actor: String,
+        /// Why.
+        reason: String,
+    },
     /// A person or a program asked for it.
     Manual {
         /// Who, as far as is known.
@@ -141,6 +152,7 @@ impl Cause {
                 slot,
                 due: _,
             } => Some(format!("cron {schedule} {timezone} {}", super::value::time_text(*slot))),
+            Self::Replay { event, beside, .. } => Some(format!("replay {event} {beside}")),
             Self::Manual { .. } => None,
         }
     }

@@ -7,7 +7,7 @@ use serde_json::Value as Json;
 
 use super::calendar::{Business, Calendar, Calendars, Dated, Format, UnknownCalendar};
 use super::concurrency::{ConcurrencySpec, Overlap};
-use super::event::{Event, Matching};
+use super::event::{Condition, Event};
 use crate::base::ids::Digest;
 
 /// The version of what this program offers scripts; part of every version's digest, raised when the
@@ -43,7 +43,7 @@ pub enum Trigger {
         /// Types that count.
         events: Vec<String>,
         /// Further conditions.
-        when: Matching,
+        when: Condition,
     },
     /// A schedule.
     Cron(CronSpec),
@@ -80,15 +80,15 @@ pub struct Jitter {
 }
 
 impl Trigger {
-    /// Whether this event starts a run by this trigger.
-    pub fn accepts(&self, event: &Event) -> bool {
+    /// The condition under which an event starts a run by this trigger; nothing if it is none of its events.
+    pub fn condition_for(&self, event: &Event) -> Option<&Condition> {
         match self {
             Self::Webhook {
                 connection,
                 events,
                 when,
-            } => *connection == event.connection && events.contains(&event.kind) && when.accepts(event),
-            Self::Cron(_) => false,
+            } => (*connection == event.connection && events.contains(&event.kind)).then_some(when),
+            Self::Cron(_) => None,
         }
     }
 }

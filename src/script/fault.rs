@@ -5,13 +5,18 @@
 
 use rhai::{AST, Dynamic, EvalAltResult, Map as RhaiMap, ParseErrorType, Position};
 
-use super::convert;
 use super::program::Program;
+use super::run::Globals;
+use super::{chain, convert};
 use crate::base::limits::ERROR_MESSAGE_BYTES_MAX;
 use crate::base::text::shortened;
 use crate::model::journal::Failure;
 use crate::model::value::Value;
 
+/// The code of an access to a field that is not there.
+const MISSING_FIELD: &str = "missing_field";
+/// Codes of failures that come of nothing in the place of a value.
+const OF_ARGUMENTS: [&str; 4] = ["type", "bad_argument", "invalid_argument", "not_an_amount"];
 /// A script may throw what it likes as a code.
 const CODE_BYTES_MAX: usize = 200;
 
@@ -70,13 +75,25 @@ pub(super) fn terminated() -> Box<EvalAltResult> {
     EvalAltResult::ErrorTerminated(Dynamic::UNIT, Position::NONE).into()
 }
 
-/// What is told of an error that came out of a script, which began in this file.
-pub(super) fn describe(error: &EvalAltResult, program: &Program, file: &str) -> ScriptError {
-    let (inner, trace) = unwind(error, program, file);
-    let (code, message, details) = match inner {
+/// What is told of an error that came out of a script, which began in this file and saw these constants.
+pub(super) fn describe(error: &EvalAltResult, program: &Program, file: &str, globals: &Globals) -> ScriptError {
+    let (inner, trace, home) = unwind(error, program, file);
+    let (mut code, mut message, details) = match inner {
         EvalAltResult::ErrorRuntime(value, _) => describe_thrown(value),
         other => (code_of(other).to_owned(), message_of(other), Value::Null),
     };
+    let is_thrown = matches!(inner, EvalAltResult::ErrorRuntime(..));
+    let script = program
+        .script(&home)
+        .filter(|_| !is_thrown || OF_ARGUMENTS.contains(&code.as_str()));
+    if let Some(sentence) = script.and_then(|script| chain::missing(inner, script, globals)) {
+        if is_thrown {
+            message = format!("{message}: {sentence}");
+        } else {
+            MISSING_FIELD.clone_into(&mut code);
+            message = sentence;
+        }
+    }
     ScriptError {
         code: shortened(code, CODE_BYTES_MAX),
         message: shortened(message, ERROR_MESSAGE_BYTES_MAX),
@@ -113,8 +130,8 @@ fn describe_thrown(value: &Dynamic) -> (String, String, Value) {
     }
 }
 
-/// The error at the bottom and the frames above it, innermost first.
-fn unwind<'a>(error: &'a EvalAltResult, program: &Program, file: &str) -> (&'a EvalAltResult, Vec<String>) {
+/// The error at the bottom, the frames above it, innermost first, and the file it stands in.
+fn unwind<'a>(error: &'a EvalAltResult, program: &Program, file: &str) -> (&'a EvalAltResult, Vec<String>, String) {
     let mut frames = Vec::new();
     let mut error = error;
     let mut function = String::new();
@@ -141,7 +158,7 @@ fn unwind<'a>(error: &'a EvalAltResult, program: &Program, file: &str) -> (&'a E
     }
     frames.push(frame(&function, &file, error.position()));
     frames.reverse();
-    (error, frames)
+    (error, frames, file)
 }
 
 fn rhai_closure(name: &str) -> bool {
@@ -181,6 +198,14 @@ fn code_of(error: &EvalAltResult) -> &'static str {
             "constant"
         }
         _ => "script",
+    }
+}
+
+/// What is told of an error outside a run.
+pub(super) fn message_of_failure(error: &EvalAltResult) -> String {
+    match error {
+        EvalAltResult::ErrorRuntime(value, _) => describe_thrown(value).1,
+        other => message_of(other),
     }
 }
 

@@ -6,11 +6,13 @@
 //!
 //! [`snapshot`] collects a script and its imports, [`check`](check()) tells what is wrong with them, and an
 //! [`Interpreter`], one on each script thread, runs them turn by turn under a [`Budget`]. What scripts can do at
-//! all is decided in `sandbox`; their money, numbers, time, JSON, text and collections each have a file.
+//! all is decided in `sandbox`; [`Conditions`] asks expressions over one event; their money, numbers, time, JSON, text and collections each have a file.
 
 mod callback;
+mod chain;
 pub mod check;
 mod collections;
+mod condition;
 mod convert;
 mod detached;
 mod fault;
@@ -36,7 +38,8 @@ use std::time::Duration;
 use crate::model::journal::Failure;
 use crate::model::value::Value;
 
-pub use check::{ModuleSurface, Place, Signature, Surface, check};
+pub use check::{ModuleSurface, Place, Signature, Surface, check, check_condition};
+pub use condition::Conditions;
 pub use detached::Detached;
 pub use fault::ScriptError;
 pub use host::Given;

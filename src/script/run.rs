@@ -210,7 +210,7 @@ fn conclude<H: Host>(
             Ran::Panicked
         }
         (None, Ok(result)) => {
-            let ran = verdict(result, &turn.program, file);
+            let ran = verdict(result, &turn.program, file, &turn.constants);
             if let Ran::Exhausted { limit, .. } = &ran {
                 turn.meter.exhausted(*limit);
             }
@@ -259,7 +259,7 @@ fn evaluate(engine: &Engine, script: &AST) -> Result<Dynamic, Box<EvalAltResult>
     engine.eval_ast_with_scope(&mut Scope::new(), script)
 }
 
-fn verdict(result: Result<Dynamic, Box<EvalAltResult>>, program: &Program, file: &str) -> Ran {
+fn verdict(result: Result<Dynamic, Box<EvalAltResult>>, program: &Program, file: &str, constants: &Constants) -> Ran {
     let error = match result {
         Ok(value) => {
             return match convert::from_script(&value) {
@@ -281,7 +281,11 @@ fn verdict(result: Result<Dynamic, Box<EvalAltResult>>, program: &Program, file:
         EvalAltResult::ErrorDataTooLarge(..)
         | EvalAltResult::ErrorTooManyVariables(_)
         | EvalAltResult::ErrorTooManyModules(_) => exhausted(Limit::Size),
-        _ => Ran::Failed(describe(&error, program, file)),
+        _ => {
+            // They were plain values before they were the script's.
+            let globals = constants.globals().unwrap_or_default();
+            Ran::Failed(describe(&error, program, file, &globals))
+        }
     }
 }
 

@@ -26,12 +26,12 @@ use tokio::sync::oneshot;
 use super::counters::DoorCounters;
 use super::protocol::{
     AcceptRestore, CancelRun, Cancelled, DecideApproval, ErrorBody, ErrorDetail, HeldConnection, MadeSlots, MakeSlots,
-    PauseSchedules, ResolveRun, ResumeSchedules, Resumed, RunReply, StartRun, Status, TriggerView, WorkflowView,
-    Workflows,
+    PauseSchedules, ReplayEvent, Replayed, ResolveRun, ResumeSchedules, Resumed, RunReply, StartRun, Status,
+    TriggerView, WorkflowView, Workflows,
 };
 use crate::base::clock::{Clock, Instant};
 use crate::base::fault_point::{FaultPoint, reach};
-use crate::base::ids::RunId;
+use crate::base::ids::{EventId, RunId};
 use crate::base::limits::{SCRIPT_STACK_BYTES, VALUE_BYTES_MAX};
 use crate::base::shutdown::Shutdown;
 use crate::base::suggest::nearest;
@@ -45,6 +45,7 @@ use crate::store::{Acceptance, ApprovalDecision, Decision, Store, StoreError};
 use crate::trigger::cron::{Upcoming, upcoming};
 use crate::trigger::make_up::{self, MakeUpError, Wanted};
 use crate::trigger::manual::{self, Request, StartError};
+use crate::trigger::replay::{Replay, ReplayError};
 use crate::trigger::versions::KnownVersions;
 
 /// How many next slots of a schedule are shown.
@@ -138,6 +139,7 @@ fn router(control: Arc<Control>) -> Router {
         .route("/v1/workflows/{name}/slots", post(slots))
         .route("/v1/reload", post(reload))
         .route("/v1/restore/accept", post(accept_restore))
+        .route("/v1/events/{id}/replay", post(replay))
         .route("/v1/runs", post(start))
         .route("/v1/runs/{id}/cancel", post(cancel))
         .route("/v1/runs/{id}/resolve", post(resolve))
@@ -231,6 +233,28 @@ async fn accept_restore(State(control): Here, body: Bytes) -> Result<Response, P
     control.wake.nudge();
     let restored = control.store.restored(at).await?;
     Ok(answer(StatusCode::OK, &restored))
+}
+
+async fn replay(State(control): Here, Segment(id): Segment<String>, body: Bytes) -> Result<Response, Problem> {
+    let event: EventId = id.parse().map_err(invalid)?;
+    let asked: ReplayEvent = read(&body)?;
+    named(&asked.actor)?;
+    if asked.again.is_some() && asked.workflow.is_none() {
+        return Err(invalid("`again` goes with a `workflow`"));
+    }
+    if asked.again.as_ref().is_some_and(|again| again.reason.trim().is_empty()) {
+        return Err(invalid("say why in `reason`: the run keeps it"));
+    }
+    let replay = Replay {
+        store: control.store.as_ref(),
+        catalog: &control.catalog,
+        versions: &control.versions,
+    };
+    let now = control.clock.now();
+    let (workflow, again) = (asked.workflow.as_deref(), asked.again.as_ref());
+    let runs = replay.make(event, workflow, again, &asked.actor, now).await?;
+    control.wake.nudge();
+    Ok(answer(StatusCode::OK, &Replayed { runs }))
 }
 
 async fn cancel(State(control): Here, Segment(id): Segment<String>, body: Bytes) -> Result<Response, Problem> {
@@ -537,6 +561,20 @@ impl From<MakeUpError> for Problem {
             MakeUpError::Store(error) => error.into(),
             error => invalid(error),
         }
+    }
+}
+
+impl From<ReplayError> for Problem {
+    fn from(error: ReplayError) -> Self {
+        let (status, code) = match error {
+            ReplayError::Store(error) => return error.into(),
+            ReplayError::NotThere(_) => (StatusCode::NOT_FOUND, "not_found"),
+            ReplayError::NotRouted(_) | ReplayError::NotTaken { .. } | ReplayError::Changed { .. } => {
+                (StatusCode::CONFLICT, "conflict")
+            }
+            ReplayError::Conditions(_) => (StatusCode::INTERNAL_SERVER_ERROR, "internal"),
+        };
+        Self::new(status, code, error)
     }
 }
 

@@ -12,6 +12,7 @@ use crate::model::breaker::Tripped;
 use crate::model::journal::StepPath;
 use crate::model::run::RunState;
 use crate::store::Restored;
+use crate::trigger::replay::Again;
 
 /// Answer to `GET /v1/status`.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -236,6 +237,27 @@ pub struct ResolveRun {
     pub actor: String,
     /// Why.
     pub reason: String,
+}
+
+/// Body of `POST /v1/events/{id}/replay`.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct ReplayEvent {
+    /// Only for this workflow.
+    #[serde(default)]
+    pub workflow: Option<String>,
+    /// One more run of that workflow, beside those there are.
+    #[serde(default)]
+    pub again: Option<Again>,
+    /// Who asks.
+    pub actor: String,
+}
+
+/// Answer to it.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Replayed {
+    /// The runs that are new.
+    pub runs: Vec<RunId>,
 }
 
 /// Body of `POST /v1/runs/{id}/approval`.

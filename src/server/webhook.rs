@@ -36,7 +36,7 @@ use crate::base::network::Network;
 use crate::base::shutdown::Shutdown;
 use crate::model::event::Delivery;
 use crate::store::Admitted;
-use crate::trigger::webhook::{Refused, Unsigned, WebhookTrigger};
+use crate::trigger::webhook::{Behind, Refused, Unsigned};
 
 /// Where webhooks are received; the name of the connection follows.
 const PATH: &str = "/hooks/";
@@ -89,7 +89,7 @@ impl Default for DoorLimits {
 
 /// The door.
 pub struct WebhookDoor {
-    trigger: Arc<WebhookTrigger>,
+    behind: Behind,
     counters: Arc<DoorCounters>,
     limits: DoorLimits,
     proxies: Vec<Network>,
@@ -126,7 +126,7 @@ pub async fn serve(door: Arc<WebhookDoor>, listener: TcpListener, shutdown: Shut
             }
             Some((Err(error), _)) => {
                 tracing::warn!(%error, "a webhook connection could not be accepted");
-                door.trigger.clock.sleep(ACCEPT_PAUSE).await;
+                door.behind.clock().sleep(ACCEPT_PAUSE).await;
             }
         }
         while connections.try_join_next().is_some() {}
@@ -193,14 +193,14 @@ async fn drive(door: Arc<WebhookDoor>, stream: TcpStream, peer: IpAddr, _places:
 impl WebhookDoor {
     /// A door behind these proxies, of which `X-Forwarded-For` is believed.
     pub fn new(
-        trigger: Arc<WebhookTrigger>,
+        behind: impl Into<Behind>,
         counters: Arc<DoorCounters>,
         limits: DoorLimits,
         proxies: Vec<Network>,
     ) -> Self {
         let senders = Senders::new(limits.connections_per_address, limits.unsigned_per_minute);
         Self {
-            trigger,
+            behind: behind.into(),
             counters,
             limits,
             proxies,
@@ -255,10 +255,10 @@ impl WebhookDoor {
             sender,
             headers: plain_headers(&head.headers),
             body,
-            received_at: self.trigger.clock.now(),
+            received_at: self.behind.clock().now(),
         };
         // A sender that hangs up stops no write half-way: the store has taken the event whole by then, or not at all.
-        let admitted = self.trigger.admit(&delivery).await;
+        let admitted = self.behind.take(&delivery).await;
         Ok(self.outcome(admitted, &delivery))
     }
 
@@ -266,7 +266,7 @@ impl WebhookDoor {
     /// much that was unsigned nothing large is even read.
     fn bound(&self, sender: IpAddr) -> BodyBound {
         let ever_max = self.limits.body_bytes_max;
-        let now_max = if self.senders.is_held_back(sender, self.trigger.clock.elapsed()) {
+        let now_max = if self.senders.is_held_back(sender, self.behind.clock().elapsed()) {
             ever_max.min(WEBHOOK_SMALL_BODY_BYTES)
         } else {
             ever_max
@@ -282,7 +282,7 @@ impl WebhookDoor {
         if (before + 1).is_power_of_two() {
             tracing::warn!(connection, %sender, %reason, before, "an unsigned webhook was refused");
         }
-        if self.senders.refuse(sender, self.trigger.clock.elapsed()) {
+        if self.senders.refuse(sender, self.behind.clock().elapsed()) {
             tracing::debug!(%sender, "so many unsigned webhooks came from one address that its large ones are not read for a minute");
         }
     }

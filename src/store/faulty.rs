@@ -18,6 +18,7 @@ use crate::base::clock::Instant;
 use crate::base::ids::{Digest, EventId, RunId, WorkerId};
 use crate::model::breaker::Tripped;
 use crate::model::event::{Event, EventFilter};
+use crate::model::fate::Fate;
 use crate::model::journal::{Entry, Record};
 use crate::model::run::{EventMark, NewRun, Run, RunError, RunState};
 use crate::model::unmade::{Pause, Unmade};
@@ -293,6 +294,10 @@ impl Store for Faulty {
 
     fn events(&self, query: EventQuery) -> Answer<'_, Vec<Event>> {
         self.read(|| self.inner.events(query))
+    }
+
+    fn fates(&self, events: Vec<EventId>) -> Answer<'_, Vec<Fate>> {
+        self.read(|| self.inner.fates(events))
     }
 
     fn find_event(&self, filter: EventFilter) -> Answer<'_, (Option<Event>, EventMark)> {

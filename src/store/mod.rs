@@ -19,6 +19,7 @@ use crate::base::clock::{BoxFuture, Instant};
 use crate::base::ids::{Digest, EventId, RunId, WorkerId};
 use crate::model::breaker::Tripped;
 use crate::model::event::{Event, EventFilter};
+use crate::model::fate::{Declined, Fate};
 use crate::model::journal::{Record, Resolution, StepPath};
 use crate::model::run::{EventMark, NewRun, Run, RunError, RunState, Settlement};
 use crate::model::unmade::{Pause, Unmade};
@@ -131,6 +132,8 @@ pub struct Routing {
     pub up_to: EventMark,
     /// The runs that the events between the two start.
     pub runs: Vec<NewRun>,
+    /// The workflows that listen to one of them and did not take it, each with its reason.
+    pub declined: Vec<(EventMark, Vec<Declined>)>,
 }
 
 /// How far a provider's own list of events was read.
@@ -201,6 +204,8 @@ pub struct EventQuery {
     pub kind: Option<String>,
     /// Only admitted before this event, for the next page.
     pub before: Option<EventId>,
+    /// Only those that some workflow looked at and none took.
+    pub filtered: bool,
     /// How many at most.
     pub limit: u32,
 }
@@ -422,6 +427,9 @@ pub trait Store: Send + Sync + 'static {
 
     /// Events, newest first.
     fn events(&self, query: EventQuery) -> Answer<'_, Vec<Event>>;
+
+    /// What became of these events, in their order; of one that is not there, nothing.
+    fn fates(&self, events: Vec<EventId>) -> Answer<'_, Vec<Fate>>;
 
     /// The first admitted event the filter accepts, routed or not, if there is one, and the mark up to which was
     /// looked.

@@ -11,6 +11,7 @@ mod breaker;
 pub mod care;
 mod connect;
 mod decide;
+mod fate;
 mod growth;
 mod lease;
 mod lineage;
@@ -51,6 +52,7 @@ use crate::base::clock::Instant;
 use crate::base::ids::{Digest, EventId, RunId, WorkerId};
 use crate::model::breaker::Tripped;
 use crate::model::event::{Event, EventFilter};
+use crate::model::fate::Fate;
 use crate::model::journal::Record;
 use crate::model::run::{EventMark, NewRun, Run, RunError, RunState};
 use crate::model::unmade::{Pause, Unmade};
@@ -416,6 +418,10 @@ impl Store for SqliteStore {
 
     fn events(&self, query: EventQuery) -> Answer<'_, Vec<Event>> {
         self.read(self.reader.events(query))
+    }
+
+    fn fates(&self, events: Vec<EventId>) -> Answer<'_, Vec<Fate>> {
+        self.read(self.reader.fates(events))
     }
 
     fn find_event(&self, filter: EventFilter) -> Answer<'_, (Option<Event>, EventMark)> {

@@ -15,6 +15,7 @@
 //! | [`outlook`] | a schedule | what it will do, with notes for people |
 //! | [`make_up`] | slots that passed, and a person | the runs they did not have |
 //! | [`manual`] | a request of a person | a run |
+//! | [`replay`] | a stored event and a wish | the runs it has not made |
 //! | [`versions`] | a workflow about to run | its version, kept once |
 
 pub mod backfill;
@@ -22,6 +23,7 @@ pub mod cron;
 pub mod make_up;
 pub mod manual;
 pub mod outlook;
+pub mod replay;
 pub mod router;
 pub mod schedule;
 pub mod slots;
@@ -31,6 +33,7 @@ pub mod webhook;
 
 mod days;
 mod expression;
+mod listen;
 mod make;
 mod words;
 

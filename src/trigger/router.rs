@@ -4,12 +4,13 @@
 //! whatever ends the process in between. A nudge makes it quick, nothing more: without one it looks once a second.
 //! Under a flood acknowledgements go first: while more runs are queued than workers can take, few are made; events keep
 //! as well as runs do, and a run that waits for one was woken when it came in. What an event starts is said by the
-//! workflows there are when its turn comes. Must not run scripts, and must not be stopped by one event that cannot be read.
+//! workflows there are when its turn comes; which of them did not take it, and why, is kept in the same write. Must not run scripts, and must not be stopped by one event that cannot be read.
 
-use std::collections::BTreeSet;
+use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
 
+use super::listen::hear;
 use super::versions::KnownVersions;
 use super::{new_run, run_id};
 use crate::base::clock::{Clock, Instant};
@@ -18,45 +19,29 @@ use crate::base::ids::RunId;
 use crate::base::limits::{QUEUED_RUNS_ENOUGH, ROUTED_BYTES_MAX, ROUTED_EVENTS_MAX, ROUTING_PAUSE};
 use crate::base::shutdown::Shutdown;
 use crate::base::wake::Wake;
-use crate::catalog::snapshot::Snapshot;
 use crate::catalog::watch::Catalog;
 use crate::model::event::Event;
 use crate::model::run::{Cause, EventMark, NewRun, RunEvent};
+use crate::model::workflow::Workflow;
 use crate::store::{Routing, Store, StoreError};
 
 /// How often it looks by itself, and how long it pauses when the store does not answer.
 const LOOK_EVERY: Duration = Duration::from_secs(1);
 
-/// The runs that events start, in their order.
-pub fn runs_of(
-    snapshot: &Snapshot,
-    secret: &[u8; 32],
-    events: &[(EventMark, Arc<Event>)],
-    now: Instant,
-) -> Vec<NewRun> {
-    events
-        .iter()
-        .flat_map(|(mark, event)| {
-            let listening = snapshot
-                .workflows
-                .values()
-                .filter(|workflow| workflow.triggers.iter().any(|trigger| trigger.accepts(event)));
-            listening.map(|workflow| {
-                let cause = Cause::Webhook { event: event.id };
-                // An event that does not say when it happened gives no id that would come again.
-                let id = event.occurred_at.map_or_else(
-                    || RunId::generate(now),
-                    |at| run_id(workflow, secret, at, ["webhook", &event.connection, &event.provider_id]),
-                );
-                let mut run = new_run(workflow, id, cause, RunEvent::Admitted(*mark), now);
-                run.concurrency = workflow
-                    .concurrency
-                    .as_ref()
-                    .map(|spec| spec.of(&event.as_document(), &workflow.params));
-                run
-            })
-        })
-        .collect()
+/// The run of a workflow that takes an event.
+pub(super) fn run_for(workflow: &Workflow, secret: &[u8; 32], mark: EventMark, event: &Event, now: Instant) -> NewRun {
+    let cause = Cause::Webhook { event: event.id };
+    // An event that does not say when it happened gives no id that would come again.
+    let id = event.occurred_at.map_or_else(
+        || RunId::generate(now),
+        |at| run_id(workflow, secret, at, ["webhook", &event.connection, &event.provider_id]),
+    );
+    let mut run = new_run(workflow, id, cause, RunEvent::Admitted(mark), now);
+    run.concurrency = workflow
+        .concurrency
+        .as_ref()
+        .map(|spec| spec.of(&event.as_document(), &workflow.params));
+    run
 }
 
 /// What to do after a look.
@@ -130,16 +115,31 @@ impl Router {
         }
         let snapshot = self.catalog.current();
         let secret = self.store.installation_secret().await?;
-        let runs = runs_of(&snapshot, &secret, &events, self.clock.now());
-        let workflows: BTreeSet<&str> = runs.iter().map(|run| run.workflow.as_str()).collect();
-        for workflow in workflows.iter().filter_map(|name| snapshot.workflows.get(*name)) {
-            self.versions.keep(self.store.as_ref(), &workflow.version).await?;
+        let heard = hear(&self.catalog, &snapshot, &events)
+            .await
+            .map_err(|error| StoreError::Unavailable(format!("conditions cannot be asked: {error}")))?;
+        let now = self.clock.now();
+        let mut runs = Vec::new();
+        let mut declined = Vec::new();
+        let mut versions = BTreeMap::new();
+        for heard in heard {
+            for workflow in heard.takers {
+                runs.push(run_for(workflow, &secret, heard.mark, &heard.event, now));
+                versions.insert(&workflow.name, &workflow.version);
+            }
+            if !heard.declined.is_empty() {
+                declined.push((heard.mark, heard.declined));
+            }
+        }
+        for version in versions.into_values() {
+            self.versions.keep(self.store.as_ref(), version).await?;
         }
         reach(FaultPoint::EventsUnrouted);
         let routed = self.store.route(Routing {
             after: unrouted.after,
             up_to,
             runs,
+            declined,
         });
         // Now rather than when it is durable: a claim that is queued behind this write finds the runs.
         self.wake.nudge();

@@ -16,6 +16,7 @@ use crate::connector::connection::Connection;
 use crate::connector::event::read_event;
 use crate::connector::signature::{Rejected, Scheme, verify};
 use crate::model::event::{Delivery, Event};
+use crate::model::run::EventMark;
 use crate::store::{Admitted, Store, StoreError};
 
 /// Configured connections by name.
@@ -132,5 +133,75 @@ impl WebhookTrigger {
             }
         }
         Ok(admitted)
+    }
+}
+
+/// Takes deliveries and keeps none: for whoever wants to see what a provider sends.
+pub struct Listener {
+    /// Who may send.
+    pub connections: Arc<Connections>,
+    /// The time.
+    pub clock: Arc<dyn Clock>,
+    /// Told of each, with its event or why it is none.
+    pub heard: Box<Heard>,
+}
+
+/// Hears of a delivery, with its event or why it is none.
+pub type Heard = dyn Fn(&Delivery, Result<&Event, &Refused>) + Send + Sync;
+
+impl Listener {
+    /// Verifies a delivery and tells of it.
+    ///
+    /// # Errors
+    /// [`Refused`].
+    pub fn hear(&self, delivery: &Delivery) -> Result<Admitted, Refused> {
+        let connection = self.connections.get(&delivery.connection).map(Arc::as_ref);
+        let event = accept(connection, delivery, self.clock.now());
+        (self.heard)(delivery, event.as_ref());
+        event.map(|_| Admitted::New {
+            mark: EventMark::default(),
+            wakes: false,
+        })
+    }
+}
+
+/// What stands behind a door.
+pub enum Behind {
+    /// The store.
+    Trigger(Arc<WebhookTrigger>),
+    /// A person who watches.
+    Listener(Arc<Listener>),
+}
+
+impl Behind {
+    /// Takes a delivery.
+    ///
+    /// # Errors
+    /// [`Refused`].
+    pub async fn take(&self, delivery: &Delivery) -> Result<Admitted, Refused> {
+        match self {
+            Self::Trigger(trigger) => trigger.admit(delivery).await,
+            Self::Listener(listener) => listener.hear(delivery),
+        }
+    }
+
+    /// The time.
+    pub fn clock(&self) -> &Arc<dyn Clock> {
+        match self {
+            Self::Trigger(trigger) => &trigger.clock,
+            Self::Listener(listener) => &listener.clock,
+        }
+    }
+}
+
+impl From<Arc<WebhookTrigger>> for Behind {
+    fn from(trigger: Arc<WebhookTrigger>) -> Self {
+        Self::Trigger(trigger)
+    }
+}
+
+impl From<Arc<Listener>> for Behind {
+    fn from(listener: Arc<Listener>) -> Self {
+        Self::Listener(listener)
     }
 }

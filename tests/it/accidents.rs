@@ -193,6 +193,7 @@ mod once {
     use bursar::base::clock::Instant;
     use bursar::base::ids::{Digest, EventId, RunId, WorkerId};
     use bursar::model::event::{Event, EventFilter};
+    use bursar::model::fate::Fate;
     use bursar::model::journal::Record;
     use bursar::model::run::{EventMark, NewRun, Run, RunError};
     use bursar::model::unmade::{Pause, Unmade};
@@ -299,6 +300,10 @@ mod once {
         fn events(&self, query: EventQuery) -> Answer<'_, Vec<Event>> {
             self.inner.events(query)
         }
+        fn fates(&self, events: Vec<EventId>) -> Answer<'_, Vec<Fate>> {
+            self.inner.fates(events)
+        }
+
         fn find_event(&self, filter: EventFilter) -> Answer<'_, (Option<Event>, EventMark)> {
             if !self.failed.swap(true, Ordering::SeqCst) {
                 return Box::pin(std::future::ready(Err(self.error.clone())));

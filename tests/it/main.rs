@@ -16,6 +16,7 @@ mod crash;
 mod disk;
 mod doubt;
 mod engine;
+mod events;
 mod faults;
 mod golden_journals;
 mod held;

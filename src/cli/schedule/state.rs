@@ -152,7 +152,7 @@ fn told(unmade: &Unmade) -> String {
     let slot = match (&unmade.cause, unmade.last_slot) {
         (_, Some(last)) => time_text(last),
         (Cause::Cron { slot, .. }, None) => time_text(*slot),
-        (Cause::Webhook { .. } | Cause::Manual { .. }, None) => String::new(),
+        (Cause::Webhook { .. } | Cause::Replay { .. } | Cause::Manual { .. }, None) => String::new(),
     };
     format!("{slot}: {}", unmade.reason.name())
 }

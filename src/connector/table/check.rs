@@ -4,7 +4,7 @@
 
 use std::collections::BTreeSet;
 
-use super::{AmountField, Connector, Effect, Endpoint, InDoubt, Kind, Method, Param, Place, Shape};
+use super::{AmountField, Connector, Effect, Endpoint, InDoubt, Kind, Method, Param, Place, Shape, Subscriptions};
 use crate::base::money::parse_plain;
 use crate::connector::connection::check_base_url;
 use crate::connector::lookup::{Lookup, Match, Template};
@@ -430,12 +430,40 @@ fn known_param(endpoint: &Endpoint, path: &[&str], name: &str, source: &mut Docu
     }
 }
 
+fn subscription_calls(connector: &Connector, calls: &Subscriptions, source: &mut Document<'_>) {
+    let optional = |key, name: &'_ Option<String>, params| name.clone().map(|name| (key, name, params));
+    let all = [
+        Some(("list", calls.list.clone(), &[][..])),
+        Some(("create", calls.create.clone(), &["url", "events"][..])),
+        optional("update", &calls.update, &["id", "events"][..]),
+        optional("delete", &calls.delete, &["id"][..]),
+        optional("test", &calls.test, &["id"][..]),
+    ];
+    for (key, name, params) in all.into_iter().flatten() {
+        let at = ["webhook", "subscriptions", key];
+        let Some(endpoint) = known_endpoint(connector, &at, &name, source) else {
+            continue;
+        };
+        let is_read = key == "list";
+        if (endpoint.effect == Effect::Read) != is_read || endpoint.effect == Effect::MovesMoney {
+            let wanted = if is_read { "a read" } else { "a write" };
+            source.wrong(&at, format!("`{name}` is not {wanted}"));
+        }
+        for param in params {
+            known_param(endpoint, &at, param, source);
+        }
+    }
+}
+
 fn webhook(connector: &Connector, source: &mut Document<'_>) {
     let mut envelopes = Vec::new();
     if let Some(webhook) = connector.webhook() {
         envelopes.push(("webhook", &webhook.envelope));
         if let Some(wrong) = webhook.signature.contradiction() {
             source.wrong(&["webhook", "signature"], wrong.to_owned());
+        }
+        if let Some(subscriptions) = &webhook.subscriptions {
+            subscription_calls(connector, subscriptions, source);
         }
         let mut seen = BTreeSet::new();
         for (index, event) in webhook.events.iter().enumerate() {

@@ -7,6 +7,7 @@ mod branches;
 mod calendars;
 mod calls;
 mod comments;
+mod condition;
 mod effects;
 mod keys;
 mod names;
@@ -18,6 +19,7 @@ use std::collections::BTreeMap;
 
 use rhai::{ParseError, Position};
 
+pub use self::condition::check_condition;
 use self::script::Script;
 pub use self::surface::{ModuleSurface, Place, Signature, Surface};
 use super::fault::syntax_message;

@@ -5,7 +5,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use rhai::{AST, ASTFlags, ASTNode, Dynamic, Engine, Expr, FnAccess, ParseError, Position, Stmt};
 
 use super::super::program::file_of;
-use super::super::sandbox;
+use super::super::{condition, sandbox};
 use crate::model::workflow::Source;
 
 /// A function or closure of a script, or its top level.
@@ -83,7 +83,15 @@ fn parser() -> Engine {
 
 impl Script {
     pub(super) fn parse(source: &Source, is_main: bool) -> Result<Self, ParseError> {
-        let ast = parser().compile(&source.text)?;
+        Ok(Self::of(source, parser().compile(&source.text)?, is_main))
+    }
+
+    /// A condition: an expression alone.
+    pub(super) fn parse_condition(source: &Source) -> Result<Self, ParseError> {
+        Ok(Self::of(source, condition::parse(parser(), &source.text)?, true))
+    }
+
+    fn of(source: &Source, ast: AST, is_main: bool) -> Self {
         let mut units = vec![Unit {
             name: String::new(),
             params: Vec::new(),
@@ -123,7 +131,7 @@ impl Script {
         script.exports = facts.exports;
         script.declared = facts.declared;
         script.entries = facts.entries;
-        Ok(script)
+        script
     }
 
     /// The closures and functions of this name.

@@ -153,7 +153,9 @@ impl Writer {
             return match unmade.cause {
                 // Whoever asked is told; every request is its own cause.
                 Cause::Manual { .. } => Ok(()),
-                Cause::Webhook { .. } | Cause::Cron { .. } => Err(conflict("a cause without a key".to_owned())),
+                Cause::Webhook { .. } | Cause::Replay { .. } | Cause::Cron { .. } => {
+                    Err(conflict("a cause without a key".to_owned()))
+                }
             };
         };
         sqlx::query(

@@ -270,6 +270,9 @@ impl Reader {
     }
 
     pub(super) async fn events(&self, query: EventQuery) -> Result<Vec<Event>, StoreError> {
+        if query.filtered {
+            return self.filtered_events(query).await;
+        }
         let rows = sqlx::query(concat!(
             "SELECT ",
             event_columns!(),

@@ -93,6 +93,8 @@ pub(super) struct PendingRouting {
     after: EventMark,
     up_to: EventMark,
     runs: Vec<MadeRun>,
+    /// By event, why workflows did not take it.
+    declined: Vec<(EventMark, String)>,
 }
 
 impl PendingRouting {
@@ -102,12 +104,18 @@ impl PendingRouting {
             after: routing.after,
             up_to: routing.up_to,
             runs: routing.runs.into_iter().map(MadeRun::new).collect(),
+            declined: routing
+                .declined
+                .into_iter()
+                .map(|(mark, declined)| (mark, text_of(&declined)))
+                .collect(),
         }
     }
 
     /// About how much it writes.
     pub(super) fn bytes(&self) -> usize {
-        self.runs.iter().map(MadeRun::bytes).sum()
+        let declined = self.declined.iter().map(|(_, text)| text.len());
+        self.runs.iter().map(MadeRun::bytes).chain(declined).sum()
     }
 }
 
@@ -127,6 +135,13 @@ static INSERT_INPUTS: ManyRows = ManyRows::new(
     "INSERT INTO run_input (run, event, params) SELECT column1, column2, column3 FROM (VALUES ",
     "(?,?,?)",
     ") WHERE EXISTS (SELECT 1 FROM run WHERE run.id = column1) ON CONFLICT DO NOTHING",
+);
+
+/// What was said once stays: an event is routed once.
+static INSERT_DECLINED: ManyRows = ManyRows::new(
+    "INSERT INTO filtered (event, declined) VALUES ",
+    "(?,?)",
+    " ON CONFLICT DO NOTHING",
 );
 
 /// Also says how many runs wait for a worker: one text, because each costs two changes of thread. By its index or not
@@ -167,9 +182,10 @@ impl Writer {
             for (workflow, key) in &keys {
                 self.not_passed_over(workflow, key).await?;
             }
-            let made: HashSet<Vec<u8>> = made.into_iter().collect();
+            let mut made: HashSet<Vec<u8>> = made.into_iter().collect();
             for (id, reply) in ids.into_iter().zip(replies) {
-                let is_new = made.contains(id.as_uuid().as_bytes().as_slice());
+                // Of two that are the same run the first one made it.
+                let is_new = made.remove(id.as_uuid().as_bytes().as_slice());
                 answers.later(reply, Ok(if is_new { Made::New } else { Made::Known }));
             }
         }
@@ -191,6 +207,7 @@ impl Writer {
             ))));
         }
         let runs = self.insert_runs(routing.runs).await?;
+        self.insert_declined(routing.declined).await?;
         let queued: i64 = sqlx::query_scalar(MOVE_CURSOR)
             .bind(routing.up_to.0)
             .bind(i64::from(QUEUED_RUNS_ENOUGH))
@@ -205,11 +222,12 @@ impl Writer {
 
     /// Makes a run that must not overlap with others, if it has its place.
     async fn create_if_apart(&mut self, mut run: MadeRun) -> Result<Made, Halt> {
-        let key = run.cause_key.clone();
         let workflow = run.workflow.clone();
         let Some(apart) = run.apart.take() else {
             return Ok(Made::Known);
         };
+        // An event that was passed over once may make its run later.
+        let key = apart.cause.unique_key();
         let made = self.create_apart(run, &apart).await?;
         if let (Made::New, Some(key)) = (made, key) {
             self.not_passed_over(&workflow, &key).await?;
@@ -256,6 +274,17 @@ impl Writer {
                 .bind(last_success);
         }
         (insert, inputs)
+    }
+
+    async fn insert_declined(&mut self, declined: Vec<(EventMark, String)>) -> Result<(), sqlx::Error> {
+        for chunk in declined.chunks(ROWS_MAX) {
+            let mut insert = sqlx::query(INSERT_DECLINED.text(chunk.len()));
+            for (mark, text) in chunk {
+                insert = insert.bind(mark.0).bind(text.clone());
+            }
+            insert.execute(&mut self.connection).await?;
+        }
+        Ok(())
     }
 
     pub(super) async fn insert_inputs(&mut self, inputs: Vec<RunInput>) -> Result<(), sqlx::Error> {

@@ -32,7 +32,9 @@ fn prefix(schedule: &str, timezone: &str) -> String {
 fn slot_of(cause: &str) -> Result<(Instant, Instant), StoreError> {
     match serde_json::from_str(cause).map_err(|error| corrupt("the cause of a run", error))? {
         Cause::Cron { slot, due, .. } => Ok((slot, due.unwrap_or(slot))),
-        Cause::Webhook { .. } | Cause::Manual { .. } => Err(corrupt("the cause of a run", "its key is not its own")),
+        Cause::Webhook { .. } | Cause::Replay { .. } | Cause::Manual { .. } => {
+            Err(corrupt("the cause of a run", "its key is not its own"))
+        }
     }
 }
 

@@ -10,6 +10,7 @@ use bursar::catalog::load::{Loaded, load};
 use bursar::model::calendar::DayChoice;
 use bursar::model::concurrency::Overlap;
 use bursar::model::diagnostic::{Diagnostic, Severity};
+use bursar::model::event::Condition;
 use bursar::model::workflow::{CatchUp, CronSpec, Trigger};
 
 use super::{context, folders};
@@ -104,6 +105,9 @@ fn a_good_manifest_says_exactly_this() {
         ("0 18 * * Mon-Fri", "Europe/Berlin", CatchUp::None)
     );
     assert_eq!((connection.as_str(), events.len()), ("bank", 2));
+    let Condition::Matching(when) = when else {
+        panic!("{when:?}");
+    };
     let conditions: Vec<String> = when
         .0
         .iter()

@@ -423,3 +423,37 @@ fn a_folder_of_the_users_adds_connectors_and_spoils_none() {
     let (registry, wrong) = Registry::with_local(&folder.path().join("nowhere"));
     assert_eq!((registry.iter().count(), wrong), (1, Vec::new()));
 }
+
+#[test]
+fn calls_for_subscriptions_have_to_be_there_and_do_what_they_are_for() {
+    let (_, text) = EMBEDDED[0];
+    for (from, to, expected) in [
+        (
+            "list         = \"list_webhook",
+            "list         = \"lst_webhook",
+            "`lst_webhook_subscriptions`",
+        ),
+        (
+            "\"create_webhook_subscription\"\nupdate",
+            "\"create_payout\"\nupdate",
+            "`create_payout` is not a write",
+        ),
+        (
+            "\"list_webhook_subscriptions\"\ncreate",
+            "\"send_test_event\"\ncreate",
+            "`send_test_event` is not a read",
+        ),
+        (
+            "test         = \"send_test_event\"",
+            "test         = \"create_webhook_subscription\"",
+            "`id`",
+        ),
+    ] {
+        assert!(text.contains(from), "{from}");
+        let found = findings(&text.replacen(from, to, 1));
+        assert!(
+            found.iter().any(|finding| finding.message.contains(expected)),
+            "{to}: {found:#?}"
+        );
+    }
+}

@@ -61,7 +61,15 @@ async fn route_all(store: Arc<dyn Store>, digest: Digest) -> u64 {
         };
         let runs = events.iter().map(run).collect();
         let after = unrouted.after;
-        match store.route(Routing { after, up_to, runs }).await {
+        match store
+            .route(Routing {
+                after,
+                up_to,
+                runs,
+                declined: Vec::new(),
+            })
+            .await
+        {
             Ok(routed) => made += routed.runs,
             Err(StoreError::Conflict(_)) => {}
             Err(error) => panic!("{error}"),

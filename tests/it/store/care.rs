@@ -339,3 +339,51 @@ async fn the_log_stays_small_beside_readers_of_our_own_and_a_strange_one_is_told
     assert!(length() < LIMIT, "after it: {}", length());
     assert_eq!(check(&folder).await.expect("readable").warnings, Vec::<String>::new());
 }
+
+/// An event without its run looks as if it had made none, and could be replayed: a payment would go out twice.
+#[tokio::test]
+async fn the_runs_of_an_event_stay_as_long_as_it_does() {
+    let opened = open().await;
+    let folder = opened.folder.path();
+    let store = &*opened.store;
+    // Still open, and older than the events: it may look back at them.
+    store.create_run(manual("waits", 0)).await.expect("made");
+    let event = event("bank", "paid", 5);
+    let mark = admit(store, &event).await;
+    route(store, vec![caused("sweep", mark, &event)]).await.expect("routed");
+    let of_event = store.fates(vec![event.id]).await.expect("read")[0].runs[0].id;
+    let claims = store.claim(worker(6), at(6), at(60), 9).await.expect("claimed");
+    let claim = claims.iter().find(|claim| claim.run.id == of_event).expect("claimed");
+    store
+        .append(&claim.lease, settle(succeeded()), at(7))
+        .await
+        .expect("settled");
+    opened.store.close().await.expect("closed");
+    let nothing = Pruned {
+        runs: 0,
+        entries: 0,
+        events: 0,
+        unmade: 0,
+    };
+    let now = at(60 * DAY);
+    assert_eq!(prune(folder, at(20 * DAY), now, false).await, Ok(nothing));
+    let store = SqliteStore::open(folder, OPTIONS).await.expect("opened");
+    assert_eq!(store.fates(vec![event.id]).await.expect("read")[0].runs.len(), 1);
+    // When nobody can look back any more both go, and what was said of the event.
+    store.reclaim_all(at(8)).await.expect("queued");
+    let open = store.claim(worker(9), at(9), at(60), 9).await.expect("claimed");
+    for claim in open {
+        store
+            .append(&claim.lease, settle(succeeded()), at(10))
+            .await
+            .expect("settled");
+    }
+    store.close().await.expect("closed");
+    let both = Pruned {
+        runs: 2,
+        entries: 0,
+        events: 1,
+        unmade: 0,
+    };
+    assert_eq!(prune(folder, at(20 * DAY), now, false).await, Ok(both));
+}

@@ -4,6 +4,7 @@ mod care;
 mod conformance;
 mod damage;
 mod deaths;
+mod fates;
 mod faulty;
 mod file;
 mod make;

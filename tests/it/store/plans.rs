@@ -38,7 +38,7 @@ const HEARD: &str = "BURSAR_STATEMENTS";
 const BETWEEN: char = '\u{1e}';
 
 /// Tables with a row, or more, for every run or event there ever was.
-const GROW: [&str; 6] = ["run", "event", "journal", "wait", "run_input", "unmade"];
+const GROW: [&str; 7] = ["run", "event", "filtered", "journal", "wait", "run_input", "unmade"];
 
 /// What may search a whole table, and why: the beginning of the statement, the table.
 const ALLOWED: &[(&str, &str, &str)] = &[
@@ -82,6 +82,11 @@ const ALLOWED: &[(&str, &str, &str)] = &[
         "SELECT event.id",
         "event",
         "a list for a person: the newest first, until there are enough",
+    ),
+    (
+        "SELECT event.id",
+        "filtered",
+        "the same list, of those that no workflow took",
     ),
     (
         "SELECT state, count(*)",

@@ -49,6 +49,13 @@ CREATE TABLE router (
 ) STRICT, WITHOUT ROWID;
 INSERT INTO router (name, mark) VALUES ('cursor', 0);
 
+-- Events that a workflow listens to and did not take: why, as decided when they were routed. One row for an event.
+CREATE TABLE filtered (
+    event    INTEGER NOT NULL PRIMARY KEY REFERENCES event (mark) ON DELETE CASCADE,
+    -- [{"workflow": …, "why": …}, …]
+    declined TEXT NOT NULL
+) STRICT;
+
 -- Runs, without their larger documents: a row is rewritten whole at every change of state.
 CREATE TABLE run (
     id              BLOB NOT NULL PRIMARY KEY,
@@ -137,6 +144,8 @@ CREATE TABLE unmade (
 
 -- The newest of them.
 CREATE INDEX unmade_by_time ON unmade (at);
+-- Those of one event.
+CREATE INDEX unmade_by_cause ON unmade (cause_key);
 
 -- Workflows whose schedules start nothing for now.
 CREATE TABLE pause (

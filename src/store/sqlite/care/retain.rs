@@ -44,10 +44,17 @@ pub struct Vacuumed {
     pub bytes_after: u64,
 }
 
-/// Runs to be pruned: `$1` is the date, `$2` the run the witness names.
+/// Runs to be pruned: `$1` is the date, `$2` the run the witness names. The runs of an event go with it and with each
+/// other: an event that stays without its run would look as if it had made none, and could be replayed.
 macro_rules! old_runs {
     () => {
-        "state IN ('succeeded', 'failed', 'cancelled') AND finished_at < $1 AND id IS NOT $2"
+        "state IN ('succeeded', 'failed', 'cancelled') AND finished_at < $1 AND id IS NOT $2 \
+         AND NOT EXISTS (SELECT 1 FROM event WHERE event.mark = run.event AND NOT ( \
+                event.received_at < $1 AND event.mark <= (SELECT mark FROM router) \
+            AND event.received_at < coalesce((SELECT min(created_at) FROM run \
+                                              WHERE state <> 'succeeded' AND state NOT IN ('failed', 'cancelled')), $1))) \
+         AND NOT EXISTS (SELECT 1 FROM run AS other WHERE other.event IS NOT NULL AND other.event = run.event AND NOT ( \
+                other.state IN ('succeeded', 'failed', 'cancelled') AND other.finished_at < $1 AND other.id IS NOT $2))"
     };
 }
 

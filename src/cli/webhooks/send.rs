@@ -1,42 +1,28 @@
-//! `bursar webhooks`: the part of a provider that sends them.
+//! `bursar webhooks send`: the part of a provider that sends them.
 
 use std::path::PathBuf;
 
-use clap::Subcommand;
 use serde::Serialize;
 use serde_json::Value as Json;
 
-use super::Context;
-use super::error::{CliError, Exit};
-use super::text::clean;
-use super::{connections, daemon, input};
 use crate::app::settings::{Secrets, Settings};
 use crate::base::clock::Instant;
 use crate::base::ids::EventId;
+use crate::cli::error::{CliError, Exit};
+use crate::cli::text::clean;
+use crate::cli::{Context, connections, daemon, input};
 use crate::connector::client::{Client, SendError};
 use crate::connector::connection::Connection;
 use crate::connector::signature::sign;
 use crate::connector::table::WebhookTable;
 use crate::server::protocol::Status;
 
-/// Sign and send webhooks as a provider does
-#[derive(Debug, clap::Args)]
-pub(super) struct Args {
-    #[command(subcommand)]
-    command: Command,
-}
-
-#[derive(Debug, Subcommand)]
-enum Command {
-    Send(Send),
-}
-
 /// Sign a payload as the provider would, and post it to the door
 ///
 /// It is a webhook like any other: what it starts is real and moves money. Exit code 0 when the door took it, 5 when it
 /// does not believe it, 2 when it cannot be an event, 7 when nobody answers or is to be asked later.
 #[derive(Debug, clap::Args)]
-struct Send {
+pub(super) struct Send {
     /// The payload, as the provider would send it; `-` is standard input
     file: PathBuf,
     /// Whose webhook it is to be: decides how it is signed, with its first secret that is good now
@@ -61,12 +47,7 @@ struct Sent<'a> {
     answer: &'a str,
 }
 
-pub(super) fn run(args: Args, context: &Context) -> Result<Exit, CliError> {
-    let Command::Send(args) = args.command;
-    context.wait(send(args, context))
-}
-
-async fn send(args: Send, context: &Context) -> Result<Exit, CliError> {
+pub(super) async fn send(args: Send, context: &Context) -> Result<Exit, CliError> {
     let settings = context.workplace(Secrets::Optional)?;
     let connection = connections::named(&settings, &args.connection)?;
     let webhook = connection.connector.webhook().ok_or_else(|| {

@@ -1,0 +1,355 @@
+//! Webhook subscriptions: where a provider sends what happens, listed and changed by the calls its table names.
+//!
+//! A call of unknown outcome is sent again under its key, so that there are never two subscriptions for one wish. Must
+//! not print a secret, and must not know how one provider differs from another.
+
+use std::collections::BTreeSet;
+
+use serde::Serialize;
+
+use crate::base::ids::Digest;
+use crate::base::key::derived_uuid;
+use crate::base::limits::PAGES_MAX;
+use crate::base::secret::Secret;
+use crate::connector::client::Client;
+use crate::connector::connection::Connection;
+use crate::connector::reply::{Verdict, classify, classify_error};
+use crate::connector::table::{Endpoint, Subscriptions, WebhookTable};
+use crate::connector::{page, request};
+use crate::model::value::{Map, Value};
+
+/// How often a call of unknown outcome is sent at most.
+const ATTEMPTS: u32 = 3;
+
+/// One address that a provider sends webhooks to.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct Subscription {
+    /// The provider's id.
+    pub id: String,
+    /// The address.
+    pub url: String,
+    /// The types it is sent.
+    pub events: Vec<String>,
+    /// When it was made, as the provider writes it.
+    pub created_at: Option<String>,
+}
+
+impl Subscription {
+    fn of(value: &Value) -> Option<Self> {
+        let text = |key: &str| value.get(key).and_then(Value::as_text).map(str::to_owned);
+        let events = value.get("events").and_then(Value::as_list).unwrap_or_default();
+        Some(Self {
+            id: text("id")?,
+            url: text("url")?,
+            events: events
+                .iter()
+                .filter_map(|event| event.as_text().map(str::to_owned))
+                .collect(),
+            created_at: text("created_at"),
+        })
+    }
+}
+
+/// What a registration came to.
+#[derive(Debug)]
+pub struct Registered {
+    /// The subscription as it is now.
+    pub subscription: Subscription,
+    /// What was done for it.
+    pub done: Done,
+    /// What its webhooks are signed with, if the provider says so.
+    pub secret: Option<Secret>,
+}
+
+/// What was done.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Done {
+    /// It is new.
+    Made,
+    /// It was there, and is sent other types now.
+    Changed,
+    /// It was there just so.
+    Nothing,
+}
+
+/// Why it was not done.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum SubscriptionError {
+    /// There is no call for it.
+    #[error("{0}")]
+    NotOffered(String),
+    /// The provider refuses it, or it cannot be asked so.
+    #[error("{0}")]
+    Refused(String),
+    /// It is not there.
+    #[error("there is no subscription {0}")]
+    NotThere(String),
+    /// No usable answer came.
+    #[error("no usable answer: {0}; `bursar webhooks ls` shows what there is")]
+    Unknown(String),
+}
+
+/// Asks a provider about the subscriptions of one connection.
+pub struct Desk<'a> {
+    client: Client,
+    connection: &'a Connection,
+    webhook: &'a WebhookTable,
+    calls: &'a Subscriptions,
+}
+
+impl<'a> Desk<'a> {
+    /// For a connection whose provider has calls for it.
+    ///
+    /// # Errors
+    /// [`SubscriptionError::NotOffered`], with what to do instead.
+    pub fn of(client: Client, connection: &'a Connection) -> Result<Self, SubscriptionError> {
+        let title = &connection.connector.title;
+        let webhook = connection
+            .connector
+            .webhook()
+            .ok_or_else(|| SubscriptionError::NotOffered(format!("the table of {title} describes no webhooks")))?;
+        let calls = webhook.subscriptions.as_ref().ok_or_else(|| {
+            SubscriptionError::NotOffered(format!(
+                "the table of {title} names no calls for subscriptions: make them in the provider's own console"
+            ))
+        })?;
+        Ok(Self {
+            client,
+            connection,
+            webhook,
+            calls,
+        })
+    }
+
+    /// Where a person finds a secret that no call gives.
+    pub fn secret_shown(&self) -> &str {
+        &self.calls.secret_shown
+    }
+
+    /// The type of the event that [`Self::test`] has sent.
+    pub fn test_event(&self) -> Option<&str> {
+        self.calls.test_event.as_deref()
+    }
+
+    /// Types nobody knows, of those that are asked for.
+    pub fn unknown_events<'e>(&self, events: &'e [String]) -> Vec<&'e str> {
+        let known: BTreeSet<&str> = self.subscribable().chain(self.calls.all.as_deref()).collect();
+        events
+            .iter()
+            .map(String::as_str)
+            .filter(|event| !known.contains(event))
+            .collect()
+    }
+
+    /// The types that can be asked for.
+    pub fn subscribable(&self) -> impl Iterator<Item = &str> {
+        self.webhook
+            .event_names()
+            .filter(|name| Some(*name) != self.test_event())
+    }
+
+    /// Every subscription there is.
+    ///
+    /// # Errors
+    /// [`SubscriptionError`].
+    pub async fn list(&self) -> Result<Vec<Subscription>, SubscriptionError> {
+        let endpoint = self.endpoint(&self.calls.list)?;
+        let connector = &self.connection.connector;
+        let prepared = request::prepare(self.connection, endpoint, &Map::new(), None)
+            .map_err(|failure| SubscriptionError::Refused(failure.message))?;
+        let mut next = Some(prepared.request);
+        let mut found = Vec::new();
+        for _ in 0..PAGES_MAX {
+            let Some(request) = next.take() else { break };
+            let answer = self.client.send(self.connection, endpoint, &request, None).await;
+            let verdict = match &answer {
+                Ok(answer) => classify(connector, endpoint, &request, None, answer),
+                Err(error) => classify_error(endpoint, error),
+            };
+            let value = applied(verdict)?;
+            found.extend(page::items(connector, &value).iter().filter_map(Subscription::of));
+            next = page::next_page(connector, endpoint, &request, &value);
+        }
+        Ok(found)
+    }
+
+    /// Has webhooks of these types sent to an address: one subscription for it, changed if it has other types.
+    ///
+    /// # Errors
+    /// [`SubscriptionError`].
+    pub async fn register(&self, url: &str, events: &[String]) -> Result<Registered, SubscriptionError> {
+        let there = self.list().await?;
+        let Some(known) = there.iter().find(|known| known.url == url) else {
+            return self.make(url, events, &there).await;
+        };
+        if self.says_the_same(&known.events, events) {
+            return Ok(Registered {
+                subscription: known.clone(),
+                done: Done::Nothing,
+                secret: None,
+            });
+        }
+        let update = self.calls.update.as_deref().ok_or_else(|| {
+            SubscriptionError::NotOffered(format!(
+                "{} is sent {} and the provider has no call to change that: end it first, `bursar webhooks unregister`",
+                known.id,
+                known.events.join(", ")
+            ))
+        })?;
+        let args = Map::from([
+            ("id".to_owned(), Value::text(&known.id)),
+            ("events".to_owned(), texts(events)),
+        ]);
+        let key = self.key(&["update", &known.id, &events.join(" "), &known.events.join(" ")]);
+        let value = self.call(update, args, &key).await?;
+        Ok(Registered {
+            subscription: Subscription::of(&value).unwrap_or_else(|| known.clone()),
+            done: Done::Changed,
+            secret: None,
+        })
+    }
+
+    /// Makes another subscription for the address of one that is there, with a secret of its own.
+    ///
+    /// # Errors
+    /// [`SubscriptionError`].
+    pub async fn renew(&self, known: &Subscription) -> Result<Registered, SubscriptionError> {
+        let there = self.list().await?;
+        let events = if self.says_the_same(&known.events, &self.everything()) {
+            self.everything()
+        } else {
+            known.events.clone()
+        };
+        self.make(&known.url, &events, &there).await
+    }
+
+    /// Ends a subscription.
+    ///
+    /// # Errors
+    /// [`SubscriptionError`].
+    pub async fn end(&self, id: &str) -> Result<(), SubscriptionError> {
+        let delete = self.calls.delete.as_deref().ok_or_else(|| {
+            SubscriptionError::NotOffered("the provider has no call to end one: use its own console".to_owned())
+        })?;
+        if !self.list().await?.iter().any(|known| known.id == id) {
+            return Err(SubscriptionError::NotThere(id.to_owned()));
+        }
+        let args = Map::from([("id".to_owned(), Value::text(id))]);
+        match self.call(delete, args, &self.key(&["delete", id])).await {
+            Ok(_) => Ok(()),
+            // To end one twice does no harm: whether it is gone is what counts.
+            Err(SubscriptionError::Unknown(_)) if !self.list().await?.iter().any(|known| known.id == id) => Ok(()),
+            Err(error) => Err(error),
+        }
+    }
+
+    /// Has a test event sent; its id, as it will arrive. `salt`: something that is new for every test.
+    ///
+    /// # Errors
+    /// [`SubscriptionError`].
+    pub async fn test(&self, id: &str, salt: &str) -> Result<String, SubscriptionError> {
+        let test = self.calls.test.as_deref().ok_or_else(|| {
+            SubscriptionError::NotOffered(
+                "the provider has no call for a test event: `bursar webhooks send` signs one here".to_owned(),
+            )
+        })?;
+        let args = Map::from([("id".to_owned(), Value::text(id))]);
+        let value = self.call(test, args, &self.key(&["test", id, salt])).await?;
+        let event = value.get("id").and_then(Value::as_text);
+        event
+            .map(str::to_owned)
+            .ok_or_else(|| SubscriptionError::Unknown("the answer names no event".to_owned()))
+    }
+
+    async fn make(
+        &self,
+        url: &str,
+        events: &[String],
+        there: &[Subscription],
+    ) -> Result<Registered, SubscriptionError> {
+        // The same wish beside the same subscriptions is the same call, however often it is asked.
+        let mut ids: Vec<&str> = there.iter().map(|known| known.id.as_str()).collect();
+        ids.sort_unstable();
+        let key = self.key(&["create", url, &events.join(" "), &ids.join(" ")]);
+        let args = Map::from([
+            ("url".to_owned(), Value::text(url)),
+            ("events".to_owned(), texts(events)),
+        ]);
+        let value = self.call(&self.calls.create, args, &key).await?;
+        let secret = self
+            .calls
+            .secret
+            .as_ref()
+            .and_then(|pointer| value.pointer(pointer)?.as_text());
+        Ok(Registered {
+            subscription: Subscription::of(&value)
+                .ok_or_else(|| SubscriptionError::Unknown("the answer names no subscription".to_owned()))?,
+            done: Done::Made,
+            secret: secret.map(|secret| Secret::new(secret.to_owned())),
+        })
+    }
+
+    fn everything(&self) -> Vec<String> {
+        match &self.calls.all {
+            Some(all) => vec![all.clone()],
+            None => self.subscribable().map(str::to_owned).collect(),
+        }
+    }
+
+    /// Whether a subscription has these types, all of them being as good as their sign.
+    fn says_the_same(&self, has: &[String], wanted: &[String]) -> bool {
+        let spelt_out = |events: &[String]| -> BTreeSet<String> {
+            if self.calls.all.as_ref().is_some_and(|all| events.contains(all)) {
+                return self.subscribable().map(str::to_owned).collect();
+            }
+            events.iter().cloned().collect()
+        };
+        spelt_out(has) == spelt_out(wanted)
+    }
+
+    fn endpoint(&self, name: &str) -> Result<&Endpoint, SubscriptionError> {
+        let endpoint = self.connection.connector.endpoint(name);
+        endpoint.ok_or_else(|| SubscriptionError::NotOffered(format!("the table has no call `{name}`")))
+    }
+
+    fn key(&self, parts: &[&str]) -> String {
+        let secret = Digest::of([self.connection.name.as_bytes(), self.connection.base_url.as_bytes()]);
+        derived_uuid(secret.as_bytes(), parts).to_string()
+    }
+
+    /// A write, sent again under its key while its outcome is unknown and the table allows it.
+    async fn call(&self, name: &str, args: Map, key: &str) -> Result<Value, SubscriptionError> {
+        let endpoint = self.endpoint(name)?;
+        let prepared = request::prepare(self.connection, endpoint, &args, None)
+            .map_err(|failure| SubscriptionError::Refused(failure.message))?;
+        let mut attempt = 1;
+        loop {
+            let answer = self
+                .client
+                .send(self.connection, endpoint, &prepared.request, Some(key))
+                .await;
+            let verdict = match &answer {
+                Ok(answer) => classify(&self.connection.connector, endpoint, &prepared.request, None, answer),
+                Err(error) => classify_error(endpoint, error),
+            };
+            let goes_again = matches!(&verdict, Verdict::Unknown { retry: Some(_), .. });
+            if !goes_again || attempt >= ATTEMPTS {
+                return applied(verdict);
+            }
+            attempt += 1;
+        }
+    }
+}
+
+fn texts(events: &[String]) -> Value {
+    Value::List(events.iter().map(Value::text).collect())
+}
+
+fn applied(verdict: Verdict) -> Result<Value, SubscriptionError> {
+    match verdict {
+        Verdict::Applied { value, .. } => Ok(value),
+        Verdict::NotApplied { failure, .. } => Err(SubscriptionError::Refused(failure.message)),
+        Verdict::Unknown { reason, .. } | Verdict::Contradiction { reason } => Err(SubscriptionError::Unknown(reason)),
+    }
+}

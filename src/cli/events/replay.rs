@@ -1,0 +1,153 @@
+//! `bursar events replay`: the runs that a stored event has not made.
+
+use serde_json::json;
+
+use crate::app::offline::{Replaying, plan_replay, replay_here};
+use crate::base::ids::{EventId, RunId};
+use crate::cli::actor::actor;
+use crate::cli::error::{CliError, Exit};
+use crate::cli::text::{clean, one_line};
+use crate::cli::{Context, daemon};
+use crate::model::journal::Entry;
+use crate::server::protocol::{ReplayEvent, Replayed};
+use crate::store::Store;
+use crate::trigger::replay::{Again, Choice};
+
+/// Have stored events make the runs they have not made
+///
+/// A workflow that was added since, or whose condition was mended, takes an event that came before. What has its run is left
+/// alone. Without --yes it only tells what would be done, with exit code 3.
+#[derive(Debug, clap::Args)]
+pub(super) struct Args {
+    /// The events
+    #[arg(required = true, value_name = "EVENT")]
+    events: Vec<EventId>,
+    /// Only for this workflow
+    #[arg(long, value_name = "NAME")]
+    workflow: Option<String>,
+    /// One more run, beside those there are. IT MAY PAY AGAIN what they paid
+    #[arg(long, requires = "workflow", requires = "reason")]
+    again: bool,
+    /// Why; kept with a run that is made again
+    #[arg(long, value_name = "TEXT")]
+    reason: Option<String>,
+    /// Do it
+    #[arg(long)]
+    yes: bool,
+}
+
+pub(super) async fn run(args: Args, context: &Context) -> Result<Exit, CliError> {
+    let settings = context.settings()?;
+    let reason = args.reason.unwrap_or_default();
+    if args.again && reason.trim().is_empty() {
+        return Err(CliError::usage("the reason is empty").hint("say why with --reason: the run keeps it"));
+    }
+    let store = context.store(&settings).await?;
+    let workflow = args.workflow.as_deref();
+    let mut plans = Vec::new();
+    for event in args.events {
+        let choices = plan_replay(&settings, store.clone(), event, workflow).await?;
+        plans.push((event, choices));
+    }
+    let output = &context.output;
+    if !args.yes {
+        for (event, choices) in &plans {
+            if output.json {
+                output.object("bursar.replay.plan/1", &json!({"event": event, "workflows": choices}))?;
+            } else {
+                preview(*event, choices, args.again, store.as_ref(), context).await?;
+            }
+        }
+        output.note("nothing was done: --yes does it");
+        return Ok(Exit::NeedsPerson);
+    }
+    let mut client = daemon::connect(&settings).await?;
+    for (event, choices) in plans {
+        let asked = Replaying {
+            event,
+            workflow: args.workflow.clone(),
+            again: again(&choices, args.again, &reason),
+            actor: actor(),
+        };
+        let runs: Vec<RunId> = match &mut client {
+            Some(client) => {
+                let body = ReplayEvent {
+                    workflow: asked.workflow,
+                    again: asked.again,
+                    actor: asked.actor,
+                };
+                let replayed: Replayed = client.post(&format!("/v1/events/{event}/replay"), &body).await?;
+                replayed.runs
+            }
+            None => replay_here(&settings, asked).await?,
+        };
+        if output.json {
+            output.object("bursar.replay/1", &json!({"event": event, "runs": runs}))?;
+            continue;
+        }
+        if runs.is_empty() {
+            output.print(&format!("{event}  every workflow that takes it has its run"))?;
+        }
+        for run in runs {
+            output.print(&format!("{event}  {run}"))?;
+        }
+    }
+    if client.is_none() {
+        output.note("no daemon is running here: `bursar serve` takes them up");
+    }
+    Ok(Exit::Ok)
+}
+
+fn again(choices: &[Choice], asked: bool, reason: &str) -> Option<Again> {
+    // Nothing to be beside: then it is the first.
+    let earlier = choices
+        .first()
+        .filter(|choice| asked && !choice.earlier.is_empty())?
+        .earlier
+        .len();
+    Some(Again {
+        beside: u32::try_from(earlier).unwrap_or(u32::MAX),
+        reason: reason.to_owned(),
+    })
+}
+
+/// What would be done, and what earlier runs did.
+async fn preview(
+    event: EventId,
+    choices: &[Choice],
+    again: bool,
+    store: &dyn Store,
+    context: &Context,
+) -> Result<(), CliError> {
+    let output = &context.output;
+    if choices.is_empty() {
+        output.print(&format!(
+            "{event}  no workflow takes it; `bursar events show {event}` says why"
+        ))?;
+    }
+    for Choice { workflow, earlier } in choices {
+        let what = match (earlier.is_empty(), again) {
+            (true, _) => "would make its run",
+            (false, true) => "would make ONE MORE run, which may pay again what these paid:",
+            (false, false) => "has its run",
+        };
+        output.print(&format!("{event}  {}  {what}", clean(workflow)))?;
+        for run in earlier {
+            output.print(&format!("    {}  {}", run.id, run.state))?;
+            for sent in sent(store, run.id).await? {
+                output.print(&format!("        {sent}"))?;
+            }
+        }
+    }
+    Ok(())
+}
+
+/// What a run has sent, one line each.
+async fn sent(store: &dyn Store, run: RunId) -> Result<Vec<String>, CliError> {
+    let journal = store.journal(run).await?;
+    let sent = journal.into_iter().filter_map(|record| match record.entry {
+        Entry::Intent { path, step, .. } => Some(format!("{path}  {}  {}", step.name, one_line(&step.summary))),
+        _ => None,
+    });
+    Ok(sent.collect())
+}

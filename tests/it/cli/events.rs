@@ -1,0 +1,102 @@
+//! `bursar events`: what became of each, and the replay of one.
+
+use std::fs;
+use std::path::Path;
+
+use bursar::base::clock::Instant;
+use bursar::base::ids::EventId;
+
+use super::daemon::{Daemon, world};
+use super::harness::{Ran, bursar};
+
+const MANIFEST: &str = "name = \"look\"\nsummary = \"Looks.\"\nscript = \"look.rhai\"\n[[trigger]]\ntype = \"webhook\"\n\
+                        connection = \"bank\"\nevents = [\"deposit.received\"]\nwhen = 'WHEN'\n";
+const DEPOSIT: &str = r#"{"id":"evt_1","type":"deposit.received","date":"2026-05-04T08:59:58Z","payload":{"id":"dep_1","amount":"5.00"}}"#;
+
+fn workflow(folder: &Path, when: &str) {
+    fs::write(folder.join("workflows/look.toml"), MANIFEST.replace("WHEN", when)).expect("written");
+}
+
+fn events(folder: &Path, args: &[&str]) -> Ran {
+    bursar(folder, &[&["events"], args].concat())
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_filtered_event_is_listed_with_its_reason_and_replayed_when_the_condition_is_mended() {
+    let (folder, _bank) = world().await;
+    let folder = folder.path();
+    for entry in fs::read_dir(folder.join("workflows")).expect("the folder") {
+        fs::remove_file(entry.expect("a file").path()).expect("removed");
+    }
+    workflow(folder, "event.payload.amount == 5");
+    fs::write(folder.join("scripts/look.rhai"), "event.payload.amount\n").expect("written");
+    fs::write(folder.join("deposit.json"), DEPOSIT).expect("written");
+    let daemon = Daemon::start(folder);
+    bursar(folder, &["webhooks", "send", "deposit.json", "--connection", "bank"]).expect(0);
+    let id = loop {
+        let listed = events(folder, &["ls", "--filtered", "--json"]).expect(0).json();
+        if let Some(event) = listed.first() {
+            assert_eq!(event["became"], "filtered");
+            break event["id"].as_str().expect("an id").to_owned();
+        }
+    };
+    assert!(events(folder, &["ls"]).expect(0).stdout.contains("filtered"));
+    let shown = events(folder, &["show", &id]).expect(0).stdout;
+    assert!(
+        shown.contains("filtered by look: not true: event.payload.amount == 5"),
+        "{shown}"
+    );
+    let refused = events(folder, &["replay", &id, "--workflow", "look"]).expect(5);
+    assert!(
+        refused.stderr.contains("does not take the event: not true"),
+        "{}",
+        refused.stderr
+    );
+
+    workflow(folder, "event.payload.amount == \"5.00\"");
+    let preview = events(folder, &["replay", &id]).expect(3);
+    assert!(
+        preview.stdout.contains("look  would make its run"),
+        "{}",
+        preview.stdout
+    );
+    let made = loop {
+        let made = events(folder, &["replay", &id, "--yes"]).expect(0).stdout;
+        // The daemon sees the edit a moment later.
+        if made.contains("run_") {
+            break made;
+        }
+    };
+    assert!(made.starts_with(&id), "{made}");
+    let again = events(folder, &["replay", &id, "--yes"]).expect(0).stdout;
+    assert!(again.contains("every workflow that takes it has its run"), "{again}");
+    events(folder, &["replay", &id, "--again"]).expect(2);
+    events(
+        folder,
+        &["replay", &id, "--again", "--workflow", "look", "--reason", " "],
+    )
+    .expect(2);
+    let once_more = [
+        "replay",
+        &id,
+        "--again",
+        "--workflow",
+        "look",
+        "--reason",
+        "lost by hand",
+    ];
+    let preview = events(folder, &once_more).expect(3);
+    assert!(
+        preview.stdout.contains("ONE MORE run, which may pay again"),
+        "{}",
+        preview.stdout
+    );
+    drop(daemon);
+    // Without a daemon it is made all the same.
+    events(folder, &[&once_more[..], &["--yes"]].concat()).expect(0);
+    let shown = events(folder, &["show", &id]).expect(0).stdout;
+    assert_eq!(shown.matches("\nrun run_").count(), 2, "{shown}");
+    assert!(shown.contains(": lost by hand"), "{shown}");
+    let missing = EventId::generate(Instant::UNIX_EPOCH).to_string();
+    events(folder, &["replay", &missing]).expect(4);
+}

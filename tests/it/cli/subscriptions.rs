@@ -1,0 +1,178 @@
+//! `bursar webhooks register|ls|rotate|unregister|test|listen`, against the simulator's calls for subscriptions.
+
+use std::fs;
+use std::io::{BufRead as _, BufReader};
+use std::os::unix::fs::PermissionsExt as _;
+use std::path::Path;
+use std::process::{Command, Stdio};
+
+use bursar::connector::registry::EMBEDDED;
+use bursar::simulator::faults::{FaultAction, FaultRule};
+use serde_json::Value as Json;
+
+use super::daemon::{Daemon, world};
+use super::harness::{Ran, bursar, command};
+
+fn webhooks(folder: &Path, args: &[&str]) -> Ran {
+    bursar(folder, &[&["webhooks"], args, &["--connection", "bank"]].concat())
+}
+
+fn listed(folder: &Path) -> Vec<Json> {
+    webhooks(folder, &["ls", "--json"]).expect(0).json()
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_provider_is_told_where_to_send_webhooks_once_and_a_test_arrives() {
+    let (folder, bank) = world().await;
+    let folder = folder.path();
+    let daemon = Daemon::start(folder);
+    let url = format!("http://{}", daemon.door);
+    assert_eq!(listed(folder), Vec::<Json>::new());
+    let none = webhooks(folder, &["test"]).expect(4);
+    assert!(none.stderr.contains("webhooks register"), "{}", none.stderr);
+
+    // The answer is lost: the same call again, under its key.
+    let lost = FaultRule::on("create_webhook_subscription", FaultAction::DropAfterEffect).times(1);
+    bank.control.add_fault(lost);
+    let made = webhooks(folder, &["register", "--url", &url]).expect(0);
+    for part in [
+        "registered: ",
+        "deposit.received",
+        &format!("{url}/hooks/bank"),
+        "webhook_secrets = [{ file = \"secrets/bank-webhook.key\" }]",
+    ] {
+        assert!(made.stdout.contains(part), "{part}: {}", made.stdout);
+    }
+    assert!(made.stderr.contains("in the provider's Dashboard"), "{}", made.stderr);
+    let first = listed(folder);
+    assert_eq!(first.len(), 1, "{first:?}");
+    assert_eq!(first[0]["events"], serde_json::json!(["deposit.received"]));
+
+    let again = webhooks(folder, &["register", "--url", &url, "--json"])
+        .expect(0)
+        .json();
+    assert_eq!(
+        (&again[0]["done"], &again[0]["subscription"]["id"]),
+        (&"nothing".into(), &first[0]["id"])
+    );
+    let more = ["register", "--url", &url, "--events", "*"];
+    assert!(webhooks(folder, &more).expect(0).stdout.starts_with("changed: "));
+    assert!(
+        webhooks(folder, &more)
+            .expect(0)
+            .stdout
+            .starts_with("registered already: ")
+    );
+    assert_eq!(listed(folder).len(), 1);
+
+    let tested = webhooks(folder, &["test"]).expect(0);
+    assert!(tested.stdout.starts_with("arrived: evt_"), "{}", tested.stdout);
+    for (args, code, sentence) in [
+        (
+            &["register", "--url", &url, "--events", "payout.payd"][..],
+            2,
+            "`payout.payd` is no type of event",
+        ),
+        (&["register", "--url", "ftp://bank"], 5, "https URI"),
+        (
+            &["unregister", "00000000-0000-4000-8000-000000000000"],
+            4,
+            "there is no subscription",
+        ),
+    ] {
+        let refused = webhooks(folder, args).expect(code);
+        assert!(refused.stderr.contains(sentence), "{args:?}: {}", refused.stderr);
+    }
+    drop(daemon);
+    let nobody = webhooks(folder, &["test"]).expect(7);
+    assert!(nobody.stderr.contains("bursar serve"), "{}", nobody.stderr);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_secret_is_replaced_beside_the_old_one_and_kept_in_a_file_for_one_person() {
+    let (folder, _bank) = world().await;
+    let folder = folder.path();
+    // A provider that gives the secret in its answer; here its id stands for it.
+    let (_, table) = EMBEDDED[0];
+    let table = table
+        .replace("name  = \"augustus\"", "name  = \"giving\"")
+        .replace("all          = \"*\"", "all          = \"*\"\nsecret       = \"/id\"");
+    fs::create_dir_all(folder.join("connectors")).expect("a folder");
+    fs::write(folder.join("connectors/giving.toml"), table).expect("written");
+    let settings = fs::read_to_string(folder.join("bursar.toml")).expect("settings");
+    let settings = settings.replace("connector = \"augustus\"", "connector = \"giving\"");
+    fs::write(folder.join("bursar.toml"), settings).expect("written");
+
+    let register = |more: &[&str]| {
+        let fixed = ["register", "--url", "http://127.0.0.1:9/hooks/bank"];
+        webhooks(folder, &[&fixed, more].concat())
+    };
+    let made = register(&["--secret-file", "secrets/new.key"]).expect(0);
+    let id = listed(folder)[0]["id"].as_str().expect("an id").to_owned();
+    let file = folder.join("secrets/new.key");
+    assert_eq!(fs::read_to_string(&file).expect("written"), id);
+    assert_eq!(fs::metadata(&file).expect("there").permissions().mode() & 0o777, 0o600);
+    assert!(made.stdout.contains("file = \"secrets/new.key\""), "{}", made.stdout);
+    assert!(!made.stderr.contains(&id), "{}", made.stderr);
+    let taken = register(&["--secret-file", "secrets/new.key"]).expect(2);
+    assert!(taken.stderr.contains("is there already"), "{}", taken.stderr);
+
+    let rotated = webhooks(folder, &["rotate", "--overlap", "48", "--show-secret"]).expect(0);
+    let both = listed(folder);
+    assert_eq!(both.len(), 2, "{both:?}");
+    let new = both
+        .iter()
+        .find_map(|one| one["id"].as_str().filter(|new| *new != id))
+        .expect("another");
+    for part in [
+        &format!("secret: {new}"),
+        "not_after = \"",
+        &format!("unregister --connection bank {id}"),
+    ] {
+        assert!(rotated.stdout.contains(part), "{part}: {}", rotated.stdout);
+    }
+    let which = webhooks(folder, &["rotate"]).expect(2);
+    assert!(which.stderr.contains("--subscription"), "{}", which.stderr);
+    webhooks(folder, &["unregister", &id]).expect(0);
+    let left = listed(folder);
+    assert_eq!((left.len(), left[0]["id"].as_str()), (1, Some(new)));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn whoever_listens_sees_what_is_believed_and_why_the_rest_is_not() {
+    let (folder, _bank) = world().await;
+    let folder = folder.path();
+    let mut child = command(folder, &["webhooks", "listen", "--connection", "bank", "--port", "0"])
+        .stdout(Stdio::piped())
+        .stderr(Stdio::piped())
+        .spawn()
+        .expect("it starts");
+    let mut said = String::new();
+    let mut remarks = BufReader::new(child.stderr.take().expect("its remarks"));
+    remarks.read_line(&mut said).expect("a line");
+    let to = said
+        .split_whitespace()
+        .find(|word| word.starts_with("http://"))
+        .expect("its address");
+    let deposit = r#"{"id":"evt_1","type":"deposit.received","date":"2026-05-04T08:59:58Z","payload":{"id":"dep_1"}}"#;
+    fs::write(folder.join("deposit.json"), deposit).expect("written");
+    webhooks(folder, &["send", "deposit.json", "--to", to]).expect(0);
+    // Another secret than the one it knows.
+    let own = fs::read_to_string(folder.join("secrets/bank-webhook.key")).expect("the secret");
+    let other = "whsec_C2FVsBQIhrscChlQIMV+b5sSYspob7oD";
+    assert_ne!(own.trim(), other);
+    fs::write(folder.join("secrets/bank-webhook.key"), other).expect("written");
+    webhooks(folder, &["send", "deposit.json", "--to", to]).expect(5);
+    let told = Command::new("kill").args(["-INT", &child.id().to_string()]).status();
+    assert!(told.expect("kill runs").success());
+    let ended = child.wait_with_output().expect("it ends");
+    assert_eq!(ended.status.code(), Some(0));
+    let shown = String::from_utf8(ended.stdout).expect("text");
+    let lines: Vec<&str> = shown.lines().collect();
+    assert_eq!(lines[0], "verified  deposit.received  evt_1  dep_1");
+    assert!(
+        lines[1].starts_with("refused   the signature was not accepted: "),
+        "{shown}"
+    );
+    assert!(!folder.join("state").exists(), "nothing is kept");
+}
