@@ -28,7 +28,7 @@ pub fn cause(cause: &Cause) -> String {
             slot,
             due,
         } => format!("cron {} ({schedule}, {timezone})", time(due.unwrap_or(*slot))),
-        Cause::Manual { actor } => format!("asked for by {actor}"),
+        Cause::Manual { actor, .. } => format!("asked for by {actor}"),
     }
 }
 
@@ -37,7 +37,7 @@ pub fn cause_in_short(cause: &Cause) -> String {
     match cause {
         Cause::Webhook { .. } => "webhook".to_owned(),
         Cause::Cron { timezone, .. } => format!("cron, {timezone}"),
-        Cause::Manual { actor } => format!("by {actor}"),
+        Cause::Manual { actor, .. } => format!("by {actor}"),
     }
 }
 

@@ -124,6 +124,9 @@ pub enum Cause {
     Manual {
         /// Who, as far as is known.
         actor: String,
+        /// What the request is known by where it is repeated: the same one makes no second run.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        key: Option<String>,
     },
 }
 
@@ -138,7 +141,7 @@ impl Cause {
                 slot,
                 due: _,
             } => Some(format!("cron {schedule} {timezone} {}", super::value::time_text(*slot))),
-            Self::Manual { .. } => None,
+            Self::Manual { key, .. } => key.as_ref().map(|key| format!("manual {key}")),
         }
     }
 }

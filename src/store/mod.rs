@@ -185,6 +185,8 @@ pub struct RunQuery {
     pub states: Vec<RunState>,
     /// Only made before this run, for the next page.
     pub before: Option<RunId>,
+    /// Only the one of this workflow whose cause has this key. States do not count then.
+    pub cause_key: Option<String>,
     /// Only such that have asked a person for an approval and have not ended; a few more may be told. Workflow and
     /// states do not count then.
     pub asking: bool,

@@ -178,6 +178,7 @@ async fn stands(store: &dyn Store, entries: Vec<Entry>, settlement: Option<Settl
         version: Digest::of([b"test".as_slice()]),
         cause: Cause::Manual {
             actor: "tess".to_owned(),
+            key: None,
         },
         event: json!({}).into(),
         params: json!({}),

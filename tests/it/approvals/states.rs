@@ -64,6 +64,7 @@ impl Case {
             version: Digest::of([b"test".as_slice()]),
             cause: Cause::Manual {
                 actor: "tess".to_owned(),
+                key: None,
             },
             event: json!({}).into(),
             params: json!({}),

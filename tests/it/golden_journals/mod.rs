@@ -166,6 +166,7 @@ async fn restored(golden: &Golden, folder: &TempDir) -> Arc<dyn Store> {
         version: version.digest,
         cause: Cause::Manual {
             actor: "test".to_owned(),
+            key: None,
         },
         event: golden.event.clone().into(),
         params: golden.params.clone(),

@@ -50,7 +50,8 @@ fn one_cause_has_one_key_and_another_cause_another() {
     assert_eq!(causes[0].unique_key(), Cause::Webhook { event }.unique_key());
     assert_eq!(
         Cause::Manual {
-            actor: "anna".to_owned()
+            actor: "anna".to_owned(),
+            key: None,
         }
         .unique_key(),
         None

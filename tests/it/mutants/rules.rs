@@ -169,6 +169,7 @@ async fn a_claim_of_the_same_worker_is_another_claim() {
         version: Digest::of([b"sweep".as_slice()]),
         cause: Cause::Manual {
             actor: "tess".to_owned(),
+            key: None,
         },
         event: json!({}).into(),
         params: json!({}),

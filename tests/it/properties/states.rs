@@ -121,6 +121,7 @@ impl<'a> Case<'a> {
             version: Digest::of([b"test".as_slice()]),
             cause: Cause::Manual {
                 actor: "tess".to_owned(),
+                key: None,
             },
             event: json!({}).into(),
             params: json!({}),

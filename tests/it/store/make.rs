@@ -57,6 +57,7 @@ pub(super) fn manual(workflow: &str, seconds: i64) -> NewRun {
         version: digest(workflow),
         cause: Cause::Manual {
             actor: "tess".to_owned(),
+            key: None,
         },
         event: document().into(),
         params: json!({"keep": 1000}),

@@ -180,6 +180,12 @@ async fn all_else() {
         ..RunQuery::default()
     };
     store.runs(asking).await.expect("read");
+    let one = RunQuery {
+        workflow: Some("sweep".to_owned()),
+        cause_key: Some("manual evening".to_owned()),
+        ..RunQuery::default()
+    };
+    store.runs(one).await.expect("read");
     store.restored(at(1)).await.expect("read");
     store.installation_secret().await.expect("read");
     store.unrouted(9, 1_000_000).await.expect("read");

@@ -245,6 +245,7 @@ impl World {
             version: version.digest,
             cause: Cause::Manual {
                 actor: "test".to_owned(),
+                key: None,
             },
             event: event.into(),
             params,

@@ -81,6 +81,7 @@ async fn arrive(store: Arc<dyn Store>, arrival: Arrival, digest: Digest, now: In
                 version: digest,
                 cause: Cause::Manual {
                     actor: "test".to_owned(),
+                    key: None,
                 },
                 event: json!({}).into(),
                 params: json!({ "payouts": payouts_of(run).collect::<Vec<_>>() }),

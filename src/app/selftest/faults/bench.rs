@@ -198,6 +198,7 @@ impl Bench {
             version: version.digest,
             cause: Cause::Manual {
                 actor: "selftest".to_owned(),
+                key: None,
             },
             event: Json::Null.into(),
             params,
