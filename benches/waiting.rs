@@ -158,6 +158,7 @@ async fn park(store: &dyn Store, version: &Version, numbers: std::ops::Range<usi
             version: version.digest,
             cause: Cause::Manual {
                 actor: "bench".to_owned(),
+                key: None,
             },
             event: json!({"type": "manual"}).into(),
             params: json!({ "subject": format!("cus_{number}"), "number": number }),

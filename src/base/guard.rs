@@ -140,6 +140,8 @@ guards! {
     Synchronous = "synchronous",
     /// An event of one provider's id is admitted once.
     EventOnce = "event-once",
+    /// An event that may have been pruned is not new.
+    PrunedStays = "pruned-stays",
     /// One cause makes one run.
     CauseOnce = "cause-once",
     /// A run that would overlap with an open one of its concurrency key is not made, or waits for its turn.

@@ -134,7 +134,7 @@ impl Engine {
         {
             tracing::error!(%error, "the dispatcher ended badly");
         }
-        // The dispatcher has closed the inbox: every thread ends after its present run.
+        // The dispatcher closed the inbox with its end: every thread ends after its present run.
         let (threads, services) = (self.threads, self.services);
         let joined = tokio::task::spawn_blocking(move || {
             let joined = threads.into_iter().all(|thread| thread.join().is_ok());
@@ -159,6 +159,13 @@ struct Dispatcher {
     freed: Wake,
     /// When, by the clock that never goes back.
     started: Duration,
+}
+
+/// However it ends, by a panic too: the threads end after their present runs.
+impl Drop for Dispatcher {
+    fn drop(&mut self) {
+        self.inbox.close();
+    }
 }
 
 impl Dispatcher {
@@ -192,7 +199,6 @@ impl Dispatcher {
                 () = clock.sleep(pause) => {}
             }
         }
-        self.inbox.close();
     }
 
     /// A run that went to wait may be due before everything the store told us of last.

@@ -111,6 +111,12 @@ pub enum Admitted {
         /// The id it was stored under.
         event: EventId,
     },
+    /// It happened before the time up to which events were pruned, so it may have been known and made its runs: nothing
+    /// was written.
+    TooOld {
+        /// That time.
+        pruned_before: Instant,
+    },
 }
 
 /// Admitted events that no runs were made from yet, in the order of admission.

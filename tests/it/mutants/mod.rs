@@ -91,6 +91,7 @@ fn caught_by(guard: Guard) -> &'static str {
         Guard::AnswerAfterCommit => "store::file::after_a_failed_transaction_nothing_is_answered_any_more",
         Guard::Synchronous => "store::conformance::sqlite::counts_follow_the_runs",
         Guard::EventOnce => "store::conformance::sqlite::an_event_is_admitted_once",
+        Guard::PrunedStays => "store::care::pruning_takes_what_ended_long_ago_and_nothing_else",
         Guard::CauseOnce => "store::conformance::sqlite::one_cause_makes_one_run_of_a_workflow",
         Guard::Overlap => "store::conformance::sqlite::a_run_that_would_overlap_is_not_made_and_that_is_recorded",
         Guard::SlotName => "schedules::fires::a_slot_that_ran_does_not_run_again_when_its_calendar_is_corrected",
