@@ -199,6 +199,9 @@ async fn all_else() {
     };
     store.runs(seldom).await.expect("read");
     answered(store).await;
+    // Older than every run: it can be pruned.
+    admit(store, &event("bank", "long ago", -9)).await;
+    route(store, Vec::new()).await.expect("routed");
     running(store, "sweep", 3).await;
     store.close().await.expect("closed");
     // An older state than what was sent.
