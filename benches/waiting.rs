@@ -159,6 +159,7 @@ async fn park(store: &dyn Store, version: &Version, numbers: std::ops::Range<usi
             cause: Cause::Manual {
                 actor: "bench".to_owned(),
                 reason: None,
+                key: None,
             },
             event: json!({"type": "manual"}).into(),
             params: json!({ "subject": format!("cus_{number}"), "number": number }),

@@ -14,7 +14,7 @@ use tokio::task::{JoinError, JoinHandle};
 
 use super::settings::Settings;
 use super::{AppError, beside_runs, context, control_path, folders, services, shared_connections};
-use crate::base::clock::{Clock, SystemClock};
+use crate::base::clock::{BoxFuture, Clock, SystemClock};
 use crate::base::fault_point::{FaultPoint, reach};
 use crate::base::ids::WorkerId;
 use crate::base::limits::PAGES_MAX;
@@ -23,12 +23,13 @@ use crate::base::wake::Wake;
 use crate::catalog::watch::{Catalog, Pace, Watcher};
 use crate::connector::client::Client;
 use crate::engine::worker::Engine;
-use crate::server::control::{Control, bind_control};
+use crate::model::run::RunState;
+use crate::server::control::{Control, Unfit, bind_control};
 use crate::server::counters::DoorCounters;
 use crate::server::webhook::{DoorLimits, WebhookDoor};
 use crate::server::{control, webhook};
 use crate::store::sqlite::{Durability, SqliteOptions, SqliteStore};
-use crate::store::{Restored, Store};
+use crate::store::{Decision, Restored, Store};
 use crate::trigger::backfill::{Backfill, Readings};
 use crate::trigger::cron::CronTrigger;
 use crate::trigger::router::Router;
@@ -48,6 +49,8 @@ pub struct Ready {
     pub problems: usize,
     /// Runs that an earlier process left behind, taken up again.
     pub recovered: u64,
+    /// Runs that need a person.
+    pub parked: u64,
     /// The older state of the store that was put back, while no person has accepted it: nothing is sent.
     pub restored: Option<Restored>,
 }
@@ -134,9 +137,18 @@ async fn serve_store(
     // Whatever an earlier process was driving when it ended is driven again; the lock makes sure it has ended.
     reach(FaultPoint::RecoveryBegun);
     let recovered = store.reclaim_all(clock.now()).await?;
+    let counts = store.counts().await?;
+    let parked = counts.iter().find(|(state, _)| *state == RunState::Parked);
+    let parked = parked.map_or(0, |(_, number)| *number);
+    if parked > 0 {
+        tracing::warn!(
+            parked,
+            "runs are parked and need a person: `bursar runs ls --in-state parked`"
+        );
+    }
     reach(FaultPoint::RecoveryDone);
     let engine = Engine::start(services.clone(), WorkerId::generate(clock.now()));
-    let engine = engine.map_err(AppError::io("the script threads cannot be started"))?;
+    let mut engine = engine.map_err(AppError::io("the script threads cannot be started"))?;
 
     // Beside everything else: nobody waits for those that brought an earlier process down.
     let examined = super::quarantine::examine_all(settings.clone(), store.clone(), clock.clone(), wake.clone());
@@ -180,7 +192,20 @@ async fn serve_store(
     };
     let proxies = settings.trusted_proxies.clone();
     let door = Arc::new(WebhookDoor::new(trigger, counters.clone(), limits, proxies));
+    let (judging, judged_in) = (settings.clone(), store.clone());
+    let judge = move |decision, although| -> BoxFuture<'static, Result<Decision, Unfit>> {
+        let (settings, store) = (judging.clone(), judged_in.clone());
+        Box::pin(async move {
+            let judged = super::decide::judged(&settings, store.as_ref(), decision, although).await;
+            judged.map_err(|error| match error {
+                AppError::Store(error) => Unfit::Store(error),
+                AppError::Refused(why) => Unfit::Refused(why),
+                other => Unfit::Failed(other.to_string()),
+            })
+        })
+    };
     let control = Arc::new(Control {
+        judge: Box::new(judge),
         store: store.clone(),
         catalog: catalog.clone(),
         clock: clock.clone(),
@@ -204,6 +229,7 @@ async fn serve_store(
         workflows: snapshot.workflows.len(),
         problems: snapshot.problems.len(),
         recovered,
+        parked,
         restored,
     });
     let died = tokio::select! {
@@ -211,6 +237,7 @@ async fn serve_store(
         ended = &mut door => Some((DOOR, ended)),
         ended = &mut router => Some((ROUTER, ended)),
         ended = &mut cron => Some((SCHEDULES, ended)),
+        ended = engine.ended() => Some(("dispatcher of the engine", ended)),
         ended = ended(&mut backfill) => Some(("search for missed webhooks", ended)),
     };
     // Those that end because they were told to have not died.

@@ -5,6 +5,7 @@
 pub mod approvals;
 pub mod audit;
 pub mod daemon;
+pub mod decide;
 pub mod demo;
 pub mod offline;
 pub mod quarantine;
@@ -77,6 +78,9 @@ pub enum AppError {
         /// What is wrong with it.
         findings: Vec<Diagnostic>,
     },
+    /// It may not be done as things stand.
+    #[error("{0}")]
+    Refused(String),
     /// The operating system said no.
     #[error("{what}: {source}")]
     Io {

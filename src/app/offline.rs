@@ -19,9 +19,9 @@ use crate::model::run::{Run, RunState};
 use crate::model::unmade::{Pause, PauseCause};
 use crate::model::workflow::Workflow;
 use crate::store::sqlite::{SqliteOptions, SqliteStore};
-use crate::store::{Acceptance, Decision, Restored, Store};
+use crate::store::{Acceptance, Restored, Store};
 use crate::trigger::make_up::{MakeUpError, Wanted, make_up};
-use crate::trigger::manual::{Request, start};
+use crate::trigger::manual::{Request, Started, start};
 use crate::trigger::replay::{Again, Choice, Replay};
 use crate::trigger::versions::KnownVersions;
 
@@ -53,7 +53,7 @@ pub async fn run_here(
     request: Request,
     patience: Duration,
     shutdown: Shutdown,
-    started: impl FnOnce(RunId),
+    started: impl FnOnce(Started),
 ) -> Result<Run, AppError> {
     let catalog = Catalog::open(folders(settings), context(settings));
     let workflow = find_workflow(&catalog.current(), workflow)?;
@@ -70,11 +70,12 @@ async fn drive(
     request: Request,
     patience: Duration,
     mut shutdown: Shutdown,
-    started: impl FnOnce(RunId),
+    started: impl FnOnce(Started),
 ) -> Result<Run, AppError> {
     let clock: Arc<dyn Clock> = Arc::new(SystemClock::new());
-    let id = start(store.as_ref(), &KnownVersions::new(), workflow, request, clock.now()).await?;
-    started(id);
+    let begun = start(store.as_ref(), &KnownVersions::new(), workflow, request, clock.now()).await?;
+    let id = begun.run;
+    started(begun);
     let services = Arc::new(services(settings, store.clone(), clock.clone(), Wake::new()).await?);
     store.reclaim_all(clock.now()).await?;
     let engine = Engine::start(services, WorkerId::generate(clock.now()));
@@ -161,17 +162,6 @@ fn findings_about(snapshot: &Snapshot, name: &str) -> Vec<Diagnostic> {
             .collect();
     }
     own
-}
-
-/// Records a decision about a parked run, when no daemon holds the store.
-///
-/// # Errors
-/// [`AppError`].
-pub async fn decide_here(settings: &Settings, decision: Decision) -> Result<(), AppError> {
-    let store = SqliteStore::open(&settings.state, SqliteOptions::default()).await?;
-    let decided = store.resolve(decision).await;
-    store.close().await?;
-    Ok(decided?)
 }
 
 /// Takes the word of a person that sending may go on after a restore, when no daemon holds the store.

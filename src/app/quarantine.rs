@@ -35,7 +35,7 @@ pub(super) async fn examine_all(settings: Settings, store: Arc<dyn Store>, clock
         let found = examine(&settings, clock.as_ref(), run).await;
         match &found {
             None => tracing::info!(%run, "the trial ended in good order; the run goes on"),
-            Some(error) => tracing::error!(%run, code = error.code, "{}", error.message),
+            Some(error) => tracing::error!(%run, code = error.code, "{}: `bursar runs show {run}`", error.message),
         }
         if let Err(error) = store.examined(run, found).await {
             tracing::error!(%run, %error, "what the trial showed could not be recorded");

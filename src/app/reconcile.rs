@@ -1,7 +1,8 @@
 //! What a person has to know before they decide about a step in doubt: what was sent and when, and what the provider
 //! shows of it now.
 //!
-//! It asks and tells. It must decide nothing and write nothing: `runs resolve` records what the person says.
+//! It asks and tells. It must decide nothing and write nothing: what the person says is judged by `decide` and
+//! kept by the store.
 
 use std::sync::Arc;
 
@@ -130,7 +131,7 @@ fn since(records: &[Record], path: &StepPath) -> Option<Instant> {
 }
 
 /// When an intent went out, as far as the journal of its step tells.
-fn sent(records: &[Record], path: &StepPath, intent: &Intent) -> Sent {
+pub(super) fn sent(records: &[Record], path: &StepPath, intent: &Intent) -> Sent {
     let of_path = records.iter().filter(|record| record.entry.path() == path);
     let out: Vec<Instant> = of_path
         .skip_while(|record| !matches!(&record.entry, Entry::Intent { intent: made, .. } if made.epoch == intent.epoch))

@@ -283,6 +283,7 @@ impl Site {
     /// What it answers.
     pub async fn run(&self, workflow: &str, actor: &str) -> Result<RunReply, AppError> {
         let request = StartRun {
+            idempotency_key: None,
             workflow: workflow.to_owned(),
             payload: Json::Null,
             params: Map::new(),

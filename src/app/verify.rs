@@ -6,11 +6,12 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
-use super::offline::load_workflows;
+use super::offline::{find_workflow, load_workflows};
 use super::settings::Settings;
 use super::{AppError, services};
 use crate::base::clock::{Clock, SystemClock};
 use crate::base::wake::Wake;
+use crate::catalog::snapshot::Snapshot;
 use crate::engine::rehearsal::{Rehearsed, Rehearser};
 use crate::model::journal::Journal;
 use crate::model::run::Run;
@@ -51,7 +52,12 @@ pub async fn verify(settings: &Settings, workflow: Option<&str>, ended: usize) -
     let clock: Arc<dyn Clock> = Arc::new(SystemClock::new());
     let services = Arc::new(services(settings, store.clone(), clock, Wake::new()).await?);
     let mut chosen = Vec::new();
-    for run in choose(store.as_ref(), workflow, ended).await? {
+    let runs = choose(store.as_ref(), workflow, ended).await?;
+    // A name that nothing bears is a slip of the pen, not a workflow without runs.
+    if let Some(name) = workflow.filter(|_| runs.is_empty()) {
+        find_workflow(&Snapshot::next(&Snapshot::default(), load_workflows(settings)), name)?;
+    }
+    for run in runs {
         let journal = Journal::from_records(store.journal(run.id).await?);
         let version = loaded
             .workflows

@@ -46,6 +46,8 @@ guards! {
     KeyAge = "key-age",
     /// Our trust in a key ends before the provider's window does.
     KeyMargin = "key-margin",
+    /// A key is judged once more after that its request goes out is durable.
+    KeyAfterCommit = "key-after-commit",
     /// What its table says must not be repeated is not.
     RepeatAllowed = "repeat-allowed",
     /// A request that was on its way when the process ended may have arrived.
@@ -82,6 +84,10 @@ guards! {
     FoundFits = "found-fits",
     /// A list is as old as the provider's own clock says.
     ListAge = "list-age",
+    /// What goes out anew is looked for once more.
+    AnewLookedUp = "anew-looked-up",
+    /// What a person says of an effect is held against what the provider shows.
+    DecisionFits = "decision-fits",
 
     // --- an older state of the store
     /// That the database is older than what was sent is noticed.
@@ -134,6 +140,8 @@ guards! {
     Synchronous = "synchronous",
     /// An event of one provider's id is admitted once.
     EventOnce = "event-once",
+    /// An event that may have been pruned is not new.
+    PrunedStays = "pruned-stays",
     /// One cause makes one run.
     CauseOnce = "cause-once",
     /// A run that would overlap with an open one of its concurrency key is not made, or waits for its turn.

@@ -1,9 +1,10 @@
 //! The way to the running daemon, or the knowledge that there is none.
 
-use super::error::{CliError, Exit};
+use super::error::{CliError, Exit, UNFIT_HINT};
 use crate::app::control_path;
 use crate::app::settings::Settings;
 use crate::server::client::{ClientError, ControlClient};
+use crate::server::control::UNFIT;
 
 /// The daemon that holds this store, if one runs.
 pub(super) async fn connect(settings: &Settings) -> Result<Option<ControlClient>, CliError> {
@@ -21,6 +22,9 @@ impl From<ClientError> for CliError {
             ClientError::NotRunning { .. } => Self::new(Exit::Unreachable, message).hint("start it: `bursar serve`"),
             ClientError::NotAllowed { .. } => {
                 Self::new(Exit::Refused, message).hint("run the command as the user that runs the daemon")
+            }
+            ClientError::Refused { ref code, .. } if code == UNFIT => {
+                Self::new(Exit::Refused, message).hint(UNFIT_HINT)
             }
             ClientError::Refused { status, .. } => {
                 let (exit, hint) = match status {

@@ -13,6 +13,9 @@ use crate::store::StoreError;
 use crate::trigger::manual::StartError;
 use crate::trigger::replay::ReplayError;
 
+/// What to do when a decision does not fit what the provider shows.
+pub(super) const UNFIT_HINT: &str = "nothing was decided; `bursar reconcile show RUN` shows both sides";
+
 /// The exit code of the program.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Exit {
@@ -222,6 +225,10 @@ impl From<AppError> for CliError {
             AppError::Start(StartError::UnknownParam { .. } | StartError::ParamKind { .. } | StartError::Value(_)) => {
                 Self::usage(message).hint("the params stand under [params] in the manifest")
             }
+            AppError::Start(StartError::Key) => Self::usage(message),
+            AppError::Start(StartError::KeyTaken { .. }) => {
+                Self::new(Exit::Refused, message).hint("another request needs another key")
+            }
             AppError::Start(StartError::Overlapping { .. }) => {
                 Self::new(Exit::Refused, message).hint("wait until it has ended, or end it: `bursar runs cancel`")
             }
@@ -230,6 +237,7 @@ impl From<AppError> for CliError {
                 findings,
                 ..Self::usage(message).hint("correct what stands above; `bursar check` looks at everything")
             },
+            AppError::Refused(_) => Self::new(Exit::Refused, message).hint(UNFIT_HINT),
             AppError::Io { ref source, .. } if source.kind() == io::ErrorKind::AddrInUse => {
                 Self::new(Exit::Failed, message).hint(
                     "another program listens there, perhaps another daemon: --listen 127.0.0.1:8081 takes another port",

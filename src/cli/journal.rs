@@ -15,9 +15,12 @@ use crate::model::value::time_text;
 
 /// Show what was recorded, entry by entry
 #[derive(Debug, clap::Args)]
+#[command(args_conflicts_with_subcommands = true, arg_required_else_help = true)]
 pub(super) struct Args {
     #[command(subcommand)]
-    command: Command,
+    command: Option<Command>,
+    /// The run, as for `show`
+    run: Option<String>,
 }
 
 #[derive(Debug, Subcommand)]
@@ -30,8 +33,10 @@ enum Command {
 }
 
 pub(super) fn run(args: &Args, context: &Context) -> Result<Exit, CliError> {
-    let Command::Show { run } = &args.command;
-    context.wait(show(run, context))
+    match (&args.command, &args.run) {
+        (Some(Command::Show { run }), _) | (None, Some(run)) => context.wait(show(run, context)),
+        (None, None) => Err(CliError::usage("name a run").hint("`bursar runs ls` shows the ids")),
+    }
 }
 
 async fn show(text: &str, context: &Context) -> Result<Exit, CliError> {

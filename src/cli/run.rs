@@ -20,13 +20,12 @@ use crate::app::offline::{load_workflows, read_store, run_here};
 use crate::app::settings::{LogFormat, Secrets, Settings};
 use crate::app::telemetry;
 use crate::base::clock::{Clock as _, SystemClock};
-use crate::base::ids::RunId;
 use crate::base::shutdown::Stopper;
 use crate::model::run::{Run, RunState};
 use crate::server::client::ControlClient;
-use crate::server::protocol::{RunReply, StartRun};
+use crate::server::protocol::{StartReply, StartRun};
 use crate::store::Store;
-use crate::trigger::manual::Request;
+use crate::trigger::manual::{Request, Started};
 
 /// How often a run that is driven here is looked at.
 const LOOK_EVERY: Duration = Duration::from_millis(100);
@@ -36,7 +35,7 @@ const PATIENCE_SECS: u64 = 600;
 /// Start a workflow now and follow it
 ///
 /// Through the running daemon if there is one, else here. Every request is a run of its own: asking twice runs
-/// it twice.
+/// it twice, unless both bear the same --idempotency-key.
 #[derive(Debug, clap::Args)]
 pub(super) struct Args {
     /// The workflow
@@ -51,6 +50,10 @@ pub(super) struct Args {
     /// How long to stay while the run waits for a time or an event
     #[arg(long, value_name = "SECONDS", default_value_t = PATIENCE_SECS)]
     patience: u64,
+    /// What this request is known by: the same key again, for the same workflow, makes no second run. For programs that
+    /// ask again when they heard no answer
+    #[arg(long, value_name = "KEY")]
+    idempotency_key: Option<String>,
     /// Ask the daemon and leave at once
     #[arg(long)]
     detach: bool,
@@ -68,6 +71,7 @@ pub(super) fn run(args: &Args, context: &Context) -> Result<Exit, CliError> {
         params: params(args, &settings),
         actor: actor(),
         reason: None,
+        idempotency_key: args.idempotency_key.clone(),
     };
     context.wait(start(args, settings, request, context))
 }
@@ -86,6 +90,7 @@ pub(super) fn run_event(
         params: Map::new(),
         actor: actor(),
         reason: Some(reason),
+        idempotency_key: None,
     };
     let args = Args {
         workflow: workflow.to_owned(),
@@ -93,6 +98,7 @@ pub(super) fn run_event(
         param: Vec::new(),
         patience: PATIENCE_SECS,
         detach,
+        idempotency_key: None,
     };
     context.wait(start(&args, settings, request, context))
 }
@@ -117,8 +123,9 @@ async fn start(args: &Args, settings: Settings, request: Request, context: &Cont
     let patience = Duration::from_secs(args.patience);
     let run = match daemon::connect(&settings).await? {
         Some(client) => {
-            let id = ask(client, &args.workflow, request).await?;
-            announce(context, id, &args.workflow);
+            let started = ask(client, &args.workflow, request).await?;
+            announce(context, started, &args.workflow);
+            let id = started.run;
             let store = read_store(&settings).await?;
             if args.detach {
                 super::follow::find(&store, id).await?
@@ -143,15 +150,17 @@ async fn start(args: &Args, settings: Settings, request: Request, context: &Cont
     Ok(exit_of(&run, args.detach))
 }
 
-async fn ask(mut client: ControlClient, workflow: &str, request: Request) -> Result<RunId, CliError> {
+async fn ask(mut client: ControlClient, workflow: &str, request: Request) -> Result<Started, CliError> {
     let asked = StartRun {
         workflow: workflow.to_owned(),
         payload: request.payload,
         params: request.params,
         actor: request.actor,
         reason: request.reason,
+        idempotency_key: request.idempotency_key,
     };
-    Ok(client.post::<RunReply>("/v1/runs", &asked).await?.run)
+    let StartReply { run, repeated } = client.post("/v1/runs", &asked).await?;
+    Ok(Started { run, repeated })
 }
 
 async fn here(
@@ -165,9 +174,9 @@ async fn here(
     let filter = ["warn,script=off,bursar::catalog=error", "info,script=off", "debug"][usize::from(context.verbose)];
     telemetry::start(filter, LogFormat::Human, context.color_on_stderr()).map_err(CliError::usage)?;
     let (started, running) = oneshot::channel();
-    let tell = move |id| {
-        if started.send(id).is_err() {
-            tracing::debug!(%id, "nobody follows the run any more");
+    let tell = move |begun: Started| {
+        if started.send(begun).is_err() {
+            tracing::debug!(id = %begun.run, "nobody follows the run any more");
         }
     };
     let mut interrupts = Interrupts::listen()?;
@@ -177,12 +186,13 @@ async fn here(
     let mut shown = Shown::default();
     let (run, store) = {
         let mut driven = std::pin::pin!(driven);
-        let id = tokio::select! {
+        let begun = tokio::select! {
             ended = &mut driven => return Ok(ended?),
-            id = running => id,
+            begun = running => begun,
         };
-        let Ok(id) = id else { return Ok(driven.await?) };
-        announce(context, id, &args.workflow);
+        let Ok(begun) = begun else { return Ok(driven.await?) };
+        announce(context, begun, &args.workflow);
+        let id = begun.run;
         let store: Arc<dyn Store> = read_store(settings).await?;
         let clock = SystemClock::new();
         loop {
@@ -211,8 +221,13 @@ async fn here(
     Ok(run)
 }
 
-fn announce(context: &Context, id: RunId, workflow: &str) {
-    context.output.note(&format!("{id}  {workflow}"));
+fn announce(context: &Context, started: Started, workflow: &str) {
+    let made = if started.repeated {
+        "  made by an earlier request of this key: nothing was started"
+    } else {
+        ""
+    };
+    context.output.note(&format!("{}  {workflow}{made}", started.run));
 }
 
 fn exit_of(run: &Run, detached: bool) -> Exit {

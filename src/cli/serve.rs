@@ -61,6 +61,13 @@ fn banner(ready: &Ready, doors: &[String]) -> String {
             count(usize::try_from(number).unwrap_or(usize::MAX), "run")
         ),
     };
+    let parked = match ready.parked {
+        0 => String::new(),
+        number => format!(
+            "\n  parked     {} for a person: bursar runs ls --in-state parked",
+            count(usize::try_from(number).unwrap_or(usize::MAX), "run")
+        ),
+    };
     let restored = ready.restored.as_ref().map_or(String::new(), |restored| {
         format!(
             "\n  RECONCILE-ONLY: {}. Nothing is sent.\n             What was sent since {} is looked up and adopted; \
@@ -80,7 +87,7 @@ fn banner(ready: &Ready, doors: &[String]) -> String {
         }
     };
     format!(
-        "bursar {} is ready\n  webhooks   {webhooks}\n  control    {}\n  workflows  {}{problems}{recovered}{restored}",
+        "bursar {} is ready\n  webhooks   {webhooks}\n  control    {}\n  workflows  {}{problems}{recovered}{parked}{restored}",
         env!("CARGO_PKG_VERSION"),
         ready.control.display(),
         ready.workflows,

@@ -31,10 +31,13 @@ pub fn cause(cause: &Cause) -> String {
         Cause::Replay {
             event, actor, reason, ..
         } => format!("webhook {event}, again for {actor}: {}", one_line(reason)),
-        Cause::Manual { actor, reason: None } => format!("asked for by {actor}"),
+        Cause::Manual {
+            actor, reason: None, ..
+        } => format!("asked for by {actor}"),
         Cause::Manual {
             actor,
             reason: Some(reason),
+            ..
         } => format!("asked for by {actor}: {reason}"),
     }
 }

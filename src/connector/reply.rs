@@ -182,6 +182,21 @@ fn read_body(connector: &Connector, endpoint: &Endpoint, body: &[u8]) -> Result<
     }
 }
 
+/// What in a resource does not fit the request that is said to have made it, if anything.
+///
+/// # Errors
+/// Why it cannot be what the endpoint answers at all.
+pub fn misfit(
+    connector: &Connector,
+    endpoint: &Endpoint,
+    request: &StoredRequest,
+    movement: Option<&Movement>,
+    resource: &Json,
+) -> Result<Option<String>, String> {
+    let value = read_body(connector, endpoint, resource.to_string().as_bytes())?;
+    Ok(contradiction(endpoint, request, movement, &value))
+}
+
 /// What in an answer does not fit the request it answers, if anything: amounts compared as amounts, accounts
 /// by what names them, and what tells ours from the others. What the answer leaves out contradicts nothing.
 pub fn contradiction(

@@ -129,6 +129,7 @@ impl Turn {
     ) -> Result<Value, Thrown> {
         reach(FaultPoint::EffectReached);
         self.may_begin(begun, connection)?;
+        self.still_absent(begun, connection, endpoint)?;
         let prepared = self.prepare_effect(&begun.path, connection, endpoint, args);
         let refuse = |failure: Failure| {
             if epoch > 0 {
@@ -269,6 +270,10 @@ impl Turn {
             path: begun.path.clone(),
         })?;
         reach(FaultPoint::ResendDurable);
+        // The disk, or a machine that stood still, may have taken longer than the key is good for.
+        if open.unknown && holds(Guard::KeyAfterCommit) && !self.may_repeat(&open) {
+            return self.look_up(&open);
+        }
         open.last_sent = self.now();
         self.count_request(connection);
         self.send(open)

@@ -3,16 +3,19 @@
 //! What is found is adopted. What is not found is sent again, under a new key, only when the list proves that it
 //! is not there; everything else waits, or asks a person.
 
+use std::sync::Arc;
+
 use chrono::TimeDelta;
 
 use super::effect::Open;
 use super::step::refusal;
-use super::turn::Turn;
+use super::turn::{Begun, Turn};
 use crate::base::clock::Instant;
 use crate::base::guard::{Guard, holds};
+use crate::connector::connection::Connection;
 use crate::connector::lookup::{Progress, Search};
 use crate::connector::reply::{RawAnswer, RetryHint, Verdict, provider_time};
-use crate::connector::table::InDoubt;
+use crate::connector::table::{Endpoint, InDoubt};
 use crate::model::journal::{Doubt, Entry, Outcome, Resolution};
 use crate::model::value::Value;
 use crate::script::Thrown;
@@ -125,6 +128,45 @@ impl Turn {
                 }
             }
         }
+    }
+
+    /// Looks once more before what was proved or said to be absent goes out anew: the list may show it by now. What it
+    /// does not tell was decided before.
+    pub(super) fn still_absent(
+        &self,
+        begun: &Begun,
+        connection: &Arc<Connection>,
+        endpoint: &Endpoint,
+    ) -> Result<(), Thrown> {
+        let Some(intent) = begun.effect.clone().filter(|_| holds(Guard::AnewLookedUp)) else {
+            return Ok(());
+        };
+        let now = self.now();
+        let before = Open {
+            begun,
+            connection,
+            endpoint,
+            intent,
+            clearance: None,
+            attempts: 0,
+            unknown: true,
+            first_sent: begun.intended_at.unwrap_or(now),
+            last_sent: now,
+        };
+        let shown = match self.seek(&before, before.first_sent, now) {
+            Sought::Found(_) => String::new(),
+            Sought::Contradiction(reason) => format!(" ({reason})"),
+            Sought::Absent
+            | Sought::Unproved { .. }
+            | Sought::Failed(_)
+            | Sought::Refused(_)
+            | Sought::Impossible(_) => return Ok(()),
+        };
+        let message = format!(
+            "`{}` was to go out anew because it was absent, and {} shows it now{shown}",
+            begun.step.name, connection.connector.title
+        );
+        Err(self.doubt(&before, "contradiction", &message))
     }
 
     /// Attempts and look-ups of one step before a person is asked.

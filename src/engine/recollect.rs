@@ -117,7 +117,12 @@ impl Turn {
     fn past(&self, restored: &Restored) -> Past {
         let noticed = restored.noticed();
         let caused_at = match &self.run.cause {
-            // A request of a person is its own cause and never comes again.
+            // One that bears a key may come again, and nobody knows when it came first.
+            Cause::Manual { key: Some(_), .. } if self.run.created_at > restored.since => {
+                let is_old = self.run.created_at - REPEATED_WITHIN > noticed;
+                return if is_old { Past::New } else { Past::Untraceable };
+            }
+            // Any other request of a person is its own cause and never comes again.
             Cause::Manual { .. } if self.run.created_at > noticed => return Past::New,
             Cause::Manual { .. } => self.run.created_at,
             Cause::Cron { slot, .. } => *slot,

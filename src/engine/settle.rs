@@ -8,8 +8,9 @@ use super::interrupt::Interrupt;
 use super::turn::{Turn, run_error};
 use crate::base::clock::BoxFuture;
 use crate::base::guard::{Guard, holds};
-use crate::model::journal::{Journal, Phase};
-use crate::model::run::{EventMark, Settlement};
+use crate::base::ids::RunId;
+use crate::model::journal::{Journal, Phase, StepPath};
+use crate::model::run::{EventMark, Run, Settlement};
 use crate::store::{StoreError, Written};
 
 impl Turn {
@@ -40,13 +41,19 @@ impl Turn {
         let end = self.with_nothing_open(&pages.journal, end);
         let mut append = pages.take_append();
         append.begins_effect = false;
+        let told = told(&end, &pages.journal, &self.run);
         append.settlement = Some(end);
         let written = self.services.store.append(&self.lease, append, self.now());
         let queued = pages.take_queued();
         drop(pages);
         Box::pin(async move {
             match all_of(queued, written).await {
-                Ok(()) => Ok(true),
+                Ok(()) => {
+                    if let Some(needs_person) = told {
+                        needs_person.tell();
+                    }
+                    Ok(true)
+                }
                 Err(StoreError::LeaseLost { .. }) => Ok(false),
                 Err(error) => Err(error),
             }
@@ -92,6 +99,49 @@ pub(super) async fn all_of(queued: Vec<Written>, last: Written) -> Result<(), St
         earlier.await?;
     }
     last.await
+}
+
+/// A run that is parked, as the log tells it: whoever watches that has to know, and nobody watches runs. What moves,
+/// and what a provider said, is told by the commands it names.
+pub(super) struct NeedsPerson {
+    pub(super) run: RunId,
+    pub(super) workflow: String,
+    /// The step in doubt, if one is.
+    pub(super) step: Option<StepPath>,
+    pub(super) code: String,
+}
+
+impl NeedsPerson {
+    pub(super) fn tell(&self) {
+        let Self {
+            run,
+            workflow,
+            step,
+            code,
+        } = self;
+        match step {
+            Some(step) => tracing::warn!(
+                %run, workflow, %step, code,
+                "a run is parked and needs a person: `bursar reconcile show {run} --step {step}`"
+            ),
+            None => tracing::warn!(
+                %run, workflow, code,
+                "a run is parked and needs a person: `bursar runs show {run}`"
+            ),
+        }
+    }
+}
+
+fn told(end: &Settlement, journal: &Journal, run: &Run) -> Option<NeedsPerson> {
+    let Settlement::Parked { error } = end else {
+        return None;
+    };
+    Some(NeedsPerson {
+        run: run.id,
+        workflow: run.workflow.clone(),
+        step: journal.doubts().next().map(|(path, _)| path.clone()),
+        code: error.code.clone(),
+    })
 }
 
 fn parked(code: &str, message: String) -> Settlement {

@@ -21,7 +21,7 @@ use crate::base::guard::{Guard, holds};
 use crate::base::ids::{Digest, WorkerId};
 use crate::base::limits::STEP_SUMMARY_BYTES_MAX;
 use crate::base::text::shortened;
-use crate::model::journal::{Entry, Failure, Journal, Outcome, Phase, Step, StepPath};
+use crate::model::journal::{Entry, Failure, Intent, Journal, Outcome, Phase, Step, StepPath};
 use crate::model::run::{Run, RunError};
 use crate::model::value::Value;
 use crate::model::workflow::Version;
@@ -76,6 +76,8 @@ pub(super) struct Begun {
     pub(super) started_at: Option<Instant>,
     /// When it was first sent, if it was.
     pub(super) intended_at: Option<Instant>,
+    /// Its newest intent, if it has one.
+    pub(super) effect: Option<Box<Intent>>,
     /// Since when it is tried, if it was.
     pub(super) since: Option<Instant>,
     /// What went wrong at its last attempt, if one did.
@@ -276,6 +278,7 @@ impl Turn {
                 phase: None,
                 started_at: None,
                 intended_at: None,
+                effect: None,
                 since: None,
                 trouble: None,
                 is_held: false,
@@ -290,6 +293,7 @@ impl Turn {
                 phase,
                 started_at,
                 intended_at: known.intended_at,
+                effect: known.effect.clone(),
                 since: Some(known.since),
                 trouble: known.trouble.clone(),
                 is_held: known.is_held,

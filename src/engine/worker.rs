@@ -11,11 +11,13 @@ use std::time::Duration;
 
 use chrono::TimeDelta;
 use tokio::sync::mpsc;
+use tokio::task::{JoinError, JoinHandle};
 
 use super::inbox::Inbox;
 use super::interrupt::Interrupt;
 use super::live::Live;
 use super::services::Services;
+use super::settle::NeedsPerson;
 use super::turn::Turn;
 use crate::base::clock::Instant;
 use crate::base::fault_point::{FaultPoint, reach};
@@ -44,7 +46,8 @@ type Versions = Mutex<BTreeMap<Digest, Arc<Version>>>;
 /// The running engine. Dropping it does not stop it; [`Engine::stop`] does.
 pub struct Engine {
     services: Arc<Services>,
-    dispatcher: tokio::task::JoinHandle<()>,
+    /// None: it has ended, and somebody was told.
+    dispatcher: Option<JoinHandle<()>>,
     threads: Vec<std::thread::JoinHandle<()>>,
     /// Ends when no end of a turn is on its way to the store any more.
     settled: mpsc::Receiver<Infallible>,
@@ -74,7 +77,7 @@ impl Engine {
                     // that has little to do are never needed.
                     let mut driver = None;
                     while let Some(claim) = inbox.take() {
-                        let lease = claim.lease.clone();
+                        let (lease, workflow) = (claim.lease.clone(), claim.run.workflow.clone());
                         let _driven = live.drive(&lease, &freed);
                         let drive = AssertUnwindSafe(|| {
                             driver
@@ -86,7 +89,7 @@ impl Engine {
                         if catch_unwind(drive).is_err() {
                             driver = None;
                             tracing::error!(run = %lease.run, "a script thread failed; this is a bug");
-                            services.runtime.block_on(abandon(&services, &lease, FAILED));
+                            services.runtime.block_on(abandon(&services, &lease, workflow, FAILED));
                         }
                     }
                 },
@@ -100,7 +103,7 @@ impl Engine {
             freed,
             started: services.clock.elapsed(),
         };
-        let dispatcher = tokio::spawn(dispatcher.run());
+        let dispatcher = Some(tokio::spawn(dispatcher.run()));
         Ok(Self {
             services,
             dispatcher,
@@ -109,14 +112,29 @@ impl Engine {
         })
     }
 
+    /// Waits for the end of the dispatcher: while nobody asked for it, nothing takes runs any more then.
+    ///
+    /// # Errors
+    /// How it died.
+    pub async fn ended(&mut self) -> Result<(), JoinError> {
+        let Some(dispatcher) = &mut self.dispatcher else {
+            return std::future::pending().await;
+        };
+        let ended = dispatcher.await;
+        self.dispatcher = None;
+        ended
+    }
+
     /// Ends in good order: no run is taken any more, each turn ends at its next step, what is under way is
     /// recorded. Returns when the last turn has ended and its end is durable.
     pub async fn stop(mut self) {
         self.services.stop();
-        if let Err(error) = self.dispatcher.await {
+        if let Some(dispatcher) = self.dispatcher.take()
+            && let Err(error) = dispatcher.await
+        {
             tracing::error!(%error, "the dispatcher ended badly");
         }
-        // The dispatcher has closed the inbox: every thread ends after its present run.
+        // The dispatcher closed the inbox with its end: every thread ends after its present run.
         let (threads, services) = (self.threads, self.services);
         let joined = tokio::task::spawn_blocking(move || {
             let joined = threads.into_iter().all(|thread| thread.join().is_ok());
@@ -141,6 +159,13 @@ struct Dispatcher {
     freed: Wake,
     /// When, by the clock that never goes back.
     started: Duration,
+}
+
+/// However it ends, by a panic too: the threads end after their present runs.
+impl Drop for Dispatcher {
+    fn drop(&mut self) {
+        self.inbox.close();
+    }
 }
 
 impl Dispatcher {
@@ -174,7 +199,6 @@ impl Dispatcher {
                 () = clock.sleep(pause) => {}
             }
         }
-        self.inbox.close();
     }
 
     /// A run that went to wait may be due before everything the store told us of last.
@@ -276,17 +300,19 @@ impl Driver {
             Ok(Ok(())) => {}
             Ok(Err(error)) => {
                 tracing::error!(%run, workflow, %error, "a turn could not begin");
-                self.abandon(&lease, &error.to_string());
+                self.abandon(&lease, workflow, &error.to_string());
             }
             Err(_) => {
                 tracing::error!(%run, workflow, "a turn panicked; this is a bug");
-                self.abandon(&lease, FAILED);
+                self.abandon(&lease, workflow, FAILED);
             }
         }
     }
 
-    fn abandon(&self, lease: &Lease, why: &str) {
-        self.services.runtime.block_on(abandon(&self.services, lease, why));
+    fn abandon(&self, lease: &Lease, workflow: String, why: &str) {
+        self.services
+            .runtime
+            .block_on(abandon(&self.services, lease, workflow, why));
     }
 
     fn turn(&mut self, claim: Claim) -> Result<(), StoreError> {
@@ -305,6 +331,7 @@ impl Driver {
             .find(|name| !self.services.connections.contains_key(*name))
             .cloned();
         let globals = globals(&run);
+        let workflow = run.workflow.clone();
         let (journal, damage) = match Journal::from_records(records) {
             Ok(journal) => (journal, None),
             Err(illegal) => (Journal::default(), Some(illegal.to_string())),
@@ -349,7 +376,7 @@ impl Driver {
                 }
                 Err(error) => {
                     tracing::error!(run = %lease.run, %error, "a turn could not be settled");
-                    abandon(&services, &lease, &error.to_string()).await;
+                    abandon(&services, &lease, workflow, &error.to_string()).await;
                 }
             }
             drop(settling);
@@ -388,14 +415,21 @@ impl Driver {
 
 /// Parks a run whose turn could not be settled. Left alone it would stay under a lease that this process
 /// renews. What was durable of the turn stays; nothing else is written.
-async fn abandon(services: &Services, lease: &Lease, why: &str) {
+async fn abandon(services: &Services, lease: &Lease, workflow: String, why: &str) {
     let settlement = Some(parked("internal", why.to_owned()));
     let append = Append {
         settlement,
         ..Append::default()
     };
-    if let Err(error) = services.store.append(lease, append, services.clock.now()).await {
-        tracing::error!(run = %lease.run, %error, "the run could not be parked either");
+    match services.store.append(lease, append, services.clock.now()).await {
+        Ok(()) => NeedsPerson {
+            run: lease.run,
+            workflow,
+            step: None,
+            code: "internal".to_owned(),
+        }
+        .tell(),
+        Err(error) => tracing::error!(run = %lease.run, %error, "the run could not be parked either"),
     }
 }
 

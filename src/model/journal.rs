@@ -9,6 +9,7 @@
 //!                                             │ ^ └─Retry──> paused
 //!                                             │ └──Sending──────┘    same bytes, same key
 //!                                             └─InDoubt──> doubt ──Resolved──> done | sent | cleared ──Intent──> sent
+//!                                                            ^─────────────InDoubt──────────────┘  it is there after all
 //!   wait                (nothing) ─Waiting─> waiting ──Outcome──> done
 //!   approval            (nothing) ─Waiting─> waiting ──Decided──> done     or Outcome, when nobody did in time
 //!                                             └─InDoubt──> doubt ──Resolved──> done | asked again: ──Waiting──> waiting
@@ -322,7 +323,9 @@ fn proceed(known: StepRecord, entry: Entry, at: Instant) -> Result<(Step, Phase)
         let outcome = approval::outcome(*approved, actor, reason, at);
         return Ok((known.step, Phase::Done(outcome)));
     }
-    let StepRecord { step, phase, .. } = known;
+    let StepRecord {
+        step, phase, effect, ..
+    } = known;
     let phase = match (phase, entry) {
         (Phase::Done(_), _) => return Err("the step has ended"),
         // An answer may have been forgotten with an older state of the store.
@@ -356,6 +359,8 @@ fn proceed(known: StepRecord, entry: Entry, at: Instant) -> Result<(Step, Phase)
             next_at: retry.at,
         },
         (Phase::Cleared { epoch }, Entry::Retry { retry, .. }) if retry.attempt == 0 => Phase::Cleared { epoch },
+        // What was said to be absent is there.
+        (Phase::Cleared { .. }, Entry::InDoubt { doubt, .. }) => Phase::Doubt { intent: effect, doubt },
         (Phase::Trying { .. }, Entry::Intent { intent, .. }) if intent.epoch == 0 => sent(intent, at),
         (Phase::Trying { .. }, Entry::InDoubt { doubt, .. }) => Phase::Doubt { intent: None, doubt },
         (Phase::Sent { .. } | Phase::Waiting(_), Entry::Outcome { outcome, .. }) => Phase::Done(outcome),

@@ -138,6 +138,9 @@ pub enum Cause {
         /// Why, if they said so.
         #[serde(default, skip_serializing_if = "Option::is_none")]
         reason: Option<String>,
+        /// What the request is known by where it is repeated: the same one makes no second run.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        key: Option<String>,
     },
 }
 
@@ -153,7 +156,7 @@ impl Cause {
                 due: _,
             } => Some(format!("cron {schedule} {timezone} {}", super::value::time_text(*slot))),
             Self::Replay { event, beside, .. } => Some(format!("replay {event} {beside}")),
-            Self::Manual { .. } => None,
+            Self::Manual { key, .. } => key.as_ref().map(|key| format!("manual {key}")),
         }
     }
 }

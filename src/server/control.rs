@@ -25,11 +25,11 @@ use tokio::sync::oneshot;
 
 use super::counters::DoorCounters;
 use super::protocol::{
-    AcceptRestore, CancelRun, Cancelled, DecideApproval, ErrorBody, ErrorDetail, HeldConnection, MadeSlots, MakeSlots,
-    PauseSchedules, ReplayEvent, Replayed, ResolveRun, ResumeSchedules, Resumed, RunReply, StartRun, Status,
-    TriggerView, WorkflowView, Workflows,
+    AcceptRestore, Although, CancelRun, Cancelled, DecideApproval, ErrorBody, ErrorDetail, HeldConnection, MadeSlots,
+    MakeSlots, PauseSchedules, ReplayEvent, Replayed, ResolveRun, ResumeSchedules, Resumed, RunReply, StartReply,
+    StartRun, Status, TriggerView, WorkflowView, Workflows,
 };
-use crate::base::clock::{Clock, Instant};
+use crate::base::clock::{BoxFuture, Clock, Instant};
 use crate::base::fault_point::{FaultPoint, reach};
 use crate::base::ids::{EventId, RunId};
 use crate::base::limits::{SCRIPT_STACK_BYTES, VALUE_BYTES_MAX};
@@ -44,14 +44,33 @@ use crate::model::workflow::{Trigger, Workflow};
 use crate::store::{Acceptance, ApprovalDecision, Decision, Store, StoreError};
 use crate::trigger::cron::{Upcoming, upcoming};
 use crate::trigger::make_up::{self, MakeUpError, Wanted};
-use crate::trigger::manual::{self, Request, StartError};
+use crate::trigger::manual::{self, Request, StartError, Started};
 use crate::trigger::replay::{Replay, ReplayError};
 use crate::trigger::versions::KnownVersions;
 
 /// How many next slots of a schedule are shown.
 pub const NEXT_SLOTS: usize = 5;
+/// The code of a decision that does not fit what the provider shows.
+pub const UNFIT: &str = "unfit_decision";
 /// A path of a socket longer than this cannot be bound on every system.
 const SOCKET_PATH_BYTES_MAX: usize = 100;
+
+/// Holds a decision against what the provider shows, and gives it back as it may be written down.
+pub type Judge = Box<dyn Fn(Decision, Option<Although>) -> BoxFuture<'static, Result<Decision, Unfit>> + Send + Sync>;
+
+/// Why a decision is not taken.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum Unfit {
+    /// It does not fit what the provider shows.
+    #[error("{0}")]
+    Refused(String),
+    /// It could not be judged.
+    #[error("{0}")]
+    Failed(String),
+    /// The store.
+    #[error(transparent)]
+    Store(#[from] StoreError),
+}
 
 /// What the control door needs.
 pub struct Control {
@@ -63,6 +82,8 @@ pub struct Control {
     pub clock: Arc<dyn Clock>,
     /// Whom to tell of new work.
     pub wake: Wake,
+    /// Judges what people decide.
+    pub judge: Judge,
     /// Versions that need not be saved again.
     pub versions: Arc<KnownVersions>,
     /// The figures of the webhook door.
@@ -214,11 +235,14 @@ async fn start(State(control): Here, body: Bytes) -> Result<Response, Problem> {
         params: asked.params,
         actor: asked.actor,
         reason: asked.reason,
+        idempotency_key: asked.idempotency_key,
     };
     let now = control.clock.now();
-    let run = manual::start(control.store.as_ref(), &control.versions, workflow, request, now).await?;
+    let Started { run, repeated } =
+        manual::start(control.store.as_ref(), &control.versions, workflow, request, now).await?;
     control.wake.nudge();
-    Ok(answer(StatusCode::CREATED, &RunReply { run }))
+    let status = if repeated { StatusCode::OK } else { StatusCode::CREATED };
+    Ok(answer(status, &StartReply { run, repeated }))
 }
 
 async fn accept_restore(State(control): Here, body: Bytes) -> Result<Response, Problem> {
@@ -351,18 +375,16 @@ async fn resolve(State(control): Here, Segment(id): Segment<String>, body: Bytes
     if asked.reason.trim().is_empty() {
         return Err(invalid("say why in `reason`: the journal keeps it beside the decision"));
     }
-    let resolution = resolution(&asked.decision, asked.resource)?;
-    control
-        .store
-        .resolve(Decision {
-            run,
-            path: asked.step,
-            resolution,
-            actor: asked.actor,
-            reason: asked.reason,
-            at: control.clock.now(),
-        })
-        .await?;
+    let decision = Decision {
+        run,
+        path: asked.step,
+        resolution: resolution(&asked.decision, asked.resource)?,
+        actor: asked.actor,
+        reason: asked.reason,
+        at: control.clock.now(),
+    };
+    let decision = (control.judge)(decision, asked.although).await?;
+    control.store.resolve(decision).await?;
     control.wake.nudge();
     Ok(answer(StatusCode::OK, &RunReply { run }))
 }
@@ -564,6 +586,16 @@ impl From<MakeUpError> for Problem {
     }
 }
 
+impl From<Unfit> for Problem {
+    fn from(error: Unfit) -> Self {
+        match error {
+            Unfit::Store(error) => error.into(),
+            Unfit::Refused(_) => Self::new(StatusCode::CONFLICT, UNFIT, error),
+            Unfit::Failed(_) => Self::new(StatusCode::INTERNAL_SERVER_ERROR, "internal", error),
+        }
+    }
+}
+
 impl From<ReplayError> for Problem {
     fn from(error: ReplayError) -> Self {
         let (status, code) = match error {
@@ -582,8 +614,12 @@ impl From<StartError> for Problem {
     fn from(error: StartError) -> Self {
         match error {
             StartError::Store(error) => error.into(),
-            StartError::Overlapping { .. } => Self::new(StatusCode::CONFLICT, "conflict", error),
-            StartError::UnknownParam { .. } | StartError::ParamKind { .. } | StartError::Value(_) => invalid(error),
+            StartError::Overlapping { .. } | StartError::KeyTaken { .. } => {
+                Self::new(StatusCode::CONFLICT, "conflict", error)
+            }
+            StartError::UnknownParam { .. } | StartError::ParamKind { .. } | StartError::Value(_) | StartError::Key => {
+                invalid(error)
+            }
         }
     }
 }

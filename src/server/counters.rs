@@ -16,6 +16,8 @@ pub enum Outcome {
     Accepted,
     /// An event that was durable already.
     Duplicate,
+    /// An event that may have been pruned.
+    TooOld,
     /// Another path than that of a webhook.
     NotFound,
     /// Another method than POST.
@@ -39,9 +41,15 @@ pub enum Outcome {
 }
 
 /// Outcome, its name in figures, the status of the answer, the text of the answer.
-const ANSWERS: [(Outcome, &str, StatusCode, &str); 12] = [
+const ANSWERS: [(Outcome, &str, StatusCode, &str); 13] = [
     (Outcome::Accepted, "accepted", StatusCode::OK, "accepted\n"),
     (Outcome::Duplicate, "duplicate", StatusCode::OK, "known already\n"),
+    (
+        Outcome::TooOld,
+        "too_old",
+        StatusCode::OK,
+        "older than what was pruned: it starts nothing\n",
+    ),
     (Outcome::NotFound, "not_found", StatusCode::NOT_FOUND, "not found\n"),
     (
         Outcome::WrongMethod,
@@ -191,6 +199,7 @@ mod tests {
             match outcome {
                 Outcome::Accepted
                 | Outcome::Duplicate
+                | Outcome::TooOld
                 | Outcome::NotFound
                 | Outcome::WrongMethod
                 | Outcome::TooLarge

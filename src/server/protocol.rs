@@ -142,9 +142,22 @@ pub struct StartRun {
     /// Why, if they say so.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub reason: Option<String>,
+    /// What the request is known by if it is repeated: the same one makes no second run.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub idempotency_key: Option<String>,
 }
 
-/// Answer to `POST /v1/runs`, `POST /v1/runs/{id}/resolve` and `POST /v1/runs/{id}/approval`.
+/// Answer to `POST /v1/runs`.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub struct StartReply {
+    /// The run.
+    pub run: RunId,
+    /// Whether an earlier request of the same key made it.
+    #[serde(default)]
+    pub repeated: bool,
+}
+
+/// Answer to `POST /v1/runs/{id}/resolve` and `POST /v1/runs/{id}/approval`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 pub struct RunReply {
     /// The run.
@@ -221,6 +234,16 @@ pub struct Resumed {
     pub was_paused: bool,
 }
 
+/// What a decision is taken in spite of.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Although {
+    /// Nobody can prove it.
+    Unproved,
+    /// What is adopted is not what was asked for.
+    Different,
+}
+
 /// Body of `POST /v1/runs/{id}/resolve`.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
@@ -233,6 +256,9 @@ pub struct ResolveRun {
     /// For `adopt`: the provider's resource.
     #[serde(default)]
     pub resource: Option<Json>,
+    /// What it is taken in spite of: `unproved` or `different`.
+    #[serde(default)]
+    pub although: Option<Although>,
     /// Who decides.
     pub actor: String,
     /// Why.

@@ -298,6 +298,14 @@ impl WebhookDoor {
                 tracing::debug!(connection, %event, "a webhook came again");
                 Outcome::Duplicate
             }
+            Ok(Admitted::TooOld { pruned_before }) => {
+                tracing::warn!(
+                    connection,
+                    %pruned_before,
+                    "a signed webhook is older than what was pruned and starts nothing: if nobody has booked it, start its run by hand"
+                );
+                Outcome::TooOld
+            }
             Err(Refused::Unsigned(reason)) => {
                 self.refused(reason, delivery);
                 Outcome::Unsigned

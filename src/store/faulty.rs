@@ -41,6 +41,9 @@ pub enum Fault {
     Unheard(usize),
 }
 
+/// What happens while an append is on its way.
+pub type Meanwhile = Box<dyn Fn(&Append) + Send + Sync>;
+
 /// A store that fails at a chosen write.
 pub struct Faulty {
     inner: Arc<dyn Store>,
@@ -50,6 +53,8 @@ pub struct Faulty {
     /// Runs whose word on an effect is held back.
     unheard: Mutex<BTreeSet<RunId>>,
     died: Arc<Notify>,
+    /// See [`Faulty::slow`].
+    meanwhile: Option<Meanwhile>,
 }
 
 impl Faulty {
@@ -62,6 +67,20 @@ impl Faulty {
             dead: Arc::new(AtomicBool::new(false)),
             unheard: Mutex::new(BTreeSet::new()),
             died: Arc::new(Notify::new()),
+            meanwhile: None,
+        })
+    }
+
+    /// A store that fails nowhere, but whose appends take their time: the world goes on before they are answered.
+    pub fn slow(inner: Arc<dyn Store>, meanwhile: Meanwhile) -> Arc<Self> {
+        Arc::new(Self {
+            inner,
+            fault: Fault::Never,
+            writes: AtomicU64::new(0),
+            dead: Arc::new(AtomicBool::new(false)),
+            unheard: Mutex::new(BTreeSet::new()),
+            died: Arc::new(Notify::new()),
+            meanwhile: Some(meanwhile),
         })
     }
 
@@ -207,6 +226,9 @@ impl Store for Faulty {
     }
 
     fn append(&self, lease: &Lease, append: Append, now: Instant) -> Written {
+        if let Some(meanwhile) = &self.meanwhile {
+            meanwhile(&append);
+        }
         if let Fault::Unheard(runs) = self.fault
             && !self.is_dead()
             && (self.is_held_back(lease.run) || append.records.iter().any(|record| tells_of_an_effect(&record.entry)))

@@ -112,6 +112,12 @@ pub enum Admitted {
         /// The id it was stored under.
         event: EventId,
     },
+    /// It happened before the time up to which events were pruned, so it may have been known and made its runs: nothing
+    /// was written.
+    TooOld {
+        /// That time.
+        pruned_before: Instant,
+    },
 }
 
 /// Admitted events that no runs were made from yet, in the order of admission.
@@ -188,6 +194,8 @@ pub struct RunQuery {
     pub states: Vec<RunState>,
     /// Only made before this run, for the next page.
     pub before: Option<RunId>,
+    /// Only the one of this workflow whose cause has this key. States do not count then.
+    pub cause_key: Option<String>,
     /// Only such that have asked a person for an approval and have not ended; a few more may be told. Workflow and
     /// states do not count then.
     pub asking: bool,

@@ -17,6 +17,7 @@ mod lease;
 mod lineage;
 mod lock;
 mod overlap;
+mod pruned;
 mod reader;
 mod route;
 mod rows;
@@ -120,6 +121,7 @@ impl SqliteStore {
         connect::ensure_secret(&mut connection).await?;
         let (mut witness, said) = Witness::open(folder)?;
         let restored = lineage::examine(&mut connection, &mut witness, said).await?;
+        let pruned_before = pruned::kept(&mut connection).await?;
         let reader = Reader::open(folder).await?;
         let cursor = reader.cursor().await?;
         let last_mark = reader.last_mark().await?.max(cursor);
@@ -139,6 +141,7 @@ impl SqliteStore {
             witness,
             sent: None,
             restored,
+            pruned_before,
             lock,
             on_failure: options.on_failure,
             poisoned: Arc::clone(&poisoned),

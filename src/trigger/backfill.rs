@@ -48,6 +48,8 @@ pub struct Filled {
     pub new: u64,
     /// Events that were known.
     pub known: u64,
+    /// Events that happened before those that were pruned.
+    pub too_old: u64,
     /// Items of the list that are no events we could take.
     pub unreadable: u64,
     /// The provider had forgotten what happened before this time, though it had not been read.
@@ -370,6 +372,7 @@ impl Backfill {
                     wakes_any |= wakes;
                 }
                 Admitted::Duplicate { .. } => filled.known += 1,
+                Admitted::TooOld { .. } => filled.too_old += 1,
             }
         }
         if is_new {
@@ -484,6 +487,13 @@ fn tell(connection: &Connection, filled: Filled) {
             connection,
             events = filled.unreadable,
             "events of the provider's list cannot be read and start nothing: look at them in its own console"
+        );
+    }
+    if filled.too_old > 0 {
+        tracing::warn!(
+            connection,
+            events = filled.too_old,
+            "events of the provider's list are older than what was pruned and start nothing"
         );
     }
     if filled.new > 0 {

@@ -1,6 +1,7 @@
 //! Runs that a person or a program asks for.
 //!
-//! Every request is its own cause: asking twice makes two runs.
+//! Every request is its own cause, and asking twice makes two runs, but for requests that bear a key: those of one key
+//! are one request, however often it comes.
 
 use serde_json::{Map, Value as Json, json};
 
@@ -12,7 +13,7 @@ use crate::base::suggest::nearest;
 use crate::model::run::Cause;
 use crate::model::value::{Value, ValueError};
 use crate::model::workflow::Workflow;
-use crate::store::{Made, Store, StoreError};
+use crate::store::{Made, RunQuery, Store, StoreError};
 
 /// What is asked for.
 #[derive(Debug, Clone, PartialEq, Default)]
@@ -25,6 +26,20 @@ pub struct Request {
     pub actor: String,
     /// Why, if they say so.
     pub reason: Option<String>,
+    /// What this request is known by if it is repeated.
+    pub idempotency_key: Option<String>,
+}
+
+/// The longest key of a request, in bytes.
+pub const KEY_BYTES_MAX: usize = 200;
+
+/// The run of a request.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Started {
+    /// Its id.
+    pub run: RunId,
+    /// Whether an earlier request of the same key made it.
+    pub repeated: bool,
 }
 
 /// Why no run was made.
@@ -53,6 +68,15 @@ pub enum StartError {
     /// A script could not hold it exactly.
     #[error("this cannot be given to a script: {0}")]
     Value(#[from] ValueError),
+    /// A key has to say something, and to have an end.
+    #[error("an idempotency key has 1 to {KEY_BYTES_MAX} bytes of printable text")]
+    Key,
+    /// The same key came with another request: nobody can mean both.
+    #[error("the idempotency key was used before, by {run}, with another payload or other params")]
+    KeyTaken {
+        /// The run that it made.
+        run: RunId,
+    },
     /// Another run is open that this one must not overlap with.
     #[error("run {behind} of `{workflow}` is open, and its `concurrency` skips a run that would overlap with it")]
     Overlapping {
@@ -76,7 +100,11 @@ pub async fn start(
     workflow: &Workflow,
     request: Request,
     now: Instant,
-) -> Result<RunId, StartError> {
+) -> Result<Started, StartError> {
+    let key = request.idempotency_key;
+    if key.as_deref().is_some_and(|key| !is_key(key)) {
+        return Err(StartError::Key);
+    }
     let params = with_overrides(workflow, request.params)?;
     let event = event_document(request.payload);
     // Refused here, where somebody can correct it, rather than in a run that fails later.
@@ -89,21 +117,56 @@ pub async fn start(
         Cause::Manual {
             actor: request.actor,
             reason: request.reason,
+            key,
         },
-        event.into(),
+        event.clone().into(),
         now,
     );
     run.params = params;
     run.concurrency = concurrency;
-    let id = run.id;
+    let (id, asked, cause_key) = (run.id, (event, run.params.clone()), run.cause.unique_key());
     versions.keep(store, &workflow.version).await?;
     match store.create_run(run).await? {
-        Made::New | Made::Known => Ok(id),
+        Made::New => Ok(Started {
+            run: id,
+            repeated: false,
+        }),
+        Made::Known => known(store, workflow, cause_key, asked).await,
         Made::Overlapping(behind) => Err(StartError::Overlapping {
             workflow: workflow.name.clone(),
             behind,
         }),
     }
+}
+
+/// The run that an earlier request of the same key made, if it asked for the same.
+async fn known(
+    store: &dyn Store,
+    workflow: &Workflow,
+    cause_key: Option<String>,
+    asked: (Json, Json),
+) -> Result<Started, StartError> {
+    let query = RunQuery {
+        workflow: Some(workflow.name.clone()),
+        cause_key,
+        limit: 1,
+        ..RunQuery::default()
+    };
+    let Some(run) = store.runs(query).await?.pop() else {
+        let gone = "the run that the idempotency key made is gone: use another key".to_owned();
+        return Err(StartError::Store(StoreError::Conflict(gone)));
+    };
+    if (&run.event, &run.params) != (&asked.0, &asked.1) {
+        return Err(StartError::KeyTaken { run: run.id });
+    }
+    Ok(Started {
+        run: run.id,
+        repeated: true,
+    })
+}
+
+fn is_key(key: &str) -> bool {
+    (1..=KEY_BYTES_MAX).contains(&key.len()) && !key.chars().any(char::is_control) && !key.trim().is_empty()
 }
 
 /// What the script sees as `event`.

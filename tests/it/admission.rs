@@ -43,6 +43,7 @@ async fn what_is_nested_deeper_than_a_script_can_hold_starts_no_run() {
             params: [("list".to_owned(), list)].into_iter().collect(),
             actor: "test".to_owned(),
             reason: None,
+            idempotency_key: None,
         };
         let before = store.runs(all()).await.expect("runs").len();
         let started = start(

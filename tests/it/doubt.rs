@@ -281,6 +281,35 @@ async fn a_person_may_prove_absence_and_have_it_sent_again() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn what_a_person_took_for_absent_and_is_there_when_it_is_to_go_out_again_does_not() {
+    let world = World::demo().await;
+    let lie = FaultAction::WrongAmount {
+        amount: "1.00".to_owned(),
+    };
+    world
+        .simulator
+        .control
+        .add_fault(FaultRule::on("create_payout", lie).times(1));
+    let store = world.store().await;
+    let engine = world.engine(store.clone()).await;
+    let id = world.start(store.as_ref(), PAY, json!({}), json!({})).await;
+    assert_eq!(settled(store.as_ref(), id).await.state, RunState::Parked);
+    let records = store.journal(id).await.expect("the journal");
+    let path = records.last().expect("a doubt").entry.path().clone();
+    for _ in 0..2 {
+        decide(store.as_ref(), &world, id, path.clone(), Resolution::Resend).await;
+        let run = settled(store.as_ref(), id).await;
+        assert_eq!(run.state, RunState::Parked, "{run:?}");
+        let error = run.error.expect("a reason");
+        assert_eq!(error.code, "contradiction", "{}", error.message);
+        assert!(error.message.contains("shows it now"), "{}", error.message);
+    }
+    engine.stop().await;
+    assert_eq!(world.simulator.control.requests()["create_payout"].total, 1);
+    assert_eq!(world.simulator.control.effects().len(), 1);
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn a_refused_key_is_tried_again_after_a_person_corrected_it() {
     let mut world = World::demo().await;
     let right = world.connections["bank"].credential.clone();

@@ -4,6 +4,7 @@ use bursar::base::secret::Secret;
 use bursar::model::run::RunState;
 use bursar::model::value::Value;
 use bursar::simulator::faults::{FaultAction, FaultRule, When};
+use bursar::store::faulty::{Fault, Faulty};
 use serde_json::json;
 
 use crate::support::{World, settled};
@@ -27,6 +28,16 @@ async fn a_payout_is_paid_and_settles() {
         "1 intended, 1 paid, 0 twice, 0 missing; ledger EUR 10.50 = journal EUR 10.50"
     );
     assert!(audit.is_exact());
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_dispatcher_that_dies_is_heard_of() {
+    let world = World::demo().await;
+    let store = Faulty::new(world.store().await, Fault::Panic(2));
+    let mut engine = world.engine(store).await;
+    let ended = tokio::time::timeout(std::time::Duration::from_secs(20), engine.ended()).await;
+    assert!(ended.expect("it is heard of").is_err(), "it died of a panic");
+    engine.stop().await;
 }
 
 /// A fault of one kind on the payout: paid once all the same.

@@ -4,10 +4,12 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use bursar::base::clock::{Clock as _, ManualClock, SystemClock};
+use bursar::model::journal::{Entry, Record};
 use bursar::model::run::RunState;
 use bursar::simulator::config::SimulatorConfig;
 use bursar::simulator::faults::{FaultAction, FaultRule, When};
-use bursar::store::faulty::Fault;
+use bursar::store::faulty::{Fault, Faulty};
+use bursar::store::{Append, Store};
 use chrono::TimeDelta;
 use serde_json::json;
 
@@ -128,4 +130,41 @@ async fn a_key_of_an_earlier_process_is_as_old_as_the_provider_says() {
     // It does not say at once: nothing goes out before it does.
     check(10, 10, 2, 2).await;
     check(120, 10, 2, 1).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_key_that_lapses_while_the_disk_is_waited_for_is_not_sent() {
+    let clock = ManualClock::new(SystemClock::new().now());
+    let mut world = World::with_clock(forgetful(), Arc::new(clock.clone())).await;
+    // It is the machine that takes its time, not the script.
+    world.settings.budget.compute = Duration::from_secs(86_400);
+    world.settings.lease = Duration::from_secs(86_400);
+    let fault = FaultAction::Status {
+        status: 500,
+        when: When::After,
+        retry_after_secs: Some(60),
+    };
+    world
+        .simulator
+        .control
+        .add_fault(FaultRule::on("create_payout", fault).times(1));
+    // The machine stands still for two hours, just when it is written down that the payout goes out again.
+    let stalling = clock.clone();
+    let stalls = move |append: &Append| {
+        let sends = |record: &Record| matches!(record.entry, Entry::Sending { .. });
+        if append.records.iter().any(sends) {
+            stalling.advance(Duration::from_secs(2 * 3_600));
+        }
+    };
+    let store: Arc<dyn Store> = Faulty::slow(world.store().await, Box::new(stalls));
+    let engine = world.engine(store.clone()).await;
+    let id = world.start(store.as_ref(), PAY, json!({}), json!({})).await;
+    until(store.as_ref(), id, |run| run.state == RunState::Waiting).await;
+    hurry(clock);
+    let run = settled(store.as_ref(), id).await;
+    engine.stop().await;
+    assert_eq!(audit_store(store.as_ref(), &world.simulator).await.to_string(), ONCE);
+    assert_eq!(run.state, RunState::Succeeded, "{:?}", run.error);
+    let requests = world.simulator.control.requests()["create_payout"];
+    assert_eq!(requests.total, 1, "it is looked up, not sent again");
 }

@@ -85,7 +85,7 @@ async fn a_thousand_live_runs_end_on_the_text_they_began_with() {
                 ..Request::default()
             };
             let run = start(store.as_ref(), &versions, workflow, request, clock.now()).await;
-            runs.push(run.expect("begun"));
+            runs.push(run.expect("begun").run);
         }
         world.wake.nudge();
         runs

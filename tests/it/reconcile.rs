@@ -1,8 +1,11 @@
 //! A payment of unknown outcome, as a person meets it: listed, explained with what the provider shows, decided.
 
+use bursar::model::journal::Entry;
 use bursar::model::run::RunState;
 use bursar::simulator::config::SimulatorConfig;
 use bursar::simulator::faults::{FaultAction, FaultRule};
+
+use serde_json::json;
 
 use crate::support::daemon::Site;
 use crate::support::{settled, until};
@@ -40,6 +43,8 @@ async fn what_the_bank_shows_is_adopted_and_nothing_is_sent_twice() {
     ] {
         assert!(shown.stdout.contains(expected), "{expected}:\n{}", shown.stdout);
     }
+    let is_nested = |line: &str| line.starts_with("      \"");
+    assert!(shown.stdout.lines().any(is_nested), "{}", shown.stdout);
     let json = site.command(&["--json", "reconcile", "show", &run.to_string()]).await;
     let told: serde_json::Value = serde_json::from_str(&json.stdout).expect("one object");
     assert_eq!(told["provider"]["shows"], "found", "{told}");
@@ -100,4 +105,140 @@ async fn without_the_bank_only_our_own_evidence_is_shown() {
         .command(&["reconcile", "show", &run.to_string(), "--step", "9"])
         .await;
     assert_eq!(missing.code, Some(4), "{}", missing.stderr);
+}
+
+/// What the journal says of the last decision about a run.
+async fn last_reason(site: &Site, run: bursar::base::ids::RunId) -> Option<String> {
+    let records = site.store().await.journal(run).await.expect("the journal");
+    records.into_iter().rev().find_map(|record| match record.entry {
+        Entry::Resolved { reason, .. } => Some(reason),
+        _ => None,
+    })
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_the_bank_shows_is_not_sent_again_whatever_is_said() {
+    let (mut site, run) = in_doubt().await;
+    let run_text = run.to_string();
+    let resend = [
+        "reconcile",
+        "resolve",
+        &run_text,
+        "--absent-and-resend",
+        "--reason",
+        "not there",
+    ];
+    let payouts = site.bank.control.effects().len();
+    // With a daemon and without one, and no word of a person makes it absent.
+    for daemon in [true, false] {
+        if !daemon {
+            assert!(site.stop().await.success());
+        }
+        for words in [&[][..], &["--although", "unproved"]] {
+            let refused = site.command(&[&resend[..], words].concat()).await;
+            assert_eq!(refused.code, Some(5), "{daemon} {words:?}: {refused:?}");
+            assert!(refused.stderr.contains("it happened"), "{}", refused.stderr);
+            assert!(refused.stderr.contains("--adopt-found"), "{}", refused.stderr);
+        }
+    }
+    assert_eq!(site.bank.control.effects().len(), payouts, "nothing was sent");
+    assert_eq!(last_reason(&site, run).await, None, "nothing was decided");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_nobody_can_prove_needs_a_word_of_its_own_and_the_journal_keeps_it() {
+    let (mut site, run) = in_doubt().await;
+    assert!(site.stop().await.success());
+    let settings = std::fs::read_to_string(site.path("bursar.toml")).expect("settings");
+    let (before, after) = settings.split_once("base_url = \"").expect("an address");
+    let (_, after) = after.split_once('"').expect("its end");
+    let settings = format!("{before}base_url = \"http://127.0.0.1:1\"{after}");
+    std::fs::write(site.path("bursar.toml"), settings).expect("written");
+    let run_text = run.to_string();
+    let resend = [
+        "reconcile",
+        "resolve",
+        &run_text,
+        "--absent-and-resend",
+        "--reason",
+        "the bank says no",
+    ];
+    let refused = site.command(&resend).await;
+    assert_eq!(refused.code, Some(5), "{refused:?}");
+    assert!(refused.stderr.contains("--although unproved"), "{}", refused.stderr);
+    let taken = site.command(&[&resend[..], &["--although", "unproved"]].concat()).await;
+    assert_eq!(taken.code, Some(0), "{taken:?}");
+    let reason = last_reason(&site, run).await.expect("a decision");
+    assert!(reason.starts_with("the bank says no (unproved: "), "{reason}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_is_adopted_has_to_be_what_was_asked_for() {
+    let (mut site, run) = in_doubt().await;
+    let run_text = run.to_string();
+    let file = site.path("found.json");
+    let adopt = [
+        "reconcile",
+        "resolve",
+        &run_text,
+        "--adopt",
+        file.to_str().expect("text"),
+        "--reason",
+        "seen",
+    ];
+    let check = async |site: &Site, resource: serde_json::Value, part: &str| {
+        std::fs::write(&file, resource.to_string()).expect("written");
+        let refused = site.command(&adopt).await;
+        assert_eq!(refused.code, Some(5), "{resource}: {refused:?}");
+        assert!(refused.stderr.contains(part), "{resource}: {}", refused.stderr);
+    };
+    check(&site, json!({"hello": "world"}), "names no id").await;
+    check(&site, json!([]), "names no id").await;
+    let shown = site.command(&["--json", "reconcile", "show", &run_text]).await;
+    let shown: serde_json::Value = serde_json::from_str(&shown.stdout).expect("one object");
+    let paid = shown["provider"]["resource"].clone();
+    let mut another = paid.clone();
+    another["amount"] = json!("1.00");
+    check(&site, another.clone(), "the answer says 1").await;
+    // Without a daemon the same is said.
+    assert!(site.stop().await.success());
+    check(&site, another, "the answer says 1").await;
+    std::fs::write(&file, paid.to_string()).expect("written");
+    let taken = site.command(&adopt).await;
+    assert_eq!(taken.code, Some(0), "{taken:?}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_decision_names_its_run_and_tells_when_that_is_parked_again() {
+    let (mut site, run) = in_doubt().await;
+    let run_text = run.to_string();
+    for command in ["runs", "reconcile"] {
+        let refused = site
+            .command(&[command, "resolve", "last", "--retry", "--reason", "x"])
+            .await;
+        assert_eq!(refused.code, Some(2), "{refused:?}");
+        assert!(refused.stderr.contains(&run_text), "{}", refused.stderr);
+    }
+    let lie = FaultAction::WrongAmount {
+        amount: "1.00".to_owned(),
+    };
+    site.bank
+        .control
+        .add_fault(FaultRule::on("create_payout", lie).times(1));
+    let parked = site
+        .command(&["reconcile", "resolve", &run_text, "--retry", "--reason", "x"])
+        .await;
+    assert_eq!(parked.code, Some(3), "{parked:?}");
+    assert!(parked.stdout.contains("parked"), "{}", parked.stdout);
+    assert!(parked.stderr.contains("bursar reconcile show"), "{}", parked.stderr);
+    assert!(site.stop().await.success());
+    // Whoever watches the log hears of it.
+    let log = site.log();
+    let told = log
+        .lines()
+        .filter(|line| line.contains(&run_text) && line.contains("bursar reconcile show"));
+    assert_eq!(told.count(), 2, "{log}");
+    site.start().await;
+    assert!(site.log().contains("parked     1 run for a person"), "{}", site.log());
+    assert!(site.stop().await.success());
 }

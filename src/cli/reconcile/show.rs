@@ -51,6 +51,14 @@ pub(super) async fn run(args: &Args, context: &Context) -> Result<Exit, CliError
         output.object("bursar.doubt.detail/1", &body)?;
     } else {
         output.print(&page(doubt, shown.as_ref(), context.now()))?;
+        let others: Vec<String> = doubts
+            .iter()
+            .filter(|other| other.path != doubt.path)
+            .map(|other| format!("--step {}", other.path))
+            .collect();
+        if !others.is_empty() {
+            output.note(&format!("this run has other steps in doubt too: {}", others.join(", ")));
+        }
     }
     Ok(Exit::Ok)
 }
@@ -130,7 +138,7 @@ fn theirs(shown: &Shown, now: Instant) -> String {
     let told = match shown {
         Shown::Found(resource) => {
             let pretty = serde_json::to_string_pretty(&resource.to_plain()).unwrap_or_default();
-            let lines: Vec<String> = pretty.lines().map(|line| format!("  {}", one_line(line))).collect();
+            let lines: Vec<String> = pretty.lines().map(|line| format!("  {}", clean(line))).collect();
             format!("  it happened:\n{}", lines.join("\n"))
         }
         Shown::Absent => "  it did not happen: the list covers the whole time and does not have it".to_owned(),
@@ -166,7 +174,7 @@ fn choices(doubt: &InDoubt, shown: Option<&Shown>) -> Vec<(&'static str, &'stati
     let found = ("--adopt-found", "it happened: take what the provider shows");
     let resend = (
         "--absent-and-resend",
-        "it is proved that it did not happen: sent again under a new key",
+        "it did not happen: sent again under a new key, once the provider agrees",
     );
     match shown {
         Some(Shown::Found(_)) => vec![found, adopt, fail],

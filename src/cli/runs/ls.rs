@@ -29,6 +29,11 @@ pub(super) async fn run(args: Args, context: &Context) -> Result<Exit, CliError>
         Some(text) => Some(super::named(&store, text).await?),
         None => None,
     };
+    let nothing = match (args.in_state.as_slice(), &args.workflow, &before) {
+        ([], None, None) => "no runs yet; `bursar run WORKFLOW` starts one".to_owned(),
+        ([state], None, None) => format!("nothing is {state}"),
+        _ => "no such runs".to_owned(),
+    };
     let query = RunQuery {
         workflow: args.workflow,
         states: args.in_state,
@@ -45,7 +50,7 @@ pub(super) async fn run(args: Args, context: &Context) -> Result<Exit, CliError>
         return Ok(Exit::Ok);
     }
     if runs.is_empty() {
-        output.note("no such runs; `bursar run WORKFLOW` starts one");
+        output.note(&nothing);
         return Ok(Exit::Ok);
     }
     output.table(&runs_table(&runs, context.now(), output.look))?;

@@ -27,6 +27,8 @@ enum Command {
     Ls(ls::Args),
     Show(show::Args),
     Unmade(unmade::Args),
+    /// The former name of `bursar reconcile resolve`.
+    #[command(hide = true)]
     Resolve(resolve::Args),
     Cancel(cancel::Args),
 }

@@ -1,40 +1,69 @@
-//! `bursar runs resolve`: what a person decided about a parked run.
+//! `bursar reconcile resolve`: what a person decided about a parked run.
 
 use std::path::PathBuf;
 use std::sync::Arc;
+use std::time::Duration;
 
 use serde_json::json;
 
-use crate::app::offline::decide_here;
+use crate::app::decide::decide_here;
 use crate::app::reconcile::{Shown, ask, in_doubt};
 use crate::app::settings::Settings;
+use crate::base::clock::{Clock as _, SystemClock};
 use crate::base::ids::RunId;
 use crate::cli::Context;
 use crate::cli::actor::actor;
 use crate::cli::error::{CliError, Exit};
 use crate::cli::follow::{find, journal};
+use crate::cli::text::one_line;
 use crate::cli::{daemon, input};
 use crate::model::journal::{Journal, Resolution, StepPath};
 use crate::model::run::{Run, RunState};
-use crate::server::protocol::{ResolveRun, RunReply};
+use crate::server::protocol::{Although, ResolveRun, RunReply};
 use crate::store::{Decision, Store};
+
+/// How long a run is followed after a decision.
+const FOLLOWED_FOR: Duration = Duration::from_secs(2);
+/// How often it is looked at meanwhile.
+const LOOK_EVERY: Duration = Duration::from_millis(50);
 
 /// Decide what became of a step in doubt
 ///
-/// Look at the provider first: `bursar runs show` says what to look for. The decision, who made it and why
-/// stay in the journal.
+/// Look first: `bursar reconcile show` tells what was sent and what the provider shows of it. The decision is held
+/// against that: what is there is not sent again, and what is adopted has to be what was asked for. It stays in the
+/// journal, with who made it and why.
 #[derive(Debug, clap::Args)]
 pub(in crate::cli) struct Args {
-    /// The run: its id, the beginning of it, or `last`
+    /// The run: its whole id, as `bursar reconcile show` prints it
     run: String,
     /// The step in doubt; may be left out while there is only one
     #[arg(long, value_name = "STEP")]
     step: Option<StepPath>,
     #[command(flatten)]
     choice: Choice,
+    /// What it is decided in spite of: nobody can prove it, or what is adopted differs from what was asked for
+    #[arg(long, value_enum, value_name = "WHAT")]
+    although: Option<InSpiteOf>,
     /// Why: kept in the journal beside the decision
     #[arg(long, value_name = "TEXT")]
     reason: String,
+}
+
+#[derive(Debug, Clone, Copy, clap::ValueEnum)]
+enum InSpiteOf {
+    /// The provider does not prove it, or cannot be asked
+    Unproved,
+    /// What is adopted is not what was asked for
+    Different,
+}
+
+impl From<InSpiteOf> for Although {
+    fn from(word: InSpiteOf) -> Self {
+        match word {
+            InSpiteOf::Unproved => Self::Unproved,
+            InSpiteOf::Different => Self::Different,
+        }
+    }
 }
 
 #[derive(Debug, clap::Args)]
@@ -46,7 +75,7 @@ struct Choice {
     /// It happened: take what the provider shows now
     #[arg(long)]
     adopt_found: bool,
-    /// It is proved that it did not happen: send it again under a new key
+    /// It did not happen: send it again under a new key. The provider is asked once more, and has to agree
     #[arg(long)]
     absent_and_resend: bool,
     /// The step failed: the script sees a failure. A run parked without a step in doubt ends as failed
@@ -79,7 +108,16 @@ pub(in crate::cli) async fn run(args: Args, context: &Context) -> Result<Exit, C
     let of_file = args.choice.adopt.as_ref().map(|file| input::json(file)).transpose()?;
     let settings = context.settings()?;
     let store = context.store(&settings).await?;
-    let id = super::named(&store, &args.run).await?;
+    // A decision is about the run somebody looked at; what `last` or a beginning means may be another one by now.
+    let Ok(id) = args.run.parse::<RunId>() else {
+        let id = super::named(&store, &args.run).await?;
+        let run = find(&store, id).await?;
+        return Err(
+            CliError::usage("a decision names the whole id of the run: nothing was decided")
+                .hint(format!("{id} of `{}` is {}", run.workflow, run.state))
+                .hint("`bursar reconcile ls` lists the steps that wait for a person"),
+        );
+    };
     let run = find(&store, id).await?;
     if run.state != RunState::Parked {
         let message = format!("{id} is {}: only a parked run can be decided", run.state);
@@ -107,12 +145,14 @@ pub(in crate::cli) async fn run(args: Args, context: &Context) -> Result<Exit, C
         Some(step) => Some(step),
         None => only_doubt(&journal(&store, id).await?, id)?,
     };
+    let although = args.although.map(Although::from);
     let driven = match daemon::connect(&settings).await? {
         Some(mut client) => {
             let asked = ResolveRun {
                 step: step.clone(),
                 decision: decision.to_owned(),
                 resource,
+                although,
                 actor: actor(),
                 reason: args.reason,
             };
@@ -130,24 +170,56 @@ pub(in crate::cli) async fn run(args: Args, context: &Context) -> Result<Exit, C
                 reason: args.reason,
                 at: context.now(),
             };
-            decide_here(&settings, decided).await?;
+            decide_here(&settings, decided, although).await?;
             false
         }
     };
-    let state = find(&store, id).await?.state;
+    let run = if driven {
+        followed(&store, id).await?
+    } else {
+        find(&store, id).await?
+    };
+    let state = run.state;
+    let parked_again = state == RunState::Parked;
+    let exit = if parked_again { Exit::NeedsPerson } else { Exit::Ok };
     let output = &context.output;
     if output.json {
         output.object(
             "bursar.decision/1",
             &json!({ "run": id, "step": step, "decision": decision, "state": state }),
         )?;
-        return Ok(Exit::Ok);
+        return Ok(exit);
+    }
+    if let Some(error) = run.error.filter(|_| parked_again) {
+        output.print(&format!(
+            "{id} is parked again: {}: {}",
+            error.code,
+            one_line(&error.message)
+        ))?;
+        output.note(&format!(
+            "the decision was taken; `bursar reconcile show {id}` says what is in doubt now"
+        ));
+        return Ok(exit);
     }
     output.print(&format!("{id} is {state}"))?;
     if !driven && !state.is_final() {
         output.note("no daemon is running here: `bursar serve` takes it up");
     }
-    Ok(Exit::Ok)
+    Ok(exit)
+}
+
+/// The run a moment after the decision: it may have ended, or need a person again at once.
+async fn followed(store: &Arc<dyn Store>, id: RunId) -> Result<Run, CliError> {
+    let clock = SystemClock::new();
+    let begun = clock.elapsed();
+    loop {
+        let run = find(store, id).await?;
+        let goes_on = matches!(run.state, RunState::Queued | RunState::Running);
+        if !goes_on || clock.elapsed().saturating_sub(begun) >= FOLLOWED_FOR {
+            return Ok(run);
+        }
+        clock.sleep(LOOK_EVERY).await;
+    }
 }
 
 /// What the provider shows of the step in doubt.

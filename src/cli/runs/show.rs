@@ -135,18 +135,22 @@ fn approvals(run: &Run, journal: &Journal) -> String {
 
 /// What a person has to know, and what they can say.
 fn decisions(run: &Run, journal: &Journal, now: Instant) -> String {
-    let command = format!("bursar runs resolve {}", run.id);
+    let command = format!("bursar reconcile resolve {}", run.id);
     if journal.doubtful().is_none() {
         return format!(
             "\nSay how it goes on:\n  {command} --retry --reason TEXT\n      {FAINT}take it up again as it is{FAINT:#}\n  \
              {command} --fail --reason TEXT\n      {FAINT}it ends as failed{FAINT:#}\n"
         );
     }
+    let ask = format!(
+        "\nAsk the provider:\n  bursar reconcile show {}\n      {FAINT}what was sent, and what it shows of it now{FAINT:#}\n",
+        run.id
+    );
     let doubts = journal.doubts().filter_map(|(path, record)| match &record.phase {
         Phase::Doubt { intent, .. } => Some(decision(&command, path, intent.as_deref(), now)),
         _ => None,
     });
-    doubts.collect()
+    ask + &doubts.collect::<String>()
 }
 
 /// The same for one step.
@@ -167,7 +171,7 @@ fn decision(command: &str, path: &StepPath, intent: Option<&Intent>, now: Instan
         );
         choice(
             "--absent-and-resend",
-            "it is proved that it did not happen: sent again under a new key",
+            "it did not happen: sent again under a new key, once the provider agrees",
         );
     }
     let retry = if intent.is_some() {

@@ -40,6 +40,16 @@ impl Arrival {
         }
     }
 
+    /// What arrived.
+    pub(super) fn event(&self) -> &Event {
+        &self.event
+    }
+
+    /// Whom to answer.
+    pub(super) fn into_reply(self) -> Reply<Admitted> {
+        self.reply
+    }
+
     /// About how much it writes.
     pub(super) fn bytes(&self) -> usize {
         self.payload.len()
@@ -85,6 +95,7 @@ impl Writer {
         bounds: Bounds,
         answers: &mut Answers,
     ) -> Result<(), sqlx::Error> {
+        let arrivals = self.refuse_pruned(arrivals, answers).await?;
         // Whoever waits is woken in the same transaction.
         let alone = bounds.begins && bounds.commits && arrivals.len() <= ROWS_MAX && !self.anybody_waits;
         if !alone {
@@ -232,7 +243,10 @@ impl Writer {
     }
 
     /// Under which ids events that are there are kept.
-    async fn known_events(&mut self, keys: &[(&str, &str)]) -> Result<HashMap<(String, String), EventId>, sqlx::Error> {
+    pub(super) async fn known_events(
+        &mut self,
+        keys: &[(&str, &str)],
+    ) -> Result<HashMap<(String, String), EventId>, sqlx::Error> {
         let rows = sqlx::query(
             "SELECT event.connection, event.provider_id, event.id FROM json_each($1) AS arrived CROSS JOIN event \
              WHERE event.connection = arrived.value ->> 0 AND event.provider_id = arrived.value ->> 1",

@@ -79,7 +79,7 @@ fn refuse_the_ended(decision: &ApprovalDecision, state: RunState, is_to_end: boo
             "{run} has ended ({state}): there is nothing to decide"
         ))),
         RunState::Parked => Err(conflict(format!(
-            "{run} is parked: decide about that first, with `bursar runs resolve`"
+            "{run} is parked: decide about that first, with `bursar reconcile resolve`"
         ))),
         RunState::Queued | RunState::Running | RunState::Waiting if is_to_end => Err(conflict(format!(
             "the end of {run} was asked for: there is nothing to decide any more"

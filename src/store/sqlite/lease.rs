@@ -103,7 +103,7 @@ impl Writer {
     async fn park_damaged(&mut self, row: &SqliteRow, error: &StoreError) -> Result<(), Halt> {
         let run: Vec<u8> = row.try_get(0)?;
         let name = uuid_of(&run).map_or_else(|_| "a run".to_owned(), |id| RunId::from_uuid(id).to_string());
-        tracing::error!(run = name, %error, "a run that cannot be read is parked");
+        tracing::error!(run = name, %error, "a run that cannot be read is parked: `bursar runs show {name}`");
         let reason = RunError {
             code: "damaged".to_owned(),
             message: error.to_string(),
@@ -220,7 +220,7 @@ impl Writer {
             .await?;
         let verdict = deaths.verdict();
         if let Some(error) = &verdict {
-            tracing::warn!(%run, code = error.code, "{}", error.message);
+            tracing::warn!(%run, code = error.code, "{}: `bursar runs show {run}`", error.message);
         }
         let state = if verdict.is_some() {
             RunState::Parked

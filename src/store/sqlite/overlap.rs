@@ -149,14 +149,12 @@ impl Writer {
 
     /// Records what was not made.
     pub(super) async fn pass_over(&mut self, unmade: &Unmade) -> Result<(), Halt> {
+        // Whoever asked is told, and may ask again.
+        if matches!(unmade.cause, Cause::Manual { .. }) {
+            return Ok(());
+        }
         let Some(key) = unmade.cause.unique_key() else {
-            return match unmade.cause {
-                // Whoever asked is told; every request is its own cause.
-                Cause::Manual { .. } => Ok(()),
-                Cause::Webhook { .. } | Cause::Replay { .. } | Cause::Cron { .. } => {
-                    Err(conflict("a cause without a key".to_owned()))
-                }
-            };
+            return Err(conflict("a cause without a key".to_owned()));
         };
         sqlx::query(
             "INSERT INTO unmade (workflow, cause_key, cause, last_slot, slots, reason, detail, at) \

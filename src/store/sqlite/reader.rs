@@ -176,6 +176,9 @@ impl Reader {
         if query.asking {
             return self.runs_asking(before, query.limit).await;
         }
+        if let (Some(workflow), Some(key)) = (&query.workflow, &query.cause_key) {
+            return self.run_by_cause(workflow, key).await;
+        }
         let mut states = query.states;
         states.sort();
         states.dedup();
@@ -212,6 +215,20 @@ impl Reader {
                 .await
             }
         };
+        rows.map_err(read_failed)?.iter().map(run_of).collect()
+    }
+
+    async fn run_by_cause(&self, workflow: &str, key: &str) -> Result<Vec<Run>, StoreError> {
+        let rows = sqlx::query(concat!(
+            "SELECT ",
+            run_columns!(),
+            runs_with_input!(),
+            "WHERE run.workflow = $1 AND run.cause_key IS NOT NULL AND run.cause_key = $2"
+        ))
+        .bind(workflow)
+        .bind(key)
+        .fetch_all(&self.pool)
+        .await;
         rows.map_err(read_failed)?.iter().map(run_of).collect()
     }
 

@@ -309,6 +309,8 @@ pub(super) struct Writer {
     pub(super) sent: Option<Testimony>,
     /// What is known of an older state that was put back.
     pub(super) restored: Option<Restored>,
+    /// Up to when events were pruned.
+    pub(super) pruned_before: Option<Instant>,
     pub(super) lock: FolderLock,
     pub(super) on_failure: OnFailure,
     pub(super) poisoned: Arc<OnceLock<String>>,

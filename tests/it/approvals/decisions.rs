@@ -179,6 +179,7 @@ async fn stands(store: &dyn Store, entries: Vec<Entry>, settlement: Option<Settl
         cause: Cause::Manual {
             actor: "tess".to_owned(),
             reason: None,
+            key: None,
         },
         event: json!({}).into(),
         params: json!({}),

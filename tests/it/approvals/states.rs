@@ -65,6 +65,7 @@ impl Case {
             cause: Cause::Manual {
                 actor: "tess".to_owned(),
                 reason: None,
+                key: None,
             },
             event: json!({}).into(),
             params: json!({}),

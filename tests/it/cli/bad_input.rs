@@ -44,6 +44,14 @@ pub(super) fn told(folder: &Path, args: &[&str], code: i32, sentences: &[&str]) 
     ran
 }
 
+/// The whole id of the newest run: decisions are about no other name of it.
+fn newest_run(folder: &Path) -> String {
+    let newest = bursar(folder, &["runs", "ls", "--limit", "1", "--json"])
+        .expect(0)
+        .json();
+    newest[0]["id"].as_str().expect("an id").to_owned()
+}
+
 #[test]
 fn settings_that_are_wrong_are_told_with_their_place() {
     let folder = initialised();
@@ -419,8 +427,8 @@ fn what_does_not_exist_is_told_with_what_does() {
     );
     check(
         &["runs", "resolve", "last", "--retry", "--reason", "x"],
-        5,
-        &["only a parked run can be decided"],
+        2,
+        &["the whole id of the run", "is succeeded"],
     );
     check(
         &["runs", "resolve", "last", "--adopt", "p.json", "--reason", "x"],
@@ -433,6 +441,12 @@ fn what_does_not_exist_is_told_with_what_does() {
         &["does not exist"],
     );
     check(&["connections", "check", "bnk"], 4, &["did you mean `bank`?"]);
+    check(
+        &["workflows", "verify", "nightly-swep"],
+        4,
+        &["did you mean `nightly-sweep`?"],
+    );
+    check(&["workflows", "verify", "split-settlement"], 0, &["no runs to hold"]);
     check(&["runs", "ls", "--before", "zzz!"], 2, &["is not a run id"]);
 }
 
@@ -477,14 +491,28 @@ async fn a_key_that_is_wrong_or_missing_parks_the_run_until_it_is_right() {
 
     write(folder.path(), "bursar.toml", settings);
     fs::write(&key, "sandbox.demo-key").expect("written");
+    let parked = newest_run(folder.path());
     told(
         folder.path(),
-        &["runs", "resolve", "last", "--retry", "--reason", "the key is there"],
+        &[
+            "reconcile",
+            "resolve",
+            &parked,
+            "--retry",
+            "--reason",
+            "the key is there",
+        ],
         0,
         &["is queued"],
     );
     // Whoever drives a run takes up what waits as well.
     told(folder.path(), &["run", "nightly-sweep"], 0, &["succeeded"]);
+    // A request that bears a key is made once, however often it is asked for.
+    let once = ["run", "nightly-sweep", "--idempotency-key", "evening 1"];
+    told(folder.path(), &once, 0, &["succeeded"]);
+    let made = newest_run(folder.path());
+    told(folder.path(), &once, 0, &["succeeded", "nothing was started", &made]);
+    assert_eq!(newest_run(folder.path()), made);
     assert!(bank.control.effects().len() >= 2, "the money was moved");
 }
 

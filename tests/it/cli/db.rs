@@ -53,6 +53,19 @@ async fn a_backup_goes_out_and_comes_back() {
 }
 
 #[tokio::test]
+async fn a_file_that_is_no_database_is_not_taken_for_a_damaged_store() {
+    let folder = folder().await;
+    for (name, text) in [("junk.json", "{\"hello\": \"world\"}"), ("empty.db", "")] {
+        fs::write(folder.path().join(name), text).expect("written");
+        for command in ["check", "restore"] {
+            let refused = bursar(folder.path(), &["db", command, name]).expect(5);
+            assert!(refused.stderr.contains("is no backup of a store"), "{}", refused.stderr);
+            assert!(!refused.stderr.contains("the store is damaged"), "{}", refused.stderr);
+        }
+    }
+}
+
+#[tokio::test]
 async fn damage_is_named_and_ends_with_its_own_code() {
     let folder = folder().await;
     let run = |args: &[&str]| bursar(folder.path(), args);

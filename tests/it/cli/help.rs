@@ -19,7 +19,6 @@ const COMMANDS: &[&[&str]] = &[
     &["runs", "ls"],
     &["runs", "show"],
     &["runs", "unmade"],
-    &["runs", "resolve"],
     &["runs", "cancel"],
     &["approvals"],
     &["approvals", "ls"],

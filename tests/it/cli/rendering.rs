@@ -105,7 +105,15 @@ fn runs_take_one_line_each_on_a_terminal_and_are_whole_in_a_pipe() {
     let actor = "somebody with a long name".to_owned();
     let long = "convert-stablecoin-deposits-of-the-northern-branch";
     let runs = [
-        run(long, RunState::Succeeded, Cause::Manual { actor, reason: None }),
+        run(
+            long,
+            RunState::Succeeded,
+            Cause::Manual {
+                actor,
+                reason: None,
+                key: None,
+            },
+        ),
         run(
             "größere-überträge-jeden-abend",
             RunState::Waiting,

@@ -75,6 +75,7 @@ async fn make(store: &dyn Store, seconds: i64, entries: Vec<Entry>, settlement: 
         cause: Cause::Manual {
             actor: "tess".to_owned(),
             reason: None,
+            key: None,
         },
         event: json!({"type": "manual"}).into(),
         params: json!({}),
@@ -234,6 +235,10 @@ async fn the_journal_is_shown_entry_by_entry() {
     let fixture = fixture().await;
     let shown = fixture.bursar(&["journal", "show", "last"]).expect(0);
     insta::assert_snapshot!("journal_show", fixture.stable(&shown.stdout));
+    let short = fixture.bursar(&["journal", "last"]).expect(0);
+    assert_eq!(short.stdout, shown.stdout);
+    let none = fixture.bursar(&["runs", "ls", "--in-state", "queued"]).expect(0);
+    assert!(none.stderr.contains("nothing is queued"), "{}", none.stderr);
     let entries = fixture.bursar(&["journal", "show", "last", "--json"]).expect(0).json();
     let kinds: Vec<&str> = entries.iter().filter_map(|entry| entry["kind"].as_str()).collect();
     assert_eq!(kinds, ["done", "intent", "in_doubt"]);
@@ -243,22 +248,25 @@ async fn the_journal_is_shown_entry_by_entry() {
 #[tokio::test]
 async fn a_decision_is_recorded_with_its_maker_and_its_reason() {
     let fixture = fixture().await;
+    let parked = fixture.parked.to_string();
     let refused = fixture
         .bursar(&["runs", "resolve", &fixture.done.to_string(), "--fail", "--reason", "x"])
         .expect(5);
     assert!(refused.stderr.contains("only a parked run"), "{}", refused.stderr);
     fixture
-        .bursar(&["runs", "resolve", "last", "--fail", "--reason", " "])
+        .bursar(&["runs", "resolve", &parked, "--fail", "--reason", " "])
         .expect(2);
     fixture
-        .bursar(&["runs", "resolve", "last", "--step", "1", "--fail", "--reason", "x"])
+        .bursar(&["runs", "resolve", &parked, "--step", "1", "--fail", "--reason", "x"])
         .expect(5);
     let decided = fixture
         .bursar(&[
             "runs",
             "resolve",
-            "last",
+            &parked,
             "--absent-and-resend",
+            "--although",
+            "unproved",
             "--reason",
             "not in their console",
         ])
@@ -268,7 +276,8 @@ async fn a_decision_is_recorded_with_its_maker_and_its_reason() {
     let entries = fixture.bursar(&["journal", "show", "last", "--json"]).expect(0).json();
     let last = entries.last().expect("an entry");
     assert_eq!(last["kind"], "resolved");
-    assert_eq!(last["resolution"]["reason"], "not in their console");
+    let reason = last["resolution"]["reason"].as_str().expect("a reason");
+    assert!(reason.starts_with("not in their console (unproved: "), "{reason}");
     assert_eq!(last["resolution"]["what"]["decision"], "resend");
     assert!(
         last["resolution"]["actor"]
@@ -280,6 +289,7 @@ async fn a_decision_is_recorded_with_its_maker_and_its_reason() {
 #[tokio::test]
 async fn a_resource_is_adopted_from_a_file() {
     let fixture = fixture().await;
+    let parked = fixture.parked.to_string();
     std::fs::write(
         fixture.path().join("payout.json"),
         r#"{"id": "po_1", "status": "paid"}"#,
@@ -288,11 +298,13 @@ async fn a_resource_is_adopted_from_a_file() {
     let adopted = [
         "runs",
         "resolve",
-        "last",
+        &parked,
         "--step",
         "2",
         "--adopt",
         "payout.json",
+        "--although",
+        "unproved",
         "--reason",
         "found",
         "--json",
@@ -307,6 +319,7 @@ async fn a_resource_is_adopted_from_a_file() {
 #[tokio::test]
 async fn a_run_is_ended_once() {
     let fixture = fixture().await;
+    let parked = fixture.parked.to_string();
     // Money may have moved: somebody has to look before the run may end.
     let refused = fixture
         .bursar(&["runs", "cancel", "last", "--reason", "paid by hand"])
@@ -316,7 +329,7 @@ async fn a_run_is_ended_once() {
         .bursar(&[
             "runs",
             "resolve",
-            "last",
+            &parked,
             "--step",
             "2",
             "--fail",

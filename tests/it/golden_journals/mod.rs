@@ -167,6 +167,7 @@ async fn restored(golden: &Golden, folder: &TempDir) -> Arc<dyn Store> {
         cause: Cause::Manual {
             actor: "test".to_owned(),
             reason: None,
+            key: None,
         },
         event: golden.event.clone().into(),
         params: golden.params.clone(),

@@ -70,6 +70,8 @@ fn follow(stand: Stand, made: Move) -> Option<Stand> {
         (Stand::Waiting(before), Move::Waiting(deadline)) if before == deadline => stand,
         (Stand::Unknown | Stand::Trying(_), Move::InDoubt) => Stand::Doubt(None),
         (Stand::Sent { epoch, .. }, Move::InDoubt) => Stand::Doubt(Some(epoch)),
+        // What was said to be absent is there.
+        (Stand::Cleared(epoch), Move::InDoubt) => Stand::Doubt(Some(epoch - 1)),
         (Stand::Doubt(_), Move::SayAdopt | Move::SayFail) => Stand::Done,
         // A run may be parked for another reason while a step of it is open: a person may decide about that too.
         (Stand::Sent { .. }, Move::SayAdopt | Move::SayFail) => Stand::Done,

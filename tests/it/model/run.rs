@@ -51,7 +51,8 @@ fn one_cause_has_one_key_and_another_cause_another() {
     assert_eq!(
         Cause::Manual {
             actor: "anna".to_owned(),
-            reason: None
+            reason: None,
+            key: None,
         }
         .unique_key(),
         None

@@ -170,6 +170,7 @@ async fn a_claim_of_the_same_worker_is_another_claim() {
         cause: Cause::Manual {
             actor: "tess".to_owned(),
             reason: None,
+            key: None,
         },
         event: json!({}).into(),
         params: json!({}),

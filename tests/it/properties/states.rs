@@ -122,6 +122,7 @@ impl<'a> Case<'a> {
             cause: Cause::Manual {
                 actor: "tess".to_owned(),
                 reason: None,
+                key: None,
             },
             event: json!({}).into(),
             params: json!({}),

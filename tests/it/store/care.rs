@@ -12,7 +12,7 @@ use bursar::store::sqlite::care::backup::backup;
 use bursar::store::sqlite::care::check::{check, check_file};
 use bursar::store::sqlite::care::restore::restore;
 use bursar::store::sqlite::care::retain::{Pruned, prune, vacuum};
-use bursar::store::{Acceptance, Append, RunQuery, Sign, Store, StoreError};
+use bursar::store::{Acceptance, Admitted, Append, RunQuery, Sign, Store, StoreError};
 
 use sqlx::Connection as _;
 
@@ -279,6 +279,14 @@ async fn pruning_takes_what_ended_long_ago_and_nothing_else() {
         .expect("read");
     let states: Vec<_> = left.iter().map(|run| run.state).collect();
     assert_eq!(states, [RunState::Succeeded, RunState::Running]);
+    // What was pruned is not known any more, and does not come a second time for that.
+    let pruned_before = at(20 * DAY);
+    for (name, received_at) in [("old", 0), ("older", 1), ("never came", 10 * DAY)] {
+        let again = store.admit(event("bank", name, received_at)).await;
+        assert_eq!(again, Ok(Admitted::TooOld { pruned_before }), "{name}");
+    }
+    let kept = store.admit(event("bank", "new", 50 * DAY)).await;
+    assert!(matches!(kept, Ok(Admitted::Duplicate { .. })), "{kept:?}");
     // Known events stay known, and a mark is never given twice.
     assert!(admit(&*store, &event("bank", "next", 60 * DAY)).await > mark);
     store.close().await.expect("closed");

@@ -8,7 +8,7 @@ use bursar::model::journal::{Entry, Outcome, Record, Resolution};
 use bursar::model::run::{EventMark, NewRun, RunState, Settlement};
 use bursar::model::value::Value;
 use bursar::model::workflow::{Source, Version};
-use bursar::store::{Admitted, Append, Decision, Made, Routed, Routing, RunQuery, Store, StoreError};
+use bursar::store::{Admitted, Append, Made, Routed, Routing, RunQuery, Store, StoreError};
 use serde_json::json;
 
 use super::deaths::a_process_that_dies_twice_under_a_run_without_progress_makes_it_suspected;
@@ -178,6 +178,7 @@ async fn equal_events_admitted_at_once_are_one(store: &dyn Store) {
             Admitted::New { mark, wakes: false } => marks.push(mark),
             Admitted::New { wakes: true, .. } => panic!("nobody waits"),
             Admitted::Duplicate { .. } => {}
+            Admitted::TooOld { .. } => panic!("nothing was pruned"),
         }
     }
     let unrouted = store.unrouted(1_000, 1_000_000).await.expect("read");
@@ -646,31 +647,6 @@ async fn the_first_event_that_fits_is_found(store: &dyn Store) {
     assert!(last > EventMark::default());
 }
 
-async fn parked(store: &dyn Store, seconds: i64, with_doubt: bool) -> RunId {
-    let claim = running(store, "sweep", seconds).await;
-    let mut append = settle(Settlement::Parked {
-        error: error("in_doubt"),
-    });
-    append.records = if with_doubt {
-        vec![intent(1, "1"), doubt(2, "1")]
-    } else {
-        vec![done(1)]
-    };
-    store.append(&claim.lease, append, at(seconds)).await.expect("parked");
-    claim.run.id
-}
-
-pub(super) fn decision(run: RunId, place: Option<&str>, resolution: Resolution) -> Decision {
-    Decision {
-        run,
-        path: place.map(path),
-        resolution,
-        actor: "tess".to_owned(),
-        reason: "asked the bank".to_owned(),
-        at: at(70),
-    }
-}
-
 async fn a_decision_is_recorded_and_queues_the_run(store: &dyn Store) {
     let resource = json!({"id": "po_1", "amount": 12.30});
     for (number, resolution) in (0..).zip([
@@ -911,6 +887,7 @@ async fn runs_are_listed_newest_first(store: &dyn Store) {
         workflow: workflow.map(str::to_owned),
         states: states.to_vec(),
         before: before.map(|index| ids[index]),
+        cause_key: None,
         asking: false,
         limit,
     };

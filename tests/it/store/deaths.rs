@@ -5,7 +5,7 @@ use bursar::model::journal::Resolution;
 use bursar::model::run::{RunState, Settlement};
 use bursar::store::{Append, Store, StoreError};
 
-use super::conformance::{decision, state_of};
+use super::conformance::state_of;
 use super::make::*;
 
 pub(super) async fn a_process_that_dies_twice_under_a_run_without_progress_makes_it_suspected(store: &dyn Store) {

@@ -5,11 +5,13 @@ use std::sync::Arc;
 use bursar::base::clock::Instant;
 use bursar::base::ids::{Digest, EventId, RunId, WorkerId};
 use bursar::model::event::{Event, EventFilter, Matching};
-use bursar::model::journal::{Doubt, Entry, Intent, Outcome, Record, Retry, Step, StepPath, StoredRequest, Wait};
+use bursar::model::journal::{
+    Doubt, Entry, Intent, Outcome, Record, Resolution, Retry, Step, StepPath, StoredRequest, Wait,
+};
 use bursar::model::run::{Cause, EventMark, NewRun, RunError, RunEvent, Settlement};
 use bursar::model::value::Value;
 use bursar::store::sqlite::{OnFailure, SqliteOptions, SqliteStore};
-use bursar::store::{Admitted, Append, Claim, Routed, Routing, Store, StoreError};
+use bursar::store::{Admitted, Append, Claim, Decision, Routed, Routing, Store, StoreError};
 use chrono::{DateTime, TimeDelta};
 use serde_json::{Value as Json, json};
 use tempfile::TempDir;
@@ -58,6 +60,7 @@ pub(super) fn manual(workflow: &str, seconds: i64) -> NewRun {
         cause: Cause::Manual {
             actor: "tess".to_owned(),
             reason: None,
+            key: None,
         },
         event: document().into(),
         params: json!({"keep": 1000}),
@@ -268,4 +271,31 @@ pub(super) async fn take(store: &dyn Store, seconds: i64, id: RunId) -> Claim {
         .expect("claimed");
     let found = claims.into_iter().find(|claim| claim.run.id == id);
     found.expect("the run is queued")
+}
+
+/// A run parked at this time, with a step in doubt or without one.
+pub(super) async fn parked(store: &dyn Store, seconds: i64, with_doubt: bool) -> RunId {
+    let claim = running(store, "sweep", seconds).await;
+    let mut append = settle(Settlement::Parked {
+        error: error("in_doubt"),
+    });
+    append.records = if with_doubt {
+        vec![intent(1, "1"), doubt(2, "1")]
+    } else {
+        vec![done(1)]
+    };
+    store.append(&claim.lease, append, at(seconds)).await.expect("parked");
+    claim.run.id
+}
+
+/// What a person says about it.
+pub(super) fn decision(run: RunId, place: Option<&str>, resolution: Resolution) -> Decision {
+    Decision {
+        run,
+        path: place.map(path),
+        resolution,
+        actor: "tess".to_owned(),
+        reason: "asked the bank".to_owned(),
+        at: at(70),
+    }
 }

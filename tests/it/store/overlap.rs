@@ -7,7 +7,7 @@ use bursar::model::run::{Cause, EventMark, NewRun, RunState, Settlement};
 use bursar::model::unmade::{Unmade, UnmadeReason};
 use bursar::store::{Made, Store};
 
-use super::conformance::{decision, state_of};
+use super::conformance::state_of;
 use super::make::*;
 
 fn slot(seconds: i64) -> Cause {

@@ -187,6 +187,12 @@ async fn all_else() {
         ..RunQuery::default()
     };
     store.runs(asking).await.expect("read");
+    let one = RunQuery {
+        workflow: Some("sweep".to_owned()),
+        cause_key: Some("manual evening".to_owned()),
+        ..RunQuery::default()
+    };
+    store.runs(one).await.expect("read");
     store.restored(at(1)).await.expect("read");
     store.installation_secret().await.expect("read");
     store.unrouted(9, 1_000_000).await.expect("read");
@@ -200,6 +206,9 @@ async fn all_else() {
     };
     store.runs(seldom).await.expect("read");
     answered(store).await;
+    // Older than every run: it can be pruned.
+    admit(store, &event("bank", "long ago", -9)).await;
+    route(store, Vec::new()).await.expect("routed");
     running(store, "sweep", 3).await;
     store.close().await.expect("closed");
     // An older state than what was sent.

@@ -246,6 +246,7 @@ impl World {
             cause: Cause::Manual {
                 actor: "test".to_owned(),
                 reason: None,
+                key: None,
             },
             event: event.into(),
             params,

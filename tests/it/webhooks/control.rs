@@ -14,7 +14,7 @@ use bursar::model::run::{Cause, RunError, RunState, Settlement};
 use bursar::server::client::{ClientError, ControlClient};
 use bursar::server::control::{self, BindError, Control, bind_control};
 use bursar::server::counters::{DoorCounters, Outcome};
-use bursar::server::protocol::{Cancelled, RunReply, Status, TriggerView, Workflows};
+use bursar::server::protocol::{Cancelled, RunReply, StartReply, Status, TriggerView, Workflows};
 use bursar::store::{Append, Store};
 use bursar::trigger::versions::KnownVersions;
 use chrono::TimeDelta;
@@ -57,6 +57,7 @@ impl Office {
             clock: Arc::new(clock.clone()),
             wake: wake.clone(),
             versions: Arc::new(KnownVersions::new()),
+            judge: Box::new(|decision, _| Box::pin(std::future::ready(Ok(decision)))),
             counters: Arc::new(counters),
             started_at: clock.now(),
             listeners: BTreeMap::from([("webhooks".to_owned(), "127.0.0.1:8080".to_owned())]),
@@ -185,7 +186,8 @@ async fn a_run_is_started_with_its_payload_and_params_and_can_be_cancelled() {
         stored.cause,
         Cause::Manual {
             actor: "maria".to_owned(),
-            reason: None
+            reason: None,
+            key: None,
         }
     );
     assert_eq!(stored.params, json!({"buffer": "5.00"}));
@@ -207,6 +209,35 @@ async fn a_run_is_started_with_its_payload_and_params_and_can_be_cancelled() {
     );
     let again: Cancelled = client.post(&path, &asked).await.expect("the end, again");
     assert_eq!(again, ended);
+}
+
+#[tokio::test]
+async fn a_request_that_bears_a_key_makes_one_run_however_often_it_comes() {
+    let office = Office::open().await;
+    let mut client = office.client().await;
+    let asked = |key: &str, buffer: &str| json!({"workflow": "sweep", "actor": "m", "params": {"buffer": buffer}, "idempotency_key": key});
+    let first: StartReply = client
+        .post("/v1/runs", &asked("evening 1", "5.00"))
+        .await
+        .expect("a run");
+    assert!(!first.repeated);
+    // Its answer was lost, and it is asked for again, by somebody else even.
+    let mut again = asked("evening 1", "5.00");
+    again["actor"] = json!("another");
+    let again: StartReply = client.post("/v1/runs", &again).await.expect("the run");
+    assert_eq!((again.run, again.repeated), (first.run, true));
+    let (status, code, message) = refusal(&mut client, "/v1/runs", asked("evening 1", "6.00")).await;
+    assert_eq!((status, code.as_str()), (409, "conflict"), "{message}");
+    assert!(message.contains(&first.run.to_string()), "{message}");
+    let other: StartReply = client
+        .post("/v1/runs", &asked("evening 2", "5.00"))
+        .await
+        .expect("a run");
+    assert_ne!(other.run, first.run);
+    for key in ["", " ", "a\nb", &"k".repeat(201)] {
+        let (status, code, _) = refusal(&mut client, "/v1/runs", asked(key, "5.00")).await;
+        assert_eq!((status, code.as_str()), (422, "invalid_request"), "{key:?}");
+    }
 }
 
 #[tokio::test]

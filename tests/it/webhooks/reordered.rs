@@ -82,6 +82,7 @@ async fn arrive(store: Arc<dyn Store>, arrival: Arrival, digest: Digest, now: In
                 cause: Cause::Manual {
                     actor: "test".to_owned(),
                     reason: None,
+                    key: None,
                 },
                 event: json!({}).into(),
                 params: json!({ "payouts": payouts_of(run).collect::<Vec<_>>() }),

@@ -199,6 +199,7 @@ impl Bench {
             cause: Cause::Manual {
                 actor: "selftest".to_owned(),
                 reason: None,
+                key: None,
             },
             event: Json::Null.into(),
             params,

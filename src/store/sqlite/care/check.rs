@@ -2,6 +2,8 @@
 //! journal that is still needed can be read. Changes nothing.
 
 use std::collections::BTreeMap;
+use std::fs::File;
+use std::io::Read as _;
 use std::path::Path;
 
 use serde::Serialize;
@@ -19,6 +21,9 @@ use crate::store::{Restored, StoreError};
 
 /// A log larger than this is kept from being emptied by somebody.
 pub const LOG_BYTES_MAX: u64 = 64 * 1024 * 1024;
+
+/// How every SQLite database begins.
+const DATABASE_MAGIC: &[u8; 16] = b"SQLite format 3\0";
 
 /// What was found.
 #[derive(Debug, Clone, PartialEq, Serialize)]
@@ -70,8 +75,26 @@ pub async fn check(folder: &Path) -> Result<Checked, StoreError> {
 /// As [`check`]; [`StoreError::NotFound`] when there is no such file.
 pub async fn check_file(path: &Path) -> Result<Checked, StoreError> {
     let path = existing(path)?;
+    if !is_database(&path) {
+        return Err(StoreError::Conflict(format!(
+            "{} is no backup of a store: it does not begin as a database does",
+            path.display()
+        )));
+    }
     let alone = !beside(&path, "-wal").exists();
     check_with(&path, connect::reading_file(&path).immutable(alone)).await
+}
+
+/// Whether a file begins as every SQLite database does, but for a few damaged bytes.
+fn is_database(path: &Path) -> bool {
+    let mut beginning = Vec::new();
+    let length = u64::try_from(DATABASE_MAGIC.len()).unwrap_or(u64::MAX);
+    let read = File::open(path).and_then(|file| file.take(length).read_to_end(&mut beginning));
+    let same = beginning
+        .iter()
+        .zip(DATABASE_MAGIC)
+        .filter(|(found, expected)| found == expected);
+    read.is_err() || same.count() * 2 > DATABASE_MAGIC.len()
 }
 
 impl Checked {

@@ -17,7 +17,7 @@ use crate::store::codec::nanos;
 use crate::store::sqlite::lock::FolderLock;
 use crate::store::sqlite::rows::blob;
 use crate::store::sqlite::witness::{Testimony, Witness};
-use crate::store::sqlite::{SqliteOptions, connect, read_failed};
+use crate::store::sqlite::{SqliteOptions, connect, pruned, read_failed};
 
 /// A webhook may come again for so long, and has to be known then.
 pub const KEPT_DAYS_MIN: i64 = 30;
@@ -121,6 +121,9 @@ async fn prune_in(
         .bind(before)
         .execute(&mut *transaction)
         .await?;
+    if events.rows_affected() > 0 {
+        pruned::keep(&mut transaction, before).await?;
+    }
     if dry {
         transaction.rollback().await?;
     } else {
