@@ -133,6 +133,7 @@ fn entry(path: StepPath, made: Move) -> Entry {
                     body: Some("{}".to_owned()),
                 },
                 movement: None,
+                forgotten: None,
             }),
             step,
         },
