@@ -214,9 +214,13 @@ async fn search(client: &Client, connection: &Arc<Connection>, endpoint: &Endpoi
 /// What a search that is over shows, with what else the list has that may be it.
 fn told(sent: &Sent, sought: Sought, others: &[Other]) -> Shown {
     let elsewhere = || {
-        let stray = others.iter().find(|other| other.is_forgotten_by(sent.run, &sent.journal));
+        let stray = others
+            .iter()
+            .find(|other| other.is_forgotten_by(sent.run, &sent.journal));
         let is_forgotten = sent.intent.forgotten.is_some();
-        let alike = others.iter().find(|other| is_forgotten && other.is_alike && other.run != sent.run);
+        let alike = others
+            .iter()
+            .find(|other| is_forgotten && other.is_alike && other.run != sent.run);
         let other = stray.or(alike)?;
         Some(Shown::Contradiction(format!(
             "it is not there under our reference, but {} is, which step {} of {} made: see whether it is the same",

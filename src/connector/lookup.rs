@@ -19,7 +19,7 @@ use crate::base::clock::Instant;
 use crate::base::guard::{Guard, holds};
 use crate::base::ids::RunId;
 use crate::base::limits::PROVIDER_TOTAL_TIMEOUT;
-use crate::model::journal::{Failure, Intent, Journal, StepPath, StoredRequest};
+use crate::model::journal::{Failure, Intent, Journal, Outcome, Phase, StepPath, StepRecord, StoredRequest};
 use crate::model::value::{Map, Value, parse_time};
 
 /// How the outcome of an endpoint is looked up.
@@ -140,15 +140,24 @@ pub struct Other {
     pub path: StepPath,
     /// Whether it moves the same as what is looked for.
     pub is_alike: bool,
+    /// Its id, if it has one.
+    pub id: Option<String>,
     /// What it is, for people: its id and its amount.
     pub what: String,
 }
 
 impl Other {
-    /// Whether a run made it and its journal does not know: another text or other data had another step there.
+    /// Whether a run made it and its journal does not know: another text or other data had another step there. What a
+    /// person had another step adopt is known.
     pub fn is_forgotten_by(&self, run: RunId, journal: &Journal) -> bool {
-        let known = journal.step(&self.path).is_some_and(|step| step.effect.is_some());
-        self.run == run && !known && holds(Guard::RestoreStrays)
+        let is_known = |path: &StepPath, step: &StepRecord| {
+            let made = match &step.phase {
+                Phase::Done(Outcome::Value(made)) => made.get("id").and_then(Value::as_text),
+                _ => None,
+            };
+            step.effect.is_some() && (*path == self.path || made.is_some() && made == self.id.as_deref())
+        };
+        self.run == run && !journal.steps().any(|(path, step)| is_known(path, step)) && holds(Guard::RestoreStrays)
     }
 }
 
@@ -291,16 +300,21 @@ impl Search {
                 return over(Sought::Failed(reason), self.others);
             }
         };
-        let others = page::items(&self.connector, &page).iter().filter_map(|item| self.other(item));
-        let others: Vec<Other> = others.collect();
-        self.others.extend(others);
-        let others = self.others.clone();
+        let others = page::items(&self.connector, &page)
+            .iter()
+            .filter_map(|item| self.other(item));
+        let seen: Vec<Other> = others.collect();
+        let mut others = std::mem::take(&mut self.others);
+        others.extend(seen);
         // A clock of ours that was set ahead would let a list that lags look old enough to be believed. A date has
         // whole seconds.
         let theirs = theirs.filter(|_| holds(Guard::ListAge));
         let read_at = theirs.map_or(asked_at, |theirs| asked_at.min(theirs + TimeDelta::seconds(1)));
         match self.take(&page, read_at) {
-            Progress::Next(further) => Read::More(further),
+            Progress::Next(mut further) => {
+                further.others = others;
+                Read::More(further)
+            }
             Progress::Found(resource) => over(Sought::Found(resource), others),
             Progress::Contradiction(reason) => over(Sought::Contradiction(reason), others),
             Progress::Absent => over(Sought::Absent, others),
@@ -311,22 +325,31 @@ impl Search {
         }
     }
 
-    /// What an item is if it bears the mark of another step.
+    /// What an item is if it bears the mark of another step of the same run, or moves the same for another run.
     fn other(&self, item: &Value) -> Option<Other> {
         let Match::Reference(pointer) = &self.lookup.matching else {
             return None;
         };
         let reference = item.pointer(pointer)?.as_text()?;
-        let (run, path) = reference.split_once('/').filter(|_| reference != self.intent.reference)?;
-        let id = item.get("id").and_then(Value::as_text).unwrap_or("something");
+        let (run, path) = reference
+            .split_once('/')
+            .filter(|_| reference != self.intent.reference)?;
+        let id = item.get("id").and_then(Value::as_text);
         let amount = reply::amount_said(&self.effect, item).map(|amount| format!(", {amount}"));
-        let movement = self.intent.movement.as_ref();
+        let same = |movement| reply::same_movement(&self.effect, &self.intent.request, movement, item);
+        let is_alike = self.intent.movement.as_ref().is_some_and(same);
+        let is_of_same_run = self
+            .intent
+            .reference
+            .split_once('/')
+            .is_some_and(|(ours, _)| ours == run);
+        (is_alike || is_of_same_run).then_some(())?;
         Some(Other {
             run: run.parse().ok()?,
             path: path.parse().ok()?,
-            is_alike: movement
-                .is_some_and(|movement| reply::same_movement(&self.effect, &self.intent.request, movement, item)),
-            what: format!("{id}{}", amount.unwrap_or_default()),
+            is_alike,
+            id: id.map(str::to_owned),
+            what: format!("{}{}", id.unwrap_or("something"), amount.unwrap_or_default()),
         })
     }
 

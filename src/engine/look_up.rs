@@ -114,6 +114,8 @@ impl Turn {
     /// What a search that is over means for the step, with what else the list showed.
     fn weigh(&self, open: &Open<'_>, sought: lookup::Sought, others: &[Other]) -> Sought {
         let name = &open.begun.step.name;
+        let ours = others.iter().filter(|other| other.run == self.run.id);
+        self.book.open().seen.extend(ours.cloned());
         match sought {
             lookup::Sought::Found(resource) => Sought::Found(resource),
             lookup::Sought::Contradiction(reason) => Sought::Contradiction(reason),
@@ -140,7 +142,9 @@ impl Turn {
         let stray = {
             let pages = self.book.open();
             let mut strays = others.iter();
-            strays.find(|other| other.is_forgotten_by(self.run.id, &pages.journal)).cloned()
+            strays
+                .find(|other| other.is_forgotten_by(self.run.id, &pages.journal))
+                .cloned()
         };
         if let Some(stray) = stray {
             let message = format!(

@@ -43,7 +43,9 @@ pub struct Span {
 impl Restored {
     /// From when on nothing can be forgotten. Not known is never.
     pub fn noticed(&self) -> Instant {
-        let noticed = self.noticed_at.map(|at| self.newest_at.map_or(at, |newest| newest.max(at)));
+        let noticed = self
+            .noticed_at
+            .map(|at| self.newest_at.map_or(at, |newest| newest.max(at)));
         noticed.unwrap_or(Instant::MAX_UTC)
     }
 

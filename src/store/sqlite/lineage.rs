@@ -139,7 +139,11 @@ async fn has_runs(connection: &mut SqliteConnection) -> Result<bool, StoreError>
 
 /// A restore that is noticed now. What the older state dates later was dated by a clock that was ahead, and does not
 /// say up to when its journals are whole: they may be forgotten from the first on.
-async fn noticed(connection: &mut SqliteConnection, mut restored: Restored, now: Instant) -> Result<Restored, sqlx::Error> {
+async fn noticed(
+    connection: &mut SqliteConnection,
+    mut restored: Restored,
+    now: Instant,
+) -> Result<Restored, sqlx::Error> {
     let (first, last): (Option<i64>, Option<i64>) = sqlx::query_as(
         "SELECT (SELECT min(at) FROM journal), \
          max((SELECT coalesce(max(at), 0) FROM journal), (SELECT coalesce(max(created_at), 0) FROM run))",

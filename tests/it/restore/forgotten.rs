@@ -33,7 +33,8 @@ async fn a_payment_of_the_same_run_at_another_step_is_not_made_again() {
     assert_eq!(bank.settled(id).await.state, RunState::Succeeded);
     bank.go_back().await;
     bank.accept().await;
-    bank.slot(id, slot, &format!("let t = today(\"UTC\"); {}", pay("10.50"))).await;
+    bank.slot(id, slot, &format!("let t = today(\"UTC\"); {}", pay("10.50")))
+        .await;
     let run = bank.settled(id).await;
     assert_eq!((run.state, bank.sent()), (RunState::Parked, 1), "{:?}", run.error);
     let error = run.error.expect("a reason");
@@ -47,6 +48,27 @@ async fn a_payment_of_the_same_run_at_another_step_is_not_made_again() {
     let run = bank.settled(id).await;
     assert_eq!((run.state, bank.sent()), (RunState::Parked, 1), "{:?}", run.error);
     bank.resolve(id, &path, Resolution::Resend).await;
+    let run = bank.settled(id).await;
+    assert_eq!((run.state, bank.sent()), (RunState::Succeeded, 2), "{:?}", run.error);
+    bank.end().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_a_person_adopted_from_another_step_does_not_stop_the_next_one() {
+    let mut bank = Bank::new().await;
+    bank.back_up().await;
+    let (id, slot) = (RunId::generate(bank.now()), bank.now());
+    bank.slot(id, slot, &pay("10.50")).await;
+    assert_eq!(bank.settled(id).await.state, RunState::Succeeded);
+    let paid = bank.world.simulator.control.effects()[0].id;
+    bank.go_back().await;
+    bank.accept().await;
+    let edited = format!("let t = today(\"UTC\"); {}; {}", pay("10.50"), pay("7.00"));
+    bank.slot(id, slot, &edited).await;
+    assert_eq!(bank.settled(id).await.state, RunState::Parked);
+    let resource = json!({"id": paid.to_string(), "status": "paid"});
+    let path = bank.doubt(id).await;
+    bank.resolve(id, &path, Resolution::Adopt { resource }).await;
     let run = bank.settled(id).await;
     assert_eq!((run.state, bank.sent()), (RunState::Succeeded, 2), "{:?}", run.error);
     bank.end().await;
