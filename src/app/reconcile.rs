@@ -217,10 +217,9 @@ fn told(sent: &Sent, sought: Sought, others: &[Other]) -> Shown {
         let stray = others
             .iter()
             .find(|other| other.is_forgotten_by(sent.run, &sent.journal));
-        let is_forgotten = sent.intent.forgotten.is_some();
         let alike = others
             .iter()
-            .find(|other| is_forgotten && other.is_alike && other.run != sent.run);
+            .find(|other| other.is_like_forgotten(sent.run, &sent.intent));
         let other = stray.or(alike)?;
         Some(Shown::Contradiction(format!(
             "it is not there under our reference, but {} is, which step {} of {} made: see whether it is the same",

@@ -142,6 +142,8 @@ pub struct Other {
     pub is_alike: bool,
     /// Its id, if it has one.
     pub id: Option<String>,
+    /// When it was made, if the list says so.
+    pub made_at: Option<Instant>,
     /// What it is, for people: its id and its amount.
     pub what: String,
 }
@@ -158,6 +160,16 @@ impl Other {
             step.effect.is_some() && (*path == self.path || made.is_some() && made == self.id.as_deref())
         };
         self.run == run && !journal.steps().any(|(path, step)| is_known(path, step)) && holds(Guard::RestoreStrays)
+    }
+
+    /// Whether another run made it that moves the same, in the time in which this intent may have been sent and
+    /// forgotten. Whether that run is known is not known here.
+    pub fn is_like_forgotten(&self, run: RunId, intent: &Intent) -> bool {
+        let in_time = intent.forgotten.is_some_and(|forgotten| {
+            let end = forgotten.until + CLOCKS_APART_MAX;
+            self.made_at.is_none_or(|made_at| made_at <= end)
+        });
+        in_time && self.is_alike && self.run != run && holds(Guard::RestoreStrays)
     }
 }
 
@@ -349,6 +361,7 @@ impl Search {
             path: path.parse().ok()?,
             is_alike,
             id: id.map(str::to_owned),
+            made_at: self.made_at(item),
             what: format!("{}{}", id.unwrap_or("something"), amount.unwrap_or_default()),
         })
     }
@@ -388,11 +401,13 @@ impl Search {
         }
     }
 
+    fn made_at(&self, item: &Value) -> Option<Instant> {
+        let created_at = item.pointer(&self.lookup.created_at)?;
+        parse_time(created_at.as_text()?)
+    }
+
     fn is_before(&self, item: &Value, instant: Instant) -> bool {
-        item.pointer(&self.lookup.created_at)
-            .and_then(Value::as_text)
-            .and_then(parse_time)
-            .is_some_and(|created| created < instant)
+        self.made_at(item).is_some_and(|made_at| made_at < instant)
     }
 
     fn is_ours(&self, item: &Value) -> bool {

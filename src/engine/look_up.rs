@@ -7,7 +7,6 @@ use super::effect::Open;
 use super::step::refusal;
 use super::turn::Turn;
 use crate::base::clock::Instant;
-use crate::base::guard::{Guard, holds};
 use crate::connector::lookup::{self, Other, Read, Search};
 use crate::connector::reply::RetryHint;
 use crate::connector::table::InDoubt;
@@ -154,8 +153,10 @@ impl Turn {
             );
             return Some(Sought::Elsewhere { by_us: true, message });
         }
-        let alike = others.iter().filter(|other| other.is_alike && other.run != self.run.id);
-        for other in alike.filter(|_| open.intent.forgotten.is_some() && holds(Guard::RestoreStrays)) {
+        for other in others
+            .iter()
+            .filter(|other| other.is_like_forgotten(self.run.id, &open.intent))
+        {
             match self.block_on(self.services.store.run(other.run)) {
                 Ok(Some(_)) => {}
                 Ok(None) => {

@@ -62,11 +62,16 @@ pub(super) fn mark(sign: Sign, since: Instant, before: Option<&Restored>) -> Res
 
 /// Up to when the journals of a database that says nothing of it are whole.
 pub(super) async fn newest_entry(connection: &mut SqliteConnection) -> Result<Instant, StoreError> {
-    let newest: Option<i64> = sqlx::query_scalar("SELECT max(at) FROM journal")
+    let (_, newest) = entered(connection).await.map_err(unavailable)?;
+    Ok(newest.map_or_else(Instant::default, |newest| newest - CLOCK_AHEAD))
+}
+
+/// When the first and the last entry of all journals were made, by their own word.
+async fn entered(connection: &mut SqliteConnection) -> Result<(Option<Instant>, Option<Instant>), sqlx::Error> {
+    let (first, last): (Option<i64>, Option<i64>) = sqlx::query_as("SELECT min(at), max(at) FROM journal")
         .fetch_one(connection)
-        .await
-        .map_err(unavailable)?;
-    Ok(newest.map_or_else(Instant::default, |newest| instant(newest) - CLOCK_AHEAD))
+        .await?;
+    Ok((first.map(instant), last.map(instant)))
 }
 
 /// Holds the database against what stands beside it, and keeps what that means.
@@ -144,16 +149,14 @@ async fn noticed(
     mut restored: Restored,
     now: Instant,
 ) -> Result<Restored, sqlx::Error> {
-    let (first, last): (Option<i64>, Option<i64>) = sqlx::query_as(
-        "SELECT (SELECT min(at) FROM journal), \
-         max((SELECT coalesce(max(at), 0) FROM journal), (SELECT coalesce(max(created_at), 0) FROM run))",
-    )
-    .fetch_one(connection)
-    .await?;
+    let (first, last) = entered(connection).await?;
+    let made: Option<i64> = sqlx::query_scalar("SELECT max(created_at) FROM run")
+        .fetch_one(connection)
+        .await?;
     restored.noticed_at = Some(now);
-    restored.newest_at = last.map(instant).filter(|last| *last > now);
+    restored.newest_at = last.max(made.map(instant)).filter(|newest| *newest > now);
     if restored.since > now {
-        restored.since = first.map_or(now, instant).min(now) - CLOCK_AHEAD;
+        restored.since = first.unwrap_or(now).min(now) - CLOCK_AHEAD;
     }
     Ok(restored)
 }

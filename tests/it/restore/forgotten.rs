@@ -10,6 +10,8 @@ use bursar::simulator::faults::{FaultAction, FaultRule, When};
 use bursar::store::sqlite::care::backup::backup;
 use chrono::TimeDelta;
 use serde_json::json;
+use sqlx::sqlite::SqliteConnectOptions;
+use sqlx::{Connection as _, SqliteConnection};
 
 use super::engine::{Bank, pay};
 use crate::support::real_time::{Patience, pause};
@@ -229,6 +231,35 @@ async fn a_run_started_by_hand_under_a_clock_that_was_ahead_is_not_taken_for_new
     assert_eq!(bank.settled(id).await.state, RunState::Succeeded);
     bank.go_back().await;
     bank.accept().await;
+    let run = bank.settled(id).await;
+    assert_eq!((run.state, bank.sent()), (RunState::Succeeded, 1), "{:?}", run.error);
+    bank.end().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_copy_whose_entries_were_dated_by_a_clock_that_was_ahead_forgets_nothing() {
+    let mut bank = Bank::new().await;
+    let now = bank.now();
+    bank.clock.jump_to(now + TimeDelta::days(3));
+    let early = RunId::generate(bank.now());
+    bank.slot(early, now, "today(\"UTC\")").await;
+    assert_eq!(bank.settled(early).await.state, RunState::Succeeded);
+    bank.clock.jump_to(now + TimeDelta::seconds(1));
+    bank.back_up().await;
+    // Only the backup says that it is one: a file that was copied by hand does not.
+    let options = SqliteConnectOptions::new().filename(bank.file());
+    let mut file = SqliteConnection::connect_with(&options).await.expect("opened");
+    sqlx::query("DELETE FROM meta WHERE name = 'restored'")
+        .execute(&mut file)
+        .await
+        .expect("deleted");
+    file.close().await.expect("closed");
+    let (id, slot) = (RunId::generate(bank.now()), bank.now());
+    bank.slot(id, slot, &pay("10.50")).await;
+    assert_eq!(bank.settled(id).await.state, RunState::Succeeded);
+    bank.go_back().await;
+    bank.accept().await;
+    bank.slot(id, slot, &pay("10.50")).await;
     let run = bank.settled(id).await;
     assert_eq!((run.state, bank.sent()), (RunState::Succeeded, 1), "{:?}", run.error);
     bank.end().await;
