@@ -15,12 +15,24 @@ use sqlx::{Connection as _, SqliteConnection};
 
 use super::engine::{Bank, pay};
 use crate::support::real_time::{Patience, pause};
-use crate::support::{until, version};
+use crate::support::{hurry, until, version};
 
 const FREEZE: &str = r#"
-    sleep(minutes(2));
+    sleep(hours(5));
     bank::freeze_account(bank::accounts(#{ label: "Operating NL" })[0].id).status
 "#;
+
+/// Longer than these scripts sleep.
+const HOURS: Duration = Duration::from_secs(6 * 3_600);
+
+/// A bank whose time passes faster still: a look-up believes a list only minutes after the last attempt.
+async fn hasty_bank() -> Bank {
+    let bank = Bank::new().await;
+    for _ in 0..3 {
+        hurry(bank.clock.clone());
+    }
+    bank
+}
 
 fn days(days: u64) -> Duration {
     Duration::from_secs(days * 86_400)
@@ -28,7 +40,7 @@ fn days(days: u64) -> Duration {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_payment_of_the_same_run_at_another_step_is_not_made_again() {
-    let mut bank = Bank::new().await;
+    let mut bank = hasty_bank().await;
     bank.back_up().await;
     let (id, slot) = (RunId::generate(bank.now()), bank.now());
     bank.slot(id, slot, &pay("10.50")).await;
@@ -57,7 +69,7 @@ async fn a_payment_of_the_same_run_at_another_step_is_not_made_again() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn what_a_person_adopted_from_another_step_does_not_stop_the_next_one() {
-    let mut bank = Bank::new().await;
+    let mut bank = hasty_bank().await;
     bank.back_up().await;
     let (id, slot) = (RunId::generate(bank.now()), bank.now());
     bank.slot(id, slot, &pay("10.50")).await;
@@ -78,7 +90,7 @@ async fn what_a_person_adopted_from_another_step_does_not_stop_the_next_one() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn the_same_payment_of_a_run_that_is_not_known_any_more_is_not_made_again() {
-    let mut bank = Bank::new().await;
+    let mut bank = hasty_bank().await;
     bank.back_up().await;
     let (before, renamed, slot) = (RunId::generate(bank.now()), RunId::generate(bank.now()), bank.now());
     bank.slot(before, slot, &pay("10.50")).await;
@@ -95,7 +107,7 @@ async fn the_same_payment_of_a_run_that_is_not_known_any_more_is_not_made_again(
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_branch_that_was_not_sent_waits_until_the_others_have_found_theirs() {
-    let mut bank = Bank::new().await;
+    let mut bank = hasty_bank().await;
     let control = bank.world.simulator.control.clone();
     let later = FaultAction::Status {
         status: 500,
@@ -130,7 +142,7 @@ async fn a_branch_that_was_not_sent_waits_until_the_others_have_found_theirs() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn what_an_earlier_restore_forgot_is_found_after_a_later_one() {
-    let mut bank = Bank::new().await;
+    let mut bank = hasty_bank().await;
     bank.back_up().await;
     let (id, slot) = (RunId::generate(bank.now()), bank.now());
     bank.slot(id, slot, &pay("10.50")).await;
@@ -150,13 +162,14 @@ async fn what_an_earlier_restore_forgot_is_found_after_a_later_one() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn what_no_list_shows_goes_on_when_a_person_has_decided() {
-    let mut bank = Bank::new().await;
+    let mut bank = hasty_bank().await;
     let (id, slot) = (RunId::generate(bank.now()), bank.now());
     bank.slot(id, slot, FREEZE).await;
     until(bank.store.as_ref(), id, |run| run.state == RunState::Waiting).await;
     bank.back_up().await;
     bank.go_back().await;
     bank.accept().await;
+    bank.clock.advance(HOURS);
     assert_eq!(bank.settled(id).await.state, RunState::Parked);
     let path = bank.doubt(id).await;
     bank.resolve(id, &path, Resolution::Resend).await;
@@ -169,7 +182,7 @@ async fn what_no_list_shows_goes_on_when_a_person_has_decided() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_person_is_told_when_a_forgotten_payment_may_have_been_sent() {
-    let mut bank = Bank::new().await;
+    let mut bank = hasty_bank().await;
     bank.back_up().await;
     let (id, slot) = (RunId::generate(bank.now()), bank.now());
     bank.slot(id, slot, &pay("10.50")).await;
@@ -190,7 +203,7 @@ async fn a_person_is_told_when_a_forgotten_payment_may_have_been_sent() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_backup_dated_by_a_clock_that_was_ahead_forgets_nothing() {
-    let mut bank = Bank::new().await;
+    let mut bank = hasty_bank().await;
     let ahead = bank.now() + TimeDelta::days(3);
     backup(bank.world.folder.path(), &bank.file(), ahead)
         .await
@@ -208,9 +221,9 @@ async fn a_backup_dated_by_a_clock_that_was_ahead_forgets_nothing() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_run_started_by_hand_under_a_clock_that_was_ahead_is_not_taken_for_new() {
-    let mut bank = Bank::new().await;
+    let mut bank = hasty_bank().await;
     let (id, now) = (RunId::generate(bank.now()), bank.now());
-    let version = version(&[("main.rhai", &format!("sleep(minutes(2)); {}", pay("10.50")))]);
+    let version = version(&[("main.rhai", &format!("sleep(hours(5)); {}", pay("10.50")))]);
     let run = NewRun {
         id,
         workflow: version.workflow.clone(),
@@ -228,6 +241,7 @@ async fn a_run_started_by_hand_under_a_clock_that_was_ahead_is_not_taken_for_new
     bank.world.wake.nudge();
     until(bank.store.as_ref(), id, |run| run.state == RunState::Waiting).await;
     bank.back_up().await;
+    bank.clock.advance(HOURS);
     assert_eq!(bank.settled(id).await.state, RunState::Succeeded);
     bank.go_back().await;
     bank.accept().await;
@@ -238,7 +252,7 @@ async fn a_run_started_by_hand_under_a_clock_that_was_ahead_is_not_taken_for_new
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_copy_whose_entries_were_dated_by_a_clock_that_was_ahead_forgets_nothing() {
-    let mut bank = Bank::new().await;
+    let mut bank = hasty_bank().await;
     let now = bank.now();
     bank.clock.jump_to(now + TimeDelta::days(3));
     let early = RunId::generate(bank.now());
