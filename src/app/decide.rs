@@ -4,6 +4,8 @@
 //! happened is not sent again, and what is adopted has to be what was asked for. What nobody can prove needs a word
 //! of its own, which the journal keeps. Must not write anything itself: the store does, and has rules of its own.
 
+use std::sync::Arc;
+
 use super::AppError;
 use super::reconcile::{Sent, Shown, ask, sent};
 use super::settings::Settings;
@@ -12,7 +14,7 @@ use crate::base::guard::{Guard, holds};
 use crate::base::ids::RunId;
 use crate::connector::reply::misfit;
 use crate::model::journal::{Journal, Phase, Record, Resolution, StepPath};
-use crate::model::run::RunState;
+use crate::model::run::{Run, RunState};
 use crate::server::protocol::Although;
 use crate::store::sqlite::{SqliteOptions, SqliteStore};
 use crate::store::{Decision, Store};
@@ -45,11 +47,11 @@ pub async fn judged(
         return Ok(decision);
     };
     let run = store.run(decision.run).await?;
-    if run.is_none_or(|run| run.state != RunState::Parked) {
+    let Some(run) = run.filter(|run| run.state == RunState::Parked) else {
         // The store says so.
         return Ok(decision);
-    }
-    let sent = effect(&store.journal(decision.run).await?, &path);
+    };
+    let sent = effect(&run, &store.journal(run.id).await?, &path);
     let objection = match (&decision.resolution, &sent) {
         (Resolution::Retry | Resolution::Fail, _) | (Resolution::Resend, None) => None,
         (Resolution::Resend, Some(sent)) => against_absence(decision.run, &path, ask(settings, sent).await?),
@@ -92,18 +94,16 @@ fn in_spite(decision: Decision, word: &str, why: &str) -> Decision {
 
 /// What a step may have sent, until when at the latest: a process that stood still may have sent just before it said
 /// that it does not know.
-fn effect(records: &[Record], path: &StepPath) -> Option<Sent> {
-    let journal = Journal::from_records(records.to_vec()).ok()?;
+fn effect(run: &Run, records: &[Record], path: &StepPath) -> Option<Sent> {
+    let journal = Arc::new(Journal::from_records(records.to_vec()).ok()?);
     let intent = match &journal.step(path)?.phase {
         Phase::Doubt { intent, .. } => intent.as_deref()?,
         Phase::Sent { intent, .. } => intent,
         _ => return None,
     };
-    let mut sent = sent(records, path, intent);
     let of_path = records.iter().filter(|record| record.entry.path() == path);
-    let told_at: Option<Instant> = of_path.map(|record| record.at).max();
-    sent.last_at = sent.last_at.max(told_at.unwrap_or(sent.last_at));
-    Some(sent)
+    let told_at: Instant = of_path.map(|record| record.at).max()?;
+    Some(sent(run, &journal, records, path, intent, told_at))
 }
 
 fn against_absence(run: RunId, path: &StepPath, shown: Shown) -> Option<Objection> {

@@ -9,10 +9,11 @@ use std::sync::Arc;
 use super::AppError;
 use super::settings::Settings;
 use crate::base::clock::{Clock as _, Instant, SystemClock};
+use crate::base::ids::RunId;
 use crate::connector::client::Client;
 use crate::connector::connection::Connection;
-use crate::connector::lookup::{Progress, Search};
-use crate::connector::reply::{Verdict, classify, classify_error};
+use crate::connector::lookup::{Other, Read, Search, Sought};
+use crate::connector::reply::{classify, classify_error};
 use crate::connector::table::Endpoint;
 use crate::model::journal::{Doubt, Entry, Intent, Journal, Phase, Record, Step, StepPath};
 use crate::model::run::{Run, RunState};
@@ -48,8 +49,12 @@ pub struct Sent {
     pub first_at: Instant,
     /// When it may last have gone out.
     pub last_at: Instant,
-    /// How often.
+    /// How often this journal says so; what was sent by one that was forgotten does not count.
     pub times: usize,
+    /// The end of the time in which it may have gone out: a process may send later than it noted.
+    until: Instant,
+    run: RunId,
+    journal: Arc<Journal>,
 }
 
 /// What the provider shows of an effect.
@@ -104,17 +109,22 @@ pub async fn in_doubt(store: &dyn Store, run: Run) -> Result<Vec<InDoubt>, AppEr
     let Ok(journal) = Journal::from_records(records.clone()) else {
         return Ok(Vec::new());
     };
+    let journal = Arc::new(journal);
     let doubts = journal.steps().filter_map(|(path, record)| {
         let Phase::Doubt { intent, doubt } = &record.phase else {
             return None;
         };
+        let since = since(&records, path).unwrap_or(record.started_at);
+        let sent = intent
+            .as_deref()
+            .map(|intent| sent(&run, &journal, &records, path, intent, since));
         Some(InDoubt {
             run: run.clone(),
             path: path.clone(),
             step: record.step.clone(),
             doubt: doubt.clone(),
-            since: since(&records, path).unwrap_or(record.started_at),
-            sent: intent.as_deref().map(|intent| sent(&records, path, intent)),
+            since,
+            sent,
         })
     });
     let mut doubts: Vec<InDoubt> = doubts.collect();
@@ -130,20 +140,38 @@ fn since(records: &[Record], path: &StepPath) -> Option<Instant> {
         .next()
 }
 
-/// When an intent went out, as far as the journal of its step tells.
-pub(super) fn sent(records: &[Record], path: &StepPath, intent: &Intent) -> Sent {
+/// When an intent first and last went out and how often, as far as the journal of its step tells, and until when it may
+/// have gone out: until its step said that it does not know. What is written of one that was forgotten says only that it
+/// was sent before.
+pub(super) fn sent(
+    run: &Run,
+    journal: &Arc<Journal>,
+    records: &[Record],
+    path: &StepPath,
+    intent: &Intent,
+    told_at: Instant,
+) -> Sent {
     let of_path = records.iter().filter(|record| record.entry.path() == path);
     let out: Vec<Instant> = of_path
         .skip_while(|record| !matches!(&record.entry, Entry::Intent { intent: made, .. } if made.epoch == intent.epoch))
-        .filter(|record| matches!(record.entry, Entry::Intent { .. } | Entry::Sending { .. }))
+        .filter(|record| match &record.entry {
+            Entry::Intent { intent, .. } => intent.forgotten.is_none(),
+            entry => matches!(entry, Entry::Sending { .. }),
+        })
         .map(|record| record.at)
         .collect();
-    let unknown = Instant::default();
+    let forgotten = intent.forgotten;
+    let first = forgotten.map(|forgotten| forgotten.from);
+    let last = forgotten.map(|forgotten| forgotten.until);
+    let last_at = out.last().copied().or(last).unwrap_or_default();
     Sent {
         intent: intent.clone(),
-        first_at: out.first().copied().unwrap_or(unknown),
-        last_at: out.last().copied().unwrap_or(unknown),
+        first_at: first.or(out.first().copied()).unwrap_or_default(),
+        last_at,
         times: out.len(),
+        until: last_at.max(told_at),
+        run: run.id,
+        journal: journal.clone(),
     }
 }
 
@@ -169,28 +197,49 @@ pub async fn ask(settings: &Settings, sent: &Sent) -> Result<Shown, AppError> {
 
 async fn search(client: &Client, connection: &Arc<Connection>, endpoint: &Endpoint, sent: &Sent) -> Shown {
     let clock = SystemClock::new();
-    let mut search = match Search::begin(connection, endpoint, &sent.intent, sent.first_at, sent.last_at) {
+    let mut search = match Search::begin(connection, endpoint, &sent.intent, sent.first_at, sent.until) {
         Ok(search) => search,
         Err(failure) => return Shown::NotAsked(failure.message),
     };
     loop {
         let asked_at = clock.now();
         let (list, request) = (search.list(), search.request());
-        let verdict = match client.send(connection, list, request, None).await {
-            Ok(answer) => classify(&connection.connector, list, request, None, &answer),
-            Err(error) => classify_error(list, &error),
+        let answer = client.send(connection, list, request, None).await;
+        let verdict = match &answer {
+            Ok(answer) => classify(&connection.connector, list, request, None, answer),
+            Err(error) => classify_error(list, error),
         };
-        let page = match verdict {
-            Verdict::Applied { value, .. } => value,
-            Verdict::NotApplied { failure, .. } => return Shown::NotAsked(failure.message),
-            Verdict::Unknown { reason, .. } | Verdict::Contradiction { reason } => return Shown::NotAsked(reason),
-        };
-        match search.take(&page, asked_at) {
-            Progress::Next(further) => search = *further,
-            Progress::Found(resource) => return Shown::Found(resource),
-            Progress::Contradiction(reason) => return Shown::Contradiction(reason),
-            Progress::Absent => return Shown::Absent,
-            Progress::Unproved { again_at } => return Shown::NotShown(again_at),
+        match search.read(answer.as_ref().ok(), verdict, asked_at, clock.now()) {
+            Read::More(further) => search = *further,
+            Read::Over { sought, others } => return told(sent, sought, &others),
         }
+    }
+}
+
+/// What a search that is over shows, with what else the list has that may be it.
+fn told(sent: &Sent, sought: Sought, others: &[Other]) -> Shown {
+    let elsewhere = || {
+        let stray = others
+            .iter()
+            .find(|other| other.is_forgotten_by(sent.run, &sent.journal));
+        let alike = others
+            .iter()
+            .find(|other| other.is_like_forgotten(sent.run, &sent.intent));
+        let other = stray.or(alike)?;
+        Some(Shown::Contradiction(format!(
+            "it is not there under our reference, but {} is, which step {} of {} made: see whether it is the same",
+            other.what, other.path, other.run
+        )))
+    };
+    match sought {
+        Sought::Found(resource) => Shown::Found(resource),
+        Sought::Contradiction(reason) => Shown::Contradiction(reason),
+        Sought::Absent => elsewhere().unwrap_or(Shown::Absent),
+        Sought::Unproved { again_at } => elsewhere().unwrap_or(Shown::NotShown(again_at)),
+        Sought::ClocksApart(apart) => Shown::NotAsked(format!(
+            "our clock and the provider's are {} hours apart, so that its list proves nothing",
+            apart.num_hours()
+        )),
+        Sought::Failed(reason) | Sought::Refused(reason) => Shown::NotAsked(reason),
     }
 }

@@ -98,6 +98,8 @@ guards! {
     RestoreForgotten = "restore-forgotten",
     /// So is what was open in it.
     RestoreOpen = "restore-open",
+    /// What the run did at a step that it does not have any more is a person's to explain.
+    RestoreStrays = "restore-strays",
 
     // --- turns and journals
     /// What a script asks for has to be what its journal has.

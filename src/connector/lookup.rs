@@ -12,12 +12,14 @@ use serde::{Deserialize, Deserializer};
 use serde_json::Value as Json;
 
 use super::connection::Connection;
+use super::reply::{RawAnswer, Verdict, provider_time};
 use super::table::{Connector, Endpoint};
 use super::{page, reply, request};
 use crate::base::clock::Instant;
 use crate::base::guard::{Guard, holds};
+use crate::base::ids::RunId;
 use crate::base::limits::PROVIDER_TOTAL_TIMEOUT;
-use crate::model::journal::{Failure, Intent, StoredRequest};
+use crate::model::journal::{Failure, Intent, Journal, Outcome, Phase, StepPath, StepRecord, StoredRequest};
 use crate::model::value::{Map, Value, parse_time};
 
 /// How the outcome of an endpoint is looked up.
@@ -73,6 +75,9 @@ pub struct Dead {
     pub values: Vec<String>,
 }
 
+/// How far two clocks may be apart before a look-up by time proves nothing; half of what look-ups allow for.
+const CLOCKS_APART_MAX: TimeDelta = TimeDelta::hours(12);
+
 /// How much two clocks may differ when one dead item is told from an older one.
 const DEAD_MARGIN: TimeDelta = TimeDelta::minutes(5);
 
@@ -123,6 +128,85 @@ pub struct Search {
     /// Whether a page was read before that: what it did not show may have been there.
     read_early: bool,
     pages: usize,
+    others: Vec<Other>,
+}
+
+/// Something a list shows that bears the mark of another step than the one that is looked for.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Other {
+    /// Whose.
+    pub run: RunId,
+    /// Which of its steps.
+    pub path: StepPath,
+    /// Whether it moves the same as what is looked for.
+    pub is_alike: bool,
+    /// Its id, if it has one.
+    pub id: Option<String>,
+    /// When it was made, if the list says so.
+    pub made_at: Option<Instant>,
+    /// What it is, for people: its id and its amount.
+    pub what: String,
+}
+
+impl Other {
+    /// Whether a run made it and its journal does not know: another text or other data had another step there. What a
+    /// person had another step adopt is known.
+    pub fn is_forgotten_by(&self, run: RunId, journal: &Journal) -> bool {
+        let is_known = |path: &StepPath, step: &StepRecord| {
+            let made = match &step.phase {
+                Phase::Done(Outcome::Value(made)) => made.get("id").and_then(Value::as_text),
+                _ => None,
+            };
+            step.effect.is_some() && (*path == self.path || made.is_some() && made == self.id.as_deref())
+        };
+        self.run == run && !journal.steps().any(|(path, step)| is_known(path, step)) && holds(Guard::RestoreStrays)
+    }
+
+    /// Whether another run made it that moves the same, in the time in which this intent may have been sent and
+    /// forgotten. Whether that run is known is not known here.
+    pub fn is_like_forgotten(&self, run: RunId, intent: &Intent) -> bool {
+        let in_time = intent.forgotten.is_some_and(|forgotten| {
+            let end = forgotten.until + CLOCKS_APART_MAX;
+            self.made_at.is_none_or(|made_at| made_at <= end)
+        });
+        in_time && self.is_alike && self.run != run && holds(Guard::RestoreStrays)
+    }
+}
+
+/// What one answer of a list led to.
+#[derive(Debug, Clone)]
+pub enum Read {
+    /// Ask for the next page.
+    More(Box<Search>),
+    /// The search is over.
+    Over {
+        /// What it came to.
+        sought: Sought,
+        /// What else the list showed on the way.
+        others: Vec<Other>,
+    },
+}
+
+/// What a search came to.
+#[derive(Debug, Clone)]
+pub enum Sought {
+    /// It happened; this is what it made.
+    Found(Value),
+    /// Something bears our mark and is not what was asked for.
+    Contradiction(String),
+    /// It did not happen: proved.
+    Absent,
+    /// It was not found, which proves nothing yet, or never will.
+    Unproved {
+        /// From when on another search can prove it; none if no search can.
+        again_at: Option<Instant>,
+    },
+    /// Our clock and the provider's are so far apart that its list proves nothing.
+    ClocksApart(TimeDelta),
+    /// The list could not be read, and may be in a moment.
+    Failed(String),
+    /// Our key may not read the list.
+    Refused(String),
 }
 
 /// What one page showed.
@@ -196,6 +280,7 @@ impl Search {
             window_start,
             read_early: false,
             pages: 0,
+            others: Vec::new(),
         })
     }
 
@@ -207,6 +292,78 @@ impl Search {
     /// The request to send to it.
     pub fn request(&self) -> &StoredRequest {
         &self.request
+    }
+
+    /// Takes what came of [`Search::request`], which was sent at `asked_at`: the answer, if one came, and what it means.
+    pub fn read(mut self, answer: Option<&RawAnswer>, verdict: Verdict, asked_at: Instant, now: Instant) -> Read {
+        let theirs = answer.and_then(provider_time);
+        let over = |sought, others| Read::Over { sought, others };
+        let apart = theirs.map(|theirs| (theirs - now).abs());
+        if let Some(apart) = apart.filter(|apart| *apart > CLOCKS_APART_MAX) {
+            return over(Sought::ClocksApart(apart), self.others);
+        }
+        let page = match verdict {
+            Verdict::Applied { value, .. } => value,
+            Verdict::NotApplied {
+                failure, refused: true, ..
+            } => return over(Sought::Refused(failure.message), self.others),
+            Verdict::NotApplied { failure, .. } => return over(Sought::Failed(failure.message), self.others),
+            Verdict::Unknown { reason, .. } | Verdict::Contradiction { reason } => {
+                return over(Sought::Failed(reason), self.others);
+            }
+        };
+        let others = page::items(&self.connector, &page)
+            .iter()
+            .filter_map(|item| self.other(item));
+        let seen: Vec<Other> = others.collect();
+        let mut others = std::mem::take(&mut self.others);
+        others.extend(seen);
+        // A clock of ours that was set ahead would let a list that lags look old enough to be believed. A date has
+        // whole seconds.
+        let theirs = theirs.filter(|_| holds(Guard::ListAge));
+        let read_at = theirs.map_or(asked_at, |theirs| asked_at.min(theirs + TimeDelta::seconds(1)));
+        match self.take(&page, read_at) {
+            Progress::Next(mut further) => {
+                further.others = others;
+                Read::More(further)
+            }
+            Progress::Found(resource) => over(Sought::Found(resource), others),
+            Progress::Contradiction(reason) => over(Sought::Contradiction(reason), others),
+            Progress::Absent => over(Sought::Absent, others),
+            Progress::Unproved { again_at } => {
+                let again_at = again_at.map(|at| at + (asked_at - read_at));
+                over(Sought::Unproved { again_at }, others)
+            }
+        }
+    }
+
+    /// What an item is if it bears the mark of another step of the same run, or moves the same for another run.
+    fn other(&self, item: &Value) -> Option<Other> {
+        let Match::Reference(pointer) = &self.lookup.matching else {
+            return None;
+        };
+        let reference = item.pointer(pointer)?.as_text()?;
+        let (run, path) = reference
+            .split_once('/')
+            .filter(|_| reference != self.intent.reference)?;
+        let id = item.get("id").and_then(Value::as_text);
+        let amount = reply::amount_said(&self.effect, item).map(|amount| format!(", {amount}"));
+        let same = |movement| reply::same_movement(&self.effect, &self.intent.request, movement, item);
+        let is_alike = self.intent.movement.as_ref().is_some_and(same);
+        let is_of_same_run = self
+            .intent
+            .reference
+            .split_once('/')
+            .is_some_and(|(ours, _)| ours == run);
+        (is_alike || is_of_same_run).then_some(())?;
+        Some(Other {
+            run: run.parse().ok()?,
+            path: path.parse().ok()?,
+            is_alike,
+            id: id.map(str::to_owned),
+            made_at: self.made_at(item),
+            what: format!("{}{}", id.unwrap_or("something"), amount.unwrap_or_default()),
+        })
     }
 
     /// Takes the answer to [`Search::request`], which was sent at `asked_at`.
@@ -244,11 +401,13 @@ impl Search {
         }
     }
 
+    fn made_at(&self, item: &Value) -> Option<Instant> {
+        let created_at = item.pointer(&self.lookup.created_at)?;
+        parse_time(created_at.as_text()?)
+    }
+
     fn is_before(&self, item: &Value, instant: Instant) -> bool {
-        item.pointer(&self.lookup.created_at)
-            .and_then(Value::as_text)
-            .and_then(parse_time)
-            .is_some_and(|created| created < instant)
+        self.made_at(item).is_some_and(|made_at| made_at < instant)
     }
 
     fn is_ours(&self, item: &Value) -> bool {

@@ -205,11 +205,37 @@ pub fn contradiction(
     movement: Option<&Movement>,
     value: &Value,
 ) -> Option<String> {
+    another_amount(endpoint, movement, value).or_else(|| {
+        let body: Json = serde_json::from_str(request.body.as_deref()?).ok()?;
+        if let Some(field) = another_resource(endpoint, &body, value) {
+            return Some(format!("the answer is about another one: it differs under `{field}`"));
+        }
+        another_beneficiary(endpoint, &body, value)
+    })
+}
+
+/// Whether a resource moves what the request would move, whoever asked for it.
+pub fn same_movement(endpoint: &Endpoint, request: &StoredRequest, movement: &Movement, value: &Value) -> bool {
+    let body = request.body.as_deref().and_then(|body| serde_json::from_str(body).ok());
+    another_amount(endpoint, Some(movement), value).is_none()
+        && body.is_none_or(|body| another_beneficiary(endpoint, &body, value).is_none())
+}
+
+/// What a resource says of its amount, for people.
+pub fn amount_said(endpoint: &Endpoint, value: &Value) -> Option<String> {
+    let amount = said(value, &endpoint.echo.amount)?;
+    let currency = said(value, &endpoint.echo.currency).map(|currency| format!("{currency} "));
+    Some(format!("{}{amount}", currency.unwrap_or_default()))
+}
+
+fn said<'a>(value: &'a Value, pointer: &Option<String>) -> Option<&'a Value> {
+    let said = value.pointer(pointer.as_deref()?)?;
+    (!said.is_null()).then_some(said)
+}
+
+fn another_amount(endpoint: &Endpoint, movement: Option<&Movement>, value: &Value) -> Option<String> {
     let echo = &endpoint.echo;
-    let said = |pointer: &Option<String>| {
-        let said = value.pointer(pointer.as_deref()?)?;
-        (!said.is_null()).then_some(said)
-    };
+    let said = |pointer| said(value, pointer);
     let asked = movement.and_then(|movement| movement.amount);
     if let (Some(asked), Some(code)) = (asked, said(&echo.currency))
         && code.as_text() != Some(asked.currency().code())
@@ -221,12 +247,12 @@ pub fn contradiction(
     {
         return Some(format!("asked for {asked}, the answer says {amount}"));
     }
-    let body: Json = serde_json::from_str(request.body.as_deref()?).ok()?;
-    if let Some(field) = another_resource(endpoint, &body, value) {
-        return Some(format!("the answer is about another one: it differs under `{field}`"));
-    }
+    None
+}
+
+fn another_beneficiary(endpoint: &Endpoint, body: &Json, value: &Value) -> Option<String> {
     let described = endpoint.beneficiary.as_ref()?;
-    let answered = said(&echo.beneficiary)?;
+    let answered = said(value, &endpoint.echo.beneficiary)?;
     let wire = endpoint.param(&described.field)?.wire_name();
     let wanted = Value::from_plain(body.get(wire)?).ok()?;
     let differs = match (&wanted, answered) {

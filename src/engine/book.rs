@@ -15,6 +15,7 @@ use super::turn::run_error;
 use crate::base::clock::Instant;
 use crate::base::guard::{Guard, holds};
 use crate::base::limits::{RUN_JOURNAL_BYTES_MAX, RUN_STEPS_MAX};
+use crate::connector::lookup::Other;
 use crate::model::journal::{Entry, IllegalEntry, Intent, Journal, Outcome, Phase, Record, StepPath, StepRecord};
 use crate::model::run::RunError;
 use crate::model::value::Value;
@@ -45,6 +46,8 @@ pub(super) struct Pages {
     pub(super) remembered: BTreeMap<String, Value>,
     /// Events that waits of this turn were given and whose outcome may not be in the journal yet.
     pub(super) events_taken: BTreeSet<String>,
+    /// What lists showed of this run at other steps than were looked for.
+    pub(super) seen: Vec<Other>,
     /// The position of the last record the store was given. The journal may be ahead: of what rides, and of intents
     /// that were refused.
     handed_over: u32,
@@ -102,6 +105,7 @@ impl Book {
             kept: Vec::new(),
             remembered: BTreeMap::new(),
             events_taken: BTreeSet::new(),
+            seen: Vec::new(),
             queued: Vec::new(),
             ridden: 0,
             durable: 0,

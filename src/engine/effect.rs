@@ -167,8 +167,9 @@ impl Turn {
             fingerprint: prepared.fingerprint,
             request: prepared.request,
             movement: prepared.movement,
+            forgotten: None,
         });
-        let open = Open {
+        let mut open = Open {
             begun,
             connection,
             endpoint,
@@ -179,7 +180,7 @@ impl Turn {
             first_sent: now,
             last_sent: now,
         };
-        if let Some(adopted) = self.recollect(&open)? {
+        if let Some(adopted) = self.recollect(&mut open)? {
             return Ok(adopted);
         }
         self.begin_effect(Entry::Intent {

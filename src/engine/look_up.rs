@@ -5,23 +5,21 @@
 
 use std::sync::Arc;
 
-use chrono::TimeDelta;
-
 use super::effect::Open;
 use super::step::refusal;
 use super::turn::{Begun, Turn};
 use crate::base::clock::Instant;
 use crate::base::guard::{Guard, holds};
 use crate::connector::connection::Connection;
-use crate::connector::lookup::{Progress, Search};
-use crate::connector::reply::{RawAnswer, RetryHint, Verdict, provider_time};
+use crate::connector::lookup::{self, Other, Read, Search};
+use crate::connector::reply::RetryHint;
 use crate::connector::table::{Endpoint, InDoubt};
 use crate::model::journal::{Doubt, Entry, Outcome, Resolution};
 use crate::model::value::Value;
 use crate::script::Thrown;
 
-/// How far two clocks may be apart before a look-up by time proves nothing; half of what look-ups allow for.
-const CLOCKS_APART_MAX: TimeDelta = TimeDelta::hours(12);
+/// How often a branch looks before it believes that what it sees is not another branch's.
+const BRANCH_LOOKS_MAX: u32 = 2;
 
 /// What a look at the provider's list came to.
 pub(super) enum Sought {
@@ -40,6 +38,13 @@ pub(super) enum Sought {
     Failed(String),
     /// Our key may not read the list.
     Refused(String),
+    /// It was not found, and something is there that may be it.
+    Elsewhere {
+        /// Whether this run made it.
+        by_us: bool,
+        /// A plain sentence for a person.
+        message: String,
+    },
     /// No list can tell: a plain sentence for a person.
     Impossible(String),
 }
@@ -70,7 +75,14 @@ impl Turn {
                     Err(self.doubt(open, "in_doubt", &message))
                 }
             },
-            Sought::Impossible(message) => Err(self.doubt(open, "in_doubt", &message)),
+            // Another branch may be about to find its own.
+            Sought::Elsewhere { by_us: true, message } if self.depth > 0 && open.attempts < BRANCH_LOOKS_MAX => {
+                let at = self.next_attempt_at(open.attempts + 1, RetryHint::default());
+                Err(self.retry_at(open, at, message, true))
+            }
+            Sought::Elsewhere { message, .. } | Sought::Impossible(message) => {
+                Err(self.doubt(open, "in_doubt", &message))
+            }
         }
     }
 
@@ -91,41 +103,13 @@ impl Turn {
         };
         loop {
             let asked_at = self.now();
-            let request = search.request();
+            let (list, request) = (search.list(), search.request());
             self.count_request(open.connection);
-            let answer = self.block_on(self.services.client.send(open.connection, search.list(), request, None));
-            if let Some(apart) = answer.as_ref().ok().and_then(|answer| clocks_apart(answer, self.now())) {
-                return Sought::Impossible(format!(
-                    "`{name}` may have been applied, and our clock and the provider's are {} hours apart, so that its \
-                     list proves nothing",
-                    apart.num_hours()
-                ));
-            }
-            // A clock of ours that was set ahead would let a list that lags look old enough to be believed. A date
-            // has whole seconds.
-            let theirs = answer
-                .as_ref()
-                .ok()
-                .and_then(provider_time)
-                .filter(|_| holds(Guard::ListAge));
-            let read_at = theirs.map_or(asked_at, |theirs| asked_at.min(theirs + TimeDelta::seconds(1)));
-            let page = match self.verdict(open.connection, search.list(), request, None, &answer) {
-                Verdict::Applied { value, .. } => value,
-                Verdict::NotApplied {
-                    failure, refused: true, ..
-                } => return Sought::Refused(failure.message),
-                Verdict::NotApplied { failure, .. } => return Sought::Failed(failure.message),
-                Verdict::Unknown { reason, .. } | Verdict::Contradiction { reason } => return Sought::Failed(reason),
-            };
-            match search.take(&page, read_at) {
-                Progress::Next(further) => search = *further,
-                Progress::Found(resource) => return Sought::Found(resource),
-                Progress::Contradiction(reason) => return Sought::Contradiction(reason),
-                Progress::Absent => return Sought::Absent,
-                Progress::Unproved { again_at } => {
-                    let again_at = again_at.map(|at| at + (asked_at - read_at));
-                    return Sought::Unproved { again_at };
-                }
+            let answer = self.block_on(self.services.client.send(open.connection, list, request, None));
+            let verdict = self.verdict(open.connection, list, request, None, &answer);
+            match search.read(answer.as_ref().ok(), verdict, asked_at, self.now()) {
+                Read::More(further) => search = *further,
+                Read::Over { sought, others } => return self.weigh(open, sought, &others),
             }
         }
     }
@@ -150,13 +134,16 @@ impl Turn {
             clearance: None,
             attempts: 0,
             unknown: true,
-            first_sent: begun.intended_at.unwrap_or(now),
+            first_sent: begun
+                .recollected
+                .map_or(begun.intended_at.unwrap_or(now), |forgotten| forgotten.from),
             last_sent: now,
         };
         let shown = match self.seek(&before, before.first_sent, now) {
             Sought::Found(_) => String::new(),
             Sought::Contradiction(reason) => format!(" ({reason})"),
             Sought::Absent
+            | Sought::Elsewhere { .. }
             | Sought::Unproved { .. }
             | Sought::Failed(_)
             | Sought::Refused(_)
@@ -167,6 +154,69 @@ impl Turn {
             begun.step.name, connection.connector.title
         );
         Err(self.doubt(&before, "contradiction", &message))
+    }
+
+    /// What a search that is over means for the step, with what else the list showed.
+    fn weigh(&self, open: &Open<'_>, sought: lookup::Sought, others: &[Other]) -> Sought {
+        let name = &open.begun.step.name;
+        let ours = others.iter().filter(|other| other.run == self.run.id);
+        self.book.open().seen.extend(ours.cloned());
+        match sought {
+            lookup::Sought::Found(resource) => Sought::Found(resource),
+            lookup::Sought::Contradiction(reason) => Sought::Contradiction(reason),
+            lookup::Sought::Absent => self.elsewhere(open, others).unwrap_or(Sought::Absent),
+            lookup::Sought::Unproved { again_at: None } => {
+                let elsewhere = self.elsewhere(open, others);
+                elsewhere.unwrap_or(Sought::Unproved { again_at: None })
+            }
+            lookup::Sought::Unproved { again_at } => Sought::Unproved { again_at },
+            lookup::Sought::Failed(reason) => Sought::Failed(reason),
+            lookup::Sought::Refused(reason) => Sought::Refused(reason),
+            lookup::Sought::ClocksApart(apart) => Sought::Impossible(format!(
+                "`{name}` may have been applied, and our clock and the provider's are {} hours apart, so that its list \
+                 proves nothing",
+                apart.num_hours()
+            )),
+        }
+    }
+
+    /// What is not there under our reference may be there under another: its run had another text or other data, or
+    /// its workflow another name, before an older state of the store was put back.
+    fn elsewhere(&self, open: &Open<'_>, others: &[Other]) -> Option<Sought> {
+        let (name, title) = (&open.begun.step.name, &open.connection.connector.title);
+        let stray = {
+            let pages = self.book.open();
+            let mut strays = others.iter();
+            strays
+                .find(|other| other.is_forgotten_by(self.run.id, &pages.journal))
+                .cloned()
+        };
+        if let Some(stray) = stray {
+            let message = format!(
+                "{title} shows {}, which step {} of this run made; the journal does not have that, so the script or its \
+                 data were others then: see whether `{name}` was done with it, and adopt it or say how this step goes on",
+                stray.what, stray.path
+            );
+            return Some(Sought::Elsewhere { by_us: true, message });
+        }
+        for other in others
+            .iter()
+            .filter(|other| other.is_like_forgotten(self.run.id, &open.intent))
+        {
+            match self.block_on(self.services.store.run(other.run)) {
+                Ok(Some(_)) => {}
+                Ok(None) => {
+                    let message = format!(
+                        "{title} shows {}, the same as `{name}` would make, which step {} of {} made, a run that was \
+                         forgotten: see whether it was for the same cause, and adopt it or say how this step goes on",
+                        other.what, other.path, other.run
+                    );
+                    return Some(Sought::Elsewhere { by_us: false, message });
+                }
+                Err(error) => return Some(Sought::Failed(error.to_string())),
+            }
+        }
+        None
     }
 
     /// Attempts and look-ups of one step before a person is asked.
@@ -212,11 +262,4 @@ impl Turn {
         // The next turn finds the step cleared and goes on from there.
         Err(self.pause_until(self.now()))
     }
-}
-
-/// How far the provider's clock is from ours, if that is too far for a list to prove anything.
-fn clocks_apart(answer: &RawAnswer, now: Instant) -> Option<TimeDelta> {
-    let theirs = provider_time(answer)?;
-    let apart = (theirs - now).abs();
-    (apart > CLOCKS_APART_MAX).then_some(apart)
 }

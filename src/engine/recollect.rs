@@ -3,7 +3,13 @@
 //!
 //! A run keeps its id when its cause comes again, so a forgotten step is found under the reference it was sent
 //! with. What is found is adopted; what is there but different asks a person; what is proved absent is sent, but
-//! not before a person has accepted the restore. Must not send anything itself.
+//! not before a person has accepted the restore. A step that is not there while the list has something of the same
+//! run that its journal does not know is not absent: the script was edited, or its data are others, and the payment
+//! stands under another number. Nor is one that a run made which nobody knows any more and which moves the same: a
+//! workflow that was renamed has other runs. Both ask a person, because content does not say what was meant. Must not
+//! send anything itself.
+
+use std::cmp::Reverse;
 
 use chrono::TimeDelta;
 
@@ -12,11 +18,11 @@ use super::look_up::Sought;
 use super::turn::{Begun, Turn};
 use crate::base::clock::Instant;
 use crate::base::guard::{Guard, holds};
-use crate::model::journal::{Entry, Outcome};
+use crate::model::journal::{Entry, Forgotten, Outcome, Retry};
 use crate::model::run::Cause;
 use crate::model::value::{Value, parse_time};
 use crate::script::Thrown;
-use crate::store::Restored;
+use crate::store::{Restored, Span};
 
 /// How far the clocks may be apart by which causes and restores are dated.
 const CLOCKS_APART: TimeDelta = TimeDelta::days(1);
@@ -24,12 +30,13 @@ const CLOCKS_APART: TimeDelta = TimeDelta::days(1);
 const REPEATED_WITHIN: TimeDelta = TimeDelta::days(30);
 
 /// Whether an effect may have been sent by a journal that was forgotten.
-#[derive(Debug, PartialEq, Eq)]
+/// The greater one asks for more care.
+#[derive(Debug, PartialEq, Eq, PartialOrd, Ord)]
 enum Past {
     /// No: its cause is younger than the restore, or nobody but this run could have had it.
     New,
     /// At this time at the earliest; then under the same reference.
-    Since(Instant),
+    Since(Reverse<Instant>),
     /// Perhaps, and then under a reference that nobody knows any more.
     Untraceable,
 }
@@ -37,26 +44,52 @@ enum Past {
 impl Turn {
     /// Finds out, before an intent is made, whether the store has forgotten that it was sent. Nothing: it may be
     /// sent now.
-    pub(super) fn recollect(&self, open: &Open<'_>) -> Result<Option<Value>, Thrown> {
-        let Some(restored) = self.services.restored() else {
+    pub(super) fn recollect(&self, open: &mut Open<'_>) -> Result<Option<Value>, Thrown> {
+        let Some(restored) = self.restored_now() else {
             return Ok(None);
         };
-        if !holds(Guard::RestoreForgotten) {
-            return self.held(&restored);
-        }
-        let since = match self.past(&restored) {
-            Past::New => return self.held(&restored),
-            Past::Since(since) => since,
+        let past = match holds(Guard::RestoreForgotten) {
+            true => self.past(&restored),
+            false => Past::New,
+        };
+        let recollected = match past {
+            Past::New => return self.held(&restored).map(|()| None),
+            Past::Since(Reverse(since)) => self.recollect_since(open, &restored, since)?,
             Past::Untraceable => {
-                let message = format!(
-                    "an older state of the store was put back, the event does not say when it happened, and `{}` may \
-                     have been sent for it before: look for it at the provider",
-                    open.begun.step.name
-                );
-                return Err(self.intend_in_doubt(open, "in_doubt", &message));
+                open.intent.forgotten = Some(forgotten(&restored, oldest(&restored)));
+                if !self.is_decided(open) {
+                    let message = format!(
+                        "an older state of the store was put back, the event does not say when it happened, and `{}` \
+                         may have been sent for it before: look for it at the provider",
+                        open.begun.step.name
+                    );
+                    return Err(self.intend_in_doubt(open, "in_doubt", &message));
+                }
+                None
             }
         };
-        match self.seek(open, since, restored.sent_until()) {
+        if recollected.is_none() {
+            self.held(&restored)?;
+            open.intent.forgotten = None;
+        }
+        Ok(recollected)
+    }
+
+    /// Looks for what may have been sent from this time on. Nothing: it was not, or a person who saw what the list
+    /// shows has said so.
+    fn recollect_since(
+        &self,
+        open: &mut Open<'_>,
+        restored: &Restored,
+        since: Instant,
+    ) -> Result<Option<Value>, Thrown> {
+        let span = forgotten(restored, since);
+        open.intent.forgotten = Some(span);
+        let doubt = |code: &str, message: &str| match self.is_decided(open) {
+            true => Ok(None),
+            false => Err(self.intend_in_doubt(open, code, message)),
+        };
+        match self.seek(open, span.from, span.until) {
             Sought::Found(resource) => {
                 tracing::info!(run = %self.run.id, step = %open.begun.path, "what was sent before the restore was found and adopted");
                 self.intend_found(open)?;
@@ -67,9 +100,16 @@ impl Turn {
                     "it was sent before an older state of the store was put back, and not as the script would send it \
                      now ({reason}): adopt what the provider has, or say that the step failed"
                 );
-                Err(self.intend_in_doubt(open, "contradiction", &message))
+                doubt("contradiction", &message)
             }
-            Sought::Absent => self.held(&restored),
+            Sought::Absent => Ok(None),
+            // Other runs come again, and other branches come to their steps: then it is theirs.
+            Sought::Elsewhere { by_us: false, .. } if restored.holds() => Err(self.later()),
+            Sought::Elsewhere { by_us: true, message } if self.depth > 0 && open.begun.started_at.is_none() => {
+                let at = self.now() + self.moment();
+                Err(self.retry_at_first(open, at, message))
+            }
+            Sought::Elsewhere { message, .. } => doubt("in_doubt", &message),
             Sought::Unproved { again_at: Some(at) } => Err(self.pause_until(at)),
             Sought::Unproved { again_at: None } => {
                 let message = format!(
@@ -77,20 +117,26 @@ impl Turn {
                      which proves nothing",
                     open.begun.step.name, open.connection.connector.title
                 );
-                Err(self.intend_in_doubt(open, "in_doubt", &message))
+                doubt("in_doubt", &message)
             }
             Sought::Failed(reason) | Sought::Refused(reason) => {
                 tracing::warn!(run = %self.run.id, step = %open.begun.path, reason, "what was sent before the restore cannot be looked up; trying again");
                 Err(self.later())
             }
-            Sought::Impossible(message) => Err(self.intend_in_doubt(open, "in_doubt", &message)),
+            Sought::Impossible(message) => doubt("in_doubt", &message),
         }
+    }
+
+    /// Whether a person, or a list that proved it, has already said of this step and this restore that it was not sent:
+    /// only such a word clears a step for another intent.
+    fn is_decided(&self, open: &Open<'_>) -> bool {
+        open.intent.epoch > 0 && open.begun.recollected == open.intent.forgotten
     }
 
     /// Finds out, before it is said that nobody answered in time, whether the store may have forgotten an answer. As long
     /// as the restore holds the wait goes on; then a person says whether it is asked again.
     pub(super) fn recollect_answer(&self, begun: &Begun) -> Result<(), Thrown> {
-        let restored = self.services.restored().filter(|_| holds(Guard::RestoreForgotten));
+        let restored = self.restored_now().filter(|_| holds(Guard::RestoreForgotten));
         let forgets = |restored: &Restored| begun.since.is_some_and(|since| restored.may_forget_since(since));
         let Some(restored) = restored.filter(forgets) else {
             return Ok(());
@@ -101,46 +147,84 @@ impl Turn {
         Err(self.doubt_at(begun, "in_doubt", message))
     }
 
-    /// Nothing is sent before a person has accepted the restore.
-    fn held(&self, restored: &Restored) -> Result<Option<Value>, Thrown> {
-        if restored.holds() && holds(Guard::RestoreHeld) && self.block_on(self.services.still_holds()) {
-            return Err(self.later());
+    /// What is known of a restore. Whether it was accepted is asked for as long as it was not.
+    fn restored_now(&self) -> Option<Restored> {
+        let restored = self.services.restored()?;
+        if restored.holds() {
+            self.block_on(self.services.still_holds());
         }
-        Ok(None)
+        self.services.restored()
+    }
+
+    /// Nothing is sent before a person has accepted the restore.
+    fn held(&self, restored: &Restored) -> Result<(), Thrown> {
+        match restored.holds() && holds(Guard::RestoreHeld) {
+            true => Err(self.later()),
+            false => Ok(()),
+        }
     }
 
     fn later(&self) -> Thrown {
-        let pause = TimeDelta::from_std(self.services.settings.poll_first).unwrap_or(TimeDelta::MAX);
-        self.pause_until(self.now() + pause)
+        self.pause_until(self.now() + self.moment())
     }
 
+    fn moment(&self) -> TimeDelta {
+        TimeDelta::from_std(self.services.settings.poll_first).unwrap_or(TimeDelta::MAX)
+    }
+
+    /// The least favourable of what each restore means for this run.
     fn past(&self, restored: &Restored) -> Past {
-        let noticed = restored.noticed();
+        let pasts = restored.spans().map(|span| self.past_of(span));
+        pasts.max().unwrap_or(Past::New)
+    }
+
+    fn past_of(&self, Span { since, noticed }: Span) -> Past {
+        let created_at = self.run.created_at;
         let caused_at = match &self.run.cause {
             // One that bears a key may come again, and nobody knows when it came first.
-            Cause::Manual { key: Some(_), .. } if self.run.created_at > restored.since => {
-                let is_old = self.run.created_at - REPEATED_WITHIN > noticed;
+            Cause::Manual { key: Some(_), .. } if created_at > since => {
+                let is_old = created_at - REPEATED_WITHIN > noticed;
                 return if is_old { Past::New } else { Past::Untraceable };
             }
             // Any other request of a person is its own cause and never comes again.
-            Cause::Manual { .. } if self.run.created_at > noticed => return Past::New,
-            Cause::Manual { .. } => self.run.created_at,
+            Cause::Manual { .. } if created_at > noticed => return Past::New,
+            Cause::Manual { .. } => return Past::Since(Reverse(since)),
             Cause::Cron { slot, .. } => *slot,
             Cause::Webhook { .. } | Cause::Replay { .. } => {
                 let occurred_at = self.run.event.get("occurred_at").and_then(|at| at.as_str());
                 match occurred_at.and_then(parse_time) {
                     Some(at) => at,
                     // The backup has it: its reference is the one it always had.
-                    None if self.run.created_at <= restored.since => self.run.created_at,
-                    None if self.run.created_at - REPEATED_WITHIN > noticed => return Past::New,
+                    None if created_at <= since => return Past::Since(Reverse(since)),
+                    None if created_at - REPEATED_WITHIN > noticed => return Past::New,
                     None => return Past::Untraceable,
                 }
             }
         };
-        if caused_at - CLOCKS_APART > noticed {
-            return Past::New;
+        match caused_at - CLOCKS_APART > noticed {
+            true => Past::New,
+            false => Past::Since(Reverse(since)),
         }
-        Past::Since(restored.since.max(caused_at))
+    }
+
+    /// Held before anything is sent; what for is in the journal, so that the next look is the last word.
+    fn retry_at_first(&self, open: &Open<'_>, at: Instant, reason: String) -> Thrown {
+        let retry = Retry {
+            attempt: 0,
+            unknown: false,
+            reason,
+            at,
+            look_up: false,
+        };
+        let entry = Entry::Retry {
+            path: open.begun.path.clone(),
+            step: open.begun.step.clone(),
+            retry,
+        };
+        match self.ride(entry) {
+            Ok(()) => self.pause_until(at),
+            Err(thrown) => thrown,
+        }
     }
 
     fn intend_in_doubt(&self, open: &Open<'_>, code: &str, message: &str) -> Thrown {
@@ -161,4 +245,17 @@ impl Turn {
             intent,
         })
     }
+}
+
+/// When a journal that a restore forgot may have sent something.
+fn forgotten(restored: &Restored, since: Instant) -> Forgotten {
+    Forgotten {
+        from: since,
+        until: restored.sent_until(),
+    }
+}
+
+fn oldest(restored: &Restored) -> Instant {
+    let oldest = restored.spans().map(|span| span.since).min();
+    oldest.unwrap_or(restored.since)
 }

@@ -39,6 +39,16 @@ impl Turn {
             Some(Interrupt::StoreDown(_)) => self.shortly(),
         };
         let end = self.with_nothing_open(&pages.journal, end);
+        if end.state().is_final() {
+            // Nothing is paid twice by this end, but somebody paid for a step that no step stands for any more.
+            let left = pages
+                .seen
+                .iter()
+                .filter(|seen| seen.is_forgotten_by(self.run.id, &pages.journal));
+            for left in left {
+                tracing::warn!(run = %self.run.id, step = %left.path, "the provider has {}, which this run made before an older state of the store was put back, and which none of its steps accounts for now", left.what);
+            }
+        }
         let mut append = pages.take_append();
         append.begins_effect = false;
         let told = told(&end, &pages.journal, &self.run);

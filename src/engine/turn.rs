@@ -21,7 +21,7 @@ use crate::base::guard::{Guard, holds};
 use crate::base::ids::{Digest, WorkerId};
 use crate::base::limits::STEP_SUMMARY_BYTES_MAX;
 use crate::base::text::shortened;
-use crate::model::journal::{Entry, Failure, Intent, Journal, Outcome, Phase, Step, StepPath};
+use crate::model::journal::{Entry, Failure, Forgotten, Intent, Journal, Outcome, Phase, Step, StepPath};
 use crate::model::run::{Run, RunError};
 use crate::model::value::Value;
 use crate::model::workflow::Version;
@@ -80,6 +80,8 @@ pub(super) struct Begun {
     pub(super) effect: Option<Box<Intent>>,
     /// Since when it is tried, if it was.
     pub(super) since: Option<Instant>,
+    /// When its newest intent may have been sent by a journal that was forgotten, if it may.
+    pub(super) recollected: Option<Forgotten>,
     /// What went wrong at its last attempt, if one did.
     pub(super) trouble: Option<String>,
     /// Whether it is held, or was until now.
@@ -280,6 +282,7 @@ impl Turn {
                 intended_at: None,
                 effect: None,
                 since: None,
+                recollected: None,
                 trouble: None,
                 is_held: false,
             });
@@ -295,6 +298,7 @@ impl Turn {
                 intended_at: known.intended_at,
                 effect: known.effect.clone(),
                 since: Some(known.since),
+                recollected: known.effect.as_ref().and_then(|intent| intent.forgotten),
                 trouble: known.trouble.clone(),
                 is_held: known.is_held,
             });

@@ -25,7 +25,7 @@ use std::collections::BTreeMap;
 
 pub use self::approval::{APPROVAL, Undecidable};
 pub use self::entry::{
-    Asked, Doubt, Entry, Failure, Intent, InvalidPath, Outcome, Record, Resolution, Retry, Step, StepPath,
+    Asked, Doubt, Entry, Failure, Forgotten, Intent, InvalidPath, Outcome, Record, Resolution, Retry, Step, StepPath,
     StoredRequest, Wait,
 };
 use super::value::Value;
@@ -89,7 +89,8 @@ pub struct StepRecord {
     pub trouble: Option<String>,
     /// When it began, as far as the journal knows: at the latest when its first entry was made.
     pub started_at: Instant,
-    /// When its first intent was made, if it has one.
+    /// When it may first have been sent, if it has an intent: when that was made, or before that by a journal that was
+    /// forgotten.
     pub intended_at: Option<Instant>,
     /// Since when it is tried: since its first attempt, or since a person last said how it goes on; if it was held,
     /// since its first attempt after that.
@@ -186,7 +187,13 @@ impl Journal {
             (Some(known), _) => known.since,
         };
         let is_held = matches!(&entry, Entry::Retry { retry, .. } if retry.attempt == 0);
-        let intended_at = intended_at.or_else(|| matches!(entry, Entry::Intent { .. }).then_some(at));
+        let intended_at = match &entry {
+            Entry::Intent { intent, .. } => {
+                let first = intended_at.unwrap_or(at);
+                Some(intent.forgotten.map_or(first, |forgotten| first.min(forgotten.from)))
+            }
+            _ => intended_at,
+        };
         let (step, phase) = match known {
             None => begin(entry, at),
             Some(known) => proceed(known, entry, at),
@@ -444,11 +451,11 @@ fn proceed(known: StepRecord, entry: Entry, at: Instant) -> Result<(Step, Phase)
 
 fn sent(intent: Box<Intent>, at: Instant) -> Phase {
     Phase::Sent {
+        sent_at: intent.forgotten.map_or(at, |forgotten| forgotten.until),
         intent,
         attempts: 0,
         next_at: None,
         unknown: false,
-        sent_at: at,
         look_up: false,
     }
 }

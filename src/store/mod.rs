@@ -14,7 +14,7 @@ pub mod sqlite;
 
 use std::sync::Arc;
 
-pub use self::restored::{Acceptance, Restored, Sign};
+pub use self::restored::{Acceptance, Restored, Sign, Span};
 use crate::base::clock::{BoxFuture, Instant};
 use crate::base::ids::{Digest, EventId, RunId, WorkerId};
 use crate::model::breaker::Tripped;

@@ -23,12 +23,43 @@ pub struct Restored {
     pub accepted: Option<Acceptance>,
     /// Tells this restore from every other.
     pub token: String,
+    /// The latest time the older state names itself. A clock that was ahead makes it later than the restore.
+    #[serde(default)]
+    pub newest_at: Option<Instant>,
+    /// What earlier restores forgot, which were accepted since. Their runs may still be open, or come again.
+    #[serde(default)]
+    pub earlier: Vec<Span>,
+}
+
+/// A time whose journals may be forgotten.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Span {
+    /// Up to when the journals are whole.
+    pub since: Instant,
+    /// From when on nothing can be forgotten.
+    pub noticed: Instant,
 }
 
 impl Restored {
     /// From when on nothing can be forgotten. Not known is never.
     pub fn noticed(&self) -> Instant {
-        self.noticed_at.unwrap_or(Instant::MAX_UTC)
+        let noticed = self
+            .noticed_at
+            .map(|at| self.newest_at.map_or(at, |newest| newest.max(at)));
+        noticed.unwrap_or(Instant::MAX_UTC)
+    }
+
+    /// What this restore forgot.
+    pub fn span(&self) -> Span {
+        Span {
+            since: self.since,
+            noticed: self.noticed(),
+        }
+    }
+
+    /// What this restore and all before it forgot.
+    pub fn spans(&self) -> impl Iterator<Item = Span> {
+        self.earlier.iter().copied().chain([self.span()])
     }
 
     /// Whether what followed a wait that began at this time may be forgotten.
@@ -38,7 +69,7 @@ impl Restored {
 
     /// When the last effect that may be forgotten was sent, at the latest.
     pub fn last_sent(&self) -> Instant {
-        self.last_sent_at.unwrap_or_else(|| self.noticed())
+        self.last_sent_at.or(self.noticed_at).unwrap_or(Instant::MAX_UTC)
     }
 
     /// The last moment at which an effect that may be forgotten can have gone out. A process that was frozen before it

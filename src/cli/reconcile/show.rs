@@ -117,13 +117,23 @@ fn ours(sent: &Sent, now: Instant) -> String {
     fact("our reference", &intent.reference);
     fact("key", intent.key.as_deref().unwrap_or("none: this call takes no key"));
     let times = match sent.times {
-        1 => String::new(),
+        0 | 1 => String::new(),
         times => format!("; {times} times, last {}", time(sent.last_at)),
     };
-    fact(
-        "first sent",
-        &format!("{}, {}{times}", time(sent.first_at), relative(sent.first_at, now)),
-    );
+    match intent.forgotten {
+        None => fact(
+            "first sent",
+            &format!("{}, {}{times}", time(sent.first_at), relative(sent.first_at, now)),
+        ),
+        Some(forgotten) => fact(
+            "may be sent",
+            &format!(
+                "between {} and {}, before an older state of the store was put back{times}",
+                time(forgotten.from),
+                time(forgotten.until)
+            ),
+        ),
+    }
     if let Some(until) = intent.key_safe_until {
         let still = if until > now { "until" } else { "no longer, since" };
         fact(

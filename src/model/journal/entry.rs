@@ -172,6 +172,18 @@ pub struct Intent {
     pub request: StoredRequest,
     /// What it moves, if it moves money.
     pub movement: Option<Movement>,
+    /// When a journal that was forgotten may have sent it; none: nothing was sent before this was written.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub forgotten: Option<Forgotten>,
+}
+
+/// The time in which an effect may have been sent by a journal that went with an older state of the store.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Forgotten {
+    /// From when on journals may be forgotten.
+    pub from: Instant,
+    /// When the last of them can have sent anything.
+    pub until: Instant,
 }
 
 /// A failed attempt after which the step will be tried again.

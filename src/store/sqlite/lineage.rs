@@ -3,6 +3,7 @@
 //! Asked once, at the opening, before anything is written; what is found is kept in the database, so that it
 //! outlives the process until a person accepts it. Must not know what the engine makes of it.
 
+use chrono::TimeDelta;
 use sqlx::SqliteConnection;
 
 use super::rows::{blob, corrupt};
@@ -38,9 +39,15 @@ pub(super) async fn keep(connection: &mut SqliteConnection, restored: &Restored)
     .map(drop)
 }
 
-/// What is to be kept of a restore of a state that was whole up to `since`. One that nobody has accepted yet goes on.
+/// How far the clock may have been ahead by which an entry is dated.
+const CLOCK_AHEAD: TimeDelta = TimeDelta::days(1);
+
+/// What is to be kept of a restore of a state that was whole up to `since`. One that nobody has accepted yet goes on;
+/// what one that was accepted forgot stays forgotten.
 pub(super) fn mark(sign: Sign, since: Instant, before: Option<&Restored>) -> Restored {
     let open = before.filter(|before| before.holds());
+    let mut earlier = before.map(|before| before.earlier.clone()).unwrap_or_default();
+    earlier.extend(before.filter(|before| !before.holds()).map(Restored::span));
     Restored {
         sign,
         since: open.map_or(since, |open| open.since.min(since)),
@@ -48,16 +55,23 @@ pub(super) fn mark(sign: Sign, since: Instant, before: Option<&Restored>) -> Res
         noticed_at: None,
         accepted: None,
         token: random_uuid().to_string(),
+        newest_at: None,
+        earlier,
     }
 }
 
 /// Up to when the journals of a database that says nothing of it are whole.
 pub(super) async fn newest_entry(connection: &mut SqliteConnection) -> Result<Instant, StoreError> {
-    let newest: Option<i64> = sqlx::query_scalar("SELECT max(at) FROM journal")
+    let (_, newest) = entered(connection).await.map_err(unavailable)?;
+    Ok(newest.map_or_else(Instant::default, |newest| newest - CLOCK_AHEAD))
+}
+
+/// When the first and the last entry of all journals were made, by their own word.
+async fn entered(connection: &mut SqliteConnection) -> Result<(Option<Instant>, Option<Instant>), sqlx::Error> {
+    let (first, last): (Option<i64>, Option<i64>) = sqlx::query_as("SELECT min(at), max(at) FROM journal")
         .fetch_one(connection)
-        .await
-        .map_err(unavailable)?;
-    Ok(instant(newest.unwrap_or_default()))
+        .await?;
+    Ok((first.map(instant), last.map(instant)))
 }
 
 /// Holds the database against what stands beside it, and keeps what that means.
@@ -128,6 +142,25 @@ async fn has_runs(connection: &mut SqliteConnection) -> Result<bool, StoreError>
     Ok(any.is_some())
 }
 
+/// A restore that is noticed now. What the older state dates later was dated by a clock that was ahead, and does not
+/// say up to when its journals are whole: they may be forgotten from the first on.
+async fn noticed(
+    connection: &mut SqliteConnection,
+    mut restored: Restored,
+    now: Instant,
+) -> Result<Restored, sqlx::Error> {
+    let (first, last) = entered(connection).await?;
+    let made: Option<i64> = sqlx::query_scalar("SELECT max(created_at) FROM run")
+        .fetch_one(connection)
+        .await?;
+    restored.noticed_at = Some(now);
+    restored.newest_at = last.max(made.map(instant)).filter(|newest| *newest > now);
+    if restored.since > now {
+        restored.since = first.unwrap_or(now).min(now) - CLOCK_AHEAD;
+    }
+    Ok(restored)
+}
+
 impl Writer {
     /// Names an effect to the witness. Its intent is committed and nobody knows of it yet.
     pub(super) fn testify(&mut self) -> Result<(), sqlx::Error> {
@@ -139,22 +172,21 @@ impl Writer {
 
     /// What is known of a restore; whoever asks first says when it was noticed.
     pub(super) async fn restored(&mut self, now: Instant) -> Result<Option<Restored>, Halt> {
-        if let Some(restored) = &mut self.restored
-            && restored.noticed_at.is_none()
-        {
-            restored.noticed_at = Some(now);
-            keep(&mut self.connection, restored).await?;
+        if let Some(restored) = self.restored.as_ref().filter(|restored| restored.noticed_at.is_none()) {
+            let noticed = noticed(&mut self.connection, restored.clone(), now).await?;
+            keep(&mut self.connection, &noticed).await?;
+            self.restored = Some(noticed);
         }
         Ok(self.restored.clone())
     }
 
     /// A person says that sending may go on.
     pub(super) async fn accept_restore(&mut self, acceptance: Acceptance) -> Result<(), Halt> {
+        self.restored(acceptance.at).await?;
         let Some(restored) = self.restored.as_mut().filter(|restored| restored.holds()) else {
             let message = "no restore waits to be accepted: payments are sent as usual".to_owned();
             return Err(StoreError::Conflict(message).into());
         };
-        restored.noticed_at.get_or_insert(acceptance.at);
         restored.accepted = Some(acceptance);
         keep(&mut self.connection, restored).await?;
         Ok(())

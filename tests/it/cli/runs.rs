@@ -59,6 +59,7 @@ fn payout() -> Intent {
             source: Some("acc_1".to_owned()),
             beneficiary: Some("DE89370400440532013000".to_owned()),
         }),
+        forgotten: None,
     }
 }
 

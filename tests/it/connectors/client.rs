@@ -83,6 +83,7 @@ fn intent(connection: &Connection) -> Intent {
         fingerprint: prepared.fingerprint,
         request: prepared.request,
         movement: prepared.movement,
+        forgotten: None,
     }
 }
 

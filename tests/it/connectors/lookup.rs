@@ -49,6 +49,7 @@ fn search_at(bank: &Connection, name: &str) -> Search {
         fingerprint: prepared.fingerprint,
         request: prepared.request,
         movement: prepared.movement,
+        forgotten: None,
     };
     let last_sent = time(SENT) + TimeDelta::minutes(10);
     Search::begin(bank, effect, &intent, time(SENT), last_sent).unwrap()

@@ -135,6 +135,7 @@ fn entry(path: StepPath, made: Move) -> Entry {
                     body: Some("{}".to_owned()),
                 },
                 movement: None,
+                forgotten: None,
             }),
             step,
         },

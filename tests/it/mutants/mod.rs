@@ -76,6 +76,7 @@ fn caught_by(guard: Guard) -> &'static str {
         Guard::RestoreNoticed => "store::care::an_older_state_is_noticed_however_it_came_and_the_newest_is_not",
         Guard::RestoreHeld => "restore::engine::nothing_is_sent_before_a_person_accepts_and_then_it_is",
         Guard::RestoreForgotten => "restore::engine::a_run_that_was_forgotten_and_comes_again_adopts_what_it_paid",
+        Guard::RestoreStrays => "restore::forgotten::a_payment_of_the_same_run_at_another_step_is_not_made_again",
         Guard::RestoreOpen => "restore::engine::an_effect_that_was_open_in_the_backup_is_looked_up_and_not_sent_again",
         Guard::SameStep | Guard::EveryStepReached => {
             "replay::an_edited_script_is_found_out_at_the_step_where_it_differs"

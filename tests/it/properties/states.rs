@@ -589,6 +589,7 @@ fn intent(epoch: u32) -> Intent {
             body: None,
         },
         movement: None,
+        forgotten: None,
     }
 }
 

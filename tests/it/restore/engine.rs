@@ -4,7 +4,7 @@ use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
-use bursar::base::clock::Instant;
+use bursar::base::clock::{Clock as _, Instant, ManualClock, SystemClock};
 use bursar::base::ids::{EventId, RunId};
 use bursar::engine::services::EngineSettings;
 use bursar::engine::worker::Engine;
@@ -21,9 +21,9 @@ use serde_json::json;
 
 use crate::approvals::answer;
 use crate::support::real_time::{Patience, pause};
-use crate::support::{World, audit_store, settings, settled, until, version};
+use crate::support::{World, audit_store, hurry, settings, settled, until, version};
 
-fn pay(amount: &str) -> String {
+pub(super) fn pay(amount: &str) -> String {
     format!(
         r#"
         let from = bank::accounts(#{{ label: "Operating DE" }})[0].id;
@@ -43,35 +43,43 @@ fn patient() -> EngineSettings {
 }
 
 /// A world with a store and an engine that come and go, and a backup.
-struct Bank {
-    world: World,
-    store: Arc<dyn Store>,
+pub(super) struct Bank {
+    pub(super) world: World,
+    pub(super) clock: ManualClock,
+    pub(super) store: Arc<dyn Store>,
     engine: Option<Engine>,
 }
 
 impl Bank {
-    async fn new() -> Self {
-        let world = World::in_haste(SimulatorConfig::demo()).await;
+    pub(super) async fn new() -> Self {
+        let clock = ManualClock::new(SystemClock::new().now());
+        hurry(clock.clone());
+        let world = World::with_clock(SimulatorConfig::demo(), Arc::new(clock.clone())).await;
         let store = world.store().await;
         let engine = Some(world.engine_with(store.clone(), patient()).await);
-        Self { world, store, engine }
+        Self {
+            world,
+            clock,
+            store,
+            engine,
+        }
     }
 
-    fn now(&self) -> Instant {
+    pub(super) fn now(&self) -> Instant {
         self.world.clock.now()
     }
 
-    fn file(&self) -> PathBuf {
+    pub(super) fn file(&self) -> PathBuf {
         self.world.folder.path().join("backup.db")
     }
 
-    async fn back_up(&self) {
+    pub(super) async fn back_up(&self) {
         let folder = self.world.folder.path();
         backup(folder, &self.file(), self.now()).await.expect("backed up");
     }
 
     /// Ends, puts the backup back, and begins again.
-    async fn go_back(&mut self) {
+    pub(super) async fn go_back(&mut self) {
         self.engine.take().expect("an engine").stop().await;
         self.store.close().await.expect("closed");
         restore(self.world.folder.path(), &self.file(), self.now())
@@ -84,7 +92,7 @@ impl Bank {
         assert_eq!((restored.sign, restored.holds()), (Sign::Backup, true));
     }
 
-    async fn accept(&self) {
+    pub(super) async fn accept(&self) {
         let acceptance = Acceptance {
             actor: "tess".to_owned(),
             reason: "looked".to_owned(),
@@ -94,7 +102,7 @@ impl Bank {
     }
 
     /// A run of a slot: the same one whenever the slot comes again.
-    async fn slot(&self, id: RunId, slot: Instant, script: &str) {
+    pub(super) async fn slot(&self, id: RunId, slot: Instant, script: &str) {
         let version = version(&[("main.rhai", script)]);
         let run = NewRun {
             id,
@@ -116,22 +124,43 @@ impl Bank {
         self.world.wake.nudge();
     }
 
-    async fn settled(&self, id: RunId) -> Run {
+    pub(super) async fn settled(&self, id: RunId) -> Run {
         settled(self.store.as_ref(), id).await
     }
 
-    fn sent(&self) -> u64 {
+    /// A person says how a step goes on.
+    pub(super) async fn resolve(&self, run: RunId, path: &str, resolution: Resolution) {
+        let decision = Decision {
+            run,
+            path: Some(path.parse().expect("a path")),
+            resolution,
+            actor: "tess".to_owned(),
+            reason: "looked at the bank".to_owned(),
+            at: self.now(),
+        };
+        self.store.resolve(decision).await.expect("resolved");
+        self.world.wake.nudge();
+    }
+
+    /// The step about which a person has to decide.
+    pub(super) async fn doubt(&self, run: RunId) -> String {
+        let journal = Journal::from_records(self.store.journal(run).await.expect("read")).expect("legal");
+        let (path, _) = journal.doubts().next().expect("a step in doubt");
+        path.to_string()
+    }
+
+    pub(super) fn sent(&self) -> u64 {
         let requests = self.world.simulator.control.requests();
         requests.get("create_payout").map_or(0, |count| count.total)
     }
 
-    async fn audit(&self) -> String {
+    pub(super) async fn audit(&self) -> String {
         audit_store(self.store.as_ref(), &self.world.simulator)
             .await
             .to_string()
     }
 
-    async fn end(mut self) {
+    pub(super) async fn end(mut self) {
         self.engine.take().expect("an engine").stop().await;
         self.store.close().await.expect("closed");
     }
@@ -256,6 +285,16 @@ async fn what_was_paid_otherwise_than_the_script_would_pay_now_asks_a_person() {
     assert_eq!(error.code, "contradiction");
     assert!(error.message.contains("before an older state"), "{}", error.message);
     assert_eq!(bank.sent(), 1);
+
+    // Looked for once more, days later, it is still there; only the word of a person sends another one.
+    bank.clock.advance(Duration::from_secs(3 * 86_400));
+    let path = bank.doubt(id).await;
+    bank.resolve(id, &path, Resolution::Retry).await;
+    let run = bank.settled(id).await;
+    assert_eq!((run.state, bank.sent()), (RunState::Parked, 1), "{:?}", run.error);
+    bank.resolve(id, &path, Resolution::Resend).await;
+    let run = bank.settled(id).await;
+    assert_eq!((run.state, bank.sent()), (RunState::Succeeded, 2), "{:?}", run.error);
     bank.end().await;
 }
 
@@ -306,6 +345,10 @@ async fn an_event_that_says_not_when_it_happened_asks_a_person() {
     assert_eq!(run.state, RunState::Parked);
     assert_eq!(run.error.expect("a reason").code, "in_doubt");
     assert_eq!(bank.sent(), 0);
+    let path = bank.doubt(id).await;
+    bank.resolve(id, &path, Resolution::Resend).await;
+    let run = bank.settled(id).await;
+    assert_eq!((run.state, bank.sent()), (RunState::Succeeded, 1), "{:?}", run.error);
     bank.end().await;
 }
 

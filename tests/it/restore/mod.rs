@@ -2,4 +2,5 @@
 
 mod daemon;
 mod engine;
+mod forgotten;
 mod thousand;

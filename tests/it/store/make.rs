@@ -174,6 +174,7 @@ pub(super) fn intent(seq: u32, place: &str) -> Record {
                     body: Some("{\"amount\":\"12.30\"}".to_owned()),
                 },
                 movement: None,
+                forgotten: None,
             }),
         },
     }
