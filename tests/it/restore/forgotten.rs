@@ -133,6 +133,8 @@ async fn a_branch_that_was_not_sent_waits_until_the_others_have_found_theirs() {
     bank.go_back().await;
     control.clear_faults();
     bank.accept().await;
+    // The list is believed at once, also before the others have looked.
+    bank.clock.advance(HOURS);
     bank.slot(id, slot, script).await;
     let run = bank.settled(id).await;
     assert_eq!(run.state, RunState::Succeeded, "{:?}", run.error);
