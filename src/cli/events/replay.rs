@@ -25,9 +25,10 @@ pub(super) struct Args {
     /// Only for this workflow
     #[arg(long, value_name = "NAME")]
     workflow: Option<String>,
-    /// One more run, beside those there are. IT MAY PAY AGAIN what they paid
-    #[arg(long, requires = "workflow", requires = "reason")]
-    again: bool,
+    /// One more run, beside those there are, of which there are this many: the preview without a number says it.
+    /// IT MAY PAY AGAIN what they paid
+    #[arg(long, value_name = "RUNS", num_args = 0..=1, requires = "workflow", requires = "reason")]
+    again: Option<Option<u32>>,
     /// Why; kept with a run that is made again
     #[arg(long, value_name = "TEXT")]
     reason: Option<String>,
@@ -39,7 +40,7 @@ pub(super) struct Args {
 pub(super) async fn run(args: Args, context: &Context) -> Result<Exit, CliError> {
     let settings = context.settings()?;
     let reason = args.reason.unwrap_or_default();
-    if args.again && reason.trim().is_empty() {
+    if args.again.is_some() && reason.trim().is_empty() {
         return Err(CliError::usage("the reason is empty").hint("say why with --reason: the run keeps it"));
     }
     let store = context.store(&settings).await?;
@@ -55,7 +56,7 @@ pub(super) async fn run(args: Args, context: &Context) -> Result<Exit, CliError>
             if output.json {
                 output.object("bursar.replay.plan/1", &json!({"event": event, "workflows": choices}))?;
             } else {
-                preview(*event, choices, args.again, store.as_ref(), context).await?;
+                preview(*event, choices, args.again.is_some(), store.as_ref(), context).await?;
             }
         }
         output.note("nothing was done: --yes does it");
@@ -66,7 +67,7 @@ pub(super) async fn run(args: Args, context: &Context) -> Result<Exit, CliError>
         let asked = Replaying {
             event,
             workflow: args.workflow.clone(),
-            again: again(&choices, args.again, &reason),
+            again: again(event, &choices, args.again, &reason)?,
             actor: actor(),
         };
         let runs: Vec<RunId> = match &mut client {
@@ -98,17 +99,32 @@ pub(super) async fn run(args: Args, context: &Context) -> Result<Exit, CliError>
     Ok(Exit::Ok)
 }
 
-fn again(choices: &[Choice], asked: bool, reason: &str) -> Option<Again> {
-    // Nothing to be beside: then it is the first.
-    let earlier = choices
-        .first()
-        .filter(|choice| asked && !choice.earlier.is_empty())?
-        .earlier
-        .len();
-    Some(Again {
-        beside: u32::try_from(earlier).unwrap_or(u32::MAX),
-        reason: reason.to_owned(),
-    })
+/// The same command twice makes one run: who asks says how many there are already, and the second time it is one more.
+fn again(
+    event: EventId,
+    choices: &[Choice],
+    asked: Option<Option<u32>>,
+    reason: &str,
+) -> Result<Option<Again>, CliError> {
+    let (Some(said), Some(choice)) = (asked, choices.first()) else {
+        return Ok(None);
+    };
+    let there = u32::try_from(choice.earlier.len()).unwrap_or(u32::MAX);
+    match said {
+        // Nothing to be beside: then it is the first.
+        None | Some(0) if there == 0 => Ok(None),
+        Some(beside) => Ok(Some(Again {
+            beside,
+            reason: reason.to_owned(),
+        })),
+        None => Err(CliError::usage(format!(
+            "it is not said beside how many runs of {event} one more is made"
+        ))
+        .hint(format!(
+            "there are {there}: look at what they paid without --yes, then say --again {there}, so that the same \
+             command repeated makes no further run"
+        ))),
+    }
 }
 
 /// What would be done, and what earlier runs did.
@@ -128,7 +144,10 @@ async fn preview(
     for Choice { workflow, earlier } in choices {
         let what = match (earlier.is_empty(), again) {
             (true, _) => "would make its run",
-            (false, true) => "would make ONE MORE run, which may pay again what these paid:",
+            (false, true) => {
+                let there = earlier.len();
+                &format!("would make ONE MORE run (with --again {there} --yes), which may pay again what these paid:")
+            }
             (false, false) => "has its run",
         };
         output.print(&format!("{event}  {}  {what}", clean(workflow)))?;

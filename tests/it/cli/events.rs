@@ -87,13 +87,24 @@ async fn a_filtered_event_is_listed_with_its_reason_and_replayed_when_the_condit
     ];
     let preview = events(folder, &once_more).expect(3);
     assert!(
-        preview.stdout.contains("ONE MORE run, which may pay again"),
+        preview
+            .stdout
+            .contains("ONE MORE run (with --again 1 --yes), which may pay again"),
         "{}",
         preview.stdout
     );
     drop(daemon);
-    // Without a daemon it is made all the same.
-    events(folder, &[&once_more[..], &["--yes"]].concat()).expect(0);
+    let unsaid = events(folder, &[&once_more[..], &["--yes"]].concat()).expect(2);
+    assert!(unsaid.stderr.contains("say --again 1"), "{}", unsaid.stderr);
+    // Without a daemon it is made all the same; the same command repeated makes no further run.
+    let beside_one = [&once_more[..3], &["1"], &once_more[3..], &["--yes"]].concat();
+    events(folder, &beside_one).expect(0);
+    let refused = events(folder, &beside_one).expect(5);
+    assert!(
+        refused.stderr.contains("has 2 runs of the event, not 1"),
+        "{}",
+        refused.stderr
+    );
     let shown = events(folder, &["show", &id]).expect(0).stdout;
     assert_eq!(shown.matches("\nrun run_").count(), 2, "{shown}");
     assert!(shown.contains(": lost by hand"), "{shown}");
