@@ -394,11 +394,17 @@ impl Search {
                 Progress::Next(Box::new(self))
             }
             None if !self.lookup.covers_window && holds(Guard::WindowCovered) => Progress::Unproved { again_at: None },
+            None if self.is_untraceable() => Progress::Unproved { again_at: None },
             None if self.read_early && holds(Guard::VisibilityLag) => Progress::Unproved {
                 again_at: Some(self.visible_from),
             },
             None => Progress::Absent,
         }
+    }
+
+    /// Whether it may have been sent under a reference that nobody knows any more.
+    fn is_untraceable(&self) -> bool {
+        self.intent.forgotten.is_some_and(|forgotten| !forgotten.traceable)
     }
 
     fn made_at(&self, item: &Value) -> Option<Instant> {

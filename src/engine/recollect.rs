@@ -56,11 +56,18 @@ impl Turn {
             Past::New => return self.held(&restored).map(|()| None),
             Past::Since(Reverse(since)) => self.recollect_since(open, &restored, since)?,
             Past::Untraceable => {
-                open.intent.forgotten = Some(forgotten(&restored, oldest(&restored)));
+                open.intent.forgotten = Some(Forgotten {
+                    traceable: false,
+                    ..forgotten(&restored, oldest(&restored))
+                });
                 if !self.is_decided(open) {
+                    let why = match self.run.cause {
+                        Cause::Manual { .. } => "this run may have been asked for under its key before",
+                        _ => "the event does not say when it happened",
+                    };
                     let message = format!(
-                        "an older state of the store was put back, the event does not say when it happened, and `{}` \
-                         may have been sent for it before: look for it at the provider",
+                        "an older state of the store was put back, {why}, and `{}` may have been sent for it then: look \
+                         for it at the provider",
                         open.begun.step.name
                     );
                     return Err(self.intend_in_doubt(open, "in_doubt", &message));
@@ -252,6 +259,7 @@ fn forgotten(restored: &Restored, since: Instant) -> Forgotten {
     Forgotten {
         from: since,
         until: restored.sent_until(),
+        traceable: true,
     }
 }
 

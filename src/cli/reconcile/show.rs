@@ -129,9 +129,13 @@ fn ours(sent: &Sent, now: Instant) -> String {
         Some(forgotten) => fact(
             "may be sent",
             &format!(
-                "between {} and {}, before an older state of the store was put back{times}",
+                "between {} and {}, before an older state of the store was put back{}{times}",
                 time(forgotten.from),
-                time(forgotten.until)
+                time(forgotten.until),
+                match forgotten.traceable {
+                    true => "",
+                    false => "; then under a reference that nobody knows any more",
+                }
             ),
         ),
     }

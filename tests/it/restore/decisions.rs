@@ -8,13 +8,14 @@ use bursar::app::settings::{Overrides, Secrets, Settings, load_from};
 use bursar::base::clock::{Clock as _, SystemClock};
 use bursar::base::ids::RunId;
 use bursar::model::journal::Resolution;
-use bursar::model::run::{Run, RunState};
+use bursar::model::run::{Cause, NewRun, Run, RunState};
 use bursar::server::protocol::Although;
 use bursar::store::Decision;
 use chrono::TimeDelta;
+use serde_json::json;
 
 use super::engine::{Bank, pay};
-use crate::support::hurry;
+use crate::support::{hurry, version};
 
 /// A bank some days ago, whose time passes fast: what a person asks is asked by the clock of this machine.
 async fn bank_of_old() -> Bank {
@@ -116,4 +117,51 @@ async fn what_may_be_the_payment_elsewhere_needs_a_word_of_its_own_and_then_it_i
         assert_eq!((run.state, bank.sent()), (RunState::Succeeded, 2), "{:?}", run.error);
         bank.end().await;
     }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_payment_whose_reference_nobody_knows_is_never_proved_absent() {
+    let mut bank = bank_of_old().await;
+    // The rent of a run that the backup knows stands in nobody's way.
+    let rent = RunId::generate(bank.now());
+    bank.slot(rent, bank.now(), &pay("10.50")).await;
+    assert_eq!(bank.settled(rent).await.state, RunState::Succeeded);
+    bank.back_up().await;
+    bank.go_back().await;
+    bank.accept().await;
+    let (id, version) = (RunId::generate(bank.now()), version(&[("main.rhai", &pay("10.50"))]));
+    let keyed = NewRun {
+        id,
+        workflow: version.workflow.clone(),
+        version: version.digest,
+        cause: Cause::Manual {
+            actor: "erp".to_owned(),
+            reason: None,
+            key: Some("invoice 1".to_owned()),
+        },
+        event: json!({}).into(),
+        params: json!({}),
+        created_at: bank.now(),
+        concurrency: None,
+    };
+    bank.store.save_version(version).await.expect("kept");
+    bank.store.create_run(keyed).await.expect("made");
+    bank.world.wake.nudge();
+    let run = bank.settled(id).await;
+    let told = run.error.clone().expect("a reason").message;
+    assert!(told.contains("under its key"), "{told}");
+    let person = Person::looks_at(&bank, run).await;
+    assert_eq!(person.sees().await, Shown::NotShown(None));
+    let why = person.resends(None).await.expect_err("not by itself");
+    assert!(why.contains("--although unproved"), "{why}");
+    // Nor does the engine take it for proved when it is told to try again.
+    let path = bank.doubt(id).await;
+    bank.resolve(id, &path, Resolution::Retry).await;
+    let run = bank.settled(id).await;
+    assert_eq!((run.state, bank.sent()), (RunState::Parked, 1), "{:?}", run.error);
+    bank.clock.jump_to(SystemClock::new().now());
+    person.resends(Some(Although::Unproved)).await.expect("taken");
+    let run = bank.settled(id).await;
+    assert_eq!((run.state, bank.sent()), (RunState::Succeeded, 2), "{:?}", run.error);
+    bank.end().await;
 }
