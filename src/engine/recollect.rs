@@ -198,12 +198,14 @@ impl Turn {
             Cause::Manual { .. } => return Past::Since(Reverse(since)),
             Cause::Cron { slot, .. } => *slot,
             Cause::Webhook { .. } | Cause::Replay { .. } => {
-                let occurred_at = self.run.event.get("occurred_at").and_then(|at| at.as_str());
-                match occurred_at.and_then(parse_time) {
+                let time = |name| self.run.event.get(name).and_then(|at| at.as_str()).and_then(parse_time);
+                // An event may be much older than the run that it is replayed for.
+                let is_old = |at: Instant| at - REPEATED_WITHIN > noticed;
+                match time("occurred_at") {
                     Some(at) => at,
                     // The backup has it: its reference is the one it always had.
                     None if created_at <= since => return Past::Since(Reverse(since)),
-                    None if created_at - REPEATED_WITHIN > noticed => return Past::New,
+                    None if time("received_at").is_some_and(is_old) => return Past::New,
                     None => return Past::Untraceable,
                 }
             }

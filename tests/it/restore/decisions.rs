@@ -1,14 +1,17 @@
 //! What a person can say about payments that a restore forgot, by the path that commands and the daemon take: every
 //! decision is held against what the provider shows.
 
+use std::time::Duration;
+
 use bursar::app::AppError;
 use bursar::app::decide::judged;
 use bursar::app::reconcile::{Shown, ask, in_doubt};
 use bursar::app::settings::{Overrides, Secrets, Settings, load_from};
-use bursar::base::clock::{Clock as _, SystemClock};
-use bursar::base::ids::RunId;
+use bursar::base::clock::{Clock as _, Instant, SystemClock};
+use bursar::base::ids::{EventId, RunId};
 use bursar::model::journal::Resolution;
 use bursar::model::run::{Cause, NewRun, Run, RunState};
+use bursar::model::value::time_text;
 use bursar::server::protocol::Although;
 use bursar::store::Decision;
 use chrono::TimeDelta;
@@ -119,6 +122,25 @@ async fn what_may_be_the_payment_elsewhere_needs_a_word_of_its_own_and_then_it_i
     }
 }
 
+/// Has a payment made for a cause.
+async fn begin(bank: &Bank, cause: Cause, event: serde_json::Value) -> RunId {
+    let (id, version) = (RunId::generate(bank.now()), version(&[("main.rhai", &pay("10.50"))]));
+    let run = NewRun {
+        id,
+        workflow: version.workflow.clone(),
+        version: version.digest,
+        cause,
+        event: event.into(),
+        params: json!({}),
+        created_at: bank.now(),
+        concurrency: None,
+    };
+    bank.store.save_version(version).await.expect("kept");
+    bank.store.create_run(run).await.expect("made");
+    bank.world.wake.nudge();
+    id
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn a_payment_whose_reference_nobody_knows_is_never_proved_absent() {
     let mut bank = bank_of_old().await;
@@ -129,24 +151,12 @@ async fn a_payment_whose_reference_nobody_knows_is_never_proved_absent() {
     bank.back_up().await;
     bank.go_back().await;
     bank.accept().await;
-    let (id, version) = (RunId::generate(bank.now()), version(&[("main.rhai", &pay("10.50"))]));
-    let keyed = NewRun {
-        id,
-        workflow: version.workflow.clone(),
-        version: version.digest,
-        cause: Cause::Manual {
-            actor: "erp".to_owned(),
-            reason: None,
-            key: Some("invoice 1".to_owned()),
-        },
-        event: json!({}).into(),
-        params: json!({}),
-        created_at: bank.now(),
-        concurrency: None,
+    let cause = Cause::Manual {
+        actor: "erp".to_owned(),
+        reason: None,
+        key: Some("invoice 1".to_owned()),
     };
-    bank.store.save_version(version).await.expect("kept");
-    bank.store.create_run(keyed).await.expect("made");
-    bank.world.wake.nudge();
+    let id = begin(&bank, cause, json!({})).await;
     let run = bank.settled(id).await;
     let told = run.error.clone().expect("a reason").message;
     assert!(told.contains("under its key"), "{told}");
@@ -163,5 +173,29 @@ async fn a_payment_whose_reference_nobody_knows_is_never_proved_absent() {
     person.resends(Some(Although::Unproved)).await.expect("taken");
     let run = bank.settled(id).await;
     assert_eq!((run.state, bank.sent()), (RunState::Succeeded, 2), "{:?}", run.error);
+    bank.end().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_old_event_that_is_replayed_late_is_not_taken_for_new() {
+    let mut bank = bank_of_old().await;
+    bank.back_up().await;
+    bank.go_back().await;
+    bank.accept().await;
+    let received_at = bank.now();
+    bank.clock.advance(Duration::from_secs(40 * 86_400));
+    let check = async |beside: u32, received_at: Instant, expected: RunState| {
+        let cause = Cause::Replay {
+            event: EventId::generate(received_at),
+            beside,
+            actor: "tess".to_owned(),
+            reason: "paid by the wrong rule".to_owned(),
+        };
+        let event = json!({"occurred_at": null, "received_at": time_text(received_at)});
+        let run = bank.settled(begin(&bank, cause, event).await).await;
+        assert_eq!(run.state, expected, "received at {received_at}: {:?}", run.error);
+    };
+    check(1, received_at, RunState::Parked).await;
+    check(2, bank.now(), RunState::Succeeded).await;
     bank.end().await;
 }
