@@ -402,9 +402,10 @@ impl Search {
         }
     }
 
-    /// Whether it may have been sent under a reference that nobody knows any more.
+    /// Whether it may have been sent under a reference that nobody knows any more, and is looked for by that.
     fn is_untraceable(&self) -> bool {
-        self.intent.forgotten.is_some_and(|forgotten| !forgotten.traceable)
+        let is_forgotten = self.intent.forgotten.is_some_and(|forgotten| !forgotten.traceable);
+        is_forgotten && matches!(self.lookup.matching, Match::Reference(_))
     }
 
     fn made_at(&self, item: &Value) -> Option<Instant> {
