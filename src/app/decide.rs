@@ -54,7 +54,7 @@ pub async fn judged(
     let sent = effect(&run, &store.journal(run.id).await?, &path);
     let objection = match (&decision.resolution, &sent) {
         (Resolution::Retry | Resolution::Fail, _) | (Resolution::Resend, None) => None,
-        (Resolution::Resend, Some(sent)) => against_absence(decision.run, &path, ask(settings, sent).await?),
+        (Resolution::Resend, Some(sent)) => against_absence(decision.run, &path, ask(settings, store, sent).await?),
         (Resolution::Adopt { .. }, None) => Some(Objection::Disproved(format!(
             "nothing was sent by step {path}, so there is nothing to adopt: say --retry or --fail"
         ))),
@@ -118,6 +118,7 @@ fn against_absence(run: RunId, path: &StepPath, shown: Shown) -> Option<Objectio
                  --fail"
             )))
         }
+        Shown::Elsewhere(reason) => Some(Objection::Unproved(reason)),
         Shown::Contradiction(reason) => Some(Objection::Disproved(format!(
             "the provider shows something that bears our mark and is not what we asked for ({reason}), so it is not \
              sent again: take it with --adopt FILE, or say --fail"

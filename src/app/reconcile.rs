@@ -15,7 +15,7 @@ use crate::connector::connection::Connection;
 use crate::connector::lookup::{Other, Read, Search, Sought};
 use crate::connector::reply::{classify, classify_error};
 use crate::connector::table::Endpoint;
-use crate::model::journal::{Doubt, Entry, Intent, Journal, Phase, Record, Step, StepPath};
+use crate::model::journal::{Doubt, Entry, Failure, Intent, Journal, Phase, Record, Step, StepPath};
 use crate::model::run::{Run, RunState};
 use crate::model::value::Value;
 use crate::store::{RunQuery, Store};
@@ -66,6 +66,8 @@ pub enum Shown {
     Absent,
     /// The list does not have it, which proves nothing, or not before the time named.
     NotShown(Option<Instant>),
+    /// It is not there under our reference, and something is there that may be it; what.
+    Elsewhere(String),
     /// Something bears our mark and is not what was asked for.
     Contradiction(String),
     /// It was not asked, or did not answer; why.
@@ -178,8 +180,8 @@ pub(super) fn sent(
 /// Asks the provider what it shows of this effect now. Nothing is changed there or here.
 ///
 /// # Errors
-/// When no request can be made at all.
-pub async fn ask(settings: &Settings, sent: &Sent) -> Result<Shown, AppError> {
+/// When no request can be made at all, or the store cannot be read.
+pub async fn ask(settings: &Settings, store: &dyn Store, sent: &Sent) -> Result<Shown, AppError> {
     let intent = &sent.intent;
     let Some(connection) = settings.connections.get(&intent.connection) else {
         let message = format!("connection `{}` is not configured any more", intent.connection);
@@ -192,15 +194,22 @@ pub async fn ask(settings: &Settings, sent: &Sent) -> Result<Shown, AppError> {
         );
         return Ok(Shown::NotAsked(message));
     };
-    Ok(search(&Client::new()?, connection, endpoint, sent).await)
+    let (sought, others) = match search(&Client::new()?, connection, endpoint, sent).await {
+        Ok(over) => over,
+        Err(failure) => return Ok(Shown::NotAsked(failure.message)),
+    };
+    told(store, sent, sought, &others).await
 }
 
-async fn search(client: &Client, connection: &Arc<Connection>, endpoint: &Endpoint, sent: &Sent) -> Shown {
+/// What a search came to, and what else the list showed on the way.
+async fn search(
+    client: &Client,
+    connection: &Arc<Connection>,
+    endpoint: &Endpoint,
+    sent: &Sent,
+) -> Result<(Sought, Vec<Other>), Failure> {
     let clock = SystemClock::new();
-    let mut search = match Search::begin(connection, endpoint, &sent.intent, sent.first_at, sent.until) {
-        Ok(search) => search,
-        Err(failure) => return Shown::NotAsked(failure.message),
-    };
+    let mut search = Search::begin(connection, endpoint, &sent.intent, sent.first_at, sent.until)?;
     loop {
         let asked_at = clock.now();
         let (list, request) = (search.list(), search.request());
@@ -211,35 +220,48 @@ async fn search(client: &Client, connection: &Arc<Connection>, endpoint: &Endpoi
         };
         match search.read(answer.as_ref().ok(), verdict, asked_at, clock.now()) {
             Read::More(further) => search = *further,
-            Read::Over { sought, others } => return told(sent, sought, &others),
+            Read::Over { sought, others } => return Ok((sought, others)),
         }
     }
 }
 
 /// What a search that is over shows, with what else the list has that may be it.
-fn told(sent: &Sent, sought: Sought, others: &[Other]) -> Shown {
-    let elsewhere = || {
-        let stray = others
-            .iter()
-            .find(|other| other.is_forgotten_by(sent.run, &sent.journal));
-        let alike = others
-            .iter()
-            .find(|other| other.is_like_forgotten(sent.run, &sent.intent));
-        let other = stray.or(alike)?;
-        Some(Shown::Contradiction(format!(
-            "it is not there under our reference, but {} is, which step {} of {} made: see whether it is the same",
-            other.what, other.path, other.run
-        )))
+async fn told(store: &dyn Store, sent: &Sent, sought: Sought, others: &[Other]) -> Result<Shown, AppError> {
+    let unseen = match sought {
+        Sought::Found(resource) => return Ok(Shown::Found(resource)),
+        Sought::Contradiction(reason) => return Ok(Shown::Contradiction(reason)),
+        Sought::ClocksApart(apart) => {
+            return Ok(Shown::NotAsked(format!(
+                "our clock and the provider's are {} hours apart, so that its list proves nothing",
+                apart.num_hours()
+            )));
+        }
+        Sought::Failed(reason) | Sought::Refused(reason) => return Ok(Shown::NotAsked(reason)),
+        Sought::Absent => Shown::Absent,
+        Sought::Unproved { again_at } => Shown::NotShown(again_at),
     };
-    match sought {
-        Sought::Found(resource) => Shown::Found(resource),
-        Sought::Contradiction(reason) => Shown::Contradiction(reason),
-        Sought::Absent => elsewhere().unwrap_or(Shown::Absent),
-        Sought::Unproved { again_at } => elsewhere().unwrap_or(Shown::NotShown(again_at)),
-        Sought::ClocksApart(apart) => Shown::NotAsked(format!(
-            "our clock and the provider's are {} hours apart, so that its list proves nothing",
-            apart.num_hours()
-        )),
-        Sought::Failed(reason) | Sought::Refused(reason) => Shown::NotAsked(reason),
+    Ok(elsewhere(store, sent, others).await?.unwrap_or(unseen))
+}
+
+/// What may be it although it does not bear our reference: something of this run that its journal does not know, or the
+/// same of a run that nobody knows any more.
+async fn elsewhere(store: &dyn Store, sent: &Sent, others: &[Other]) -> Result<Option<Shown>, AppError> {
+    let mut found = others
+        .iter()
+        .find(|other| other.is_forgotten_by(sent.run, &sent.journal));
+    let alike = others
+        .iter()
+        .filter(|other| other.is_like_forgotten(sent.run, &sent.intent));
+    for other in alike {
+        if found.is_none() && store.run(other.run).await?.is_none() {
+            found = Some(other);
+        }
     }
+    Ok(found.map(|other| {
+        Shown::Elsewhere(format!(
+            "it is not there under our reference, but {} is, which step {} of {} made and no journal knows: see whether \
+             it is the same",
+            other.what, other.path, other.run
+        ))
+    }))
 }

@@ -394,11 +394,18 @@ impl Search {
                 Progress::Next(Box::new(self))
             }
             None if !self.lookup.covers_window && holds(Guard::WindowCovered) => Progress::Unproved { again_at: None },
+            None if self.is_untraceable() => Progress::Unproved { again_at: None },
             None if self.read_early && holds(Guard::VisibilityLag) => Progress::Unproved {
                 again_at: Some(self.visible_from),
             },
             None => Progress::Absent,
         }
+    }
+
+    /// Whether it may have been sent under a reference that nobody knows any more, and is looked for by that.
+    fn is_untraceable(&self) -> bool {
+        let is_forgotten = self.intent.forgotten.is_some_and(|forgotten| !forgotten.traceable);
+        is_forgotten && matches!(self.lookup.matching, Match::Reference(_))
     }
 
     fn made_at(&self, item: &Value) -> Option<Instant> {

@@ -56,11 +56,18 @@ impl Turn {
             Past::New => return self.held(&restored).map(|()| None),
             Past::Since(Reverse(since)) => self.recollect_since(open, &restored, since)?,
             Past::Untraceable => {
-                open.intent.forgotten = Some(forgotten(&restored, oldest(&restored)));
+                open.intent.forgotten = Some(Forgotten {
+                    traceable: false,
+                    ..forgotten(&restored, oldest(&restored))
+                });
                 if !self.is_decided(open) {
+                    let why = match self.run.cause {
+                        Cause::Manual { .. } => "this run may have been asked for under its key before",
+                        _ => "the event does not say when it happened",
+                    };
                     let message = format!(
-                        "an older state of the store was put back, the event does not say when it happened, and `{}` \
-                         may have been sent for it before: look for it at the provider",
+                        "an older state of the store was put back, {why}, and `{}` may have been sent for it then: look \
+                         for it at the provider",
                         open.begun.step.name
                     );
                     return Err(self.intend_in_doubt(open, "in_doubt", &message));
@@ -191,12 +198,14 @@ impl Turn {
             Cause::Manual { .. } => return Past::Since(Reverse(since)),
             Cause::Cron { slot, .. } => *slot,
             Cause::Webhook { .. } | Cause::Replay { .. } => {
-                let occurred_at = self.run.event.get("occurred_at").and_then(|at| at.as_str());
-                match occurred_at.and_then(parse_time) {
+                let time = |name| self.run.event.get(name).and_then(|at| at.as_str()).and_then(parse_time);
+                // An event may be much older than the run that it is replayed for.
+                let is_old = |at: Instant| at - REPEATED_WITHIN > noticed;
+                match time("occurred_at") {
                     Some(at) => at,
                     // The backup has it: its reference is the one it always had.
                     None if created_at <= since => return Past::Since(Reverse(since)),
-                    None if created_at - REPEATED_WITHIN > noticed => return Past::New,
+                    None if time("received_at").is_some_and(is_old) => return Past::New,
                     None => return Past::Untraceable,
                 }
             }
@@ -252,6 +261,7 @@ fn forgotten(restored: &Restored, since: Instant) -> Forgotten {
     Forgotten {
         from: since,
         until: restored.sent_until(),
+        traceable: true,
     }
 }
 

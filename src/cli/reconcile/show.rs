@@ -42,7 +42,7 @@ pub(super) async fn run(args: &Args, context: &Context) -> Result<Exit, CliError
         );
     };
     let shown = match &doubt.sent {
-        Some(sent) if !args.offline => Some(ask(&settings, sent).await?),
+        Some(sent) if !args.offline => Some(ask(&settings, store.as_ref(), sent).await?),
         _ => None,
     };
     let output = &context.output;
@@ -68,6 +68,7 @@ fn shown_json(shown: &Shown) -> serde_json::Value {
         Shown::Found(resource) => json!({ "shows": "found", "resource": resource.to_plain() }),
         Shown::Absent => json!({ "shows": "absent" }),
         Shown::NotShown(again_at) => json!({ "shows": "nothing", "proves_from": again_at }),
+        Shown::Elsewhere(reason) => json!({ "shows": "elsewhere", "reason": reason }),
         Shown::Contradiction(reason) => json!({ "shows": "contradiction", "reason": reason }),
         Shown::NotAsked(reason) => json!({ "shows": null, "reason": reason }),
     }
@@ -128,9 +129,13 @@ fn ours(sent: &Sent, now: Instant) -> String {
         Some(forgotten) => fact(
             "may be sent",
             &format!(
-                "between {} and {}, before an older state of the store was put back{times}",
+                "between {} and {}, before an older state of the store was put back{}{times}",
                 time(forgotten.from),
-                time(forgotten.until)
+                time(forgotten.until),
+                match forgotten.traceable {
+                    true => "",
+                    false => "; then under a reference that nobody knows any more",
+                }
             ),
         ),
     }
@@ -158,6 +163,7 @@ fn theirs(shown: &Shown, now: Instant) -> String {
             relative(*at, now)
         ),
         Shown::NotShown(None) => "  it is not there, and its absence from this list proves nothing".to_owned(),
+        Shown::Elsewhere(reason) => format!("  {}", one_line(reason)),
         Shown::Contradiction(reason) => format!(
             "  something bears our mark and is not what we asked for: {}",
             one_line(reason)
@@ -186,9 +192,17 @@ fn choices(doubt: &InDoubt, shown: Option<&Shown>) -> Vec<(&'static str, &'stati
         "--absent-and-resend",
         "it did not happen: sent again under a new key, once the provider agrees",
     );
+    let resend_unproved = (
+        "--absent-and-resend --although unproved",
+        "it did not happen, as you know otherwise: sent again under a new key, as long as the provider does not show it",
+    );
     match shown {
         Some(Shown::Found(_)) => vec![found, adopt, fail],
         Some(Shown::Absent) => vec![resend, fail, adopt],
-        _ => vec![adopt, resend, retry, fail],
+        Some(Shown::Contradiction(_)) => vec![adopt, retry, fail],
+        Some(Shown::Elsewhere(_) | Shown::NotShown(_) | Shown::NotAsked(_)) => {
+            vec![adopt, resend_unproved, retry, fail]
+        }
+        None => vec![adopt, resend, retry, fail],
     }
 }

@@ -240,13 +240,13 @@ async fn found(
             format!("{id} has no step that may have happened"),
         ));
     };
-    match ask(settings, &sent).await? {
+    match ask(settings, store.as_ref(), &sent).await? {
         Shown::Found(resource) => Ok(resource.to_plain()),
         Shown::NotAsked(reason) => Err(CliError::new(
             Exit::Unreachable,
             format!("the provider was not asked: {reason}"),
         )),
-        Shown::Absent | Shown::NotShown(_) | Shown::Contradiction(_) => {
+        Shown::Absent | Shown::NotShown(_) | Shown::Elsewhere(_) | Shown::Contradiction(_) => {
             let message = "the provider does not show it as it was sent, so there is nothing to adopt";
             Err(CliError::new(Exit::Refused, message).hint(format!("`bursar reconcile show {id}` says what it shows")))
         }

@@ -184,6 +184,18 @@ pub struct Forgotten {
     pub from: Instant,
     /// When the last of them can have sent anything.
     pub until: Instant,
+    /// Whether it was sent under the reference that the intent has now; otherwise no list can prove that it was not.
+    #[serde(default = "yes", skip_serializing_if = "is_yes")]
+    pub traceable: bool,
+}
+
+fn yes() -> bool {
+    true
+}
+
+#[expect(clippy::trivially_copy_pass_by_ref, reason = "serde calls it so")]
+fn is_yes(yes: &bool) -> bool {
+    *yes
 }
 
 /// A failed attempt after which the step will be tried again.

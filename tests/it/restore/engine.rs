@@ -52,7 +52,12 @@ pub(super) struct Bank {
 
 impl Bank {
     pub(super) async fn new() -> Self {
-        let clock = ManualClock::new(SystemClock::new().now());
+        Self::since(SystemClock::new().now()).await
+    }
+
+    /// One whose time begins at this instant.
+    pub(super) async fn since(begin: Instant) -> Self {
+        let clock = ManualClock::new(begin);
         hurry(clock.clone());
         let world = World::with_clock(SimulatorConfig::demo(), Arc::new(clock.clone())).await;
         let store = world.store().await;

@@ -1,6 +1,7 @@
 //! An older state of the store is put back: nothing is paid twice, nothing is forgotten, and a person has the word.
 
 mod daemon;
+mod decisions;
 mod engine;
 mod forgotten;
 mod thousand;

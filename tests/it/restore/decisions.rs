@@ -1,0 +1,201 @@
+//! What a person can say about payments that a restore forgot, by the path that commands and the daemon take: every
+//! decision is held against what the provider shows.
+
+use std::time::Duration;
+
+use bursar::app::AppError;
+use bursar::app::decide::judged;
+use bursar::app::reconcile::{Shown, ask, in_doubt};
+use bursar::app::settings::{Overrides, Secrets, Settings, load_from};
+use bursar::base::clock::{Clock as _, Instant, SystemClock};
+use bursar::base::ids::{EventId, RunId};
+use bursar::model::journal::Resolution;
+use bursar::model::run::{Cause, NewRun, Run, RunState};
+use bursar::model::value::time_text;
+use bursar::server::protocol::Although;
+use bursar::store::Decision;
+use chrono::TimeDelta;
+use serde_json::json;
+
+use super::engine::{Bank, pay};
+use crate::support::{hurry, version};
+
+/// A bank some days ago, whose time passes fast: what a person asks is asked by the clock of this machine.
+async fn bank_of_old() -> Bank {
+    let bank = Bank::since(SystemClock::new().now() - TimeDelta::days(3)).await;
+    for _ in 0..3 {
+        hurry(bank.clock.clone());
+    }
+    bank
+}
+
+/// A person at the present time, with the settings of the bank.
+struct Person<'a> {
+    bank: &'a Bank,
+    settings: Settings,
+    run: RunId,
+}
+
+impl<'a> Person<'a> {
+    async fn looks_at(bank: &'a Bank, run: Run) -> Self {
+        assert_eq!(run.state, RunState::Parked, "{:?}", run.error);
+        bank.clock.jump_to(SystemClock::new().now());
+        let file = bank.world.folder.path().join("bursar.toml");
+        std::fs::write(&file, "").expect("written");
+        let overrides = Overrides {
+            config: Some(file),
+            ..Overrides::default()
+        };
+        let mut settings = load_from(&overrides, Secrets::Needed, &|_| None).expect("settings");
+        settings.connections = bank.world.connections.clone();
+        Self {
+            bank,
+            settings,
+            run: run.id,
+        }
+    }
+
+    async fn sees(&self) -> Shown {
+        let run = self.bank.store.run(self.run).await.expect("read").expect("a run");
+        let doubts = in_doubt(self.bank.store.as_ref(), run).await.expect("read");
+        let sent = doubts[0].sent.as_ref().expect("an intent");
+        ask(&self.settings, self.bank.store.as_ref(), sent)
+            .await
+            .expect("asked")
+    }
+
+    /// Has the step sent again: why not, if it is refused.
+    async fn resends(&self, although: Option<Although>) -> Result<(), String> {
+        let path = self.bank.doubt(self.run).await;
+        let decision = Decision {
+            run: self.run,
+            path: Some(path.parse().expect("a path")),
+            resolution: Resolution::Resend,
+            actor: "tess".to_owned(),
+            reason: "looked at the bank".to_owned(),
+            at: self.bank.now(),
+        };
+        match judged(&self.settings, self.bank.store.as_ref(), decision, although).await {
+            Ok(decision) => {
+                assert!(decision.reason.contains("(unproved: "), "{}", decision.reason);
+                self.bank.store.resolve(decision).await.expect("resolved");
+                self.bank.world.wake.nudge();
+                Ok(())
+            }
+            Err(AppError::Refused(why)) => Err(why),
+            Err(error) => panic!("{error}"),
+        }
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_may_be_the_payment_elsewhere_needs_a_word_of_its_own_and_then_it_is_sent() {
+    let edited = format!("let t = today(\"UTC\"); {}", pay("10.50"));
+    // The same run at another step, and another run that nobody knows any more.
+    for (is_same_run, script) in [(true, edited), (false, pay("10.50"))] {
+        let mut bank = bank_of_old().await;
+        bank.back_up().await;
+        let (before, slot) = (RunId::generate(bank.now()), bank.now());
+        bank.slot(before, slot, &pay("10.50")).await;
+        assert_eq!(bank.settled(before).await.state, RunState::Succeeded);
+        bank.go_back().await;
+        bank.accept().await;
+        let id = if is_same_run {
+            before
+        } else {
+            RunId::generate(bank.now())
+        };
+        bank.slot(id, slot, &script).await;
+        let person = Person::looks_at(&bank, bank.settled(id).await).await;
+        let Shown::Elsewhere(shown) = person.sees().await else {
+            panic!("{is_same_run}: {:?}", person.sees().await)
+        };
+        assert!(shown.contains(&before.to_string()), "{is_same_run}: {shown}");
+        let why = person.resends(None).await.expect_err("not by itself");
+        assert!(why.contains("--although unproved"), "{is_same_run}: {why}");
+        let different = person.resends(Some(Although::Different)).await;
+        assert!(different.is_err(), "{is_same_run}: another word");
+        person.resends(Some(Although::Unproved)).await.expect("taken");
+        let run = bank.settled(id).await;
+        assert_eq!((run.state, bank.sent()), (RunState::Succeeded, 2), "{:?}", run.error);
+        bank.end().await;
+    }
+}
+
+/// Has a payment made for a cause.
+async fn begin(bank: &Bank, cause: Cause, event: serde_json::Value) -> RunId {
+    let (id, version) = (RunId::generate(bank.now()), version(&[("main.rhai", &pay("10.50"))]));
+    let run = NewRun {
+        id,
+        workflow: version.workflow.clone(),
+        version: version.digest,
+        cause,
+        event: event.into(),
+        params: json!({}),
+        created_at: bank.now(),
+        concurrency: None,
+    };
+    bank.store.save_version(version).await.expect("kept");
+    bank.store.create_run(run).await.expect("made");
+    bank.world.wake.nudge();
+    id
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_payment_whose_reference_nobody_knows_is_never_proved_absent() {
+    let mut bank = bank_of_old().await;
+    // The rent of a run that the backup knows stands in nobody's way.
+    let rent = RunId::generate(bank.now());
+    bank.slot(rent, bank.now(), &pay("10.50")).await;
+    assert_eq!(bank.settled(rent).await.state, RunState::Succeeded);
+    bank.back_up().await;
+    bank.go_back().await;
+    bank.accept().await;
+    let cause = Cause::Manual {
+        actor: "erp".to_owned(),
+        reason: None,
+        key: Some("invoice 1".to_owned()),
+    };
+    let id = begin(&bank, cause, json!({})).await;
+    let run = bank.settled(id).await;
+    let told = run.error.clone().expect("a reason").message;
+    assert!(told.contains("under its key"), "{told}");
+    let person = Person::looks_at(&bank, run).await;
+    assert_eq!(person.sees().await, Shown::NotShown(None));
+    let why = person.resends(None).await.expect_err("not by itself");
+    assert!(why.contains("--although unproved"), "{why}");
+    // Nor does the engine take it for proved when it is told to try again.
+    let path = bank.doubt(id).await;
+    bank.resolve(id, &path, Resolution::Retry).await;
+    let run = bank.settled(id).await;
+    assert_eq!((run.state, bank.sent()), (RunState::Parked, 1), "{:?}", run.error);
+    bank.clock.jump_to(SystemClock::new().now());
+    person.resends(Some(Although::Unproved)).await.expect("taken");
+    let run = bank.settled(id).await;
+    assert_eq!((run.state, bank.sent()), (RunState::Succeeded, 2), "{:?}", run.error);
+    bank.end().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_old_event_that_is_replayed_late_is_not_taken_for_new() {
+    let mut bank = bank_of_old().await;
+    bank.back_up().await;
+    bank.go_back().await;
+    bank.accept().await;
+    let received_at = bank.now();
+    bank.clock.advance(Duration::from_secs(40 * 86_400));
+    let check = async |beside: u32, received_at: Instant, expected: RunState| {
+        let cause = Cause::Replay {
+            event: EventId::generate(received_at),
+            beside,
+            actor: "tess".to_owned(),
+            reason: "paid by the wrong rule".to_owned(),
+        };
+        let event = json!({"occurred_at": null, "received_at": time_text(received_at)});
+        let run = bank.settled(begin(&bank, cause, event).await).await;
+        assert_eq!(run.state, expected, "received at {received_at}: {:?}", run.error);
+    };
+    check(1, received_at, RunState::Parked).await;
+    check(2, bank.now(), RunState::Succeeded).await;
+    bank.end().await;
+}
