@@ -267,8 +267,7 @@ pub(super) async fn test(args: Test, context: &Context) -> Result<Exit, CliError
     }
     let store = context.store(&settings).await?;
     let subscription = chosen(&desk, args.subscription.as_deref()).await?;
-    let salt = time_text(context.now());
-    let event = desk.test(&subscription.id, &salt).await?;
+    let event = desk.test(&subscription.id).await?;
     let query = EventQuery {
         connection: Some(connection.name.clone()),
         kind: desk.test_event().map(str::to_owned),

@@ -89,6 +89,36 @@ async fn a_provider_is_told_where_to_send_webhooks_once_and_a_test_arrives() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn what_was_so_before_can_be_so_again() {
+    let (folder, _bank) = world().await;
+    let folder = folder.path();
+    let register = |events: &str| {
+        let url = "http://127.0.0.1:9/hooks/bank";
+        let args = ["register", "--url", url, "--events", events, "--json"];
+        webhooks(folder, &args).expect(0).json().remove(0)
+    };
+    for _ in 0..3 {
+        let made = register("deposit.received");
+        assert_eq!(made["done"], "made");
+        for (events, done) in [
+            ("payout.paid", "changed"),
+            ("deposit.received", "changed"),
+            ("payout.paid", "changed"),
+            ("payout.paid", "nothing"),
+        ] {
+            let changed = register(events);
+            let there = listed(folder);
+            assert_eq!((&changed["done"], there.len()), (&done.into(), 1), "{events}");
+            assert_eq!(there[0]["events"], serde_json::json!([events]));
+            assert_eq!(changed["subscription"]["id"], there[0]["id"]);
+        }
+        let id = made["subscription"]["id"].as_str().expect("an id");
+        webhooks(folder, &["unregister", id]).expect(0);
+        assert_eq!(listed(folder), Vec::<Json>::new());
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn a_secret_is_replaced_beside_the_old_one_and_kept_in_a_file_for_one_person() {
     let (folder, _bank) = world().await;
     let folder = folder.path();
