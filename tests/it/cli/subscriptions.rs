@@ -147,6 +147,28 @@ async fn a_secret_is_replaced_beside_the_old_one_and_kept_in_a_file_for_one_pers
     let taken = register(&["--secret-file", "secrets/new.key"]).expect(2);
     assert!(taken.stderr.contains("is there already"), "{}", taken.stderr);
 
+    // Asked again nothing is given, so nothing was kept.
+    let nothing = register(&["--secret-file", "secrets/other.key", "--json"])
+        .expect(0)
+        .json();
+    assert_eq!(nothing[0]["secret_file"], Json::Null);
+    // Where it could not be kept, none is asked for.
+    let nowhere = webhooks(folder, &["rotate", "--secret-file", "nowhere/new.key"]).expect(2);
+    assert!(
+        nowhere.stderr.contains("nowhere is no folder that can be written to"),
+        "{}",
+        nowhere.stderr
+    );
+    assert_eq!(listed(folder).len(), 1);
+    // Shown only to whom asks for it.
+    for (more, is_shown) in [(&["--json", "--show-secret"][..], true), (&["--json"], false)] {
+        let rotated = webhooks(folder, &[&["rotate", "--subscription", &id], more].concat()).expect(0);
+        let told = rotated.json().remove(0);
+        let new = &told["subscription"]["id"];
+        assert_eq!(told["secret"], if is_shown { new.clone() } else { Json::Null });
+        webhooks(folder, &["unregister", new.as_str().expect("an id")]).expect(0);
+    }
+
     let rotated = webhooks(folder, &["rotate", "--overlap", "48", "--show-secret"]).expect(0);
     let both = listed(folder);
     assert_eq!(both.len(), 2, "{both:?}");
