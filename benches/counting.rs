@@ -125,8 +125,9 @@ impl Store for Counting {
         workflow: &'a str,
         schedule: &'a str,
         timezone: &'a str,
+        not_after: Instant,
     ) -> Answer<'a, Option<Instant>> {
-        self.inner.settled_until(workflow, schedule, timezone)
+        self.inner.settled_until(workflow, schedule, timezone, not_after)
     }
 
     fn settle_slots(&self, key: SlotKey, until: Instant) -> Answer<'_, ()> {

@@ -7,8 +7,7 @@ use std::collections::BTreeSet;
 
 use serde::Serialize;
 
-use crate::base::ids::Digest;
-use crate::base::key::derived_uuid;
+use crate::base::ids::random_uuid;
 use crate::base::limits::PAGES_MAX;
 use crate::base::secret::Secret;
 use crate::connector::client::Client;
@@ -181,7 +180,7 @@ impl<'a> Desk<'a> {
     pub async fn register(&self, url: &str, events: &[String]) -> Result<Registered, SubscriptionError> {
         let there = self.list().await?;
         let Some(known) = there.iter().find(|known| known.url == url) else {
-            return self.make(url, events, &there).await;
+            return self.make(url, events).await;
         };
         if self.says_the_same(&known.events, events) {
             return Ok(Registered {
@@ -201,10 +200,9 @@ impl<'a> Desk<'a> {
             ("id".to_owned(), Value::text(&known.id)),
             ("events".to_owned(), texts(events)),
         ]);
-        let key = self.key(&["update", &known.id, &events.join(" "), &known.events.join(" ")]);
-        let value = self.call(update, args, &key).await?;
+        self.call(update, args).await?;
         Ok(Registered {
-            subscription: Subscription::of(&value).unwrap_or_else(|| known.clone()),
+            subscription: self.seen(&known.id, events).await?,
             done: Done::Changed,
             secret: None,
         })
@@ -215,13 +213,12 @@ impl<'a> Desk<'a> {
     /// # Errors
     /// [`SubscriptionError`].
     pub async fn renew(&self, known: &Subscription) -> Result<Registered, SubscriptionError> {
-        let there = self.list().await?;
         let events = if self.says_the_same(&known.events, &self.everything()) {
             self.everything()
         } else {
             known.events.clone()
         };
-        self.make(&known.url, &events, &there).await
+        self.make(&known.url, &events).await
     }
 
     /// Ends a subscription.
@@ -236,7 +233,7 @@ impl<'a> Desk<'a> {
             return Err(SubscriptionError::NotThere(id.to_owned()));
         }
         let args = Map::from([("id".to_owned(), Value::text(id))]);
-        match self.call(delete, args, &self.key(&["delete", id])).await {
+        match self.call(delete, args).await {
             Ok(_) => Ok(()),
             // To end one twice does no harm: whether it is gone is what counts.
             Err(SubscriptionError::Unknown(_)) if !self.list().await?.iter().any(|known| known.id == id) => Ok(()),
@@ -244,50 +241,56 @@ impl<'a> Desk<'a> {
         }
     }
 
-    /// Has a test event sent; its id, as it will arrive. `salt`: something that is new for every test.
+    /// Has a test event sent; its id, as it will arrive.
     ///
     /// # Errors
     /// [`SubscriptionError`].
-    pub async fn test(&self, id: &str, salt: &str) -> Result<String, SubscriptionError> {
+    pub async fn test(&self, id: &str) -> Result<String, SubscriptionError> {
         let test = self.calls.test.as_deref().ok_or_else(|| {
             SubscriptionError::NotOffered(
                 "the provider has no call for a test event: `bursar webhooks send` signs one here".to_owned(),
             )
         })?;
         let args = Map::from([("id".to_owned(), Value::text(id))]);
-        let value = self.call(test, args, &self.key(&["test", id, salt])).await?;
+        let value = self.call(test, args).await?;
         let event = value.get("id").and_then(Value::as_text);
         event
             .map(str::to_owned)
             .ok_or_else(|| SubscriptionError::Unknown("the answer names no event".to_owned()))
     }
 
-    async fn make(
-        &self,
-        url: &str,
-        events: &[String],
-        there: &[Subscription],
-    ) -> Result<Registered, SubscriptionError> {
-        // The same wish beside the same subscriptions is the same call, however often it is asked.
-        let mut ids: Vec<&str> = there.iter().map(|known| known.id.as_str()).collect();
-        ids.sort_unstable();
-        let key = self.key(&["create", url, &events.join(" "), &ids.join(" ")]);
+    async fn make(&self, url: &str, events: &[String]) -> Result<Registered, SubscriptionError> {
         let args = Map::from([
             ("url".to_owned(), Value::text(url)),
             ("events".to_owned(), texts(events)),
         ]);
-        let value = self.call(&self.calls.create, args, &key).await?;
+        let value = self.call(&self.calls.create, args).await?;
         let secret = self
             .calls
             .secret
             .as_ref()
             .and_then(|pointer| value.pointer(pointer)?.as_text());
+        let made = Subscription::of(&value)
+            .ok_or_else(|| SubscriptionError::Unknown("the answer names no subscription".to_owned()))?;
         Ok(Registered {
-            subscription: Subscription::of(&value)
-                .ok_or_else(|| SubscriptionError::Unknown("the answer names no subscription".to_owned()))?,
+            subscription: self.seen(&made.id, events).await?,
             done: Done::Made,
             secret: secret.map(|secret| Secret::new(secret.to_owned())),
         })
+    }
+
+    /// A subscription as the provider lists it after a write: an answer alone does not prove that it is there.
+    async fn seen(&self, id: &str, events: &[String]) -> Result<Subscription, SubscriptionError> {
+        let known = self.list().await?.into_iter().find(|known| known.id == id);
+        let known =
+            known.ok_or_else(|| SubscriptionError::Unknown(format!("the provider took {id} and does not list it")))?;
+        if self.says_the_same(&known.events, events) {
+            return Ok(known);
+        }
+        Err(SubscriptionError::Unknown(format!(
+            "the provider took the change of {id} and still sends it {}",
+            known.events.join(", ")
+        )))
     }
 
     fn everything(&self) -> Vec<String> {
@@ -313,21 +316,20 @@ impl<'a> Desk<'a> {
         endpoint.ok_or_else(|| SubscriptionError::NotOffered(format!("the table has no call `{name}`")))
     }
 
-    fn key(&self, parts: &[&str]) -> String {
-        let secret = Digest::of([self.connection.name.as_bytes(), self.connection.base_url.as_bytes()]);
-        derived_uuid(secret.as_bytes(), parts).to_string()
-    }
-
     /// A write, sent again under its key while its outcome is unknown and the table allows it.
-    async fn call(&self, name: &str, args: Map, key: &str) -> Result<Value, SubscriptionError> {
+    ///
+    /// The key is for these attempts alone: what was once so and is to be so again is another wish, and under a key
+    /// that it had before the provider would only repeat an old answer.
+    async fn call(&self, name: &str, args: Map) -> Result<Value, SubscriptionError> {
         let endpoint = self.endpoint(name)?;
         let prepared = request::prepare(self.connection, endpoint, &args, None)
             .map_err(|failure| SubscriptionError::Refused(failure.message))?;
+        let key = random_uuid().to_string();
         let mut attempt = 1;
         loop {
             let answer = self
                 .client
-                .send(self.connection, endpoint, &prepared.request, Some(key))
+                .send(self.connection, endpoint, &prepared.request, Some(&key))
                 .await;
             let verdict = match &answer {
                 Ok(answer) => classify(&self.connection.connector, endpoint, &prepared.request, None, answer),

@@ -205,8 +205,9 @@ impl Store for Faulty {
         workflow: &'a str,
         schedule: &'a str,
         timezone: &'a str,
+        not_after: Instant,
     ) -> Answer<'a, Option<Instant>> {
-        self.read(|| self.inner.settled_until(workflow, schedule, timezone))
+        self.read(|| self.inner.settled_until(workflow, schedule, timezone, not_after))
     }
 
     fn settle_slots(&self, key: SlotKey, until: Instant) -> Answer<'_, ()> {

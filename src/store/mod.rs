@@ -350,12 +350,14 @@ pub trait Store: Send + Sync + 'static {
     fn save_version(&self, version: Version) -> Answer<'_, ()>;
 
     /// Up to when the slots of a schedule are known to have their runs or their reasons: the newest that has, or what
-    /// was said last; nothing of a schedule that is new.
+    /// was said last; nothing of a schedule that is new. What was recorded of a time after `not_after` does not count:
+    /// then the clock was wrong.
     fn settled_until<'a>(
         &'a self,
         workflow: &'a str,
         schedule: &'a str,
         timezone: &'a str,
+        not_after: Instant,
     ) -> Answer<'a, Option<Instant>>;
 
     /// Says that every slot of a schedule up to this time has its run or its reason, in place of what was said before.

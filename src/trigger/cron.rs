@@ -14,7 +14,8 @@ use super::make::{Asked, cause_of, make};
 use super::outlook::outlook;
 use super::schedule::{Schedule, ScheduleError, Slot, Standing};
 use super::slots::{
-    Deferred, Due, UNBEGUN, dealt_until, due_slots, failed_in_a_row, missed, overdue, resume_point, why_missed,
+    Deferred, Due, UNBEGUN, dealt_until, due_slots, failed_in_a_row, missed, overdue, real_until, resume_point,
+    why_missed,
 };
 use super::versions::KnownVersions;
 use super::wall::{Moved, WallClock, told};
@@ -184,8 +185,15 @@ impl Watched {
             holidays: self.holidays,
             settled: self.settled,
             unbegun: self.unbegun,
-            ..Self::new(workflow, spec, self.last)
+            ..Self::new(workflow, spec, self.dealt_without_jitter())
         }
+    }
+
+    /// Up to when all is dealt with whatever the jitter: a slot whose time has come and whose jitter has not passed is not.
+    fn dealt_without_jitter(&self) -> Instant {
+        let next = self.schedule.as_ref().map(|schedule| schedule.next_slot(self.last));
+        let Some(Ok(Some(next))) = next else { return self.last };
+        self.last.min(next.on_time() - TimeDelta::seconds(1))
     }
 
     /// Says once what its calendar does not know: what comes, or what came before it begins.
@@ -200,6 +208,16 @@ impl Watched {
             tracing::error!(workflow, schedule = self.spec.schedule, %error, "it is not known whether this schedule had slots before its calendar begins: look what should have run");
         }
         self.end_was_told = end.is_some() || before.is_some();
+    }
+
+    /// Goes on from now where the clock was set back far.
+    fn go_on(&mut self, now: Instant) {
+        let from = resume_point(Some(self.last), now);
+        if from < self.last {
+            // What is recorded of that future counts for nobody from now on: the store is told at once.
+            self.settled = self.settled.max(self.last);
+        }
+        self.last = from;
     }
 
     /// Up to when all has its run or its reason, what waits for its day excepted.
@@ -382,7 +400,8 @@ impl CronTrigger {
 
     async fn take_up(&self, key: &SlotKey, spec: &CronSpec, now: Instant) -> Result<Watched, StoreError> {
         let (workflow, schedule, timezone) = (&key.workflow, &key.schedule, &key.timezone);
-        let settled = self.store.settled_until(workflow, schedule, timezone).await?;
+        let real = real_until(now);
+        let settled = self.store.settled_until(workflow, schedule, timezone, real).await?;
         let last = resume_point(settled, now);
         if settled.is_none() && holds(Guard::SlotsSettled) {
             // From now on its slots count, also if it has none before the next start.
@@ -459,7 +478,7 @@ impl CronTrigger {
         let Some(schedule) = entry.schedule.clone() else {
             return Ok(());
         };
-        entry.last = resume_point(Some(entry.last), now);
+        entry.go_on(now);
         let within = TimeDelta::hours(entry.spec.catch_up_hours.into());
         let due = due_slots(&schedule, entry.last, now, entry.spec.catch_up, within);
         let waited = due.deferred.or(entry.deferred).filter(|deferred| deferred.at <= now);
@@ -586,7 +605,7 @@ impl CronTrigger {
         let Some(schedule) = entry.schedule.clone() else {
             return Ok(());
         };
-        entry.last = resume_point(Some(entry.last), now);
+        entry.go_on(now);
         let detail = format!("paused by {}: {}", pause.actor, pause.reason);
         if let Some(deferred) = entry.deferred.take() {
             let stretch = Stretch {

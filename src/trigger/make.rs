@@ -24,6 +24,15 @@ pub(super) fn cause_of(key: &SlotKey, schedule: &Schedule, slot: Slot) -> Cause 
     }
 }
 
+/// What the runs of a schedule must not overlap with, where its manifest says nothing else: each other.
+pub(super) fn of_schedule(schedule: &str, timezone: &str, policy: Overlap) -> Concurrency {
+    Concurrency {
+        key: format!("schedule {schedule} {timezone}"),
+        max: 1,
+        policy,
+    }
+}
+
 /// A slot that is to have its run.
 pub(super) struct Asked<'a> {
     pub(super) workflow: &'a Workflow,
@@ -72,11 +81,7 @@ pub(super) async fn make(
     versions.keep(store, &workflow.version).await?;
     let mut concurrency = match &workflow.concurrency {
         Some(spec) => spec.of(&event, &workflow.params),
-        None => Concurrency {
-            key: format!("schedule {} {}", key.schedule, key.timezone),
-            max: 1,
-            policy: asked.overlap,
-        },
+        None => of_schedule(&key.schedule, &key.timezone, asked.overlap),
     };
     if asked.person.is_some() {
         concurrency.policy = Overlap::Queue;

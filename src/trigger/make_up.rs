@@ -6,6 +6,7 @@
 use super::cron::cron_triggers;
 use super::make::{Asked, make};
 use super::schedule::{Schedule, ScheduleError, Slot};
+use super::slots::real_until;
 use super::versions::KnownVersions;
 use crate::base::clock::Instant;
 use crate::base::ids::RunId;
@@ -60,6 +61,11 @@ pub enum MakeUpError {
     /// What has not come has not passed.
     #[error("{0} has not come yet: only slots that have passed are made up for")]
     Future(String),
+    /// The schedule has not come so far: it may run this slot by itself.
+    #[error(
+        "the daemon has not dealt with {0} yet, and does as `catch_up` says when it starts or its clock is trusted again: up to {1} slots can be made up for"
+    )]
+    Undecided(String, String),
     /// Nothing lies between.
     #[error("the range ends before it begins")]
     Backwards,
@@ -91,6 +97,7 @@ pub async fn passed(
 ) -> Result<Vec<Passed>, MakeUpError> {
     let (_, schedule) = schedule_of(workflow, wanted)?;
     let slots = slots_of(&schedule, wanted, now)?;
+    settled(store, &key_of(workflow, wanted), &slots, now).await?;
     let names = || slots.iter().map(|slot| schedule.name(*slot));
     let (Some(first), Some(last)) = (names().min(), names().max()) else {
         return Ok(Vec::new());
@@ -131,8 +138,13 @@ pub async fn make_up(
 ) -> Result<Vec<RunId>, MakeUpError> {
     let (spec, schedule) = schedule_of(workflow, wanted)?;
     let key = key_of(workflow, wanted);
+    let slots = slots_of(&schedule, wanted, now)?;
+    if settled(store, &key, &slots, now).await?.is_none() {
+        // As if it had been seen for the first time: else all behind the newest of these would be taken for missed.
+        store.settle_slots(key.clone(), now).await?;
+    }
     let mut runs = Vec::new();
-    for slot in slots_of(&schedule, wanted, now)? {
+    for slot in slots {
         let asked = Asked {
             workflow,
             key: &key,
@@ -191,6 +203,26 @@ fn slots_of(schedule: &Schedule, wanted: Wanted<'_>, now: Instant) -> Result<Vec
         slots.push(slot);
     }
     Ok(slots)
+}
+
+/// Up to when the slots of a schedule are dealt with, if anything is known of it: none of these may lie behind that.
+///
+/// The newest run of a schedule says that all before it is dealt with, so to make one of those would lose the others.
+async fn settled(
+    store: &dyn Store,
+    key: &SlotKey,
+    slots: &[Slot],
+    now: Instant,
+) -> Result<Option<Instant>, MakeUpError> {
+    let (workflow, schedule, timezone) = (&key.workflow, &key.schedule, &key.timezone);
+    let settled = store
+        .settled_until(workflow, schedule, timezone, real_until(now))
+        .await?;
+    let Some(until) = settled else { return Ok(None) };
+    match slots.iter().find(|slot| slot.at > until) {
+        Some(slot) => Err(MakeUpError::Undecided(time_text(slot.on_time()), time_text(until))),
+        None => Ok(settled),
+    }
 }
 
 /// Whether this was recorded of that slot, alone or as one of several.

@@ -5,14 +5,17 @@
 
 use serde_json::{Map, Value as Json, json};
 
+use super::cron::cron_triggers;
+use super::make::of_schedule;
 use super::new_run;
 use super::versions::KnownVersions;
 use crate::base::clock::Instant;
 use crate::base::ids::RunId;
 use crate::base::suggest::nearest;
+use crate::model::concurrency::{Concurrency, Overlap};
 use crate::model::run::Cause;
 use crate::model::value::{Value, ValueError};
-use crate::model::workflow::Workflow;
+use crate::model::workflow::{CronSpec, Workflow};
 use crate::store::{Made, RunQuery, Store, StoreError};
 
 /// What is asked for.
@@ -110,7 +113,7 @@ pub async fn start(
     // Refused here, where somebody can correct it, rather than in a run that fails later.
     Value::from_plain(&event)?;
     Value::from_plain(&params)?;
-    let concurrency = workflow.concurrency.as_ref().map(|spec| spec.of(&event, &params));
+    let concurrency = concurrency(workflow, &event, &params);
     let mut run = new_run(
         workflow,
         RunId::generate(now),
@@ -137,6 +140,22 @@ pub async fn start(
             behind,
         }),
     }
+}
+
+/// What the run must not overlap with. One that is asked for as of a schedule waits for its turn among the runs of that.
+fn concurrency(workflow: &Workflow, event: &Json, params: &Json) -> Option<Concurrency> {
+    let of_workflow = workflow.concurrency.as_ref().map(|spec| spec.of(event, params));
+    let is_meant = |spec: &&CronSpec| {
+        event["type"] == "cron" && event["schedule"] == *spec.schedule && event["timezone"] == *spec.timezone
+    };
+    let Some(spec) = cron_triggers(workflow).find(is_meant) else {
+        return of_workflow;
+    };
+    let concurrency = of_workflow.unwrap_or_else(|| of_schedule(&spec.schedule, &spec.timezone, Overlap::Queue));
+    Some(Concurrency {
+        policy: Overlap::Queue,
+        ..concurrency
+    })
 }
 
 /// The run that an earlier request of the same key made, if it asked for the same.

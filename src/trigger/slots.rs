@@ -232,10 +232,15 @@ pub fn failed_in_a_row(runs: &[SlotRun], spec: &CronSpec, resumed_at: Option<Ins
     (wanted > 0 && failed.len() == wanted && holds(Guard::FailuresPause)).then_some(failed)
 }
 
+/// No record of a slot after this time counts: it was made while the clock was wrong.
+pub fn real_until(now: Instant) -> Instant {
+    now + CORRECTION
+}
+
 /// From where slots are counted: from the last one that ran, or from now if none ever did or the clock has
 /// been set back so far that the last one lies in a future that was never real.
 pub fn resume_point(last: Option<Instant>, now: Instant) -> Instant {
-    last.filter(|last| *last <= now + CORRECTION).unwrap_or(now)
+    last.filter(|last| *last <= real_until(now)).unwrap_or(now)
 }
 
 #[cfg(test)]

@@ -243,8 +243,8 @@ mod once {
         fn save_version(&self, version: Version) -> Answer<'_, ()> {
             self.inner.save_version(version)
         }
-        fn settled_until<'a>(&'a self, w: &'a str, s: &'a str, t: &'a str) -> Answer<'a, Option<Instant>> {
-            self.inner.settled_until(w, s, t)
+        fn settled_until<'a>(&'a self, w: &'a str, s: &'a str, t: &'a str, n: Instant) -> Answer<'a, Option<Instant>> {
+            self.inner.settled_until(w, s, t, n)
         }
         fn settle_slots(&self, key: SlotKey, until: Instant) -> Answer<'_, ()> {
             self.inner.settle_slots(key, until)

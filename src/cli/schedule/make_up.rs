@@ -20,7 +20,8 @@ use crate::trigger::schedule::Schedule;
 /// Run the workflow of a schedule now, as a person who asks for it
 ///
 /// The script sees an event as of its schedule, with this moment as its slot. Every request is a run of its own: the
-/// slots of the schedule come as they would have.
+/// slots of the schedule come as they would have. While an earlier run of the schedule is open or parked, it waits for
+/// its turn.
 #[derive(Debug, clap::Args)]
 pub(super) struct Trigger {
     /// The workflow
@@ -209,6 +210,9 @@ fn refused(error: MakeUpError) -> CliError {
         MakeUpError::TooMany(_) => CliError::usage(message).hint("name an earlier --to, and the rest after that"),
         MakeUpError::Future(_) => {
             CliError::usage(message).hint("`bursar schedule next` shows those to come; `schedule trigger` runs one now")
+        }
+        MakeUpError::Undecided(..) => {
+            CliError::usage(message).hint("let the daemon do that first (`bursar serve`), or name an earlier --to")
         }
         MakeUpError::Backwards => CliError::usage(message).hint("--from is the earlier one"),
         MakeUpError::NoSchedule { .. } => CliError::not_found(message),

@@ -19,7 +19,7 @@ use crate::server::protocol::{PauseSchedules, ResumeSchedules, Resumed};
 use crate::store::{SlotKey, SlotQuery, Store};
 use crate::trigger::outlook::outlook;
 use crate::trigger::schedule::Schedule;
-use crate::trigger::slots::{is_unbegun, overdue};
+use crate::trigger::slots::{is_unbegun, overdue, real_until};
 
 /// Slots that were passed over, looked at to find the newest of each schedule.
 const UNMADE_MAX: u32 = 1_000;
@@ -123,7 +123,9 @@ async fn trouble(store: &dyn Store, shown: &Shown, now: Instant) -> Result<Optio
         schedule: shown.spec.schedule.clone(),
         timezone: shown.spec.timezone.clone(),
     };
-    let settled = store.settled_until(&key.workflow, &key.schedule, &key.timezone).await?;
+    let settled = store
+        .settled_until(&key.workflow, &key.schedule, &key.timezone, real_until(now))
+        .await?;
     if let Some(since) = settled.and_then(|settled| overdue(&schedule, settled, now)) {
         return Ok(Some(format!("overdue since {}", time(since))));
     }

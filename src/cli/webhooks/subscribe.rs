@@ -152,7 +152,7 @@ pub(super) async fn register(args: Register, context: &Context) -> Result<Exit, 
     if output.json {
         output.object(
             "bursar.webhook.registered/1",
-            &shown(&connection, &registered, kept.as_deref()),
+            &shown(&connection, &registered, &args.keep, kept.as_deref()),
         )?;
         return Ok(Exit::Ok);
     }
@@ -168,7 +168,9 @@ pub(super) async fn register(args: Register, context: &Context) -> Result<Exit, 
         clean(&subscription.url)
     ))?;
     if registered.done == Done::Made {
-        let file = kept.unwrap_or_else(|| PathBuf::from(format!("secrets/{}-webhook.key", connection.name)));
+        let file = kept
+            .or_else(|| args.keep.secret_file.clone())
+            .unwrap_or_else(|| PathBuf::from(format!("secrets/{}-webhook.key", connection.name)));
         say_secret(&desk, &args.keep, &registered, &file, context)?;
         output.print(&format!(
             "[connection.{}]\nwebhook_secrets = [{{ file = \"{}\" }}]",
@@ -220,7 +222,7 @@ pub(super) async fn rotate(args: Rotate, context: &Context) -> Result<Exit, CliE
     let not_after = time_text(now + TimeDelta::hours(args.overlap.into()));
     let output = &context.output;
     if output.json {
-        let mut told = shown(&connection, &registered, kept.as_deref());
+        let mut told = shown(&connection, &registered, &args.keep, kept.as_deref());
         if let Some(told) = told.as_object_mut() {
             told.insert("replaces".to_owned(), json!(old.id));
             told.insert("not_after".to_owned(), json!(not_after));
@@ -229,7 +231,9 @@ pub(super) async fn rotate(args: Rotate, context: &Context) -> Result<Exit, CliE
         return Ok(Exit::Ok);
     }
     let name = &connection.name;
-    let file = kept.unwrap_or_else(|| PathBuf::from(format!("secrets/{name}-webhook-{}.key", now.format("%Y%m%d"))));
+    let file = kept
+        .or_else(|| args.keep.secret_file.clone())
+        .unwrap_or_else(|| PathBuf::from(format!("secrets/{name}-webhook-{}.key", now.format("%Y%m%d"))));
     output.print(&format!("new: {}", in_full(&registered.subscription)))?;
     say_secret(&desk, &args.keep, &registered, &file, context)?;
     output.print(&format!(
@@ -267,8 +271,7 @@ pub(super) async fn test(args: Test, context: &Context) -> Result<Exit, CliError
     }
     let store = context.store(&settings).await?;
     let subscription = chosen(&desk, args.subscription.as_deref()).await?;
-    let salt = time_text(context.now());
-    let event = desk.test(&subscription.id, &salt).await?;
+    let event = desk.test(&subscription.id).await?;
     let query = EventQuery {
         connection: Some(connection.name.clone()),
         kind: desk.test_event().map(str::to_owned),
@@ -373,12 +376,14 @@ fn in_full(subscription: &Subscription) -> String {
     )
 }
 
-fn shown(connection: &Connection, registered: &Registered, kept: Option<&Path>) -> serde_json::Value {
+fn shown(connection: &Connection, registered: &Registered, keep: &Keep, kept: Option<&Path>) -> serde_json::Value {
+    let secret = registered.secret.as_ref().filter(|_| keep.show_secret);
     json!({
         "connection": connection.name,
         "done": registered.done,
         "subscription": registered.subscription,
         "secret_file": kept,
+        "secret": secret.map(Secret::expose),
     })
 }
 
@@ -408,17 +413,27 @@ fn say_secret(
 impl Keep {
     /// Before anything is asked for: a secret that cannot be kept would be lost.
     fn can_write(&self) -> Result<(), CliError> {
-        match &self.secret_file {
-            Some(file) if file.exists() => Err(CliError::usage(format!("{} is there already", file.display()))
-                .hint("a secret is written to a new file")),
-            _ => Ok(()),
+        let Some(file) = &self.secret_file else { return Ok(()) };
+        if file.exists() {
+            let error = CliError::usage(format!("{} is there already", file.display()));
+            return Err(error.hint("a secret is written to a new file"));
         }
+        let folder = file.parent().filter(|folder| !folder.as_os_str().is_empty());
+        let folder = folder.unwrap_or(Path::new("."));
+        let is_fit = folder
+            .metadata()
+            .is_ok_and(|found| found.is_dir() && !found.permissions().readonly());
+        if is_fit {
+            return Ok(());
+        }
+        let error = CliError::usage(format!("{} is no folder that can be written to", folder.display()));
+        Err(error.hint("make it first: the secret is given once"))
     }
 
-    /// Writes a secret to its file; which one that is, if there is one.
+    /// Writes a secret to its file; which one that is, if there is one and a secret came.
     fn keep(&self, secret: Option<&Secret>) -> Result<Option<PathBuf>, CliError> {
         let (Some(file), Some(secret)) = (&self.secret_file, secret) else {
-            return Ok(self.secret_file.clone());
+            return Ok(None);
         };
         let written = OpenOptions::new()
             .write(true)

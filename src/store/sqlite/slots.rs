@@ -10,7 +10,7 @@ use super::writer::{Halt, Writer};
 use crate::base::clock::Instant;
 use crate::base::ids::RunId;
 use crate::model::run::Cause;
-use crate::model::unmade::Pause;
+use crate::model::unmade::{Pause, PauseCause};
 use crate::model::value::time_text;
 use crate::store::codec::{instant, nanos};
 use crate::store::{SlotKey, SlotQuery, SlotRun, StoreError};
@@ -72,22 +72,28 @@ impl Reader {
         workflow: &str,
         schedule: &str,
         timezone: &str,
+        not_after: Instant,
     ) -> Result<Option<Instant>, StoreError> {
+        let prefix = prefix(schedule, timezone);
         let rows: Vec<(Option<String>, Option<i64>)> = sqlx::query_as(
             "SELECT * FROM (SELECT cause, NULL FROM run INDEXED BY run_by_cause \
-                            WHERE workflow = $1 AND cause_key >= $2 || '0' AND cause_key < $2 || ':' \
+                            WHERE workflow = $1 AND cause_key >= $2 || '0' AND cause_key <= $5 \
                             ORDER BY cause_key DESC LIMIT 1) \
              UNION ALL \
              SELECT * FROM (SELECT cause, last_slot FROM unmade \
-                            WHERE workflow = $1 AND cause_key >= $2 || '0' AND cause_key < $2 || ':' \
+                            WHERE workflow = $1 AND cause_key >= $2 || '0' AND cause_key <= $5 \
+                            AND (last_slot IS NULL OR last_slot <= $6) \
                             ORDER BY cause_key DESC LIMIT 1) \
              UNION ALL \
-             SELECT NULL, settled_until FROM schedule WHERE workflow = $1 AND schedule = $3 AND timezone = $4",
+             SELECT NULL, settled_until FROM schedule \
+             WHERE workflow = $1 AND schedule = $3 AND timezone = $4 AND settled_until <= $6",
         )
         .bind(workflow)
-        .bind(prefix(schedule, timezone))
+        .bind(&prefix)
         .bind(schedule)
         .bind(timezone)
+        .bind(format!("{prefix}{}", time_text(not_after)))
+        .bind(nanos(not_after))
         .fetch_all(self.pool())
         .await
         .map_err(read_failed)?;
@@ -136,17 +142,21 @@ impl Reader {
 }
 
 impl Writer {
-    /// Has the schedules of a workflow start nothing.
+    /// Has the schedules of a workflow start nothing. Who paused first stays, but for a clock that is not trusted: while
+    /// it is not, no slot may be said to have passed. Whom that came upon stands in its reason.
     pub(super) async fn pause(&mut self, pause: &Pause) -> Result<(), Halt> {
         sqlx::query(
             "INSERT INTO pause (workflow, since, actor, reason, cause) VALUES ($1, $2, $3, $4, $5) \
-             ON CONFLICT DO NOTHING",
+             ON CONFLICT DO UPDATE SET since = excluded.since, actor = excluded.actor, cause = excluded.cause, \
+             reason = excluded.reason || '; paused before by ' || pause.actor || ': ' || pause.reason \
+             WHERE excluded.cause = $6 AND pause.cause <> $6",
         )
         .bind(&pause.workflow)
         .bind(nanos(pause.since))
         .bind(&pause.actor)
         .bind(&pause.reason)
         .bind(pause.cause.name())
+        .bind(PauseCause::Clock.name())
         .execute(&mut self.connection)
         .await?;
         Ok(())

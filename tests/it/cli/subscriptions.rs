@@ -89,6 +89,36 @@ async fn a_provider_is_told_where_to_send_webhooks_once_and_a_test_arrives() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn what_was_so_before_can_be_so_again() {
+    let (folder, _bank) = world().await;
+    let folder = folder.path();
+    let register = |events: &str| {
+        let url = "http://127.0.0.1:9/hooks/bank";
+        let args = ["register", "--url", url, "--events", events, "--json"];
+        webhooks(folder, &args).expect(0).json().remove(0)
+    };
+    for _ in 0..3 {
+        let made = register("deposit.received");
+        assert_eq!(made["done"], "made");
+        for (events, done) in [
+            ("payout.paid", "changed"),
+            ("deposit.received", "changed"),
+            ("payout.paid", "changed"),
+            ("payout.paid", "nothing"),
+        ] {
+            let changed = register(events);
+            let there = listed(folder);
+            assert_eq!((&changed["done"], there.len()), (&done.into(), 1), "{events}");
+            assert_eq!(there[0]["events"], serde_json::json!([events]));
+            assert_eq!(changed["subscription"]["id"], there[0]["id"]);
+        }
+        let id = made["subscription"]["id"].as_str().expect("an id");
+        webhooks(folder, &["unregister", id]).expect(0);
+        assert_eq!(listed(folder), Vec::<Json>::new());
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn a_secret_is_replaced_beside_the_old_one_and_kept_in_a_file_for_one_person() {
     let (folder, _bank) = world().await;
     let folder = folder.path();
@@ -116,6 +146,28 @@ async fn a_secret_is_replaced_beside_the_old_one_and_kept_in_a_file_for_one_pers
     assert!(!made.stderr.contains(&id), "{}", made.stderr);
     let taken = register(&["--secret-file", "secrets/new.key"]).expect(2);
     assert!(taken.stderr.contains("is there already"), "{}", taken.stderr);
+
+    // Asked again nothing is given, so nothing was kept.
+    let nothing = register(&["--secret-file", "secrets/other.key", "--json"])
+        .expect(0)
+        .json();
+    assert_eq!(nothing[0]["secret_file"], Json::Null);
+    // Where it could not be kept, none is asked for.
+    let nowhere = webhooks(folder, &["rotate", "--secret-file", "nowhere/new.key"]).expect(2);
+    assert!(
+        nowhere.stderr.contains("nowhere is no folder that can be written to"),
+        "{}",
+        nowhere.stderr
+    );
+    assert_eq!(listed(folder).len(), 1);
+    // Shown only to whom asks for it.
+    for (more, is_shown) in [(&["--json", "--show-secret"][..], true), (&["--json"], false)] {
+        let rotated = webhooks(folder, &[&["rotate", "--subscription", &id], more].concat()).expect(0);
+        let told = rotated.json().remove(0);
+        let new = &told["subscription"]["id"];
+        assert_eq!(told["secret"], if is_shown { new.clone() } else { Json::Null });
+        webhooks(folder, &["unregister", new.as_str().expect("an id")]).expect(0);
+    }
 
     let rotated = webhooks(folder, &["rotate", "--overlap", "48", "--show-secret"]).expect(0);
     let both = listed(folder);

@@ -3,10 +3,14 @@
 use std::time::Duration;
 
 use bursar::base::clock::{Clock as _, ManualClock};
+use bursar::model::run::RunState;
 use bursar::model::unmade::{Pause, PauseCause, UnmadeReason};
 use bursar::model::value::time_text;
 use bursar::store::Store as _;
 use bursar::store::faulty::{Fault, Faulty};
+use bursar::trigger::make_up::{MakeUpError, Wanted, make_up, passed};
+use bursar::trigger::manual::{self, Request};
+use bursar::trigger::versions::KnownVersions;
 use chrono::TimeDelta;
 use serde_json::json;
 
@@ -445,4 +449,121 @@ async fn a_slot_that_ran_does_not_run_again_when_its_calendar_is_corrected() {
         assert_eq!(passed_over(store.as_ref()).await, [], "{schedule}");
         running.stop().await;
     }
+}
+
+#[tokio::test]
+async fn slots_that_the_daemon_has_not_dealt_with_are_not_made_up_for() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let store = new_store(&folder).await;
+    let clock = ManualClock::new(at("2026-05-04T00:58:50Z"));
+    let shelf = one("* * * * *", "all");
+    let sweep = shelf.catalog.current().workflows["sweep"].clone();
+    let ask = async |minute: &str| {
+        let slot = at(&format!("2026-05-04T{minute}:00Z"));
+        let wanted = Wanted {
+            schedule: "* * * * *",
+            timezone: ZONE,
+            from: slot,
+            to: slot,
+        };
+        let seen = passed(store.as_ref(), &sweep, wanted, clock.now()).await.err();
+        let versions = KnownVersions::new();
+        let made = make_up(store.as_ref(), &versions, &sweep, wanted, "tess", clock.now()).await;
+        assert_eq!(seen, made.clone().err(), "what is shown is what is done");
+        made.map(|runs| runs.len())
+    };
+    let minutes = async || -> Vec<String> {
+        let slots = slots(store.as_ref()).await;
+        slots
+            .iter()
+            .filter_map(|slot| slot.get(11..16))
+            .map(str::to_owned)
+            .collect()
+    };
+    // A schedule that was never seen begins when a person asks, and what is not asked for is not missed.
+    assert_eq!(ask("00:30").await, Ok(1));
+    let running = Running::start(store.clone(), &shelf, &clock).await;
+    running.pass(15).await;
+    running.stop().await;
+    assert_eq!(minutes().await, ["00:30", "00:59"]);
+    // Down: those behind the last one are the daemon's, by whatever policy they have.
+    clock.jump_to(at("2026-05-04T01:02:08Z"));
+    let refused = ask("01:02").await;
+    assert!(
+        matches!(&refused, Err(MakeUpError::Undecided(slot, _)) if slot == "2026-05-04T01:02:00Z"),
+        "{refused:?}"
+    );
+    assert_eq!(ask("00:40").await, Ok(1));
+    let running = Running::start(store.clone(), &shelf, &clock).await;
+    assert_eq!(minutes().await, ["00:30", "00:40", "00:59", "01:00", "01:01", "01:02"]);
+    // Its clock is not trusted: it decides nothing, over a restart too, until a person has looked.
+    clock.jump_to(at("2026-05-04T05:00:30Z"));
+    running.pass(40).await;
+    running.stop().await;
+    assert!(matches!(ask("04:59").await, Err(MakeUpError::Undecided(..))));
+    let running = Running::start(store.clone(), &shelf, &clock).await;
+    assert_eq!(store.resume("sweep", clock.now()).await, Ok(true));
+    running.pass(30).await;
+    let missed: u32 = passed_over(store.as_ref())
+        .await
+        .iter()
+        .map(|(_, _, slots, _)| slots)
+        .sum();
+    assert_eq!(
+        (minutes().await.len(), missed),
+        (7, 238),
+        "each has its run or its reason"
+    );
+    assert_eq!(ask("04:59").await, Ok(1));
+    running.stop().await;
+}
+
+#[tokio::test]
+async fn a_run_that_a_person_asks_for_waits_for_that_of_the_slot() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let store = new_store(&folder).await;
+    let clock = ManualClock::new(at("2026-05-04T15:59:50Z"));
+    let shelf = one(DAILY, "latest");
+    let running = Running::start(store.clone(), &shelf, &clock).await;
+    running.pass(15).await;
+    let sweep = shelf.catalog.current().workflows["sweep"].clone();
+    for (schedule, state) in [(DAILY, RunState::Pending), ("0 1 * * *", RunState::Queued)] {
+        let request = Request {
+            payload: json!({"type": "cron", "schedule": schedule, "timezone": ZONE}),
+            actor: "tess".to_owned(),
+            ..Request::default()
+        };
+        let started = manual::start(store.as_ref(), &KnownVersions::new(), &sweep, request, clock.now()).await;
+        let run = store.run(started.expect("made").run).await.expect("read");
+        assert_eq!(run.map(|run| run.state), Some(state), "{schedule}");
+    }
+    running.stop().await;
+}
+
+#[tokio::test]
+async fn what_was_recorded_in_a_future_that_never_was_does_not_end_catching_up() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let store = new_store(&folder).await;
+    let clock = ManualClock::new(at("2026-05-04T15:59:50Z"));
+    let shelf = one(DAILY, "latest");
+    // A machine that boots with a wrong clock, twice; then the true time, and two days of downtime.
+    for time in [
+        "2026-05-04T15:59:50Z",
+        "2031-01-01T08:00:00Z",
+        "2026-05-04T20:00:00Z",
+        "2026-05-06T20:00:00Z",
+        "2032-01-01T08:00:00Z",
+        "2026-05-06T20:00:00Z",
+        "2026-05-08T20:00:00Z",
+    ] {
+        clock.jump_to(at(time));
+        let running = Running::start(store.clone(), &shelf, &clock).await;
+        running.pass(15).await;
+        running.stop().await;
+    }
+    let mut made = slots(store.as_ref()).await;
+    made.retain(|slot| slot.starts_with("2026"));
+    made.sort();
+    let expected = ["2026-05-04T16:00:00Z", "2026-05-06T16:00:00Z", "2026-05-08T16:00:00Z"];
+    assert_eq!(made, expected);
 }

@@ -501,7 +501,7 @@ async fn what_is_kept_of_a_schedule_is_moved_on_once_a_day() {
     let shelf = one("0 0 1 1 *", "latest");
     let running = Running::start(store.clone(), &shelf, &clock).await;
     let known = async || -> Option<Instant> {
-        let until = store.settled_until("sweep", "0 0 1 1 *", ZONE).await;
+        let until = store.settled_until("sweep", "0 0 1 1 *", ZONE, clock.now()).await;
         until.expect("read")
     };
     assert_eq!(
@@ -513,5 +513,33 @@ async fn what_is_kept_of_a_schedule_is_moved_on_once_a_day() {
     assert_eq!(known().await, Some(at("2026-05-04T12:00:00Z")));
     running.pass(800).await;
     assert_eq!(known().await, Some(at("2026-05-05T12:06:40Z")));
+    running.stop().await;
+}
+
+#[tokio::test]
+async fn a_slot_under_way_is_not_lost_when_the_jitter_is_taken_away() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let store = new_store(&folder).await;
+    let trigger = |jitter: u16| format!("{}jitter_secs = {jitter}\n", on_schedule(DAILY, "latest"));
+    let shelf = Shelf::of(&[("sweep", &[trigger(3_600)])]);
+    let due = with_jitter(DAILY, "sweep", 3_600)
+        .next_after(at("2026-05-04T00:00:00Z"))
+        .expect("due");
+    let slot = "2026-05-04T16:00:00Z";
+    assert!(
+        due > at(slot) + TimeDelta::seconds(120),
+        "the draw of this day is large"
+    );
+    let clock = ManualClock::new(at("2026-05-03T20:00:00Z"));
+    let running = Running::start(store.clone(), &shelf, &clock).await;
+    running.pass(20 * 3_600 + 50).await;
+    assert_eq!(slots(store.as_ref()).await, [""; 0]);
+    shelf.put(&[("sweep", &[trigger(0)])]);
+    for _ in 0..4 {
+        running.pass(31).await;
+        assert_eq!(slots(store.as_ref()).await, [slot]);
+    }
+    running.pass(3_600).await;
+    assert_eq!(slots(store.as_ref()).await, [slot]);
     running.stop().await;
 }

@@ -73,7 +73,7 @@ pub(super) async fn a_run_that_would_overlap_is_not_made_and_that_is_recorded(st
     assert_eq!(store.unmade(Some("other"), 9).await, Ok(Vec::new()));
     // A schedule that comes back after a crash goes on behind it.
     assert_eq!(
-        store.settled_until("sweep", "0 18 * * *", "UTC").await,
+        store.settled_until("sweep", "0 18 * * *", "UTC", at(1_000_000)).await,
         Ok(Some(at(10)))
     );
     // Other keys and other workflows are not concerned.
@@ -259,7 +259,7 @@ pub(super) async fn what_was_passed_over_is_kept_once_and_forgotten_when_it_is_m
     assert_eq!(store.unmade(None, 9).await, Ok(vec![many.clone(), one]));
     assert_eq!(store.unmade(None, 1).await, Ok(vec![many.clone()]));
     assert_eq!(
-        store.settled_until("sweep", "0 18 * * *", "UTC").await,
+        store.settled_until("sweep", "0 18 * * *", "UTC", at(1_000_000)).await,
         Ok(Some(at(500)))
     );
     // A cause that has its run was not passed over.
@@ -270,7 +270,7 @@ pub(super) async fn what_was_passed_over_is_kept_once_and_forgotten_when_it_is_m
     assert_eq!(make(store, &made).await, Made::New);
     assert_eq!(store.pass_over(missed(600, None, 1)).await, Ok(()));
     assert_eq!(
-        store.settled_until("sweep", "0 18 * * *", "UTC").await,
+        store.settled_until("sweep", "0 18 * * *", "UTC", at(1_000_000)).await,
         Ok(Some(at(600)))
     );
     // Made up for by a person.

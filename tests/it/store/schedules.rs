@@ -28,7 +28,10 @@ pub(super) fn schedule(expression: &str) -> SlotKey {
 
 pub(super) async fn the_newest_slot_of_a_schedule_is_known(store: &dyn Store) {
     let berlin = "Europe/Berlin";
-    assert_eq!(store.settled_until("sweep", "0 18 * * *", berlin).await, Ok(None));
+    assert_eq!(
+        store.settled_until("sweep", "0 18 * * *", berlin, at(1_000_000)).await,
+        Ok(None)
+    );
     for (schedule, zone, slot) in [
         ("0 18 * * *", berlin, 0),
         ("0 18 * * *", berlin, 86_400),
@@ -40,16 +43,29 @@ pub(super) async fn the_newest_slot_of_a_schedule_is_known(store: &dyn Store) {
         store.create_run(run).await.expect("made");
     }
     assert_eq!(
-        store.settled_until("sweep", "0 18 * * *", berlin).await,
+        store.settled_until("sweep", "0 18 * * *", berlin, at(1_000_000)).await,
         Ok(Some(at(86_400)))
     );
-    assert_eq!(store.settled_until("other", "0 18 * * *", berlin).await, Ok(None));
+    assert_eq!(
+        store.settled_until("other", "0 18 * * *", berlin, at(1_000_000)).await,
+        Ok(None)
+    );
     // What is said of it counts where it is later, and is replaced by what is said next.
     for (said, expected) in [(90_000, 90_000), (80_000, 86_400), (100_000, 100_000)] {
         let key = schedule("0 18 * * *");
         assert_eq!(store.settle_slots(key, at(said)).await, Ok(()));
-        let known = store.settled_until("sweep", "0 18 * * *", berlin).await;
+        let known = store.settled_until("sweep", "0 18 * * *", berlin, at(1_000_000)).await;
         assert_eq!(known, Ok(Some(at(expected))), "{said}");
+    }
+    // What lies behind a time that can be does not count, whatever is known of it.
+    for (not_after, expected) in [
+        (100_000, Some(100_000)),
+        (99_999, Some(86_400)),
+        (86_399, Some(3_600)),
+        (-1, None),
+    ] {
+        let known = store.settled_until("sweep", "0 18 * * *", berlin, at(not_after)).await;
+        assert_eq!(known, Ok(expected.map(at)), "{not_after}");
     }
 }
 
@@ -110,4 +126,20 @@ pub(super) async fn schedules_are_paused_once_and_resumed_once(store: &dyn Store
         assert_eq!(store.resumed_at("sweep").await, Ok(Some(at(7))), "when it ended");
     }
     assert_eq!(store.resumed_at("other").await, Ok(None));
+    // A clock that is not trusted comes before anything else, and hides nobody.
+    assert_eq!(store.pause(pause("tess", PauseCause::Person)).await, Ok(()));
+    let astray = Pause {
+        since: at(2),
+        reason: "jumped".to_owned(),
+        ..pause("bursar", PauseCause::Clock)
+    };
+    let both = Pause {
+        reason: "jumped; paused before by tess: why".to_owned(),
+        ..astray.clone()
+    };
+    for _ in 0..2 {
+        assert_eq!(store.pause(astray.clone()).await, Ok(()));
+        assert_eq!(store.pauses().await, Ok(vec![both.clone()]));
+    }
+    assert_eq!(store.resume("sweep", at(9)).await, Ok(true));
 }
