@@ -366,12 +366,17 @@ fn digest(key: &[u8], parts: &[&[u8]]) -> [u8; 32] {
     mac.finalize().into_bytes().into()
 }
 
+fn hex(digest: &[u8], digits: &[u8; 16]) -> String {
+    let pairs = digest.iter().flat_map(|byte| [byte >> 4, byte & 15]);
+    pairs.map(|digit| char::from(digits[usize::from(digit)])).collect()
+}
+
 impl Encoding {
     fn write(self, digest: &[u8]) -> String {
         match self {
             Self::Base64 => STANDARD.encode(digest),
-            Self::Hex => digest.iter().map(|byte| format!("{byte:02x}")).collect(),
-            Self::HexUpper => digest.iter().map(|byte| format!("{byte:02X}")).collect(),
+            Self::Hex => hex(digest, b"0123456789abcdef"),
+            Self::HexUpper => hex(digest, b"0123456789ABCDEF"),
         }
     }
 }

@@ -339,6 +339,19 @@ pub(super) fn unsealed(text: &str) -> Result<&str, String> {
     open_seal(text, &[])
 }
 
+/// A text with a checksum behind it that holds only under this name.
+pub(super) fn sealed_as(name: &str, text: &str) -> String {
+    seal(text.to_owned(), name.as_bytes())
+}
+
+/// The text of one sealed under this name.
+///
+/// # Errors
+/// That it is not the text that was sealed, or not under this name.
+pub(super) fn unsealed_as<'t>(name: &str, text: &'t str) -> Result<&'t str, String> {
+    open_seal(text, name.as_bytes())
+}
+
 fn open_seal<'t>(text: &'t str, place: &[u8]) -> Result<&'t str, String> {
     let intact = text.rsplit_once(SEAL).filter(|(json, sum)| {
         let written = u64::from_str_radix(sum, 16).ok().filter(|_| sum.len() == 16);

@@ -16,6 +16,7 @@ mod growth;
 mod lease;
 mod lineage;
 mod lock;
+mod meta;
 mod overlap;
 mod pruned;
 mod reader;

@@ -11,8 +11,10 @@ use sqlx::migrate::{Migration, MigrationType, Migrator};
 use sqlx::sqlite::{SqliteConnectOptions, SqliteJournalMode, SqliteSynchronous};
 use sqlx::{Connection as _, SqlSafeStr as _, SqliteConnection};
 
+use super::meta::Meta;
 use super::{Durability, SqliteOptions, unavailable};
 use crate::base::guard::{Guard, holds};
+use crate::base::ids::Digest;
 use crate::base::limits::GROUP_COMMIT_WRITES_MAX;
 use crate::store::StoreError;
 
@@ -232,15 +234,16 @@ pub(super) async fn prove_schema(connection: &mut SqliteConnection) -> Result<()
 
 /// Makes the installation secret if the store has none.
 pub(super) async fn ensure_secret(connection: &mut SqliteConnection) -> Result<(), StoreError> {
+    if Meta::InstallationSecret.kept(&mut *connection).await?.is_some() {
+        return Ok(());
+    }
     let mut secret = [0u8; 32];
     getrandom::fill(&mut secret)
         .map_err(|error| StoreError::Unavailable(format!("the system gives no random bytes: {error}")))?;
-    sqlx::query("INSERT INTO meta (name, value) VALUES ('installation_secret', $1) ON CONFLICT DO NOTHING")
-        .bind(secret.to_vec())
-        .execute(connection)
+    Meta::InstallationSecret
+        .keep(connection, &Digest::of([secret.as_slice()]).to_string())
         .await
-        .map_err(unavailable)?;
-    Ok(())
+        .map_err(unavailable)
 }
 
 /// Connects one connection.

@@ -6,7 +6,8 @@
 use chrono::TimeDelta;
 use sqlx::SqliteConnection;
 
-use super::rows::{blob, corrupt};
+use super::meta::Meta;
+use super::rows::blob;
 use super::unavailable;
 use super::witness::{Testimony, Witness};
 use super::writer::{Halt, Writer};
@@ -18,25 +19,15 @@ use crate::store::{Acceptance, Restored, Sign, StoreError};
 
 /// What the database keeps of the last restore.
 pub(super) async fn kept(connection: &mut SqliteConnection) -> Result<Option<Restored>, StoreError> {
-    let kept: Option<Vec<u8>> = sqlx::query_scalar("SELECT value FROM meta WHERE name = 'restored'")
-        .fetch_optional(connection)
-        .await
-        .map_err(unavailable)?;
-    kept.map(|bytes| serde_json::from_slice(&bytes))
+    let kept = Meta::Restored.kept(connection).await?;
+    kept.map(|text| serde_json::from_str(&text))
         .transpose()
-        .map_err(|error| corrupt("what the store keeps of its restore", error))
+        .map_err(|error| Meta::Restored.corrupt(error))
 }
 
 /// Keeps it.
 pub(super) async fn keep(connection: &mut SqliteConnection, restored: &Restored) -> Result<(), sqlx::Error> {
-    sqlx::query(
-        "INSERT INTO meta (name, value) VALUES ('restored', $1) \
-         ON CONFLICT (name) DO UPDATE SET value = excluded.value",
-    )
-    .bind(text_of(restored).into_bytes())
-    .execute(connection)
-    .await
-    .map(drop)
+    Meta::Restored.keep(connection, &text_of(restored)).await
 }
 
 /// How far the clock may have been ahead by which an entry is dated.

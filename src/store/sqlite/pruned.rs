@@ -4,48 +4,24 @@
 use sqlx::SqliteConnection;
 
 use super::admit::Arrival;
-use super::read_failed;
-use super::rows::corrupt;
+use super::meta::Meta;
 use super::writer::{Answers, Writer};
 use crate::base::clock::Instant;
 use crate::base::guard::{Guard, holds};
-use crate::store::codec::instant;
+use crate::store::codec::{instant, nanos};
 use crate::store::{Admitted, StoreError};
 
-/// Keeps the time, in nanoseconds, unless a later one is kept.
-pub(super) async fn keep(connection: &mut SqliteConnection, before: i64) -> Result<(), sqlx::Error> {
-    let kept: Option<Vec<u8>> = value(connection).await?;
-    let kept = kept.and_then(|bytes| read(&bytes));
-    if kept.is_some_and(|kept| kept >= before) {
-        return Ok(());
-    }
-    sqlx::query(
-        "INSERT INTO meta (name, value) VALUES ('pruned_before', $1) \
-         ON CONFLICT (name) DO UPDATE SET value = excluded.value",
-    )
-    .bind(before.to_string().into_bytes())
-    .execute(connection)
-    .await
-    .map(drop)
+/// Keeps the time.
+pub(super) async fn keep(connection: &mut SqliteConnection, before: Instant) -> Result<(), sqlx::Error> {
+    Meta::PrunedBefore.keep(connection, &nanos(before).to_string()).await
 }
 
 /// The time, if anything was pruned.
 pub(super) async fn kept(connection: &mut SqliteConnection) -> Result<Option<Instant>, StoreError> {
-    let Some(bytes) = value(connection).await.map_err(read_failed)? else {
-        return Ok(None);
-    };
-    let nanos = read(&bytes).ok_or_else(|| corrupt("up to when events were pruned", "it is no number"))?;
-    Ok(Some(instant(nanos)))
-}
-
-async fn value(connection: &mut SqliteConnection) -> Result<Option<Vec<u8>>, sqlx::Error> {
-    sqlx::query_scalar("SELECT value FROM meta WHERE name = 'pruned_before'")
-        .fetch_optional(connection)
-        .await
-}
-
-fn read(bytes: &[u8]) -> Option<i64> {
-    std::str::from_utf8(bytes).ok()?.parse().ok()
+    let kept = Meta::PrunedBefore.kept(connection).await?;
+    kept.map(|nanos| nanos.parse().map(instant))
+        .transpose()
+        .map_err(|error| Meta::PrunedBefore.corrupt(error))
 }
 
 impl Writer {

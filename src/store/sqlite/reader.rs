@@ -7,6 +7,7 @@ use futures_util::TryStreamExt as _;
 use sqlx::sqlite::{SqliteConnectOptions, SqlitePoolOptions};
 use sqlx::{Row as _, SqlitePool};
 
+use super::meta::Meta;
 use super::rows::{
     Columns, blob, corrupt, event_and_mark, event_columns, event_of, records_of, run_columns, run_of, runs_with_input,
 };
@@ -115,13 +116,9 @@ impl Reader {
     }
 
     pub(super) async fn installation_secret(&self) -> Result<[u8; 32], StoreError> {
-        let secret: Option<Vec<u8>> = sqlx::query_scalar("SELECT value FROM meta WHERE name = 'installation_secret'")
-            .fetch_optional(&self.pool)
-            .await
-            .map_err(read_failed)?;
-        secret
-            .and_then(|bytes| bytes.try_into().ok())
-            .ok_or_else(|| corrupt("the installation secret", "it is missing or has the wrong length"))
+        let digits = Meta::InstallationSecret.kept(&self.pool).await?;
+        let secret = digits.and_then(|digits| Some(*digits.parse::<Digest>().ok()?.as_bytes()));
+        secret.ok_or_else(|| Meta::InstallationSecret.corrupt("it is missing or has the wrong length"))
     }
 
     pub(super) async fn restored(&self) -> Result<Option<Restored>, StoreError> {

@@ -291,6 +291,36 @@ async fn a_damaged_entry_is_named_and_its_run_is_parked_alone() {
 }
 
 #[tokio::test]
+async fn what_the_store_keeps_of_itself_is_believed_only_whole_and_under_its_name() {
+    let secret = "installation_secret";
+    let cases = [
+        (
+            "UPDATE meta SET value = replace(value, substr(value, 9, 1), char(97 + (unicode(substr(value, 9, 1)) = 97)))",
+            secret,
+            "the installation secret",
+        ),
+        (
+            "INSERT INTO meta SELECT 'pruned_before', value FROM meta",
+            "pruned_before",
+            "up to when events were pruned",
+        ),
+        (
+            "INSERT INTO meta SELECT 'restored', value FROM meta",
+            "restored",
+            "what the store keeps of its restore",
+        ),
+    ];
+    for (damage, name, told) in cases {
+        let opened = open().await;
+        opened.store.close().await.expect("closed");
+        meddle(opened.folder.path(), damage).await;
+        let refused = SqliteStore::open(opened.folder.path(), OPTIONS).await;
+        let message = refused.map(drop).expect_err(name).to_string();
+        assert!(message.contains(told) && message.contains("checksum"), "{message}");
+    }
+}
+
+#[tokio::test]
 async fn a_missing_entry_is_damage_too() {
     let opened = open().await;
     let claim = running(&*opened.store, "sweep", 0).await;

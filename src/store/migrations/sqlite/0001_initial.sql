@@ -1,10 +1,10 @@
 -- The first schema. Ids are the 16 bytes of their UUID and digests their 32 bytes (`lower(hex(id))` shows them),
 -- times whole nanoseconds since 1970 (UTC), documents JSON text. Every index names the query that needs it.
 
--- What is made once, with the store.
+-- What the store keeps about itself, each with its checksum.
 CREATE TABLE meta (
     name  TEXT NOT NULL PRIMARY KEY,
-    value BLOB NOT NULL
+    value TEXT NOT NULL
 ) STRICT, WITHOUT ROWID;
 
 -- Manifests and scripts, each text once, by the digest of its content.

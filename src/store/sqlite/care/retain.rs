@@ -80,7 +80,9 @@ pub async fn prune(folder: &Path, before: Instant, now: Instant, dry: bool) -> R
         )));
     }
     with_store(folder, async |connection, witnessed| {
-        let tried = prune_in(connection, before, witnessed.as_ref(), dry).await;
+        // What was damaged is not written over.
+        let kept = pruned::kept(connection).await?;
+        let tried = prune_in(connection, before, kept, witnessed.as_ref(), dry).await;
         tried.map_err(read_failed)
     })
     .await
@@ -89,6 +91,7 @@ pub async fn prune(folder: &Path, before: Instant, now: Instant, dry: bool) -> R
 async fn prune_in(
     connection: &mut SqliteConnection,
     before: Instant,
+    pruned_before: Option<Instant>,
     witnessed: Option<&Testimony>,
     dry: bool,
 ) -> Result<Pruned, sqlx::Error> {
@@ -96,6 +99,7 @@ async fn prune_in(
         Some(Testimony::Entry { run, .. }) => Some(blob(*run)),
         _ => None,
     };
+    let pruned_before = pruned_before.map_or(before, |kept| kept.max(before));
     let before = nanos(before);
     let mut transaction = connection.begin_with("BEGIN IMMEDIATE").await?;
     let entries: i64 = sqlx::query_scalar(concat!(
@@ -122,7 +126,7 @@ async fn prune_in(
         .execute(&mut *transaction)
         .await?;
     if events.rows_affected() > 0 {
-        pruned::keep(&mut transaction, before).await?;
+        pruned::keep(&mut transaction, pruned_before).await?;
     }
     if dry {
         transaction.rollback().await?;
