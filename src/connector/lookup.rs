@@ -252,6 +252,12 @@ impl Search {
             .clone();
         let window_start = first_sent - TimeDelta::seconds(lookup.margin_secs.into());
         let body = sent_body(intent);
+        // Nothing could ever be told to be ours, and what is never found would count as absent.
+        if let Match::Natural { field, .. } = &lookup.matching
+            && sent_field(endpoint, &body, field).is_none()
+        {
+            return Err(cannot(format!("the stored request has no `{field}`")));
+        }
         let args = lookup
             .query
             .iter()
@@ -260,7 +266,7 @@ impl Search {
                     Template::WindowStart => Value::Time(window_start),
                     Template::Reference => Value::text(&intent.reference),
                     Template::Fixed(text) => Value::text(text),
-                    Template::Body(field) => sent_field(&body, field)
+                    Template::Body(field) => sent_field(endpoint, &body, field)
                         .ok_or_else(|| cannot(format!("the stored request has no `{field}`")))?,
                 };
                 Ok((param.clone(), value))
@@ -421,7 +427,7 @@ impl Search {
         match &self.lookup.matching {
             Match::Reference(pointer) => item.pointer(pointer) == Some(&Value::text(&self.intent.reference)),
             Match::Natural { field, pointer, dead } => {
-                let wanted = sent_field(&sent_body(&self.intent), field);
+                let wanted = sent_field(&self.effect, &sent_body(&self.intent), field);
                 let matches = wanted.is_some() && item.pointer(pointer) == wanted.as_ref();
                 let is_dead = dead.as_ref().is_some_and(|dead| {
                     let status = item.pointer(&dead.pointer).and_then(Value::as_text);
@@ -448,7 +454,6 @@ fn sent_body(intent: &Intent) -> Json {
         .unwrap_or_default()
 }
 
-fn sent_field(body: &Json, field: &str) -> Option<Value> {
-    let pointer = format!("/{}", field.replace('.', "/"));
-    Value::from_plain(body.pointer(&pointer)?).ok()
+fn sent_field(endpoint: &Endpoint, body: &Json, field: &str) -> Option<Value> {
+    Value::from_plain(request::sent(endpoint, body, field)?).ok()
 }

@@ -11,7 +11,7 @@ use serde_json::Value as Json;
 
 use super::client::SendError;
 use super::lookup::Match;
-use super::request::identity;
+use super::request::{identity, sent};
 use super::table::{AmountField, Connector, Effect, Endpoint, ErrorClass, Unit};
 use crate::base::clock::Instant;
 use crate::base::guard::{Guard, holds};
@@ -271,7 +271,7 @@ fn another_resource<'a>(endpoint: &'a Endpoint, body: &Json, value: &Value) -> O
         Match::Reference(pointer) => (endpoint.our_reference.as_deref()?, pointer),
         Match::Natural { field, pointer, .. } => (field.as_str(), pointer),
     };
-    let wanted = body.pointer(&format!("/{}", field.replace('.', "/")))?.as_str()?;
+    let wanted = sent(endpoint, body, field)?.as_str()?;
     let shown = value.pointer(pointer)?.as_text()?;
     (shown != wanted).then_some(field)
 }

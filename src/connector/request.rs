@@ -104,7 +104,7 @@ pub fn prepare(
 
     let Written { path, query, mut body } = write(connection, endpoint, &args, amount.as_ref()).map_err(fail)?;
     if let (Some(reference), Some(field)) = (reference, &endpoint.our_reference) {
-        write_reference(&mut body, field, reference).map_err(fail)?;
+        write_reference(endpoint, &mut body, field, reference).map_err(fail)?;
     }
 
     let takes_body = endpoint.params_in(Place::Body).next().is_some();
@@ -225,17 +225,34 @@ fn unknown_argument(name: &str, params: &[Param]) -> String {
     }
 }
 
+/// What a request says under a parameter, or a member of it (`metadata.bursar`): tables name parameters as scripts
+/// do, and the body has their names on the wire.
+pub(super) fn sent<'b>(endpoint: &Endpoint, body: &'b Json, field: &str) -> Option<&'b Json> {
+    let (param, members) = field.split_once('.').unwrap_or((field, ""));
+    let said = body.get(endpoint.param(param)?.wire_name())?;
+    let members = members.split('.').filter(|member| !member.is_empty());
+    members.fold(Some(said), |said, member| said?.get(member))
+}
+
 /// Writes our reference to `field` or `map.member` of the body. What the script put there stays its own.
-fn write_reference(body: &mut JsonMap<String, Json>, field: &str, reference: &str) -> Result<(), String> {
+fn write_reference(
+    endpoint: &Endpoint,
+    body: &mut JsonMap<String, Json>,
+    field: &str,
+    reference: &str,
+) -> Result<(), String> {
     let taken = || format!("`{field}` is where bursar writes its own reference: leave it out");
+    let on_the_wire = |param: &str| endpoint.param(param).map_or(param, Param::wire_name).to_owned();
     let (map, member) = match field.split_once('.') {
-        None => (body, field),
+        None => (body, on_the_wire(field)),
         Some((outer, member)) => {
-            let map = body.entry(outer).or_insert_with(|| Json::Object(JsonMap::new()));
-            (map.as_object_mut().ok_or_else(taken)?, member)
+            let map = body
+                .entry(on_the_wire(outer))
+                .or_insert_with(|| Json::Object(JsonMap::new()));
+            (map.as_object_mut().ok_or_else(taken)?, member.to_owned())
         }
     };
-    match map.insert(member.to_owned(), Json::String(reference.to_owned())) {
+    match map.insert(member, Json::String(reference.to_owned())) {
         None => Ok(()),
         Some(_) => Err(taken()),
     }

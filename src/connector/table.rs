@@ -342,9 +342,16 @@ pub struct Endpoint {
     pub lookup: Option<Lookup>,
     /// The kind of resource it makes or shows.
     pub resource: Option<String>,
-    /// Whether it takes the idempotency key: follows from its method.
+    /// Whether the provider keeps to the key here, where its method takes one.
+    #[serde(default = "keyed")]
+    pub keyed: bool,
+    /// Whether it takes the idempotency key: follows from its method and `keyed`.
     #[serde(skip)]
     pub idempotent: bool,
+}
+
+fn keyed() -> bool {
+    true
 }
 
 impl Endpoint {

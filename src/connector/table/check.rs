@@ -193,6 +193,20 @@ impl<'a> Check<'a, '_, '_> {
         found
     }
 
+    /// What a look-up reads out of a request that was sent has to be in its body.
+    fn need_in_body(&mut self, keys: &[&str], field: &str) {
+        let param = field.split_once('.').map_or(field, |(param, _)| param);
+        if let Some(param) = self.need_param(keys, param)
+            && param.place != Place::Body
+        {
+            let name = &param.name;
+            self.wrong(
+                keys,
+                format!("`{name}` is not in the body: a look-up reads only that of what was sent"),
+            );
+        }
+    }
+
     fn call(&mut self) {
         let endpoint = self.endpoint;
         if !is_word(&endpoint.name) {
@@ -382,7 +396,7 @@ impl<'a> Check<'a, '_, '_> {
             ];
             known_param(list, &path, param, self.source);
             if let Template::Body(field) = template {
-                self.need_param(&["lookup", "query", param], field);
+                self.need_in_body(&["lookup", "query", param], field);
             }
         }
         self.pointer(&["lookup", "created_at"], Some(&lookup.created_at));
@@ -398,7 +412,7 @@ impl<'a> Check<'a, '_, '_> {
             }
             Match::Natural { field, pointer, .. } => {
                 self.pointer(&["lookup", "match"], Some(pointer));
-                self.need_param(&["lookup", "match"], field);
+                self.need_in_body(&["lookup", "match"], field);
             }
         }
     }

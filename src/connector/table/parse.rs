@@ -64,6 +64,7 @@ fn read(source: &mut Document<'_>) -> Option<Connector> {
     for (name, endpoint) in &mut endpoints {
         endpoint.name.clone_from(name);
         endpoint.idempotent = endpoint.effect != Effect::Read
+            && endpoint.keyed
             && idempotency
                 .as_ref()
                 .is_some_and(|table| table.methods.contains(&endpoint.method));

@@ -6,7 +6,7 @@ use rust_decimal::Decimal;
 
 use super::args::{Args, invalid};
 use super::moves::with_resource;
-use super::positions::{balance, field, mapping};
+use super::positions::{balance, field, in_words_of, mapping};
 use super::{Body, Kind, Module, Primitive, calls};
 use crate::base::money::{Currency, Money};
 use crate::connector::connection::Connection;
@@ -91,18 +91,13 @@ fn convert(turn: &Turn, connection: &Arc<Connection>, args: &[Value]) -> Result<
             }
         }
         let endpoint = calls::find(connection, &map.endpoint)?;
-        let mut request = Map::new();
-        let mut put = |generic: &str, value: Value| {
-            if let Some(param) = map.args.get(generic) {
-                request.insert(param.clone(), value);
-            }
-        };
-        put("from", Value::text(from));
-        put("to", Value::text(to));
-        put("amount", Value::Money(sale.amount));
-        if let Some(metadata) = metadata {
-            put("metadata", Value::Map(metadata.clone()));
-        }
+        let said = [
+            ("from", Some(Value::text(from))),
+            ("to", Some(Value::text(to))),
+            ("amount", Some(Value::Money(sale.amount))),
+            ("metadata", metadata.cloned().map(Value::Map)),
+        ];
+        let request = in_words_of(connection, map, "convert", said)?;
         let conversion = turn.call(connection, endpoint, &request)?;
         let summary = format!("{} sold: {}", sale.amount, sale.reason);
         let result = Value::map([

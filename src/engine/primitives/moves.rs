@@ -4,7 +4,7 @@
 use std::sync::Arc;
 
 use super::args::{Args, invalid};
-use super::positions::{balance, mapping};
+use super::positions::{balance, in_words_of, mapping};
 use super::{Body, Kind, Module, Primitive, calls};
 use crate::base::money::Money;
 use crate::connector::connection::Connection;
@@ -135,22 +135,15 @@ fn send(turn: &Turn, connection: &Arc<Connection>, pay: &Pay<'_>) -> Result<Valu
     let map = mapping(connection, "payout")?;
     let endpoint = calls::find(connection, &map.endpoint)?;
     let destination = destination(turn, connection, map, pay.to)?;
-    let mut request = Map::new();
-    let mut put = |generic: &str, value: Value| {
-        if let Some(param) = map.args.get(generic) {
-            request.insert(param.clone(), value);
-        }
-    };
-    put("from", Value::text(pay.from));
-    put("to", destination);
-    put("amount", Value::Money(pay.amount));
-    put("reference", Value::text(pay.reference));
-    if let Some(rail) = pay.rail {
-        put("rail", Value::text(rail));
-    }
-    if let Some(metadata) = pay.metadata {
-        put("metadata", Value::Map(metadata.clone()));
-    }
+    let said = [
+        ("from", Some(Value::text(pay.from))),
+        ("to", Some(destination)),
+        ("amount", Some(Value::Money(pay.amount))),
+        ("reference", Some(Value::text(pay.reference))),
+        ("rail", pay.rail.map(Value::text)),
+        ("metadata", pay.metadata.cloned().map(Value::Map)),
+    ];
+    let request = in_words_of(connection, map, "payout", said)?;
     turn.call(connection, endpoint, &request)
         .map(|payout| with_resource(map, payout))
 }

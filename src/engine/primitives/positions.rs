@@ -70,6 +70,28 @@ pub(super) fn mapping<'a>(connection: &'a Connection, name: &str) -> Result<&'a 
     connection.connector.primitive(name).ok_or_else(missing)
 }
 
+/// What a script said, in the words of the provider. What the provider has no word for is refused: left out, the money
+/// would go from another account than the script names, or by another rail.
+pub(super) fn in_words_of<const N: usize>(
+    connection: &Connection,
+    map: &PrimitiveMap,
+    primitive: &str,
+    said: [(&str, Option<Value>); N],
+) -> Result<Map, Thrown> {
+    let mut request = Map::new();
+    for (word, value) in said {
+        let Some(value) = value else { continue };
+        let Some(param) = map.args.get(word) else {
+            return Err(invalid(format!(
+                "`{primitive}` of connection `{}` cannot be told `{word}`: {} has nothing like it",
+                connection.name, connection.connector.title
+            )));
+        };
+        request.insert(param.clone(), value);
+    }
+    Ok(request)
+}
+
 /// A field of a resource, by the generic name the table maps.
 pub(super) fn field<'a>(map: &PrimitiveMap, generic: &str, resource: &'a Value) -> Option<&'a Value> {
     resource.pointer(map.fields.get(generic)?)
@@ -157,4 +179,35 @@ fn balances(turn: &Turn, connection: &Arc<Connection>, args: &[Value]) -> Result
         }
         Ok(Value::List(positions))
     })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::connector::connection::Pace;
+    use crate::connector::registry::EMBEDDED;
+    use crate::connector::table::Connector;
+
+    #[test]
+    fn what_the_provider_has_no_word_for_is_refused_rather_than_left_out() {
+        let (file, text) = EMBEDDED[0];
+        let text = text.replacen(r#"{ from = "source_account_id", to"#, "{ to", 1);
+        let connection = Connection {
+            name: "bank".to_owned(),
+            connector: Arc::new(Connector::parse(file, &text).expect("a right table")),
+            base_url: "http://127.0.0.1:1".to_owned(),
+            credential: None,
+            webhook_secrets: Vec::new(),
+            webhook_senders: Vec::new(),
+            key_window_secs: None,
+            pace: Pace::default(),
+        };
+        let map = mapping(&connection, "payout").expect("there");
+        let told = |said| in_words_of(&connection, map, "payout", said);
+        let known = told([("to", Some(Value::text("acc_2"))), ("rail", None)]).expect("all known");
+        assert_eq!(known, [("destination".to_owned(), Value::text("acc_2"))].into());
+        let refused = told([("from", Some(Value::text("acc_1"))), ("to", Some(Value::text("acc_2")))]);
+        let message = format!("{:?}", refused.expect_err("another account would pay"));
+        assert!(message.contains("cannot be told `from`"), "{message}");
+    }
 }

@@ -37,9 +37,14 @@ fn search(name: &str) -> Search {
 }
 
 fn search_at(bank: &Connection, name: &str) -> Search {
-    let effect = endpoint(bank, name);
-    let prepared = prepare(bank, effect, &args_of(name), Some(REFERENCE)).unwrap();
-    let intent = Intent {
+    let intent = intent_of(bank, name);
+    let last_sent = time(SENT) + TimeDelta::minutes(10);
+    Search::begin(bank, endpoint(bank, name), &intent, time(SENT), last_sent).unwrap()
+}
+
+fn intent_of(bank: &Connection, name: &str) -> Intent {
+    let prepared = prepare(bank, endpoint(bank, name), &args_of(name), Some(REFERENCE)).unwrap();
+    Intent {
         connection: "bank".to_owned(),
         endpoint: name.to_owned(),
         epoch: 0,
@@ -50,9 +55,7 @@ fn search_at(bank: &Connection, name: &str) -> Search {
         request: prepared.request,
         movement: prepared.movement,
         forgotten: None,
-    };
-    let last_sent = time(SENT) + TimeDelta::minutes(10);
-    Search::begin(bank, effect, &intent, time(SENT), last_sent).unwrap()
+    }
 }
 
 /// Long after the last attempt: everything that was taken shows.
@@ -231,4 +234,57 @@ fn an_answer_that_is_no_list_is_not_taken_for_an_empty_one() {
         matches!(verdict, Verdict::NotApplied { retry: Some(_), .. }),
         "{verdict:?}"
     );
+}
+
+/// A provider that spells on the wire what scripts name as before.
+fn spelt_otherwise() -> Connection {
+    let (file, text) = EMBEDDED[0];
+    let mut text = text.to_owned();
+    for (named, spelt) in [
+        (
+            r#"{ name = "deposit_id", type = "uuid", required = true"#,
+            r#"{ name = "deposit_id", wire = "depositId", type = "uuid", required = true"#,
+        ),
+        (
+            r#"{ name = "metadata", type = "text_map", doc = "Texts of your own, given back with the payout." }"#,
+            r#"{ name = "metadata", wire = "metaData", type = "text_map", doc = "Texts." }"#,
+        ),
+    ] {
+        assert!(text.contains(named), "{named}");
+        text = text.replace(named, spelt);
+    }
+    let connector = Connector::parse(file, &text).expect("a right table");
+    Connection {
+        connector: Arc::new(connector),
+        ..bank()
+    }
+}
+
+#[test]
+fn what_the_wire_spells_otherwise_than_scripts_is_found_all_the_same() {
+    let bank = spelt_otherwise();
+    let item = made("2026-05-01T09:31:00Z", REFERENCE);
+    for name in ["create_return", "create_payout"] {
+        let found = search_at(&bank, name).take(&page(std::slice::from_ref(&item), None), later());
+        assert!(matches!(found, Progress::Found(_)), "{name}: {found:?}");
+    }
+    let payout = prepare(&bank, endpoint(&bank, "create_payout"), &payout_args(), Some(REFERENCE));
+    let body = payout.expect("a right request").request.body.expect("a body");
+    let body: Json = serde_json::from_str(&body).expect("JSON");
+    assert_eq!(body["metaData"], json!({"bursar": REFERENCE}));
+    assert_eq!(body.get("metadata"), None);
+}
+
+#[test]
+fn a_request_without_what_would_tell_ours_is_left_to_a_person() {
+    let bank = bank();
+    let effect = endpoint(&bank, "create_return");
+    let prepared = prepare(&bank, effect, &args_of("create_return"), Some(REFERENCE)).unwrap();
+    let mut intent = intent_of(&bank, "create_return");
+    intent.request = StoredRequest {
+        body: Some(r#"{"rail":"sepa"}"#.to_owned()),
+        ..prepared.request
+    };
+    let begun = Search::begin(&bank, effect, &intent, time(SENT), time(SENT));
+    assert!(begun.unwrap_err().message.contains("has no `deposit_id`"));
 }

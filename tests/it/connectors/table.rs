@@ -185,6 +185,19 @@ fn a_connection_may_know_the_keys_window_better() {
 }
 
 #[test]
+fn an_endpoint_may_keep_to_no_key_though_its_method_does() {
+    let unkept = SMALL.replacen(r#"path = "/pay""#, "path = \"/pay\"\nkeyed = false", 1);
+    let told = broken(r#"path = "/pay""#, "path = \"/pay\"\nkeyed = false");
+    assert!(
+        told.iter().any(|told| told.contains("it could happen twice")),
+        "{told:?}"
+    );
+    let looked_up = unkept.replacen(r#"in_doubt = "repeat""#, r#"in_doubt = "lookup""#, 1);
+    let toy = Connector::parse("toy.toml", &looked_up).expect("a right table");
+    assert!(!toy.endpoint("pay").expect("there").idempotent);
+}
+
+#[test]
 fn a_status_nobody_knows_is_no_end() {
     let bank = bank();
     let payout = bank.connector.resource("payout").unwrap();
