@@ -230,8 +230,8 @@ fn unknown_argument(name: &str, params: &[Param]) -> String {
 pub(super) fn sent<'b>(endpoint: &Endpoint, body: &'b Json, field: &str) -> Option<&'b Json> {
     let (param, members) = field.split_once('.').unwrap_or((field, ""));
     let said = body.get(endpoint.param(param)?.wire_name())?;
-    let members = members.split('.').filter(|member| !member.is_empty());
-    members.fold(Some(said), |said, member| said?.get(member))
+    let mut members = members.split('.').filter(|member| !member.is_empty());
+    members.try_fold(said, |said, member| said.get(member))
 }
 
 /// Writes our reference to `field` or `map.member` of the body. What the script put there stays its own.
