@@ -226,6 +226,8 @@ guards! {
     FirstPassOnly = "first-pass-only",
     /// A wall clock that jumped too far stops the schedules.
     ClockAstray = "clock-astray",
+    /// And those that come to be known while it is not known which time is right.
+    ClockUnknown = "clock-unknown",
     /// Runs that fail one after another stop theirs.
     FailuresPause = "failures-pause",
     /// Up to when slots are dealt with is kept beside their runs.

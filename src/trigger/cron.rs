@@ -341,13 +341,20 @@ impl CronTrigger {
         outcome
     }
 
-    /// Has every schedule wait for a person when the wall clock went astray. Before that is durable, nothing is fired.
+    /// Has every schedule wait for a person when the wall clock went astray. Before that is durable, nothing is fired. Of a
+    /// manifest that cannot be read nobody knows whether it has schedules, so it waits as well: it may be mended later.
     async fn pause_astray(&mut self, snapshot: &Snapshot, now: Instant) -> Result<(), StoreError> {
         let Some(reason) = &self.astray else { return Ok(()) };
         let scheduled = |workflow: &&Arc<Workflow>| cron_triggers(workflow).next().is_some();
-        for workflow in snapshot.workflows.values().filter(scheduled) {
+        let scheduled = snapshot
+            .workflows
+            .values()
+            .filter(scheduled)
+            .map(|workflow| &workflow.name);
+        let broken = snapshot.broken.iter().filter(|_| holds(Guard::ClockUnknown));
+        for workflow in scheduled.chain(broken) {
             let pause = Pause {
-                workflow: workflow.name.clone(),
+                workflow: workflow.clone(),
                 since: now,
                 actor: ACTOR.to_owned(),
                 reason: reason.clone(),
@@ -355,7 +362,10 @@ impl CronTrigger {
             };
             self.store.pause(pause).await?;
         }
-        self.astray = None;
+        // Not while nobody knows which workflows there are at all.
+        if !snapshot.unknown || !snapshot.workflows.is_empty() {
+            self.astray = None;
+        }
         Ok(())
     }
 
@@ -406,8 +416,33 @@ impl CronTrigger {
         if settled.is_none() && holds(Guard::SlotsSettled) {
             // From now on its slots count, also if it has none before the next start.
             self.store.settle_slots(key.clone(), last).await?;
+            self.pause_newcomer(workflow, now).await?;
         }
         Ok(Watched::new(workflow, spec, last))
+    }
+
+    /// Has a schedule wait that is new while others wait because of the clock: it is no more right for this one.
+    async fn pause_newcomer(&self, workflow: &str, now: Instant) -> Result<(), StoreError> {
+        let pauses = self.store.pauses().await?;
+        let waits = |pause: &&Pause| pause.cause == PauseCause::Clock && holds(Guard::ClockUnknown);
+        let Some(other) = pauses.iter().find(waits) else {
+            return Ok(());
+        };
+        // Of this one somebody has said since that its time is right.
+        if self
+            .store
+            .resumed_at(workflow)
+            .await?
+            .is_some_and(|resumed| resumed >= other.since)
+        {
+            return Ok(());
+        }
+        let pause = Pause {
+            workflow: workflow.to_owned(),
+            since: now,
+            ..other.clone()
+        };
+        self.store.pause(pause).await
     }
 
     /// Does what there is to do about a schedule.
