@@ -26,7 +26,7 @@ use tokio::sync::oneshot;
 use super::counters::DoorCounters;
 use super::protocol::{
     AcceptRestore, Although, CancelRun, Cancelled, DecideApproval, ErrorBody, ErrorDetail, HeldConnection, MadeSlots,
-    MakeSlots, PauseSchedules, ReplayEvent, Replayed, ResolveRun, ResumeSchedules, Resumed, RunReply, StartReply,
+    MakeSlots, PauseSchedules, ReplayEvent, ReplayReply, ResolveRun, ResumeSchedules, Resumed, RunReply, StartReply,
     StartRun, Status, TriggerView, WorkflowView, Workflows,
 };
 use crate::base::clock::{BoxFuture, Clock, Instant};
@@ -276,9 +276,9 @@ async fn replay(State(control): Here, Segment(id): Segment<String>, body: Bytes)
     };
     let now = control.clock.now();
     let (workflow, again) = (asked.workflow.as_deref(), asked.again.as_ref());
-    let runs = replay.make(event, workflow, again, &asked.actor, now).await?;
+    let workflows = replay.make(event, workflow, again, &asked.actor, now).await?;
     control.wake.nudge();
-    Ok(answer(StatusCode::OK, &Replayed { runs }))
+    Ok(answer(StatusCode::OK, &ReplayReply { workflows }))
 }
 
 async fn cancel(State(control): Here, Segment(id): Segment<String>, body: Bytes) -> Result<Response, Problem> {

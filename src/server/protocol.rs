@@ -12,7 +12,7 @@ use crate::model::breaker::Tripped;
 use crate::model::journal::StepPath;
 use crate::model::run::RunState;
 use crate::store::Restored;
-use crate::trigger::replay::Again;
+use crate::trigger::replay::{Again, Replayed};
 
 /// Answer to `GET /v1/status`.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -281,9 +281,9 @@ pub struct ReplayEvent {
 
 /// Answer to it.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Replayed {
-    /// The runs that are new.
-    pub runs: Vec<RunId>,
+pub struct ReplayReply {
+    /// Each workflow that takes the event, and what became of it.
+    pub workflows: Vec<Replayed>,
 }
 
 /// Body of `POST /v1/runs/{id}/approval`.
