@@ -448,9 +448,14 @@ fn view_all(snapshot: &Snapshot, now: Instant) -> Result<Response, Problem> {
 /// A workflow as people see it.
 pub fn view(snapshot: &Snapshot, workflow: &Workflow, now: Instant) -> WorkflowView {
     let webhooks = workflow.triggers.iter().filter_map(|trigger| match trigger {
-        Trigger::Webhook { connection, events, .. } => Some(TriggerView::Webhook {
+        Trigger::Webhook {
+            connection,
+            events,
+            when,
+        } => Some(TriggerView::Webhook {
             connection: connection.clone(),
             events: events.clone(),
+            when: when.in_words(),
         }),
         Trigger::Cron { .. } => None,
     });

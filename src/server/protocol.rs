@@ -111,6 +111,9 @@ pub enum TriggerView {
         connection: String,
         /// Types that count.
         events: Vec<String>,
+        /// Its condition, if it has one: an expression, or pointers with the values they must lead to.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        when: Option<String>,
     },
     /// A schedule.
     Cron {
