@@ -42,9 +42,9 @@ use crate::model::journal::Resolution;
 use crate::model::unmade::{Pause, PauseCause};
 use crate::model::workflow::{Trigger, Workflow};
 use crate::store::{Acceptance, ApprovalDecision, Decision, Store, StoreError};
-use crate::trigger::cron::{Upcoming, upcoming};
 use crate::trigger::make_up::{self, MakeUpError, Wanted};
 use crate::trigger::manual::{self, Request, StartError, Started};
+use crate::trigger::outlook::{Upcoming, upcoming};
 use crate::trigger::replay::{Replay, ReplayError};
 use crate::trigger::versions::KnownVersions;
 
@@ -197,6 +197,7 @@ async fn status(State(control): Here) -> Result<Response, Problem> {
             problems: snapshot.diagnostics().filter(|found| found.is_error()).count(),
             runs: runs.into_iter().collect(),
             held: held.collect(),
+            pauses: control.store.pauses().await?,
             webhooks: control.counters.figures(),
             restored: control.store.restored(control.clock.now()).await?,
         },

@@ -11,6 +11,7 @@ use crate::base::ids::{Digest, RunId};
 use crate::model::breaker::Tripped;
 use crate::model::journal::StepPath;
 use crate::model::run::RunState;
+use crate::model::unmade::Pause;
 use crate::store::Restored;
 use crate::trigger::replay::{Again, Replayed};
 
@@ -34,6 +35,9 @@ pub struct Status {
     /// Connections on which nothing new is begun, by name.
     #[serde(default)]
     pub held: BTreeMap<String, HeldConnection>,
+    /// Workflows whose schedules start nothing for now.
+    #[serde(default)]
+    pub pauses: Vec<Pause>,
     /// What became of the requests at the webhook door, since the start.
     pub webhooks: BTreeMap<String, u64>,
     /// What is known of an older state of the store that was put back; while it is not accepted, nothing is sent.
