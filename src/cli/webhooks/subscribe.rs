@@ -7,7 +7,7 @@ use std::os::unix::fs::OpenOptionsExt as _;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-use chrono::TimeDelta;
+use chrono::{SubsecRound as _, TimeDelta};
 use serde_json::json;
 
 use crate::app::offline::load_workflows;
@@ -221,7 +221,7 @@ pub(super) async fn rotate(args: Rotate, context: &Context) -> Result<Exit, CliE
     let kept = args.keep.keep(registered.secret.as_ref())?;
     see(&desk, &args.keep, &mut registered, kept.as_deref(), context).await?;
     let now = context.now();
-    let end = now + TimeDelta::hours(args.overlap.into());
+    let end = (now + TimeDelta::hours(args.overlap.into())).trunc_subsecs(0);
     let not_after = time_text(end);
     let output = &context.output;
     if output.json {

@@ -102,6 +102,7 @@ async fn a_run_that_nothing_takes_up_is_told_of_once_and_one_that_was_begun_is_n
             let (now, end) = (clock.now(), clock.now() + TimeDelta::hours(1));
             let claims = store.claim(WorkerId::generate(now), now, end, 9).await;
             assert_eq!(claims.expect("claimed").len(), 1);
+            store.durable().await.expect("for readers, too");
         }
         running.pass(580).await;
         assert_eq!(told.take(UNBEGUN), [""; 0], "{is_taken}");
