@@ -22,7 +22,7 @@ use crate::store::sqlite::{SqliteOptions, SqliteStore};
 use crate::store::{Acceptance, Restored, Store};
 use crate::trigger::make_up::{MakeUpError, Wanted, make_up};
 use crate::trigger::manual::{Request, Started, start};
-use crate::trigger::replay::{Again, Choice, Replay};
+use crate::trigger::replay::{Again, Choice, Replay, Replayed};
 use crate::trigger::versions::KnownVersions;
 
 /// How often a run that is driven here is looked at.
@@ -272,11 +272,11 @@ pub async fn plan_replay(
     Ok(replay.plan(event, workflow).await?)
 }
 
-/// Replays an event, when no daemon holds the store; the runs that are new.
+/// Replays an event, when no daemon holds the store; what became of it for each workflow.
 ///
 /// # Errors
 /// [`AppError`].
-pub async fn replay_here(settings: &Settings, asked: Replaying) -> Result<Vec<RunId>, AppError> {
+pub async fn replay_here(settings: &Settings, asked: Replaying) -> Result<Vec<Replayed>, AppError> {
     let catalog = Catalog::open(folders(settings), context(settings));
     let store = SqliteStore::open(&settings.state, SqliteOptions::default()).await?;
     let replay = Replay {

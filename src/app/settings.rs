@@ -16,6 +16,7 @@ use std::time::Duration;
 
 use serde::Deserialize;
 
+pub use self::secrets::SecretPlace;
 use self::secrets::{Dated, DatedList, Reason, Referred, SecretRef, Unusable};
 use crate::base::limits::{LEASE_DURATION, SCRIPT_STACK_BYTES, STEP_TRIED_MAX, WEBHOOK_CONNECTIONS_PER_ADDRESS};
 use crate::base::network::Network;
@@ -99,6 +100,8 @@ pub struct Settings {
     pub durable: bool,
     /// Connections by name.
     pub connections: BTreeMap<String, Arc<Connection>>,
+    /// Where the webhook secrets of each connection stand.
+    pub webhook_secret_places: BTreeMap<String, Vec<SecretPlace>>,
     /// Every connector, configured or not.
     pub registry: Registry,
     /// What stops only those who need it: connections without a key, tables that cannot be used.
@@ -247,6 +250,7 @@ pub fn load_from(
         secrets,
         warnings: Vec::new(),
         absent: Vec::new(),
+        webhook_secret_places: BTreeMap::new(),
     };
     match reader.settings(file, overrides) {
         Some(settings) if !reader.document.has_errors() => Ok(settings),
@@ -263,6 +267,7 @@ struct Reader<'a> {
     secrets: Secrets,
     warnings: Vec<Diagnostic>,
     absent: Vec<AbsentSecret>,
+    webhook_secret_places: BTreeMap<String, Vec<SecretPlace>>,
 }
 
 impl Reader<'_> {
@@ -306,6 +311,7 @@ impl Reader<'_> {
             },
             durable: daemon.durability != Some(Durability::Normal),
             connections,
+            webhook_secret_places: std::mem::take(&mut self.webhook_secret_places),
             registry,
             warnings: std::mem::take(&mut self.warnings),
             absent_secrets: std::mem::take(&mut self.absent),
@@ -424,6 +430,8 @@ impl Reader<'_> {
 
     /// Of secrets that cannot sign what the provider sends, it is told now rather than by refused deliveries.
     fn webhook_secrets(&mut self, name: &str, written: &[Dated], connector: &Connector) -> Vec<WebhookSecret> {
+        let places = written.iter().map(Dated::place).collect();
+        self.webhook_secret_places.insert(name.to_owned(), places);
         let mut secrets = Vec::new();
         for dated in written {
             let Some(secret) = self.secret(name, "webhook_secrets", &dated.reference) else {

@@ -4,9 +4,11 @@
 //! not print a secret, and must not know how one provider differs from another.
 
 use std::collections::BTreeSet;
+use std::time::Duration;
 
 use serde::Serialize;
 
+use crate::base::clock::Clock;
 use crate::base::ids::random_uuid;
 use crate::base::limits::PAGES_MAX;
 use crate::base::secret::Secret;
@@ -19,6 +21,10 @@ use crate::model::value::{Map, Value};
 
 /// How often a call of unknown outcome is sent at most.
 const ATTEMPTS: u32 = 3;
+/// How long a list may lag behind what its provider took.
+const SEEN_WITHIN: Duration = Duration::from_secs(15);
+/// How often it is looked at meanwhile.
+const LOOK_EVERY: Duration = Duration::from_millis(500);
 
 /// One address that a provider sends webhooks to.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
@@ -52,7 +58,7 @@ impl Subscription {
 /// What a registration came to.
 #[derive(Debug)]
 pub struct Registered {
-    /// The subscription as it is now.
+    /// The subscription, as it is now or as it was asked for: [`Desk::seen`] says whether that is how it stands.
     pub subscription: Subscription,
     /// What was done for it.
     pub done: Done,
@@ -173,7 +179,8 @@ impl<'a> Desk<'a> {
         Ok(found)
     }
 
-    /// Has webhooks of these types sent to an address: one subscription for it, changed if it has other types.
+    /// Has webhooks of these types sent to an address: one subscription for it, changed if it has other types. A secret
+    /// that comes with it is to be kept before anything else is asked: it does not come again.
     ///
     /// # Errors
     /// [`SubscriptionError`].
@@ -202,7 +209,10 @@ impl<'a> Desk<'a> {
         ]);
         self.call(update, args).await?;
         Ok(Registered {
-            subscription: self.seen(&known.id, events).await?,
+            subscription: Subscription {
+                events: events.to_vec(),
+                ..known.clone()
+            },
             done: Done::Changed,
             secret: None,
         })
@@ -273,18 +283,38 @@ impl<'a> Desk<'a> {
         let made = Subscription::of(&value)
             .ok_or_else(|| SubscriptionError::Unknown("the answer names no subscription".to_owned()))?;
         Ok(Registered {
-            subscription: self.seen(&made.id, events).await?,
+            subscription: Subscription {
+                events: events.to_vec(),
+                ..made
+            },
             done: Done::Made,
             secret: secret.map(|secret| Secret::new(secret.to_owned())),
         })
     }
 
-    /// A subscription as the provider lists it after a write: an answer alone does not prove that it is there.
-    async fn seen(&self, id: &str, events: &[String]) -> Result<Subscription, SubscriptionError> {
-        let known = self.list().await?.into_iter().find(|known| known.id == id);
+    /// A subscription as the provider lists it after a write: an answer alone does not prove that it is there. A list
+    /// that lags is looked at again for a while.
+    ///
+    /// # Errors
+    /// [`SubscriptionError`]: the write was taken all the same.
+    pub async fn seen(&self, written: &Subscription, clock: &dyn Clock) -> Result<Subscription, SubscriptionError> {
+        let began = clock.elapsed();
+        loop {
+            match self.listed(written).await {
+                Err(SubscriptionError::Unknown(_)) if clock.elapsed().saturating_sub(began) < SEEN_WITHIN => {
+                    clock.sleep(LOOK_EVERY).await;
+                }
+                seen => return seen,
+            }
+        }
+    }
+
+    async fn listed(&self, written: &Subscription) -> Result<Subscription, SubscriptionError> {
+        let id = &written.id;
+        let known = self.list().await?.into_iter().find(|known| known.id == *id);
         let known =
             known.ok_or_else(|| SubscriptionError::Unknown(format!("the provider took {id} and does not list it")))?;
-        if self.says_the_same(&known.events, events) {
+        if self.says_the_same(&known.events, &written.events) {
             return Ok(known);
         }
         Err(SubscriptionError::Unknown(format!(

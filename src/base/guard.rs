@@ -100,6 +100,10 @@ guards! {
     RestoreOpen = "restore-open",
     /// What the run did at a step that it does not have any more is a person's to explain.
     RestoreStrays = "restore-strays",
+    /// What may have been sent under a reference that nobody knows any more is not proved absent.
+    RestoreUntraceable = "restore-untraceable",
+    /// What a forgotten run of the same request paid bears its name.
+    KeyNamesRun = "key-names-run",
 
     // --- turns and journals
     /// What a script asks for has to be what its journal has.
@@ -226,6 +230,8 @@ guards! {
     FirstPassOnly = "first-pass-only",
     /// A wall clock that jumped too far stops the schedules.
     ClockAstray = "clock-astray",
+    /// And those that come to be known while it is not known which time is right.
+    ClockUnknown = "clock-unknown",
     /// Runs that fail one after another stop theirs.
     FailuresPause = "failures-pause",
     /// Up to when slots are dealt with is kept beside their runs.

@@ -142,6 +142,11 @@ impl RunId {
         let millis = u64::try_from(at.timestamp_millis()).unwrap_or_default();
         Self(uuid::Builder::from_unix_timestamp_millis(millis, &bits).into_uuid())
     }
+
+    /// Whether both are derived from the same parts, whatever their times.
+    pub fn is_of_same_parts(self, other: Self) -> bool {
+        self.0.as_bytes().iter().skip(6).eq(other.0.as_bytes().iter().skip(6))
+    }
 }
 
 /// A time-ordered UUID (version 7) for `now`, with 74 random bits.
@@ -261,6 +266,10 @@ mod tests {
         let at = |millis| DateTime::from_timestamp_millis(millis).expect("a valid instant");
         let id = |millis, part: &str| RunId::derived(at(millis), &[7; 32], &["run", "sweep", part]);
         assert_eq!(id(1_000, "a"), id(1_000, "a"));
+        assert!(id(1_000, "a").is_of_same_parts(id(2_000_000, "a")));
+        assert!(!id(1_000, "a").is_of_same_parts(id(1_000, "b")));
+        let random = || RunId::generate(at(1_000));
+        assert!(!random().is_of_same_parts(random()));
         assert_ne!(id(1_000, "a"), id(1_000, "b"));
         assert_ne!(
             id(1_000, "a"),

@@ -18,6 +18,8 @@ pub struct Snapshot {
     pub outdated: BTreeSet<String>,
     /// Workflows that are there, but whose files are broken and never loaded.
     pub broken: BTreeSet<String>,
+    /// Whether the folder of manifests cannot be listed now: there may be others than these.
+    pub unknown: bool,
     /// Findings by file, in the order of the file; warnings too.
     pub problems: BTreeMap<String, Vec<Diagnostic>>,
     /// Rises with every snapshot that differs from the one before.
@@ -48,6 +50,7 @@ impl Snapshot {
             workflows,
             outdated,
             broken,
+            unknown: loaded.all_unknown,
             problems,
             generation: previous.generation,
         };

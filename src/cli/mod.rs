@@ -32,6 +32,7 @@ mod schedule;
 mod selftest;
 mod serve;
 mod sim;
+mod status;
 mod trial;
 mod webhooks;
 mod workflows;
@@ -111,6 +112,7 @@ enum Command {
     Init(init::Args),
     Check(check::Args),
     Serve(serve::Args),
+    Status(status::Args),
     Demo(demo::Args),
     Run(run::Args),
     Runs(runs::Args),
@@ -311,6 +313,7 @@ fn call(command: Command, context: &Context) -> Result<Exit, CliError> {
         Command::Init(args) => init::run(&args, context),
         Command::Check(args) => check::run(&args, context),
         Command::Serve(args) => serve::run(&args, context),
+        Command::Status(args) => context.wait(status::run(&args, context)),
         Command::Trial(args) => context.wait(trial::run(&args, context)),
         Command::Demo(args) => demo::run(&args, context),
         Command::Run(args) => run::run(&args, context),

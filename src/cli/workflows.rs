@@ -187,8 +187,15 @@ pub(super) fn page(workflow: &WorkflowView, now: Instant, output: &Output) -> St
 
 fn of_trigger(trigger: &TriggerView, now: Instant, output: &Output) -> String {
     match trigger {
-        TriggerView::Webhook { connection, events } => {
-            format!("  webhook   {connection}: {}\n", clean(&events.join(", ")))
+        TriggerView::Webhook {
+            connection,
+            events,
+            when,
+        } => {
+            let when = when
+                .as_ref()
+                .map_or_else(String::new, |when| format!("            when {}\n", one_line(when)));
+            format!("  webhook   {connection}: {}\n{when}", clean(&events.join(", ")))
         }
         TriggerView::Cron {
             schedule,

@@ -47,6 +47,13 @@ pub struct Lookup {
     pub covers_window: bool,
 }
 
+impl Lookup {
+    /// Whether the list is asked for our reference alone, and shows nothing under any other.
+    pub fn asks_by_reference(&self) -> bool {
+        self.query.values().any(|template| *template == Template::Reference)
+    }
+}
+
 /// How our own is told from the others.
 #[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
 #[serde(rename_all = "snake_case", deny_unknown_fields)]
@@ -134,7 +141,7 @@ pub struct Search {
 /// Something a list shows that bears the mark of another step than the one that is looked for.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Other {
-    /// Whose.
+    /// Whose: a forgotten run of the same cause goes by the name of the one that looks.
     pub run: RunId,
     /// Which of its steps.
     pub path: StepPath,
@@ -348,23 +355,21 @@ impl Search {
         let Match::Reference(pointer) = &self.lookup.matching else {
             return None;
         };
-        let reference = item.pointer(pointer)?.as_text()?;
-        let (run, path) = reference
-            .split_once('/')
-            .filter(|_| reference != self.intent.reference)?;
+        let reference = item
+            .pointer(pointer)?
+            .as_text()
+            .filter(|other| !self.is_reference(other))?;
+        let (run, path) = parts(reference)?;
         let id = item.get("id").and_then(Value::as_text);
         let amount = reply::amount_said(&self.effect, item).map(|amount| format!(", {amount}"));
         let same = |movement| reply::same_movement(&self.effect, &self.intent.request, movement, item);
         let is_alike = self.intent.movement.as_ref().is_some_and(same);
-        let is_of_same_run = self
-            .intent
-            .reference
-            .split_once('/')
-            .is_some_and(|(ours, _)| ours == run);
+        let (ours, _) = parts(&self.intent.reference)?;
+        let is_of_same_run = self.is_same_run(ours, run);
         (is_alike || is_of_same_run).then_some(())?;
         Some(Other {
-            run: run.parse().ok()?,
-            path: path.parse().ok()?,
+            run: if is_of_same_run { ours } else { run },
+            path,
             is_alike,
             id: id.map(str::to_owned),
             made_at: self.made_at(item),
@@ -378,12 +383,9 @@ impl Search {
         for item in page::items(&self.connector, answer) {
             // What bears our mark is ours, however old its clock makes it.
             if self.is_ours(item) {
-                return match reply::contradiction(
-                    &self.effect,
-                    &self.intent.request,
-                    self.intent.movement.as_ref(),
-                    item,
-                ) {
+                let request = self.request_with_reference_of(item);
+                let movement = self.intent.movement.as_ref();
+                return match reply::contradiction(&self.effect, &request, movement, item) {
                     Some(reason) if holds(Guard::FoundFits) => Progress::Contradiction(reason),
                     _ => Progress::Found(item.clone()),
                 };
@@ -411,7 +413,34 @@ impl Search {
     /// Whether it may have been sent under a reference that nobody knows any more, and is looked for by that.
     fn is_untraceable(&self) -> bool {
         let is_forgotten = self.intent.forgotten.is_some_and(|forgotten| !forgotten.traceable);
-        is_forgotten && matches!(self.lookup.matching, Match::Reference(_))
+        is_forgotten && matches!(self.lookup.matching, Match::Reference(_)) && holds(Guard::RestoreUntraceable)
+    }
+
+    /// Whether a reference is the one that is looked for, or stands for the same step of a forgotten run of the same cause.
+    fn is_reference(&self, reference: &str) -> bool {
+        let is_same_step = || {
+            let ((ours, path), (run, other)) = (parts(&self.intent.reference)?, parts(reference)?);
+            Some(path == other && self.is_same_run(ours, run))
+        };
+        reference == self.intent.reference || is_same_step().unwrap_or_default()
+    }
+
+    /// The request as the run would have sent it that an item is of.
+    fn request_with_reference_of(&self, item: &Value) -> StoredRequest {
+        let mut request = self.intent.request.clone();
+        if let Match::Reference(pointer) = &self.lookup.matching
+            && let Some(theirs) = item.pointer(pointer).and_then(Value::as_text)
+        {
+            // Ours is of a form that stands for nothing else.
+            request.body = request.body.map(|body| body.replace(&self.intent.reference, theirs));
+        }
+        request
+    }
+
+    /// Whether a run is ours, as far as its id tells; or a forgotten one of the same cause. Where nothing was forgotten
+    /// that one is another.
+    fn is_same_run(&self, ours: RunId, run: RunId) -> bool {
+        run == ours || self.intent.forgotten.is_some() && run.is_of_same_parts(ours)
     }
 
     fn made_at(&self, item: &Value) -> Option<Instant> {
@@ -425,7 +454,10 @@ impl Search {
 
     fn is_ours(&self, item: &Value) -> bool {
         match &self.lookup.matching {
-            Match::Reference(pointer) => item.pointer(pointer) == Some(&Value::text(&self.intent.reference)),
+            Match::Reference(pointer) => {
+                let reference = item.pointer(pointer).and_then(Value::as_text);
+                reference.is_some_and(|reference| self.is_reference(reference))
+            }
             Match::Natural { field, pointer, dead } => {
                 let wanted = sent_field(&self.effect, &sent_body(&self.intent), field);
                 let matches = wanted.is_some() && item.pointer(pointer) == wanted.as_ref();
@@ -438,6 +470,12 @@ impl Search {
             }
         }
     }
+}
+
+/// The run and the step of a reference.
+fn parts(reference: &str) -> Option<(RunId, StepPath)> {
+    let (run, path) = reference.split_once('/')?;
+    Some((run.parse().ok()?, path.parse().ok()?))
 }
 
 /// The longest a request is under way.

@@ -1,8 +1,8 @@
 //! After an older state of the store was put back: what its journals have forgotten is looked for at the provider
 //! before anything is sent.
 //!
-//! A run keeps its id when its cause comes again, so a forgotten step is found under the reference it was sent
-//! with. What is found is adopted; what is there but different asks a person; what is proved absent is sent, but
+//! A run keeps its id when its cause comes again, but for the time in that of a request with a key, so a forgotten step
+//! is found under the reference it was sent with. What is found is adopted; what is there but different asks a person; what is proved absent is sent, but
 //! not before a person has accepted the restore. A step that is not there while the list has something of the same
 //! run that its journal does not know is not absent: the script was edited, or its data are others, and the payment
 //! stands under another number. Nor is one that a run made which nobody knows any more and which moves the same: a
@@ -26,7 +26,7 @@ use crate::store::{Restored, Span};
 
 /// How far the clocks may be apart by which causes and restores are dated.
 const CLOCKS_APART: TimeDelta = TimeDelta::days(1);
-/// How long a webhook may come again that does not say when it happened.
+/// How long a webhook may come again that does not say when it happened, and a request that bears a key.
 const REPEATED_WITHIN: TimeDelta = TimeDelta::days(30);
 
 /// Whether an effect may have been sent by a journal that was forgotten.
@@ -61,13 +61,9 @@ impl Turn {
                     ..forgotten(&restored, oldest(&restored))
                 });
                 if !self.is_decided(open) {
-                    let why = match self.run.cause {
-                        Cause::Manual { .. } => "this run may have been asked for under its key before",
-                        _ => "the event does not say when it happened",
-                    };
                     let message = format!(
-                        "an older state of the store was put back, {why}, and `{}` may have been sent for it then: look \
-                         for it at the provider",
+                        "an older state of the store was put back, the event does not say when it happened, and `{}` may \
+                         have been sent for it then: look for it at the provider",
                         open.begun.step.name
                     );
                     return Err(self.intend_in_doubt(open, "in_doubt", &message));
@@ -90,7 +86,10 @@ impl Turn {
         restored: &Restored,
         since: Instant,
     ) -> Result<Option<Value>, Thrown> {
-        let span = forgotten(restored, since);
+        let span = Forgotten {
+            traceable: self.is_traceable(open),
+            ..forgotten(restored, since)
+        };
         open.intent.forgotten = Some(span);
         let doubt = |code: &str, message: &str| match self.is_decided(open) {
             true => Ok(None),
@@ -191,7 +190,7 @@ impl Turn {
             // One that bears a key may come again, and nobody knows when it came first.
             Cause::Manual { key: Some(_), .. } if created_at > since => {
                 let is_old = created_at - REPEATED_WITHIN > noticed;
-                return if is_old { Past::New } else { Past::Untraceable };
+                return if is_old { Past::New } else { Past::Since(Reverse(since)) };
             }
             // Any other request of a person is its own cause and never comes again.
             Cause::Manual { .. } if created_at > noticed => return Past::New,
@@ -214,6 +213,14 @@ impl Turn {
             true => Past::New,
             false => Past::Since(Reverse(since)),
         }
+    }
+
+    /// Whether a list shows what a forgotten run of the same cause has sent. The run of a request with a key has another
+    /// reference each time, as to its time; a list that is asked for one reference does not show another.
+    fn is_traceable(&self, open: &Open<'_>) -> bool {
+        let is_keyed = matches!(self.run.cause, Cause::Manual { key: Some(_), .. });
+        let lookup = open.endpoint.lookup.as_ref();
+        !is_keyed || !lookup.is_some_and(|lookup| lookup.asks_by_reference())
     }
 
     /// Held before anything is sent; what for is in the journal, so that the next look is the last word.

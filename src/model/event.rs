@@ -108,6 +108,20 @@ pub enum Condition {
     Expression(String),
 }
 
+impl Condition {
+    /// The condition for people, if there is one.
+    pub fn in_words(&self) -> Option<String> {
+        match self {
+            Self::Expression(expression) => Some(expression.clone()),
+            Self::Matching(Matching(pairs)) => {
+                let pairs = pairs.iter().map(|(pointer, wanted)| format!("{pointer} = {wanted}"));
+                let text = pairs.collect::<Vec<_>>().join(" and ");
+                (!text.is_empty()).then_some(text)
+            }
+        }
+    }
+}
+
 /// Which event a waiting run is waiting for.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct EventFilter {

@@ -1,4 +1,4 @@
-//! What became of an event: the runs it made, and which workflows looked at it and did not take it, and why.
+//! What became of an event: the runs it made or woke, and which workflows looked at it and did not take it, and why.
 //!
 //! Plain data. Why a workflow did not take an event is decided once, with the manifests of that moment, and kept.
 
@@ -92,6 +92,8 @@ pub struct Fate {
     pub unmade: Vec<Unmade>,
     /// Workflows that did not take it.
     pub declined: Vec<Declined>,
+    /// Runs that waited and were woken by it; one that had ended its wait, or had not begun it, is not there.
+    pub woke: Vec<RunOf>,
 }
 
 /// A run that an event made.
@@ -115,6 +117,7 @@ impl Fate {
             fate if !fate.routed => "not routed yet",
             fate if !fate.runs.is_empty() => "ran",
             fate if !fate.unmade.is_empty() => "overlapped",
+            fate if !fate.woke.is_empty() => "woke a run",
             fate if !fate.declined.is_empty() => "filtered",
             _ => "no workflow",
         }

@@ -26,7 +26,7 @@ use tokio::sync::oneshot;
 use super::counters::DoorCounters;
 use super::protocol::{
     AcceptRestore, Although, CancelRun, Cancelled, DecideApproval, ErrorBody, ErrorDetail, HeldConnection, MadeSlots,
-    MakeSlots, PauseSchedules, ReplayEvent, Replayed, ResolveRun, ResumeSchedules, Resumed, RunReply, StartReply,
+    MakeSlots, PauseSchedules, ReplayEvent, ReplayReply, ResolveRun, ResumeSchedules, Resumed, RunReply, StartReply,
     StartRun, Status, TriggerView, WorkflowView, Workflows,
 };
 use crate::base::clock::{BoxFuture, Clock, Instant};
@@ -42,9 +42,9 @@ use crate::model::journal::Resolution;
 use crate::model::unmade::{Pause, PauseCause};
 use crate::model::workflow::{Trigger, Workflow};
 use crate::store::{Acceptance, ApprovalDecision, Decision, Store, StoreError};
-use crate::trigger::cron::{Upcoming, upcoming};
 use crate::trigger::make_up::{self, MakeUpError, Wanted};
 use crate::trigger::manual::{self, Request, StartError, Started};
+use crate::trigger::outlook::{Upcoming, upcoming};
 use crate::trigger::replay::{Replay, ReplayError};
 use crate::trigger::versions::KnownVersions;
 
@@ -197,6 +197,7 @@ async fn status(State(control): Here) -> Result<Response, Problem> {
             problems: snapshot.diagnostics().filter(|found| found.is_error()).count(),
             runs: runs.into_iter().collect(),
             held: held.collect(),
+            pauses: control.store.pauses().await?,
             webhooks: control.counters.figures(),
             restored: control.store.restored(control.clock.now()).await?,
         },
@@ -276,9 +277,9 @@ async fn replay(State(control): Here, Segment(id): Segment<String>, body: Bytes)
     };
     let now = control.clock.now();
     let (workflow, again) = (asked.workflow.as_deref(), asked.again.as_ref());
-    let runs = replay.make(event, workflow, again, &asked.actor, now).await?;
+    let workflows = replay.make(event, workflow, again, &asked.actor, now).await?;
     control.wake.nudge();
-    Ok(answer(StatusCode::OK, &Replayed { runs }))
+    Ok(answer(StatusCode::OK, &ReplayReply { workflows }))
 }
 
 async fn cancel(State(control): Here, Segment(id): Segment<String>, body: Bytes) -> Result<Response, Problem> {
@@ -448,9 +449,14 @@ fn view_all(snapshot: &Snapshot, now: Instant) -> Result<Response, Problem> {
 /// A workflow as people see it.
 pub fn view(snapshot: &Snapshot, workflow: &Workflow, now: Instant) -> WorkflowView {
     let webhooks = workflow.triggers.iter().filter_map(|trigger| match trigger {
-        Trigger::Webhook { connection, events, .. } => Some(TriggerView::Webhook {
+        Trigger::Webhook {
+            connection,
+            events,
+            when,
+        } => Some(TriggerView::Webhook {
             connection: connection.clone(),
             events: events.clone(),
+            when: when.in_words(),
         }),
         Trigger::Cron { .. } => None,
     });

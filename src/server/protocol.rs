@@ -11,8 +11,9 @@ use crate::base::ids::{Digest, RunId};
 use crate::model::breaker::Tripped;
 use crate::model::journal::StepPath;
 use crate::model::run::RunState;
+use crate::model::unmade::Pause;
 use crate::store::Restored;
-use crate::trigger::replay::Again;
+use crate::trigger::replay::{Again, Replayed};
 
 /// Answer to `GET /v1/status`.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -34,6 +35,9 @@ pub struct Status {
     /// Connections on which nothing new is begun, by name.
     #[serde(default)]
     pub held: BTreeMap<String, HeldConnection>,
+    /// Workflows whose schedules start nothing for now.
+    #[serde(default)]
+    pub pauses: Vec<Pause>,
     /// What became of the requests at the webhook door, since the start.
     pub webhooks: BTreeMap<String, u64>,
     /// What is known of an older state of the store that was put back; while it is not accepted, nothing is sent.
@@ -111,6 +115,9 @@ pub enum TriggerView {
         connection: String,
         /// Types that count.
         events: Vec<String>,
+        /// Its condition, if it has one: an expression, or pointers with the values they must lead to.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        when: Option<String>,
     },
     /// A schedule.
     Cron {
@@ -281,9 +288,9 @@ pub struct ReplayEvent {
 
 /// Answer to it.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Replayed {
-    /// The runs that are new.
-    pub runs: Vec<RunId>,
+pub struct ReplayReply {
+    /// Each workflow that takes the event, and what became of it.
+    pub workflows: Vec<Replayed>,
 }
 
 /// Body of `POST /v1/runs/{id}/approval`.

@@ -4,31 +4,29 @@
 //! in the store, so neither a restart nor a clock set back can fire it twice; this loop only decides when
 //! to ask. What time an expression names is [`super::schedule`]'s.
 
+mod passed;
+mod watchdog;
+mod watched;
+
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 use std::time::Duration;
 
-use chrono::{DateTime, FixedOffset, TimeDelta};
+use chrono::TimeDelta;
 
-use super::make::{Asked, cause_of, make};
-use super::outlook::outlook;
-use super::schedule::{Schedule, ScheduleError, Slot, Standing};
-use super::slots::{
-    Deferred, Due, UNBEGUN, dealt_until, due_slots, failed_in_a_row, missed, overdue, real_until, resume_point,
-    why_missed,
-};
+use self::watched::{Stretch, Watched};
+use super::make::{Asked, make};
+use super::schedule::{Slot, Standing};
+use super::slots::{dealt_until, due_slots, failed_in_a_row, real_until, resume_point, why_missed};
 use super::versions::KnownVersions;
 use super::wall::{Moved, WallClock, told};
 use crate::base::clock::{Clock, Instant};
 use crate::base::guard::{Guard, holds};
-use crate::base::ids::RunId;
 use crate::base::shutdown::Shutdown;
 use crate::base::wake::Wake;
 use crate::catalog::snapshot::Snapshot;
 use crate::catalog::watch::Catalog;
-use crate::model::calendar::OutsideCoverage;
-use crate::model::run::RunState;
-use crate::model::unmade::{Pause, PauseCause, Unmade, UnmadeReason};
+use crate::model::unmade::{Pause, PauseCause, UnmadeReason};
 use crate::model::value::time_text;
 use crate::model::workflow::{CronSpec, Trigger, Workflow};
 use crate::store::{Made, SlotKey, SlotQuery, Store, StoreError};
@@ -43,41 +41,10 @@ const STUCK: Duration = Duration::from_secs(60);
 const REMIND: Duration = Duration::from_secs(3_600);
 /// How often the store is told up to when all is dealt with: where nothing happens, once a day.
 const SETTLE_EVERY: TimeDelta = TimeDelta::days(1);
-/// After a clock was set back, slots come again that had run; more of them are not looked for.
-const RAN_BEFORE_MAX: u32 = 10_000;
 /// How many runs are looked at to see whether the newest have failed: some of them may be open, or cancelled.
 const LOOKED_BACK_MAX: u32 = 64;
 /// What this program calls itself where a person would stand.
 const ACTOR: &str = "bursar";
-
-/// What a schedule of a workflow will do next.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Upcoming {
-    /// The expression as written.
-    pub schedule: String,
-    /// Its zone.
-    pub timezone: String,
-    /// The next slots as its zone's clocks show them, or why there are none.
-    pub slots: Result<Vec<DateTime<FixedOffset>>, ScheduleError>,
-}
-
-/// The next slots of every schedule of a workflow.
-pub fn upcoming(workflow: &Workflow, now: Instant, count: usize) -> Vec<Upcoming> {
-    cron_triggers(workflow)
-        .map(|spec| Upcoming {
-            schedule: spec.schedule.clone(),
-            timezone: spec.timezone.clone(),
-            slots: Schedule::of(spec).and_then(|schedule| {
-                let found = outlook(&schedule, now, count);
-                match found.end {
-                    // A calendar that has ended is a reason, an expression that is over is none.
-                    Some(end) if found.slots.is_empty() => Err(end.into()),
-                    _ => Ok(found.slots.iter().map(|planned| planned.local).collect()),
-                }
-            }),
-        })
-        .collect()
-}
 
 /// The schedules of a workflow.
 pub fn cron_triggers(workflow: &Workflow) -> impl Iterator<Item = &CronSpec> {
@@ -85,146 +52,6 @@ pub fn cron_triggers(workflow: &Workflow) -> impl Iterator<Item = &CronSpec> {
         Trigger::Cron(spec) => Some(spec),
         Trigger::Webhook { .. } => None,
     })
-}
-
-/// How long before the end of its calendar a schedule is warned of.
-const WARNED_BEFORE: TimeDelta = TimeDelta::days(90);
-
-/// What is to be told of how long the calendar of a schedule lasts.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub enum Horizon {
-    /// Nothing, or there is no calendar.
-    Far,
-    /// Its end is near.
-    Near(OutsideCoverage),
-    /// It ends before so many slots are known.
-    Over(OutsideCoverage),
-}
-
-/// How long the calendar of a schedule lasts: whether the next `count` slots are known, and what comes soon after.
-pub fn horizon(schedule: &Schedule, now: Instant, count: usize) -> Horizon {
-    let mut after = now;
-    for _ in 0..count {
-        match schedule.next_slot(after) {
-            Ok(Some(slot)) => after = slot.at,
-            Ok(None) => return Horizon::Far,
-            Err(outside) => return Horizon::Over(outside),
-        }
-    }
-    let Some(business) = schedule.business() else {
-        return Horizon::Far;
-    };
-    let soon = schedule.local(now + WARNED_BEFORE).date_naive();
-    match business.calendar.closed(soon) {
-        Ok(_) => Horizon::Far,
-        Err(outside) => Horizon::Near(outside),
-    }
-}
-
-/// A schedule being watched.
-#[derive(Debug)]
-struct Watched {
-    spec: CronSpec,
-    /// Nothing, if it cannot be read: said once, then left alone until the manifest changes.
-    schedule: Option<Schedule>,
-    /// Every slot up to here has been dealt with.
-    last: Instant,
-    /// Up to when the store knows that, at least.
-    settled: Instant,
-    /// The slot that missed its cut-off and runs later.
-    deferred: Option<Deferred>,
-    /// Up to when holidays have their rows.
-    holidays: Instant,
-    /// The slots that a pause or a holiday takes, one after another.
-    stretch: Option<Stretch>,
-    /// Whether it was said that its calendar has ended.
-    end_was_told: bool,
-    /// Whether a person has to look at the clock before anything is done about it.
-    waits_for_clock: bool,
-    /// The slot of which it was said that it is overdue.
-    overdue: Option<Instant>,
-    /// The newest run, with the elapsed time at which it was made, until it has begun.
-    unbegun: Option<(RunId, Duration)>,
-}
-
-/// Slots that pass one after another for one reason.
-#[derive(Debug, Clone)]
-struct Stretch {
-    reason: UnmadeReason,
-    detail: String,
-    first: Slot,
-    slots: usize,
-}
-
-impl Watched {
-    fn new(workflow: &str, spec: &CronSpec, last: Instant) -> Self {
-        let schedule = Schedule::of(spec)
-            .inspect_err(|error| {
-                tracing::error!(workflow, schedule = spec.schedule, %error, "this schedule never runs");
-            })
-            .ok();
-        Self {
-            spec: spec.clone(),
-            schedule,
-            last,
-            settled: last,
-            deferred: None,
-            holidays: last,
-            stretch: None,
-            end_was_told: false,
-            waits_for_clock: false,
-            overdue: None,
-            unbegun: None,
-        }
-    }
-
-    /// The same with another manifest: what ran under its name stays run.
-    fn changed(&self, workflow: &str, spec: &CronSpec) -> Self {
-        Self {
-            deferred: self.deferred,
-            holidays: self.holidays,
-            settled: self.settled,
-            unbegun: self.unbegun,
-            ..Self::new(workflow, spec, self.dealt_without_jitter())
-        }
-    }
-
-    /// Up to when all is dealt with whatever the jitter: a slot whose time has come and whose jitter has not passed is not.
-    fn dealt_without_jitter(&self) -> Instant {
-        let next = self.schedule.as_ref().map(|schedule| schedule.next_slot(self.last));
-        let Some(Ok(Some(next))) = next else { return self.last };
-        self.last.min(next.on_time() - TimeDelta::seconds(1))
-    }
-
-    /// Says once what its calendar does not know: what comes, or what came before it begins.
-    fn tell_its_end(&mut self, workflow: &str, now: Instant) {
-        let Some(schedule) = &self.schedule else { return };
-        let end = schedule.next_slot(now).err();
-        let before = schedule.next_slot(self.last).err().filter(|_| end.is_none());
-        if let (Some(error), false) = (&end, self.end_was_told) {
-            tracing::error!(workflow, schedule = self.spec.schedule, %error, "this schedule does not run until its calendar says more");
-        }
-        if let (Some(error), false) = (&before, self.end_was_told) {
-            tracing::error!(workflow, schedule = self.spec.schedule, %error, "it is not known whether this schedule had slots before its calendar begins: look what should have run");
-        }
-        self.end_was_told = end.is_some() || before.is_some();
-    }
-
-    /// Goes on from now where the clock was set back far.
-    fn go_on(&mut self, now: Instant) {
-        let from = resume_point(Some(self.last), now);
-        if from < self.last {
-            // What is recorded of that future counts for nobody from now on: the store is told at once.
-            self.settled = self.settled.max(self.last);
-        }
-        self.last = from;
-    }
-
-    /// Up to when all has its run or its reason, what waits for its day excepted.
-    fn settled_until(&self) -> Instant {
-        let waits = self.deferred.map(|deferred| deferred.slot.at - TimeDelta::seconds(1));
-        waits.map_or(self.last, |waits| waits.min(self.last))
-    }
 }
 
 /// Fires the schedules of the catalog.
@@ -341,13 +168,20 @@ impl CronTrigger {
         outcome
     }
 
-    /// Has every schedule wait for a person when the wall clock went astray. Before that is durable, nothing is fired.
+    /// Has every schedule wait for a person when the wall clock went astray. Before that is durable, nothing is fired. Of a
+    /// manifest that cannot be read nobody knows whether it has schedules, so it waits as well: it may be mended later.
     async fn pause_astray(&mut self, snapshot: &Snapshot, now: Instant) -> Result<(), StoreError> {
         let Some(reason) = &self.astray else { return Ok(()) };
         let scheduled = |workflow: &&Arc<Workflow>| cron_triggers(workflow).next().is_some();
-        for workflow in snapshot.workflows.values().filter(scheduled) {
+        let scheduled = snapshot
+            .workflows
+            .values()
+            .filter(scheduled)
+            .map(|workflow| &workflow.name);
+        let broken = snapshot.broken.iter().filter(|_| holds(Guard::ClockUnknown));
+        for workflow in scheduled.chain(broken) {
             let pause = Pause {
-                workflow: workflow.name.clone(),
+                workflow: workflow.clone(),
                 since: now,
                 actor: ACTOR.to_owned(),
                 reason: reason.clone(),
@@ -355,7 +189,10 @@ impl CronTrigger {
             };
             self.store.pause(pause).await?;
         }
-        self.astray = None;
+        // Not while nobody knows which workflows there are at all.
+        if !snapshot.unknown || !snapshot.workflows.is_empty() {
+            self.astray = None;
+        }
         Ok(())
     }
 
@@ -406,8 +243,33 @@ impl CronTrigger {
         if settled.is_none() && holds(Guard::SlotsSettled) {
             // From now on its slots count, also if it has none before the next start.
             self.store.settle_slots(key.clone(), last).await?;
+            self.pause_newcomer(workflow, now).await?;
         }
         Ok(Watched::new(workflow, spec, last))
+    }
+
+    /// Has a schedule wait that is new while others wait because of the clock: it is no more right for this one.
+    async fn pause_newcomer(&self, workflow: &str, now: Instant) -> Result<(), StoreError> {
+        let pauses = self.store.pauses().await?;
+        let waits = |pause: &&Pause| pause.cause == PauseCause::Clock && holds(Guard::ClockUnknown);
+        let Some(other) = pauses.iter().find(waits) else {
+            return Ok(());
+        };
+        // Of this one somebody has said since that its time is right.
+        if self
+            .store
+            .resumed_at(workflow)
+            .await?
+            .is_some_and(|resumed| resumed >= other.since)
+        {
+            return Ok(());
+        }
+        let pause = Pause {
+            workflow: workflow.to_owned(),
+            since: now,
+            ..other.clone()
+        };
+        self.store.pause(pause).await
     }
 
     /// Does what there is to do about a schedule.
@@ -441,30 +303,6 @@ impl CronTrigger {
             entry.settled = until;
         }
         Ok(())
-    }
-
-    /// The watchdog: says of each slot once that it has neither run nor reason, and of a run that nothing takes it up.
-    async fn tell_overdue(&mut self) {
-        let (now, elapsed) = (self.clock.now(), self.clock.elapsed());
-        for (key, entry) in self.watched.iter_mut().filter(|(_, entry)| !entry.waits_for_clock) {
-            let Some(schedule) = &entry.schedule else { continue };
-            let found = overdue(schedule, entry.last, now);
-            if let Some(slot) = found.filter(|found| entry.overdue.is_none_or(|told| *found > told)) {
-                tracing::error!(workflow = key.workflow, schedule = key.schedule, slot = %time_text(slot), "a slot is overdue: it has neither its run nor a reason");
-                entry.overdue = Some(slot);
-            }
-            let waited = |made: Duration| TimeDelta::from_std(elapsed.saturating_sub(made));
-            if let Some((run, made)) = entry.unbegun
-                && waited(made).is_ok_and(|waited| waited >= UNBEGUN)
-                && let Ok(found) = self.store.run(run).await
-            {
-                entry.unbegun = None;
-                if found.is_some_and(|found| found.state == RunState::Queued && found.started_at.is_none()) {
-                    let minutes = UNBEGUN.num_minutes();
-                    tracing::error!(%run, workflow = key.workflow, schedule = key.schedule, "the run of a slot has not begun for {minutes} minutes: nothing takes it up");
-                }
-            }
-        }
     }
 
     async fn fire_due(
@@ -561,141 +399,6 @@ impl CronTrigger {
             ),
             cause: PauseCause::Failures,
         }))
-    }
-
-    /// What of the slots up to now is not to be run and has not run: the first of them, the last, how many.
-    async fn missed(
-        &self,
-        key: &SlotKey,
-        schedule: &Schedule,
-        last: Instant,
-        now: Instant,
-        due: &Due,
-    ) -> Result<Option<(Slot, Instant, usize)>, StoreError> {
-        let found = missed(schedule, last, now, due, &BTreeSet::new());
-        let Some((first, end, _)) = found else { return Ok(None) };
-        let between = SlotQuery {
-            key: key.clone(),
-            from: Some(schedule.name(first)),
-            to: Some(end),
-            limit: RAN_BEFORE_MAX,
-        };
-        let ran: BTreeSet<Instant> = self
-            .store
-            .slot_runs(between)
-            .await?
-            .iter()
-            .map(|run| run.slot)
-            .collect();
-        Ok(if ran.is_empty() {
-            found
-        } else {
-            missed(schedule, last, now, due, &ran)
-        })
-    }
-
-    /// Records the slots that come while the schedule is paused.
-    async fn pass_over_paused(
-        &self,
-        key: &SlotKey,
-        entry: &mut Watched,
-        pause: &Pause,
-        now: Instant,
-    ) -> Result<(), StoreError> {
-        let Some(schedule) = entry.schedule.clone() else {
-            return Ok(());
-        };
-        entry.go_on(now);
-        let detail = format!("paused by {}: {}", pause.actor, pause.reason);
-        if let Some(deferred) = entry.deferred.take() {
-            let stretch = Stretch {
-                reason: UnmadeReason::Paused,
-                detail: detail.clone(),
-                first: deferred.slot,
-                slots: 1,
-            };
-            self.pass_over(key, &schedule, &stretch, deferred.slot.at, now).await?;
-        }
-        self.pass_over_holidays(key, entry, &schedule, now).await?;
-        let none = Due::default();
-        if let Some((first, last, slots)) = self.missed(key, &schedule, entry.last, now, &none).await? {
-            let found = Stretch {
-                reason: UnmadeReason::Paused,
-                detail,
-                first,
-                slots,
-            };
-            self.lengthen(key, entry, &schedule, found, last, now).await?;
-        }
-        entry.last = dealt_until(&schedule, entry.last, now);
-        Ok(())
-    }
-
-    /// Records the slots that are left out because of a holiday; not before one that waits for its day: another process
-    /// counts from the newest that is recorded.
-    async fn pass_over_holidays(
-        &self,
-        key: &SlotKey,
-        entry: &mut Watched,
-        schedule: &Schedule,
-        now: Instant,
-    ) -> Result<(), StoreError> {
-        if entry.deferred.is_some() {
-            return Ok(());
-        }
-        for holiday in schedule.holidays(entry.holidays, now) {
-            let found = Stretch {
-                reason: UnmadeReason::Holiday,
-                detail: holiday.because,
-                first: holiday.first,
-                slots: holiday.slots,
-            };
-            self.lengthen(key, entry, schedule, found, holiday.last, now).await?;
-        }
-        entry.holidays = now;
-        Ok(())
-    }
-
-    /// Records slots, as part of those before them that pass for the same reason.
-    async fn lengthen(
-        &self,
-        key: &SlotKey,
-        entry: &mut Watched,
-        schedule: &Schedule,
-        found: Stretch,
-        last: Instant,
-        now: Instant,
-    ) -> Result<(), StoreError> {
-        let stretch = match &entry.stretch {
-            Some(before) if (before.reason, &before.detail) == (found.reason, &found.detail) => Stretch {
-                slots: before.slots + found.slots,
-                ..before.clone()
-            },
-            _ => found,
-        };
-        self.pass_over(key, schedule, &stretch, last, now).await?;
-        entry.stretch = Some(stretch);
-        Ok(())
-    }
-
-    async fn pass_over(
-        &self,
-        key: &SlotKey,
-        schedule: &Schedule,
-        stretch: &Stretch,
-        last: Instant,
-        now: Instant,
-    ) -> Result<(), StoreError> {
-        let unmade = Unmade {
-            workflow: key.workflow.clone(),
-            cause: cause_of(key, schedule, stretch.first),
-            last_slot: (stretch.slots > 1).then_some(last),
-            slots: u32::try_from(stretch.slots).unwrap_or(u32::MAX),
-            reason: stretch.reason,
-            detail: stretch.detail.clone(),
-            at: now,
-        };
-        self.store.pass_over(unmade).await
     }
 
     async fn fire(

@@ -7,9 +7,10 @@ use serde_json::{Map, Value as Json, json};
 
 use super::cron::cron_triggers;
 use super::make::of_schedule;
-use super::new_run;
 use super::versions::KnownVersions;
+use super::{new_run, run_id};
 use crate::base::clock::Instant;
+use crate::base::guard::{Guard, holds};
 use crate::base::ids::RunId;
 use crate::base::suggest::nearest;
 use crate::model::concurrency::{Concurrency, Overlap};
@@ -114,9 +115,13 @@ pub async fn start(
     Value::from_plain(&event)?;
     Value::from_plain(&params)?;
     let concurrency = concurrency(workflow, &event, &params);
+    let id = match &key {
+        Some(key) => keyed(workflow, &store.installation_secret().await?, key, now),
+        None => RunId::generate(now),
+    };
     let mut run = new_run(
         workflow,
-        RunId::generate(now),
+        id,
         Cause::Manual {
             actor: request.actor,
             reason: request.reason,
@@ -139,6 +144,16 @@ pub async fn start(
             workflow: workflow.name.clone(),
             behind,
         }),
+    }
+}
+
+/// The id of the run of a request that bears a key. When the same request came first nobody says, so its time is that of
+/// this one; all else is the same each time, and by that what a forgotten run of the key paid is found.
+fn keyed(workflow: &Workflow, secret: &[u8; 32], key: &str, now: Instant) -> RunId {
+    if holds(Guard::KeyNamesRun) {
+        run_id(workflow, secret, now, ["manual", key, ""])
+    } else {
+        RunId::generate(now)
     }
 }
 

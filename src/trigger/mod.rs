@@ -12,7 +12,7 @@
 //! | [`slots`] | a schedule and the time | the slots that are due, missed, overdue |
 //! | [`wall`] | both clocks | whether the wall clock jumped |
 //! | [`cron`] | schedules and the time | runs for the slots that are due |
-//! | [`outlook`] | a schedule | what it will do, with notes for people |
+//! | [`outlook`] | a schedule | what it will do, with notes for people, and how long its calendar lasts |
 //! | [`make_up`] | slots that passed, and a person | the runs they did not have |
 //! | [`manual`] | a request of a person | a run |
 //! | [`replay`] | a stored event and a wish | the runs it has not made |

@@ -2,9 +2,11 @@
 
 use chrono::{DateTime, Days, FixedOffset, NaiveDateTime, TimeDelta};
 
-use super::schedule::{Pass, Schedule, Slot};
+use super::cron::cron_triggers;
+use super::schedule::{Pass, Schedule, ScheduleError, Slot};
 use crate::base::clock::Instant;
 use crate::model::calendar::OutsideCoverage;
+use crate::model::workflow::Workflow;
 
 /// The next slots of a schedule.
 #[derive(Debug, Clone, PartialEq)]
@@ -127,4 +129,67 @@ fn change_between(schedule: &Schedule, from: Instant, to: Instant) -> Option<(Na
         high = low;
     }
     None
+}
+
+/// What a schedule of a workflow will do next.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Upcoming {
+    /// The expression as written.
+    pub schedule: String,
+    /// Its zone.
+    pub timezone: String,
+    /// The next slots as its zone's clocks show them, or why there are none.
+    pub slots: Result<Vec<DateTime<FixedOffset>>, ScheduleError>,
+}
+
+/// The next slots of every schedule of a workflow.
+pub fn upcoming(workflow: &Workflow, now: Instant, count: usize) -> Vec<Upcoming> {
+    cron_triggers(workflow)
+        .map(|spec| Upcoming {
+            schedule: spec.schedule.clone(),
+            timezone: spec.timezone.clone(),
+            slots: Schedule::of(spec).and_then(|schedule| {
+                let found = outlook(&schedule, now, count);
+                match found.end {
+                    // A calendar that has ended is a reason, an expression that is over is none.
+                    Some(end) if found.slots.is_empty() => Err(end.into()),
+                    _ => Ok(found.slots.iter().map(|planned| planned.local).collect()),
+                }
+            }),
+        })
+        .collect()
+}
+
+/// How long before the end of its calendar a schedule is warned of.
+const WARNED_BEFORE: TimeDelta = TimeDelta::days(90);
+
+/// What is to be told of how long the calendar of a schedule lasts.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Horizon {
+    /// Nothing, or there is no calendar.
+    Far,
+    /// Its end is near.
+    Near(OutsideCoverage),
+    /// It ends before so many slots are known.
+    Over(OutsideCoverage),
+}
+
+/// How long the calendar of a schedule lasts: whether the next `count` slots are known, and what comes soon after.
+pub fn horizon(schedule: &Schedule, now: Instant, count: usize) -> Horizon {
+    let mut after = now;
+    for _ in 0..count {
+        match schedule.next_slot(after) {
+            Ok(Some(slot)) => after = slot.at,
+            Ok(None) => return Horizon::Far,
+            Err(outside) => return Horizon::Over(outside),
+        }
+    }
+    let Some(business) = schedule.business() else {
+        return Horizon::Far;
+    };
+    let soon = schedule.local(now + WARNED_BEFORE).date_naive();
+    match business.calendar.closed(soon) {
+        Ok(_) => Horizon::Far,
+        Err(outside) => Horizon::Near(outside),
+    }
 }

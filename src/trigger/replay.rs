@@ -76,6 +76,33 @@ pub struct Again {
     pub reason: String,
 }
 
+/// What a replay came to for one workflow that takes the event.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Replayed {
+    /// The workflow's name.
+    pub workflow: String,
+    /// What became of it.
+    pub became: Became,
+}
+
+/// What became of a replay.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(tag = "type", rename_all = "snake_case")]
+pub enum Became {
+    /// A new run.
+    Made {
+        /// The run.
+        run: RunId,
+    },
+    /// Nothing: it has its run.
+    Known,
+    /// Nothing: its `concurrency` skips what would overlap with an open run.
+    Overlapping {
+        /// The open run.
+        behind: RunId,
+    },
+}
+
 /// Where events and workflows are.
 pub struct Replay<'a> {
     /// Events, and runs.
@@ -98,8 +125,8 @@ impl Replay<'_> {
         Ok(choices.collect())
     }
 
-    /// Makes the run of each workflow that takes the event and has none; or one more of the one that is named. Says
-    /// which are new.
+    /// Makes the run of each workflow that takes the event and has none; or one more of the one that is named. Says of
+    /// each what became of it.
     ///
     /// # Errors
     /// [`ReplayError`]; of several runs some may be made.
@@ -110,16 +137,23 @@ impl Replay<'_> {
         again: Option<&Again>,
         actor: &str,
         now: Instant,
-    ) -> Result<Vec<RunId>, ReplayError> {
+    ) -> Result<Vec<Replayed>, ReplayError> {
         let snapshot = self.catalog.current();
         let (event, fate, takers) = self.takers(&snapshot, event, workflow).await?;
         let secret = self.store.installation_secret().await?;
-        let mut made = Vec::new();
+        let mut replayed = Vec::new();
         for workflow in takers {
+            let mut tell = |became| {
+                let workflow = workflow.name.clone();
+                replayed.push(Replayed { workflow, became });
+            };
             let earlier = choice(&fate, &workflow.name).earlier.len();
             let earlier = u32::try_from(earlier).unwrap_or(u32::MAX);
             let run = match again {
-                None if earlier > 0 => continue,
+                None if earlier > 0 => {
+                    tell(Became::Known);
+                    continue;
+                }
                 None => run_for(workflow, &secret, fate.mark, &event, now),
                 Some(again) if again.beside != earlier => {
                     return Err(ReplayError::Changed {
@@ -135,20 +169,13 @@ impl Replay<'_> {
             match self.store.create_run(run).await? {
                 Made::New => {
                     tracing::warn!(run = %id, workflow = workflow.name, event = %event.id, actor, "an event was replayed");
-                    made.push(id);
+                    tell(Became::Made { run: id });
                 }
-                Made::Known => {}
-                Made::Overlapping(behind) => {
-                    return Err(ReplayError::NotTaken {
-                        workflow: workflow.name.clone(),
-                        why: format!(
-                            "run {behind} is open, and its `concurrency` skips a run that would overlap with it"
-                        ),
-                    });
-                }
+                Made::Known => tell(Became::Known),
+                Made::Overlapping(behind) => tell(Became::Overlapping { behind }),
             }
         }
-        Ok(made)
+        Ok(replayed)
     }
 
     async fn takers<'s>(

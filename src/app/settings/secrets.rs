@@ -3,6 +3,7 @@
 //! The settings hold references only. Nothing here repeats what it read, or what stands in the place of a
 //! reference: that may be the secret itself.
 
+use std::fmt;
 use std::fs;
 use std::io::ErrorKind;
 use std::path::{Path, PathBuf};
@@ -11,7 +12,7 @@ use serde::Deserialize;
 
 use crate::base::clock::Instant;
 use crate::base::secret::Secret;
-use crate::model::value::parse_time;
+use crate::model::value::{parse_time, time_text};
 
 /// Where a secret stands. Never the secret itself: settings files end up in version control.
 #[derive(Deserialize)]
@@ -19,6 +20,38 @@ use crate::model::value::parse_time;
 pub(super) enum SecretRef {
     File(PathBuf),
     Env(String),
+}
+
+/// Where a webhook secret stands and when it is good, as the settings have it: the line that names it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct SecretPlace {
+    key: &'static str,
+    place: String,
+    not_before: Option<Instant>,
+    not_after: Option<Instant>,
+}
+
+impl SecretPlace {
+    /// The same, good until this time at the latest; nothing if it is not good any more by then.
+    pub fn until(&self, now: Instant, end: Instant) -> Option<Self> {
+        let not_after = self.not_after.map_or(end, |own| own.min(end));
+        (not_after >= now).then(|| Self {
+            not_after: Some(not_after),
+            ..self.clone()
+        })
+    }
+}
+
+impl fmt::Display for SecretPlace {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{{ {} = {:?}", self.key, self.place)?;
+        for (key, time) in [("not_before", self.not_before), ("not_after", self.not_after)] {
+            if let Some(time) = time {
+                write!(f, ", {key} = \"{}\"", time_text(time))?;
+            }
+        }
+        f.write_str(" }")
+    }
 }
 
 /// A [`SecretRef`]. What else stands there may be the secret itself, so no message repeats it.
@@ -122,6 +155,22 @@ impl<'de> Deserialize<'de> for Dated {
             not_before,
             not_after,
         })
+    }
+}
+
+impl Dated {
+    /// Where it stands.
+    pub(super) fn place(&self) -> SecretPlace {
+        let (key, place) = match &self.reference {
+            SecretRef::File(file) => ("file", file.display().to_string()),
+            SecretRef::Env(variable) => ("env", variable.clone()),
+        };
+        SecretPlace {
+            key,
+            place,
+            not_before: self.not_before,
+            not_after: self.not_after,
+        }
     }
 }
 

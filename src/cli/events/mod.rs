@@ -190,6 +190,9 @@ fn in_full(fate: &Fate) -> String {
             run.state
         ));
     }
+    for run in &fate.woke {
+        lines.push(format!("woke {}  {}  {}", run.id, clean(&run.workflow), run.state));
+    }
     for unmade in &fate.unmade {
         lines.push(format!(
             "no run of {}: {}",

@@ -9,14 +9,15 @@ use crate::cli::error::{CliError, Exit};
 use crate::cli::text::{clean, one_line};
 use crate::cli::{Context, daemon};
 use crate::model::journal::Entry;
-use crate::server::protocol::{ReplayEvent, Replayed};
+use crate::server::protocol::{ReplayEvent, ReplayReply};
 use crate::store::Store;
-use crate::trigger::replay::{Again, Choice};
+use crate::trigger::replay::{Again, Became, Choice};
 
 /// Have stored events make the runs they have not made
 ///
 /// A workflow that was added since, or whose condition was mended, takes an event that came before. What has its run is left
-/// alone. Without --yes it only tells what would be done, with exit code 3.
+/// alone. Says of each workflow which run it made, or why none. Without --yes it only tells what would be done, with exit
+/// code 3; so it ends, too, when a run would have overlapped with an open one.
 #[derive(Debug, clap::Args)]
 pub(super) struct Args {
     /// The events
@@ -63,6 +64,7 @@ pub(super) async fn run(args: Args, context: &Context) -> Result<Exit, CliError>
         return Ok(Exit::NeedsPerson);
     }
     let mut client = daemon::connect(&settings).await?;
+    let mut has_overlapped = false;
     for (event, choices) in plans {
         let asked = Replaying {
             event,
@@ -70,33 +72,59 @@ pub(super) async fn run(args: Args, context: &Context) -> Result<Exit, CliError>
             again: again(event, &choices, args.again, &reason)?,
             actor: actor(),
         };
-        let runs: Vec<RunId> = match &mut client {
+        let replayed = match &mut client {
             Some(client) => {
                 let body = ReplayEvent {
                     workflow: asked.workflow,
                     again: asked.again,
                     actor: asked.actor,
                 };
-                let replayed: Replayed = client.post(&format!("/v1/events/{event}/replay"), &body).await?;
-                replayed.runs
+                let path = format!("/v1/events/{event}/replay");
+                client.post::<ReplayReply>(&path, &body).await?.workflows
             }
             None => replay_here(&settings, asked).await?,
         };
+        has_overlapped |= replayed
+            .iter()
+            .any(|one| matches!(one.became, Became::Overlapping { .. }));
         if output.json {
-            output.object("bursar.replay/1", &json!({"event": event, "runs": runs}))?;
+            let runs: Vec<RunId> = replayed.iter().filter_map(|one| run_of(one.became)).collect();
+            let told = json!({"event": event, "runs": runs, "workflows": replayed});
+            output.object("bursar.replay/1", &told)?;
             continue;
         }
-        if runs.is_empty() {
-            output.print(&format!("{event}  every workflow that takes it has its run"))?;
+        if replayed.is_empty() {
+            output.print(&format!("{event}  no workflow takes it"))?;
         }
-        for run in runs {
-            output.print(&format!("{event}  {run}"))?;
+        for one in replayed {
+            output.print(&format!("{event}  {}  {}", clean(&one.workflow), in_words(one.became)))?;
         }
     }
     if client.is_none() {
         output.note("no daemon is running here: `bursar serve` takes them up");
     }
+    if has_overlapped {
+        output.note("ask again when the open run has ended");
+        return Ok(Exit::NeedsPerson);
+    }
     Ok(Exit::Ok)
+}
+
+fn run_of(became: Became) -> Option<RunId> {
+    match became {
+        Became::Made { run } => Some(run),
+        Became::Known | Became::Overlapping { .. } => None,
+    }
+}
+
+fn in_words(became: Became) -> String {
+    match became {
+        Became::Made { run } => format!("made {run}"),
+        Became::Known => "has its run".to_owned(),
+        Became::Overlapping { behind } => {
+            format!("made none: {behind} is open, and its `concurrency` skips a run that would overlap with it")
+        }
+    }
 }
 
 /// The same command twice makes one run: who asks says how many there are already, and the second time it is one more.

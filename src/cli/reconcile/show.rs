@@ -93,7 +93,7 @@ fn page(doubt: &InDoubt, shown: Option<&Shown>, now: Instant) -> String {
     }
     let command = format!("bursar reconcile resolve {} --step {}", run.id, doubt.path);
     page.push_str("\nThen say what is true:\n");
-    for (option, meaning) in choices(doubt, shown) {
+    for (option, meaning) in choices(doubt.sent.is_some(), shown) {
         page.push_str(&format!(
             "  {command} {option} --reason TEXT\n      {FAINT}{meaning}{FAINT:#}\n"
         ));
@@ -174,10 +174,10 @@ fn theirs(shown: &Shown, now: Instant) -> String {
 }
 
 /// What a person can say, the likeliest first.
-fn choices(doubt: &InDoubt, shown: Option<&Shown>) -> Vec<(&'static str, &'static str)> {
+fn choices(was_sent: bool, shown: Option<&Shown>) -> Vec<(&'static str, &'static str)> {
     let retry = ("--retry", "try again as it was, under the same key");
     let fail = ("--fail", "the script sees a failure");
-    if doubt.sent.is_none() {
+    if !was_sent {
         return vec![
             ("--retry", "try again: nothing was sent; an approval is asked again"),
             fail,
@@ -204,5 +204,57 @@ fn choices(doubt: &InDoubt, shown: Option<&Shown>) -> Vec<(&'static str, &'stati
             vec![adopt, resend_unproved, retry, fail]
         }
         None => vec![adopt, resend, retry, fail],
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_the_provider_shows_is_told_with_what_can_be_said_of_it() {
+        let now = Instant::default();
+        let check = |shown: &Shown, told: &str, expected: &[&str]| {
+            let text = theirs(shown, now);
+            assert!(text.contains(told), "{text}");
+            let options: Vec<&str> = choices(true, Some(shown))
+                .into_iter()
+                .map(|(option, _)| option)
+                .collect();
+            assert_eq!(options, expected, "{told}");
+        };
+        let unproved = [
+            "--adopt FILE",
+            "--absent-and-resend --although unproved",
+            "--retry",
+            "--fail",
+        ];
+        let there = "pay_1, EUR 10.50, is there, which step 0 of run_X made\u{1b}[31m\nand no journal knows";
+        check(
+            &Shown::Elsewhere(there.to_owned()),
+            "  pay_1, EUR 10.50, is there, which step 0 of run_X made",
+            &unproved,
+        );
+        assert!(!theirs(&Shown::Elsewhere(there.to_owned()), now).contains('\u{1b}'));
+        check(
+            &Shown::NotShown(None),
+            "its absence from this list proves nothing",
+            &unproved,
+        );
+        check(
+            &Shown::NotAsked("no key".to_owned()),
+            "it could not be asked: no key",
+            &unproved,
+        );
+        check(
+            &Shown::Absent,
+            "it did not happen: the list covers the whole time",
+            &["--absent-and-resend", "--fail", "--adopt FILE"],
+        );
+        check(
+            &Shown::Contradiction("EUR 9.00".to_owned()),
+            "is not what we asked for: EUR 9.00",
+            &["--adopt FILE", "--retry", "--fail"],
+        );
     }
 }

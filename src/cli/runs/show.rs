@@ -171,7 +171,8 @@ fn decision(command: &str, path: &StepPath, intent: Option<&Intent>, now: Instan
         );
         choice(
             "--absent-and-resend",
-            "it did not happen: sent again under a new key, once the provider agrees",
+            "it did not happen: sent again under a new key, once the provider agrees; add `--although unproved` if \
+             nobody can prove it",
         );
     }
     let retry = if intent.is_some() {

@@ -7,7 +7,7 @@ use std::os::unix::fs::OpenOptionsExt as _;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-use chrono::TimeDelta;
+use chrono::{SubsecRound as _, TimeDelta};
 use serde_json::json;
 
 use crate::app::offline::load_workflows;
@@ -146,8 +146,9 @@ pub(super) async fn register(args: Register, context: &Context) -> Result<Exit, 
         return Err(error.hint(format!("there are: {}", known.join(", "))));
     }
     let url = door_at(&args.url, &connection.name);
-    let registered = desk.register(&url, &events).await?;
+    let mut registered = desk.register(&url, &events).await?;
     let kept = args.keep.keep(registered.secret.as_ref())?;
+    see(&desk, &args.keep, &mut registered, kept.as_deref(), context).await?;
     let output = &context.output;
     if output.json {
         output.object(
@@ -216,10 +217,12 @@ pub(super) async fn rotate(args: Rotate, context: &Context) -> Result<Exit, CliE
     let desk = desk(&connection)?;
     args.keep.can_write()?;
     let old = chosen(&desk, args.subscription.as_deref()).await?;
-    let registered = desk.renew(&old).await?;
+    let mut registered = desk.renew(&old).await?;
     let kept = args.keep.keep(registered.secret.as_ref())?;
+    see(&desk, &args.keep, &mut registered, kept.as_deref(), context).await?;
     let now = context.now();
-    let not_after = time_text(now + TimeDelta::hours(args.overlap.into()));
+    let end = (now + TimeDelta::hours(args.overlap.into())).trunc_subsecs(0);
+    let not_after = time_text(end);
     let output = &context.output;
     if output.json {
         let mut told = shown(&connection, &registered, &args.keep, kept.as_deref());
@@ -236,9 +239,11 @@ pub(super) async fn rotate(args: Rotate, context: &Context) -> Result<Exit, CliE
         .unwrap_or_else(|| PathBuf::from(format!("secrets/{name}-webhook-{}.key", now.format("%Y%m%d"))));
     output.print(&format!("new: {}", in_full(&registered.subscription)))?;
     say_secret(&desk, &args.keep, &registered, &file, context)?;
+    let places = settings.webhook_secret_places.get(name);
+    let old_ones = places.into_iter().flatten().filter_map(|place| place.until(now, end));
+    let old_ones: String = old_ones.map(|place| format!("  {place},  # the old one\n")).collect();
     output.print(&format!(
-        "[connection.{name}]\nwebhook_secrets = [\n  {{ file = \"{}\" }},\n  {{ file = \"secrets/{name}-webhook.key\", \
-         not_after = \"{not_after}\" }},                 # the old one\n]\n{FAINT}then start the daemon again, see that webhooks \
+        "[connection.{name}]\nwebhook_secrets = [\n  {{ file = \"{}\" }},\n{old_ones}]\n{FAINT}then start the daemon again, see that webhooks \
          come (`bursar webhooks test --connection {name} --subscription {}`), and end the old one:\n  bursar webhooks \
          unregister --connection {name} {}{FAINT:#}",
         file.display(),
@@ -385,6 +390,36 @@ fn shown(connection: &Connection, registered: &Registered, keep: &Keep, kept: Op
         "secret_file": kept,
         "secret": secret.map(Secret::expose),
     })
+}
+
+/// Looks whether the provider lists what it took. The secret is kept by then; where only this output has it, it is shown
+/// before anything else can go wrong.
+async fn see(
+    desk: &Desk<'_>,
+    keep: &Keep,
+    registered: &mut Registered,
+    kept: Option<&Path>,
+    context: &Context,
+) -> Result<(), CliError> {
+    if registered.done == Done::Nothing {
+        return Ok(());
+    }
+    match desk.seen(&registered.subscription, &SystemClock::new()).await {
+        Ok(seen) => {
+            registered.subscription = seen;
+            Ok(())
+        }
+        Err(error) => {
+            let output = &context.output;
+            if let Some(secret) = registered.secret.as_ref().filter(|_| keep.show_secret) {
+                output.note(&format!("secret: {}", clean(secret.expose())));
+            }
+            if let Some(file) = kept {
+                output.note(&format!("the secret is in {}", file.display()));
+            }
+            Err(error.into())
+        }
+    }
 }
 
 /// Says where the secret is, or shows it if that was asked for.

@@ -225,18 +225,26 @@ impl Writer {
                 Some(filter) if is_exact => filter.accepts(*mark, event),
                 Some(filter) => filter.concerns(*mark, event),
             };
-            if events.iter().any(accepts) {
-                woken.push(uuid_of(run)?.simple().to_string());
+            if let Some((mark, _)) = events.iter().find(|event| accepts(event)) {
+                woken.push((mark.0, uuid_of(run)?.simple().to_string()));
             }
         }
         if woken.is_empty() {
             return Ok(0);
         }
+        let woken = text_of(&woken);
         let queued = sqlx::query(
             "UPDATE run SET state = 'queued', wake_at = NULL \
-             WHERE id IN (SELECT unhex(value) FROM json_each($1)) AND state = 'waiting'",
+             WHERE id IN (SELECT unhex(value ->> 1) FROM json_each($1)) AND state = 'waiting'",
         )
-        .bind(text_of(&woken))
+        .bind(&woken)
+        .execute(&mut self.connection)
+        .await?;
+        sqlx::query(
+            "INSERT INTO woken (event, run) SELECT value ->> 0, unhex(value ->> 1) FROM json_each($1) WHERE true \
+             ON CONFLICT DO NOTHING",
+        )
+        .bind(&woken)
         .execute(&mut self.connection)
         .await?;
         Ok(queued.rows_affected())

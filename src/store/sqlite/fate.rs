@@ -36,11 +36,13 @@ impl Reader {
                 declined: columns.optional_json::<Vec<Declined>>()?.unwrap_or_default(),
                 runs: Vec::new(),
                 unmade: Vec::new(),
+                woke: Vec::new(),
             });
         }
         self.add_runs(&mut fates).await?;
         self.add_replays(&mut fates).await?;
         self.add_unmade(&mut fates).await?;
+        self.add_woken(&mut fates).await?;
         Ok(fates)
     }
 
@@ -138,6 +140,31 @@ impl Reader {
             };
             let of_event = fates.iter_mut().filter(|fate| fate.event == event);
             of_event.for_each(|fate| fate.unmade.push(unmade.clone()));
+        }
+        Ok(())
+    }
+
+    async fn add_woken(&self, fates: &mut [Fate]) -> Result<(), StoreError> {
+        let marks: Vec<i64> = fates.iter().map(|fate| fate.mark.0).collect();
+        let rows = sqlx::query(
+            "SELECT woken.event, run.id, run.workflow, run.state FROM json_each($1) AS asked CROSS JOIN woken CROSS JOIN run \
+             WHERE woken.event = asked.value AND run.id = woken.run ORDER BY run.id",
+        )
+        .bind(text_of(&marks))
+        .fetch_all(self.pool())
+        .await
+        .map_err(read_failed)?;
+        for row in &rows {
+            let mut columns = Columns::of(row, "a run that an event woke".to_owned());
+            let mark = EventMark(columns.get()?);
+            let run = RunOf {
+                id: RunId::from_uuid(columns.uuid()?),
+                workflow: columns.get()?,
+                state: columns.parse()?,
+                again: None,
+            };
+            let of_event = fates.iter_mut().filter(|fate| fate.mark == mark);
+            of_event.for_each(|fate| fate.woke.push(run.clone()));
         }
         Ok(())
     }

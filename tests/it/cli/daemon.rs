@@ -164,7 +164,26 @@ async fn commands_go_through_the_daemon_while_it_runs() {
         "{}",
         second.stderr
     );
+    let status = bursar(folder.path(), &["status"]).expect(0);
+    for part in ["running since ", &daemon.door.to_string(), "2 succeeded"] {
+        assert!(status.stdout.contains(part), "{part}: {}", status.stdout);
+    }
+    let paused = ["schedule", "pause", "nightly-sweep", "--reason", "holidays"];
+    bursar(folder.path(), &paused).expect(0);
+    bursar(folder.path(), &["status"]).expect(0);
+    fs::write(folder.path().join("workflows/broken.toml"), "name = 5\n").expect("written");
+    // The daemon sees the file a moment later.
+    let waits = loop {
+        let status = bursar(folder.path(), &["status", "--json"]);
+        if status.code == Some(3) {
+            break status.json().remove(0);
+        }
+    };
+    let told = waits["waits_for_a_person"][0].as_str().expect("a sentence");
+    assert!(told.ends_with("in the files of workflows: bursar check"), "{told}");
     assert_eq!(daemon.stop(), Some(0));
+    let nobody = bursar(folder.path(), &["status"]).expect(7);
+    assert!(nobody.stderr.contains("bursar serve"), "{}", nobody.stderr);
     let listed = bursar(folder.path(), &["workflows", "ls"]).expect(0);
     assert!(listed.stderr.contains("no daemon is running here"), "{}", listed.stderr);
 }

@@ -13,6 +13,7 @@ const COMMANDS: &[&[&str]] = &[
     &["init"],
     &["check"],
     &["serve"],
+    &["status"],
     &["demo"],
     &["run"],
     &["runs"],

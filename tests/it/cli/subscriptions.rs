@@ -120,7 +120,7 @@ async fn what_was_so_before_can_be_so_again() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_secret_is_replaced_beside_the_old_one_and_kept_in_a_file_for_one_person() {
-    let (folder, _bank) = world().await;
+    let (folder, bank) = world().await;
     let folder = folder.path();
     // A provider that gives the secret in its answer; here its id stands for it.
     let (_, table) = EMBEDDED[0];
@@ -137,6 +137,13 @@ async fn a_secret_is_replaced_beside_the_old_one_and_kept_in_a_file_for_one_pers
         let fixed = ["register", "--url", "http://127.0.0.1:9/hooks/bank"];
         webhooks(folder, &[&fixed, more].concat())
     };
+    // Its list lags: what was made is shown at the third look.
+    let unlisted = FaultAction::Replace {
+        pointer: "/data".to_owned(),
+        value: serde_json::json!([]),
+    };
+    bank.control
+        .add_fault(FaultRule::on("list_webhook_subscriptions", unlisted).times(3));
     let made = register(&["--secret-file", "secrets/new.key"]).expect(0);
     let id = listed(folder)[0]["id"].as_str().expect("an id").to_owned();
     let file = folder.join("secrets/new.key");
@@ -183,6 +190,49 @@ async fn a_secret_is_replaced_beside_the_old_one_and_kept_in_a_file_for_one_pers
     ] {
         assert!(rotated.stdout.contains(part), "{part}: {}", rotated.stdout);
     }
+    // Where the old one stands is what the settings say, and it ends when it would have ended.
+    assert!(
+        rotated
+            .stdout
+            .contains("  { file = \"secrets/bank-webhook.key\", not_after = \"")
+    );
+    let text = fs::read_to_string(folder.join("bursar.toml")).expect("settings");
+    let moved = "{ env = \"OLD\", not_after = \"2099-01-01T00:00:00Z\" }, { file = \"secrets/bank-webhook.key\", \
+                 not_after = \"2020-01-01T00:00:00Z\" }";
+    let moved = text.replace("{ file = \"secrets/bank-webhook.key\" }", moved);
+    assert_ne!(moved, text);
+    fs::write(folder.join("bursar.toml"), moved).expect("written");
+    let elsewhere = webhooks(folder, &["rotate", "--subscription", &id]).expect(0).stdout;
+    assert!(elsewhere.contains("{ env = \"OLD\", not_after = \"20"), "{elsewhere}");
+    assert!(
+        !elsewhere.contains("2099") && !elsewhere.contains("bank-webhook.key\""),
+        "{elsewhere}"
+    );
+    let third = elsewhere.split_whitespace().nth(1).expect("its id");
+    webhooks(folder, &["unregister", third]).expect(0);
+    fs::write(folder.join("bursar.toml"), text).expect("written");
+    // The list refuses to show what was made: by then its secret is kept.
+    let refused = FaultAction::Refusal {
+        status: 403,
+        code: "forbidden".to_owned(),
+    };
+    bank.control
+        .add_fault(FaultRule::on("list_webhook_subscriptions", refused).nth(2));
+    let args = [
+        "register",
+        "--url",
+        "http://127.0.0.1:9/hooks/second",
+        "--secret-file",
+        "secrets/second.key",
+    ];
+    let unseen = webhooks(folder, &args).expect(5);
+    assert!(
+        unseen.stderr.contains("the secret is in secrets/second.key"),
+        "{}",
+        unseen.stderr
+    );
+    let second = fs::read_to_string(folder.join("secrets/second.key")).expect("kept");
+    webhooks(folder, &["unregister", &second]).expect(0);
     let which = webhooks(folder, &["rotate"]).expect(2);
     assert!(which.stderr.contains("--subscription"), "{}", which.stderr);
     webhooks(folder, &["unregister", &id]).expect(0);

@@ -3,6 +3,7 @@
 use std::sync::Arc;
 
 use bursar::base::clock::Instant;
+use bursar::base::ids::RunId;
 use bursar::connector::connection::Connection;
 use bursar::connector::lookup::{Progress, Search};
 use bursar::connector::page::{items, next_page};
@@ -10,7 +11,7 @@ use bursar::connector::registry::EMBEDDED;
 use bursar::connector::reply::{RawAnswer, Verdict, classify};
 use bursar::connector::request::prepare;
 use bursar::connector::table::Connector;
-use bursar::model::journal::{Intent, StoredRequest};
+use bursar::model::journal::{Forgotten, Intent, StoredRequest};
 use bursar::model::value::{Map, Value};
 use chrono::TimeDelta;
 use serde_json::{Value as Json, json};
@@ -37,20 +38,27 @@ fn search(name: &str) -> Search {
 }
 
 fn search_at(bank: &Connection, name: &str) -> Search {
-    let intent = intent_of(bank, name);
+    search_for(bank, name, REFERENCE, None)
+}
+
+fn search_for(bank: &Connection, name: &str, reference: &str, forgotten: Option<Forgotten>) -> Search {
+    let intent = Intent {
+        forgotten,
+        ..intent_of(bank, name, reference)
+    };
     let last_sent = time(SENT) + TimeDelta::minutes(10);
     Search::begin(bank, endpoint(bank, name), &intent, time(SENT), last_sent).unwrap()
 }
 
-fn intent_of(bank: &Connection, name: &str) -> Intent {
-    let prepared = prepare(bank, endpoint(bank, name), &args_of(name), Some(REFERENCE)).unwrap();
+fn intent_of(bank: &Connection, name: &str, reference: &str) -> Intent {
+    let prepared = prepare(bank, endpoint(bank, name), &args_of(name), Some(reference)).unwrap();
     Intent {
         connection: "bank".to_owned(),
         endpoint: name.to_owned(),
         epoch: 0,
         key: Some("key".to_owned()),
         key_safe_until: None,
-        reference: REFERENCE.to_owned(),
+        reference: reference.to_owned(),
         fingerprint: prepared.fingerprint,
         request: prepared.request,
         movement: prepared.movement,
@@ -280,11 +288,46 @@ fn a_request_without_what_would_tell_ours_is_left_to_a_person() {
     let bank = bank();
     let effect = endpoint(&bank, "create_return");
     let prepared = prepare(&bank, effect, &args_of("create_return"), Some(REFERENCE)).unwrap();
-    let mut intent = intent_of(&bank, "create_return");
+    let mut intent = intent_of(&bank, "create_return", REFERENCE);
     intent.request = StoredRequest {
         body: Some(r#"{"rail":"sepa"}"#.to_owned()),
         ..prepared.request
     };
     let begun = Search::begin(&bank, effect, &intent, time(SENT), time(SENT));
     assert!(begun.unwrap_err().message.contains("has no `deposit_id`"));
+}
+
+#[test]
+fn what_a_forgotten_run_of_the_same_request_made_is_found_and_only_where_something_was_forgotten() {
+    let run = |at: &str, key: &str| RunId::derived(time(at), &[7; 32], &["run", "sweep", "manual", key, ""]);
+    let ours = format!("{}/3", run(SENT, "invoice 1"));
+    let forgotten = |traceable| {
+        Some(Forgotten {
+            from: time("2026-04-30T00:00:00Z"),
+            until: time(SENT),
+            traceable,
+        })
+    };
+    let check = |theirs: &str, forgotten: Option<Forgotten>, amount: &str, expected: &str| {
+        let mut item = made("2026-04-30T09:40:00Z", theirs);
+        item["amount"] = amount.into();
+        let search = search_for(&bank(), "create_payout", &ours, forgotten);
+        let found = match search.take(&page(&[item], None), later()) {
+            Progress::Found(_) => "found",
+            Progress::Contradiction(_) => "another",
+            Progress::Absent => "absent",
+            Progress::Unproved { again_at: None } => "unproved",
+            other => panic!("{other:?}"),
+        };
+        assert_eq!(found, expected, "{theirs} {forgotten:?} {amount}");
+    };
+    let before = |key: &str, step: u32| format!("{}/{step}", run("2026-04-30T09:39:59Z", key));
+    check(&before("invoice 1", 3), forgotten(true), "100.5", "found");
+    check(&before("invoice 1", 3), forgotten(true), "90", "another");
+    // Nothing was forgotten: then it is another request, whose run was pruned.
+    check(&before("invoice 1", 3), None, "100.5", "absent");
+    check(&before("invoice 1", 4), forgotten(true), "100.5", "absent");
+    check(&before("invoice 2", 3), forgotten(true), "100.5", "absent");
+    check(&before("invoice 2", 3), forgotten(false), "100.5", "unproved");
+    check(&ours, None, "100.5", "found");
 }

@@ -3,7 +3,7 @@
 use bursar::base::ids::{EventId, RunId};
 use bursar::model::run::Cause;
 use bursar::store::{RunQuery, Store as _};
-use bursar::trigger::replay::{Again, Replay, ReplayError};
+use bursar::trigger::replay::{Again, Became, Replay, ReplayError, Replayed};
 use bursar::trigger::versions::KnownVersions;
 use serde_json::json;
 
@@ -11,12 +11,27 @@ use super::{Desk, deposits_when};
 use crate::webhooks::harness::on_deposit;
 
 impl Desk {
+    /// The runs that are new.
     async fn replay(
         &self,
         event: EventId,
         workflow: Option<&str>,
         again: Option<&Again>,
     ) -> Result<Vec<RunId>, ReplayError> {
+        let replayed = self.replay_all(event, workflow, again).await?;
+        let run_of = |one: Replayed| match one.became {
+            Became::Made { run } => Some(run),
+            Became::Known | Became::Overlapping { .. } => None,
+        };
+        Ok(replayed.into_iter().filter_map(run_of).collect())
+    }
+
+    async fn replay_all(
+        &self,
+        event: EventId,
+        workflow: Option<&str>,
+        again: Option<&Again>,
+    ) -> Result<Vec<Replayed>, ReplayError> {
         let versions = KnownVersions::new();
         let replay = Replay {
             store: self.store.as_ref(),
@@ -142,4 +157,40 @@ async fn another_run_is_made_once_for_what_was_seen_and_says_who_and_why() {
     assert!(!first.iter().any(|run| run.id == *again), "its keys are its own");
     // A provider that sends the event again changes nothing.
     assert_eq!(desk.replay(event, None, None).await.expect("asked"), []);
+}
+
+#[tokio::test]
+async fn a_workflow_that_skips_the_replay_stops_no_other_and_each_says_what_became_of_it() {
+    let one_at_a_time = "[concurrency]\nkey = \"event.payload.currency\"\npolicy = \"skip\"\n";
+    let skips = [format!("{one_at_a_time}{}", on_deposit(None))];
+    let desk = Desk::of(&[("book", &[on_deposit(None)]), ("match", &skips)]).await;
+    let open = desk.admit("1", "deposit.received", json!({"currency": "EUR"})).await;
+    let runs = desk.fate(open).await.runs;
+    let behind = runs.iter().find(|run| run.workflow == "match").expect("a run").id;
+    let event = desk.admit("2", "deposit.received", json!({"currency": "EUR"})).await;
+    desk.fate(event).await;
+    // A workflow behind the one that skips.
+    desk.shelf.put(&[
+        ("book", &[on_deposit(None)]),
+        ("match", &skips),
+        ("new", &[on_deposit(None)]),
+    ]);
+    let replayed = desk.replay_all(event, None, None).await.expect("asked");
+    let new = desk
+        .fate(event)
+        .await
+        .runs
+        .iter()
+        .find(|run| run.workflow == "new")
+        .expect("made")
+        .id;
+    let told = |workflow: &str, became| Replayed {
+        workflow: workflow.to_owned(),
+        became,
+    };
+    let overlaps = told("match", Became::Overlapping { behind });
+    let made = told("new", Became::Made { run: new });
+    assert_eq!(replayed, [told("book", Became::Known), overlaps.clone(), made]);
+    let named = desk.replay_all(event, Some("match"), None).await.expect("asked");
+    assert_eq!(named, [overlaps]);
 }

@@ -52,6 +52,13 @@ fn caught_by(guard: Guard) -> &'static str {
             "schedules::business::a_slot_that_missed_its_cut_off_waits_for_the_next_business_day_or_does_not_run"
         }
         Guard::ClockAstray => "schedules::jumps::after_a_jump_of_more_than_three_hours_schedules_wait_for_a_person",
+        Guard::RestoreUntraceable => {
+            "restore::decisions::a_payment_whose_reference_nobody_knows_is_never_proved_absent"
+        }
+        Guard::KeyNamesRun => "restore::keyed::what_a_request_with_a_key_paid_before_is_found_when_it_comes_again",
+        Guard::ClockUnknown => {
+            "schedules::jumps::what_nobody_could_read_when_the_clock_jumped_waits_for_a_person_as_well"
+        }
         Guard::FailuresPause => {
             "schedules::troubles::after_so_many_failures_in_a_row_schedules_are_paused_and_counted_anew_when_resumed"
         }

@@ -151,15 +151,17 @@ async fn a_payment_whose_reference_nobody_knows_is_never_proved_absent() {
     bank.back_up().await;
     bank.go_back().await;
     bank.accept().await;
-    let cause = Cause::Manual {
-        actor: "erp".to_owned(),
-        reason: None,
-        key: Some("invoice 1".to_owned()),
+    let cause = Cause::Replay {
+        event: EventId::generate(bank.now()),
+        beside: 0,
+        actor: "tess".to_owned(),
+        reason: "paid by the wrong rule".to_owned(),
     };
-    let id = begin(&bank, cause, json!({})).await;
+    let event = json!({"occurred_at": null, "received_at": time_text(bank.now())});
+    let id = begin(&bank, cause, event).await;
     let run = bank.settled(id).await;
     let told = run.error.clone().expect("a reason").message;
-    assert!(told.contains("under its key"), "{told}");
+    assert!(told.contains("does not say when it happened"), "{told}");
     let person = Person::looks_at(&bank, run).await;
     assert_eq!(person.sees().await, Shown::NotShown(None));
     let why = person.resends(None).await.expect_err("not by itself");

@@ -4,4 +4,5 @@ mod daemon;
 mod decisions;
 mod engine;
 mod forgotten;
+mod keyed;
 mod thousand;

@@ -6,7 +6,7 @@ use bursar::base::clock::Instant;
 use bursar::model::calendar::{AfterCutOff, Business, Calendars, CutOff, Dated, DayChoice, Format, Roll};
 use bursar::model::value::{parse_time, time_text};
 use bursar::model::workflow::{CatchUp, CronSpec};
-use bursar::trigger::cron::{Horizon, horizon};
+use bursar::trigger::outlook::{Horizon, horizon};
 use bursar::trigger::schedule::{Schedule, ScheduleError, Standing};
 use bursar::trigger::slots::{Due, due_slots};
 use chrono::{Datelike as _, Days, NaiveDate, NaiveTime, TimeDelta, Weekday};

@@ -18,7 +18,7 @@ use chrono::{DateTime, TimeDelta};
 
 use super::rig::{Running, at, one, passed_over, slots};
 use crate::support::{number, report};
-use crate::webhooks::harness::{Shelf, new_store};
+use crate::webhooks::harness::{Shelf, new_store, on_schedule};
 
 const HOUR: i64 = 3_600;
 const DAY: i64 = 24 * HOUR;
@@ -405,4 +405,50 @@ async fn after_a_jump_of_more_than_three_hours_schedules_wait_for_a_person() {
         running.stop().await;
         store.close().await.expect("closed");
     }
+}
+
+#[tokio::test]
+async fn what_nobody_could_read_when_the_clock_jumped_waits_for_a_person_as_well() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let store = new_store(&folder).await;
+    let clock = ManualClock::new(at("2026-05-04T17:59:50Z"));
+    let hourly = || on_schedule("0 * * * *", "latest");
+    let shelf = Shelf::of(&[("sweep", &[hourly()])]);
+    let running = Running::start(store.clone(), &shelf, &clock).await;
+    running.pass(15).await;
+    let first = "2026-05-04T18:00:00Z".to_owned();
+    running.stop().await;
+    // A daemon that begins with a broken manifest has never seen its schedule.
+    let (broken, others) = (Shelf::of(&[]), Shelf::of(&[]));
+    broken.spoil("sweep");
+    assert!(broken.catalog.reload_now().broken.contains("sweep"));
+    for (shelf, name) in [(broken, "sweep"), (others, "returns")] {
+        let running = Running::start(store.clone(), &shelf, &clock).await;
+        clock.jump_to(clock.now() + TimeDelta::hours(14));
+        running.pass(40).await;
+        // Mended, or written, while nobody has said yet which time is right.
+        shelf.put(&[(name, &[hourly()])]);
+        running.pass(40).await;
+        running.pass(3_600).await;
+        assert_eq!(slots(store.as_ref()).await, std::slice::from_ref(&first), "{name}");
+        let pauses = store.pauses().await.expect("read");
+        let pause = pauses.iter().find(|pause| pause.workflow == name);
+        assert_eq!(pause.map(|pause| pause.cause), Some(PauseCause::Clock), "{pauses:?}");
+        running.stop().await;
+    }
+    // Said of one: it goes on, with a schedule more, and the other waits.
+    assert_eq!(store.resume("sweep", clock.now()).await, Ok(true));
+    let shelf = Shelf::of(&[("sweep", &[hourly(), on_schedule("30 * * * *", "latest")])]);
+    let running = Running::start(store.clone(), &shelf, &clock).await;
+    running.pass(3_600).await;
+    let waiting: Vec<String> = store
+        .pauses()
+        .await
+        .expect("read")
+        .into_iter()
+        .map(|pause| pause.workflow)
+        .collect();
+    assert_eq!(waiting, ["returns"]);
+    assert!(slots(store.as_ref()).await.len() > 2);
+    running.stop().await;
 }

@@ -8,3 +8,4 @@ mod million;
 mod rig;
 mod slots;
 mod troubles;
+mod watchdog;

@@ -496,8 +496,19 @@ async fn an_event_wakes_the_runs_that_wait_for_it(store: &dyn Store) {
     };
     let answer = store.admit(other).await;
     assert!(matches!(answer, Ok(Admitted::New { wakes: false, .. })), "{answer:?}");
-    let answer = store.admit(event("bank", "1", 100)).await;
+    let event = event("bank", "1", 100);
+    let answer = store.admit(event.clone()).await;
     assert!(matches!(answer, Ok(Admitted::New { wakes: true, .. })), "{answer:?}");
+    route(store, Vec::new()).await.expect("routed");
+    let fate = store.fates(vec![event.id]).await.expect("read").remove(0);
+    let woke: Vec<RunId> = fate.woke.iter().map(|run| run.id).collect();
+    let expected: Vec<RunId> = runs
+        .iter()
+        .filter(|(_, _, woken)| *woken)
+        .map(|(run, ..)| *run)
+        .collect();
+    assert_eq!((woke, fate.word()), (expected, "woke a run"));
+    assert!(fate.woke.iter().all(|run| run.workflow == "sweep"));
     for (run, filter, woken) in runs {
         let expected = if woken { RunState::Queued } else { RunState::Waiting };
         assert_eq!(state_of(store, run).await, expected, "{filter:?}");

@@ -38,7 +38,16 @@ const HEARD: &str = "BURSAR_STATEMENTS";
 const BETWEEN: char = '\u{1e}';
 
 /// Tables with a row, or more, for every run or event there ever was.
-const GROW: [&str; 7] = ["run", "event", "filtered", "journal", "wait", "run_input", "unmade"];
+const GROW: [&str; 8] = [
+    "run",
+    "event",
+    "filtered",
+    "journal",
+    "wait",
+    "woken",
+    "run_input",
+    "unmade",
+];
 
 /// What may search a whole table, and why: the beginning of the statement, the table.
 const ALLOWED: &[(&str, &str, &str)] = &[

@@ -45,7 +45,7 @@ impl Office {
                     on_schedule("0 18 30 2 *", "none"),
                 ],
             ),
-            ("book-deposits", &[on_deposit(None)]),
+            ("book-deposits", &[on_deposit(None), on_deposit(Some("EUR"))]),
         ]);
         let counters = DoorCounters::new();
         counters.count(Outcome::Accepted);
@@ -118,6 +118,15 @@ async fn workflows_are_shown_with_their_next_slots_or_why_there_are_none() {
     let shown: Workflows = office.client().await.get("/v1/workflows").await.expect("workflows");
     let names: Vec<&str> = shown.workflows.iter().map(|view| view.name.as_str()).collect();
     assert_eq!(names, ["book-deposits", "sweep"]);
+    let when: Vec<Option<&str>> = shown.workflows[0]
+        .triggers
+        .iter()
+        .map(|trigger| match trigger {
+            TriggerView::Webhook { when, .. } => when.as_deref(),
+            TriggerView::Cron { .. } => panic!("{trigger:?}"),
+        })
+        .collect();
+    assert_eq!(when, [None, Some("/payload/currency = \"EUR\"")]);
     let sweep = &shown.workflows[1];
     assert_eq!(
         (sweep.summary.as_str(), sweep.uses.as_slice()),

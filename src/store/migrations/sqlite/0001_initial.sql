@@ -182,6 +182,13 @@ CREATE TABLE wait (
     PRIMARY KEY (run, number)
 ) STRICT, WITHOUT ROWID;
 
+-- Which waiting runs an event woke.
+CREATE TABLE woken (
+    event INTEGER NOT NULL REFERENCES event (mark) ON DELETE CASCADE,
+    run   BLOB NOT NULL,
+    PRIMARY KEY (event, run)
+) STRICT, WITHOUT ROWID;
+
 -- Waiting runs that an event may wake.
 CREATE INDEX wait_by_event ON wait (connection, subject);
 
