@@ -404,7 +404,17 @@ impl Bank {
         assert_eq!((audit.twice(), audit.missing()), (0, 0), "{asked} asked for: {audit}");
         assert!(self.world.simulator.control.ledger().invariant_ok);
         if edit != Edit::Amounts {
-            assert!(audit.is_exact() && audit.paid() == asked, "{asked} asked for: {audit}");
+            let query = RunQuery {
+                states: vec![RunState::Parked],
+                limit: 9,
+                ..RunQuery::default()
+            };
+            let parked = self.store.runs(query).await.expect("listed");
+            let why: Vec<_> = parked.iter().map(|run| &run.error).collect();
+            assert!(
+                audit.is_exact() && audit.paid() == asked,
+                "{asked} asked for, {edit:?}: {audit}; parked: {why:?}"
+            );
             assert_eq!(self.effects(), asked);
             return 0;
         }
