@@ -202,7 +202,9 @@ fn show(plan: &Plan, outcome: &Outcome, output: &Output) -> Result<(), CliError>
         true => (GOOD, "exact"),
         false => (BAD, "NOT EXACT"),
     };
-    output.print(&format!("{style}{verdict}{style:#}: {outcome} (seed {:#x})", plan.seed))
+    output.print(&format!("{style}{verdict}{style:#}: {outcome} (seed {:#x})", plan.seed))?;
+    output.note(&format!("in these runs: {}", outcome.contents()));
+    Ok(())
 }
 
 fn summary(plan: &Plan, outcome: &Outcome) -> serde_json::Value {

@@ -3,6 +3,7 @@
 //!
 //! `BURSAR_KILLS` sets how many kills (200 if not set), `BURSAR_SEED` replays a sequence.
 
+use bursar::app::selftest::Form;
 use bursar::app::selftest::crash::{Plan, crash};
 
 use crate::support::daemon::program;
@@ -20,7 +21,7 @@ async fn a_daemon_killed_at_random_pays_nothing_twice_and_forgets_nothing() {
     let outcome = crash(&plan, &mut |_| {})
         .await
         .unwrap_or_else(|error| panic!("seed {seed:#x}: {error}"));
-    report(&format!("{outcome} (seed {seed:#x})"));
+    report(&format!("{outcome}; {} (seed {seed:#x})", outcome.contents()));
     assert!(
         outcome.is_exact(),
         "seed {seed:#x}: {outcome}\n{}",
@@ -32,4 +33,11 @@ async fn a_daemon_killed_at_random_pays_nothing_twice_and_forgets_nothing() {
         "seed {seed:#x}: {outcome}; not reached: {:?}",
         outcome.unreached()
     );
+    for form in Form::ALL {
+        assert!(
+            outcome.forms.contains_key(&form),
+            "seed {seed:#x}: no {}",
+            form.plural()
+        );
+    }
 }

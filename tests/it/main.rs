@@ -13,6 +13,7 @@ mod catalog;
 mod cli;
 mod connectors;
 mod crash;
+mod damaged;
 mod disk;
 mod doubt;
 mod engine;

@@ -12,12 +12,14 @@ use std::time::Duration;
 use fastrand::Rng;
 
 use super::person::Person;
-use super::workflows::{self, RandomWorkflow};
+
+use super::workflows::{self, Form, RandomWorkflow};
 use crate::app::AppError;
 use crate::app::site::{self, Site};
 use crate::base::clock::{Clock, SystemClock};
 use crate::base::fault_point::{COMPILED_IN, FaultPoint};
 use crate::base::ids::RunId;
+use crate::base::money::{Currency, Money};
 use crate::model::run::{Run, RunState};
 use crate::simulator::config::SimulatorConfig;
 use crate::simulator::control::NewDeposit;
@@ -68,6 +70,8 @@ pub struct Outcome {
     pub unexplained: usize,
     /// What else is not as it should be, with the seed of its site.
     pub wrong: Vec<String>,
+    /// How often each form was come by.
+    pub forms: BTreeMap<Form, usize>,
     /// How often each named point was the end.
     pub points: BTreeMap<&'static str, u64>,
     /// How long it took.
@@ -87,6 +91,15 @@ impl Outcome {
         effects * 3 >= self.kills && (!COMPILED_IN || self.unreached().is_empty())
     }
 
+    /// `340 branches, 72 events waited for`, for a line of its own.
+    pub fn contents(&self) -> String {
+        let parts = Form::ALL.map(|form| {
+            let times = self.forms.get(&form).copied().unwrap_or(0);
+            format!("{times} {}", form.plural())
+        });
+        parts.join(", ")
+    }
+
     /// The named points nothing ended at.
     pub fn unreached(&self) -> Vec<&'static str> {
         let names = FaultPoint::ALL.iter().map(|point| point.name());
@@ -102,6 +115,9 @@ impl Outcome {
         self.missing += other.missing;
         self.unexplained += other.unexplained;
         self.wrong.extend(other.wrong);
+        for (form, times) in other.forms {
+            *self.forms.entry(form).or_default() += times;
+        }
         for (point, times) in other.points {
             *self.points.entry(point).or_default() += times;
         }
@@ -192,8 +208,10 @@ struct Life {
     random: Rng,
     seed: u64,
     workflows: Vec<RandomWorkflow>,
-    /// Deposits by the workflow they start.
-    deposits: BTreeMap<String, usize>,
+    /// What the deposits brought, by the workflow they start.
+    deposits: BTreeMap<String, Vec<Money>>,
+    /// References of deposits that runs wait for, or will.
+    calls: Vec<String>,
 }
 
 impl Life {
@@ -225,6 +243,7 @@ impl Life {
             seed,
             workflows,
             deposits: BTreeMap::new(),
+            calls: Vec::new(),
         })
     }
 
@@ -244,6 +263,7 @@ impl Life {
         for _ in 0..kills {
             self.accidents();
             self.pay_in()?;
+            self.call(false)?;
             // Points, times, and times so short that the daemon is still busy with what the last kill left.
             match self.random.u8(..10) {
                 0..=4 if COMPILED_IN => self.kill_at_point(&mut outcome).await?,
@@ -316,22 +336,40 @@ impl Life {
     fn pay_in(&mut self) -> Result<(), AppError> {
         for _ in 0..self.random.u8(1..=2) {
             let cents = self.random.u32(100..200_000);
-            let amount = format!("{}.{:02}", cents / 100, cents % 100);
-            let workflow = &self.workflows[self.random.usize(..self.workflows.len())].name;
-            let deposit = NewDeposit::new("Collections EUR", &amount, workflow);
-            self.site
-                .bank
-                .control
-                .create_deposit(&deposit)
-                .map_err(|error| AppError::Other(format!("the bank takes no deposit: {error}")))?;
-            *self.deposits.entry(workflow.clone()).or_default() += 1;
+            let amount = Money::from_minor(i128::from(cents), euro()).expect("it is little");
+            let workflow = self.workflows[self.random.usize(..self.workflows.len())].clone();
+            let deposit = self.deposit(&amount.amount().to_string(), &workflow.name)?;
+            self.calls.extend(workflow.calls(&deposit));
+            self.deposits.entry(workflow.name).or_default().push(amount);
         }
         Ok(())
+    }
+
+    /// Sends some of what is waited for, or all: soon or many kills later, and in any order.
+    fn call(&mut self, all: bool) -> Result<(), AppError> {
+        self.random.shuffle(&mut self.calls);
+        let count = if all {
+            self.calls.len()
+        } else {
+            self.random.usize(..=self.calls.len().min(2))
+        };
+        for reference in self.calls.split_off(self.calls.len() - count) {
+            self.deposit("1.00", &reference)?;
+        }
+        Ok(())
+    }
+
+    fn deposit(&self, amount: &str, reference: &str) -> Result<String, AppError> {
+        let deposit = NewDeposit::new("Collections EUR", amount, reference);
+        let taken = self.site.bank.control.create_deposit(&deposit);
+        let id = taken.map_err(|error| AppError::Other(format!("the bank takes no deposit: {error}")))?;
+        Ok(id.to_string())
     }
 
     /// Leaves the daemon alone until all is quiet, then holds what it did against what it should have done.
     async fn judge(&mut self, outcome: &mut Outcome) -> Result<(), AppError> {
         self.site.bank.control.clear_faults();
+        self.call(true)?;
         self.site.start().await?;
         let runs = self.site.quiet().await?;
         if !self.site.stop().await?.success() {
@@ -357,20 +395,53 @@ impl Life {
                 .iter()
                 .filter(|one| of_workflow.contains(&one.run))
                 .count();
-            let expected = of_workflow.len() * workflow.movements;
+            let expected = of_workflow.len() * workflow.movements.len();
             if moved != expected {
                 let message = format!("{}: {moved} movements instead of {expected}", workflow.name);
                 self.wrong(outcome, &message);
             }
+            for (form, times) in &workflow.forms {
+                *outcome.forms.entry(*form).or_default() += times * of_workflow.len();
+            }
         }
+        self.judge_movements(outcome);
         Ok(())
+    }
+
+    /// What the bank has, held against what was drawn, by kind and amount: no journal has a say in it.
+    fn judge_movements(&self, outcome: &mut Outcome) {
+        let mut balance: BTreeMap<(&str, Currency, i128), i64> = BTreeMap::new();
+        for workflow in &self.workflows {
+            for deposited in self.deposits.get(&workflow.name).into_iter().flatten() {
+                for movement in &workflow.movements {
+                    let amount = movement.amount.unwrap_or(*deposited);
+                    *balance
+                        .entry((movement.kind, amount.currency(), amount.minor()))
+                        .or_default() -= 1;
+                }
+            }
+        }
+        for effect in self.site.bank.control.effects() {
+            let amount = effect.amount;
+            *balance
+                .entry((effect.kind, amount.currency(), amount.minor()))
+                .or_default() += 1;
+        }
+        for ((kind, currency, minor), surplus) in balance.into_iter().filter(|(_, surplus)| *surplus != 0) {
+            let amount =
+                Money::from_minor(minor, currency).map_or_else(|_| minor.to_string(), |money| money.to_string());
+            self.wrong(
+                outcome,
+                &format!("{kind} of {amount}: {surplus:+} against what was drawn"),
+            );
+        }
     }
 
     /// One run for each deposit, and each of them succeeded.
     fn judge_runs(&self, runs: &[Run], outcome: &mut Outcome) {
         for workflow in &self.workflows {
             let made = runs_of(runs, &workflow.name).count();
-            let paid_in = self.deposits.get(&workflow.name).copied().unwrap_or(0);
+            let paid_in = self.deposits.get(&workflow.name).map_or(0, Vec::len);
             if made != paid_in {
                 self.wrong(
                     outcome,
@@ -400,9 +471,14 @@ fn runs_of<'a>(runs: &'a [Run], workflow: &'a str) -> impl Iterator<Item = &'a R
     runs.iter().filter(move |run| run.workflow == workflow)
 }
 
+fn euro() -> Currency {
+    Currency::from_code("EUR").expect("it exists")
+}
+
 /// Something that goes wrong with a request, once.
 fn accident(random: &mut Rng) -> FaultRule {
-    let endpoint = ["create_payout", "create_return", "retrieve_payout"][random.usize(..3)];
+    let endpoints = ["create_payout", "create_return", "create_conversion", "retrieve_payout"];
+    let endpoint = endpoints[random.usize(..endpoints.len())];
     let status = |status, when| FaultAction::Status {
         status,
         when,
@@ -432,7 +508,11 @@ fn bank(seed: u64) -> SimulatorConfig {
     config.lifecycle.payout_initiated_ms = 5;
     config.lifecycle.payout_paid_ms = 20;
     config.lifecycle.return_paid_ms = 30;
+    config.lifecycle.conversion_completed_ms = 30;
     for account in &mut config.accounts {
+        if account.label == "Dollar account" {
+            account.id = workflows::DOLLARS.parse().ok();
+        }
         if account.label == "Treasury EUR" {
             account.opening_balance = Some("900000000.00".to_owned());
         }

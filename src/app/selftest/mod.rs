@@ -8,3 +8,5 @@ pub mod crash;
 pub mod faults;
 mod person;
 mod workflows;
+
+pub use workflows::Form;

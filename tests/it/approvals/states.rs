@@ -1,5 +1,8 @@
 //! One run that asks again and again, against a small model of it: whatever is done to it, in whatever order, an answer
 //! is taken exactly when the model says so, and the journal has what the model has.
+//!
+//! `BURSAR_APPROVAL_CASES` sets how many sequences (1,000 if not set), `BURSAR_SEED` replays them. The same for runs and
+//! their steps, 100,000 sequences, is `properties::states`.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -15,6 +18,8 @@ use serde_json::json;
 use crate::support::{number, report};
 
 const OPERATIONS_MAX: usize = 60;
+/// At once, each with a store of its own: one works while another waits for its writer.
+const STORES: u64 = 4;
 
 fn at(seconds: i64) -> Instant {
     chrono::DateTime::from_timestamp(1_767_225_600 + seconds, 0).expect("a valid instant")
@@ -342,10 +347,8 @@ fn error() -> RunError {
     }
 }
 
-#[tokio::test(flavor = "multi_thread")]
-async fn an_answer_is_taken_exactly_when_the_model_says_so() {
-    let cases = number("BURSAR_APPROVAL_CASES", 600);
-    let seed = number("BURSAR_SEED", fastrand::u64(..));
+/// Every so manieth case, on a store of its own. How many operations that was, and how many answers were taken.
+async fn every(cases: impl Iterator<Item = u64>, seed: u64) -> (usize, u32) {
     let folder = tempfile::tempdir().expect("a folder");
     let options = SqliteOptions {
         durability: Durability::Normal,
@@ -353,10 +356,10 @@ async fn an_answer_is_taken_exactly_when_the_model_says_so() {
     };
     let store: Arc<dyn Store> = SqliteStore::open(folder.path(), options).await.expect("a store");
     let (mut operations, mut taken) = (0, 0);
-    for number in 0..cases {
+    for number in cases {
         let mut random = fastrand::Rng::with_seed(seed.wrapping_add(number));
         let mut case = Case::new(store.clone()).await;
-        case.did.push(format!("seed {seed:#x}, case {number}"));
+        case.did.push(format!("BURSAR_SEED={seed:#x}, case {number}"));
         let length = random.usize(1..=OPERATIONS_MAX);
         for _ in 0..length {
             case.act(&mut random).await;
@@ -364,12 +367,34 @@ async fn an_answer_is_taken_exactly_when_the_model_says_so() {
         operations += length;
         taken += case.end().await;
     }
+    store.close().await.expect("closed");
+    (operations, taken)
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_answer_is_taken_exactly_when_the_model_says_so() {
+    let cases = number("BURSAR_APPROVAL_CASES", 1_000);
+    let seed = number("BURSAR_SEED", fastrand::u64(..));
+    let parts = (0..STORES).map(|part| {
+        tokio::spawn(every(
+            (part..cases).step_by(usize::try_from(STORES).expect("few")),
+            seed,
+        ))
+    });
+    let (mut operations, mut taken) = (0, 0);
+    for part in parts.collect::<Vec<_>>() {
+        let (did, answered) = part
+            .await
+            .unwrap_or_else(|error| panic!("BURSAR_SEED={seed:#x}: {error}"));
+        operations += did;
+        taken += answered;
+    }
     report(&format!(
-        "{cases} sequences of {operations} operations around approvals (seed {seed:#x}): {taken} answers taken"
+        "{cases} sequences of {operations} operations around approvals (BURSAR_SEED={seed:#x}, more with \
+         BURSAR_APPROVAL_CASES=100000): {taken} answers taken"
     ));
     assert!(
         u64::from(taken) * 4 > cases,
         "{taken} answers in {cases} sequences show little"
     );
-    store.close().await.expect("closed");
 }

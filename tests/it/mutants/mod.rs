@@ -1,6 +1,11 @@
 //! Whether the suite can fail: each guard of the product is broken, alone, and a test has to turn red.
 //!
-//! The quick part runs with every suite: one named test for each guard. The whole suite for each guard is a matter of
+//! The quick part runs with every suite: one named test for each guard. It prints the table of guards and what caught
+//! each:
+//!
+//! `cargo nextest run --success-output final -E 'test(every_broken_guard_is_caught_by_its_test)'`
+//!
+//! The whole suite for each guard is a matter of
 //! an hour and is run by name:
 //!
 //! `cargo test --test it -- --ignored --nocapture mutants::the_whole_suite_finds_every_broken_guard`
@@ -283,7 +288,8 @@ fn every_broken_guard_is_caught_by_its_test() {
     let tests: usize = done.iter().map(|(_, outcome)| outcome.begun).sum();
     assert_eq!(tests, Guard::ALL.len(), "one test for each guard:\n{}", table(&done));
     report(&format!(
-        "{} guards broken one at a time, {tests} tests red",
+        "{}\n{} guards broken one at a time, {tests} tests red",
+        table(&done),
         done.len()
     ));
 }

@@ -1,4 +1,6 @@
 //! Branches and time: what overlaps, what waits, what is replayed.
+//!
+//! `BURSAR_SEED` replays the shuffled timing.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -12,7 +14,7 @@ use bursar::simulator::faults::{FaultAction, FaultRule, When};
 use serde_json::json;
 
 use super::{SIX_PAID, pay_six, ran, steps};
-use crate::support::{World, audit_store, report, settled, until};
+use crate::support::{World, audit_store, number, report, settled, until};
 
 fn delay(ms: u64) -> FaultAction {
     FaultAction::Delay { ms, when: When::Before }
@@ -139,7 +141,7 @@ async fn waits_of_several_branches_are_each_given_their_event() {
 #[tokio::test(flavor = "multi_thread")]
 async fn shuffled_timing_changes_no_result() {
     const ROUNDS: u64 = 100;
-    let seed = fastrand::u64(..);
+    let seed = number("BURSAR_SEED", fastrand::u64(..));
     fastrand::seed(seed);
     let script = r#"
         let from = bank::accounts(#{ label: "Operating DE" })[0].id;
@@ -163,7 +165,7 @@ async fn shuffled_timing_changes_no_result() {
         assert_eq!(
             run.state,
             RunState::Succeeded,
-            "seed {seed}, round {round}: {:?}",
+            "BURSAR_SEED={seed:#x}, round {round}: {:?}",
             run.error
         );
         let result = run.result.expect("a result").to_string();
@@ -172,8 +174,10 @@ async fn shuffled_timing_changes_no_result() {
         assert_eq!(
             *first.get_or_insert_with(|| paths.clone()),
             paths,
-            "seed {seed}, round {round}"
+            "BURSAR_SEED={seed:#x}, round {round}"
         );
     }
-    report(&format!("{ROUNDS} runs with shuffled timing (seed {seed}): one result"));
+    report(&format!(
+        "{ROUNDS} runs with shuffled timing (BURSAR_SEED={seed:#x}): one result"
+    ));
 }

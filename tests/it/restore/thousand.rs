@@ -143,6 +143,8 @@ struct Bank {
     tasks: Vec<Task>,
     /// How often each run was answered: more than once after its answer was forgotten.
     answers: Mutex<BTreeMap<RunId, usize>>,
+    /// Nobody answers anything.
+    person_away: bool,
 }
 
 impl Bank {
@@ -172,6 +174,7 @@ impl Bank {
             engine: Some(engine),
             tasks: Vec::new(),
             answers: Mutex::default(),
+            person_away: false,
         }
     }
 
@@ -210,7 +213,21 @@ impl Bank {
             self.tasks.push(Task::new(random, number, self.clock.now()));
         }
         self.come(first).await;
+        self.asked()
+    }
+
+    /// How many payments all tasks make in all.
+    fn asked(&self) -> usize {
         self.tasks.iter().map(|task| task.payouts).sum()
+    }
+
+    /// How many of them nobody has to be asked about who is not there.
+    fn free(&self) -> usize {
+        let free = self
+            .tasks
+            .iter()
+            .filter(|task| !self.person_away || task.answer.is_none());
+        free.map(|task| task.payouts).sum()
     }
 
     /// The runs that have not come to their end, if all of them wait for the time.
@@ -235,8 +252,21 @@ impl Bank {
             assert!(!patience.is_over(), "it never comes to that");
             match self.waiting().await {
                 Some(open) if open.is_empty() => return,
-                Some(open) if self.answered(&open).await => self.world.wake.nudge(),
+                Some(open) if !self.person_away && self.answered(&open).await => self.world.wake.nudge(),
                 Some(open) => {
+                    let mut open = open;
+                    if self.person_away {
+                        let asks = |run: &Run| {
+                            self.tasks
+                                .iter()
+                                .any(|task| task.run == run.id && task.answer.is_some())
+                        };
+                        open.retain(|run| !asks(run));
+                        // They may wait for days.
+                        if open.is_empty() && !self.holds().await {
+                            return;
+                        }
+                    }
                     let next = open.iter().filter_map(|run| run.wake_at).min();
                     let left = next.map_or(TimeDelta::zero(), |next| next - self.clock.now());
                     self.clock.advance(left.to_std().unwrap_or_default());
@@ -250,6 +280,12 @@ impl Bank {
 }
 
 impl Bank {
+    /// Whether nothing is sent before somebody accepts the state.
+    async fn holds(&self) -> bool {
+        let restored = self.store.restored(self.clock.now()).await.expect("read");
+        restored.is_some_and(|restored| restored.holds())
+    }
+
     /// A person answers whatever is asked, the same each time. Whether something was.
     async fn answered(&self, open: &[Run]) -> bool {
         let mut any = false;
@@ -306,6 +342,102 @@ struct Came {
     /// Answers that were given, and how many of them once more.
     answers: usize,
     again: usize,
+    /// Whether it went back once more.
+    twice: bool,
+    /// Whether the scripts were edited meanwhile, and how many runs that left to a person.
+    edited: bool,
+    parked: usize,
+    /// Whether nobody answered until it was accepted.
+    away: bool,
+}
+
+/// What somebody did to the scripts while nobody ran them.
+#[derive(Debug, Clone, Copy, PartialEq)]
+enum Edit {
+    None,
+    /// They do the same, in other words.
+    Words,
+    /// They pay other amounts.
+    Amounts,
+}
+
+impl Bank {
+    /// Ends, goes back to the backup, and begins again: whatever came before comes again, and more. Nothing is sent
+    /// until somebody accepts it. How many payments the backup did not know.
+    async fn goes_back(&mut self, random: &mut fastrand::Rng, known: usize, edit: Edit, accepts: bool) -> usize {
+        self.end().await;
+        let forgotten = self.effects() - known;
+        let folder = self.world.folder.path().to_owned();
+        restore(&folder, &self.file(), self.clock.now())
+            .await
+            .expect("restored");
+        for task in &mut self.tasks {
+            match edit {
+                Edit::None => {}
+                Edit::Words => task.script.insert_str(0, "let nothing = \"of importance\";\n"),
+                Edit::Amounts => task.script = task.script.replace("EUR(", "EUR(1"),
+            }
+        }
+        self.begin(Fault::Never).await;
+        self.come(0).await;
+        let count = random.usize(0..=1);
+        self.more(random, count).await;
+        let before = self.effects();
+        let until = self.clock.now() + TimeDelta::minutes(5);
+        self.work(A_WHILE, |bank| bank.clock.now() >= until).await;
+        assert_eq!(self.effects(), before, "nothing is sent before it is accepted");
+        if accepts {
+            let acceptance = Acceptance {
+                actor: "tess".to_owned(),
+                reason: "looked".to_owned(),
+                at: self.clock.now(),
+            };
+            self.store.accept_restore(acceptance).await.expect("accepted");
+        }
+        forgotten
+    }
+
+    /// Holds the ledger against what was asked for. How many runs were left to a person.
+    async fn judge(&self, edit: Edit) -> usize {
+        let asked = self.asked();
+        let audit = audit_store(self.store.as_ref(), &self.world.simulator).await;
+        assert_eq!((audit.twice(), audit.missing()), (0, 0), "{asked} asked for: {audit}");
+        assert!(self.world.simulator.control.ledger().invariant_ok);
+        if edit != Edit::Amounts {
+            let query = RunQuery {
+                states: vec![RunState::Parked],
+                limit: 9,
+                ..RunQuery::default()
+            };
+            let parked = self.store.runs(query).await.expect("listed");
+            let why: Vec<_> = parked.iter().map(|run| &run.error).collect();
+            assert!(
+                audit.is_exact() && audit.paid() == asked,
+                "{asked} asked for, {edit:?}: {audit}; parked: {why:?}"
+            );
+            assert_eq!(self.effects(), asked);
+            return 0;
+        }
+        // What was paid before the edit and is forgotten is no longer what the script says: a person decides.
+        let mut times: BTreeMap<String, usize> = BTreeMap::new();
+        for effect in self.world.simulator.control.effects() {
+            *times.entry(effect.reference.unwrap_or_default()).or_default() += 1;
+        }
+        assert!(times.values().all(|times| *times == 1), "{times:?}");
+        let mut parked = 0;
+        for (name, task) in self.tasks.iter().enumerate() {
+            let paid = (0..task.payouts).filter(|payout| times.contains_key(&format!("T{name}-{payout}")));
+            let paid = paid.count();
+            let run = self.store.run(task.run).await.expect("read").expect("there");
+            if run.state == RunState::Parked {
+                assert!(paid > 0, "T{name} is parked and was never paid: {:?}", run.error);
+                parked += 1;
+            } else {
+                assert_eq!(paid, task.payouts, "T{name}: {:?}", run.error);
+            }
+        }
+        parked
+    }
 }
 
 async fn restore_once(seed: u64) -> Came {
@@ -324,39 +456,36 @@ async fn restore_once(seed: u64) -> Came {
         let fault = FaultRule::on("create_payout", lost[random.usize(..2)].clone());
         bank.world.simulator.control.add_fault(fault.times(random.u64(1..3)));
     }
+    let edit = [Edit::None, Edit::None, Edit::Words, Edit::Amounts][random.usize(..4)];
+    // Runs then wait for somebody while the store goes back under them.
+    bank.person_away = random.u8(..4) == 0;
+    let away = bank.person_away;
     let count = random.usize(0..=2);
-    let asked = bank.more(&mut random, count).await;
+    bank.more(&mut random, count).await;
     // The backup is made somewhere on the way.
-    let wanted = random.usize(0..=asked);
+    let wanted = random.usize(0..=bank.free());
     bank.work(A_MOMENT, |bank| bank.effects() >= wanted).await;
     let (folder, file) = (bank.world.folder.path().to_owned(), bank.file());
     backup(&folder, &file, bank.clock.now()).await.expect("backed up");
     let known = bank.effects();
     if !bank.seen.is_dead() {
         let count = random.usize(1..=2);
-        let asked = bank.more(&mut random, count).await;
-        let wanted = random.usize(known..=asked);
+        bank.more(&mut random, count).await;
+        let wanted = random.usize(known..=bank.free().max(known));
         bank.work(A_MOMENT, |bank| bank.effects() >= wanted).await;
     }
-    bank.end().await;
-    let forgotten = bank.effects() - known;
-    restore(&folder, &file, bank.clock.now()).await.expect("restored");
-
-    // Whatever came before comes again, and more.
-    bank.begin(Fault::Never).await;
-    bank.come(0).await;
-    let count = random.usize(0..=1);
-    let asked = bank.more(&mut random, count).await;
-    let before = bank.effects();
-    let until = bank.clock.now() + TimeDelta::minutes(5);
-    bank.work(A_WHILE, |bank| bank.clock.now() >= until).await;
-    assert_eq!(bank.effects(), before, "nothing is sent before it is accepted");
-    let acceptance = Acceptance {
-        actor: "tess".to_owned(),
-        reason: "looked".to_owned(),
-        at: bank.clock.now(),
-    };
-    bank.store.accept_restore(acceptance).await.expect("accepted");
+    // Some go back twice, to the same backup, whether the first time was accepted or not.
+    let twice = random.u8(..4) == 0;
+    let accepts = !twice || random.bool();
+    let mut forgotten = bank.goes_back(&mut random, known, edit, accepts).await;
+    if twice {
+        if accepts {
+            let wanted = random.usize(bank.effects()..=bank.free().max(bank.effects()));
+            bank.work(A_MOMENT, |bank| bank.effects() >= wanted).await;
+        }
+        forgotten += bank.goes_back(&mut random, known, Edit::None, true).await;
+    }
+    bank.person_away = false;
     if random.bool() {
         bank.end().await;
         bank.begin(any_death(&mut random)).await;
@@ -368,17 +497,19 @@ async fn restore_once(seed: u64) -> Came {
         bank.work(A_MOMENT, |_| false).await;
     }
     bank.engine.take().expect("an engine").stop().await;
-    let audit = audit_store(bank.store.as_ref(), &bank.world.simulator).await;
-    assert!(audit.is_exact() && audit.paid() == asked, "{asked} asked for: {audit}");
-    assert_eq!(bank.effects(), asked);
-    assert!(bank.world.simulator.control.ledger().invariant_ok);
+    let parked = bank.judge(edit).await;
     bank.store.close().await.expect("closed");
+    let paid = bank.effects();
     let times = bank.answers.into_inner().expect("nobody panics here");
     Came {
         forgotten,
-        paid: asked,
+        paid,
         answers: times.values().sum(),
         again: times.values().map(|times| times - 1).sum(),
+        twice,
+        edited: edit != Edit::None,
+        away,
+        parked,
     }
 }
 
@@ -401,8 +532,16 @@ async fn a_thousand_older_backups_pay_nothing_twice_and_forget_nothing() {
     let paid: usize = came.iter().map(|came| came.paid).sum();
     let answers: usize = came.iter().map(|came| came.answers).sum();
     let again: usize = came.iter().map(|came| came.again).sum();
+    let which = |is: fn(&Came) -> bool| came.iter().filter(|came| is(came)).count();
+    let (twice, edited, away) = (
+        which(|came| came.twice),
+        which(|came| came.edited),
+        which(|came| came.away),
+    );
+    let parked: usize = came.iter().map(|came| came.parked).sum();
     report(&format!(
-        "{restores} restores, {older} of them older than a payment, {forgotten} payments forgotten of {paid}: 0 twice, 0 \
+        "{restores} stores restored, {twice} of them twice, {edited} with scripts edited meanwhile ({parked} runs left to a person), \
+         {away} with approvals nobody gave before; {older} of them older than a payment, {forgotten} payments forgotten of {paid}: 0 twice, 0 \
          missing; {answers} answers of a person, {again} asked for again (BURSAR_SEED={seed:#x})"
     ));
     // Otherwise nothing was tested.
