@@ -102,6 +102,8 @@ guards! {
     RestoreStrays = "restore-strays",
     /// What may have been sent under a reference that nobody knows any more is not proved absent.
     RestoreUntraceable = "restore-untraceable",
+    /// A journal beside which an entry of nobody stands may have lost its end.
+    JournalNeighbours = "journal-neighbours",
     /// What a forgotten run of the same request paid bears its name.
     KeyNamesRun = "key-names-run",
 

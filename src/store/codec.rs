@@ -13,6 +13,7 @@ use serde_json::Value as Json;
 use crate::base::clock::Instant;
 use crate::base::ids::{Digest, RunId};
 use crate::model::journal::{Doubt, Entry, Failure, Intent, Outcome, Record, Resolution, Retry, Step, StepPath, Wait};
+use crate::model::run::EventMark;
 use crate::model::value::Value;
 
 /// A value in the typed form.
@@ -337,6 +338,42 @@ const SEAL_BYTES: usize = 17;
 /// That it is not the text that was sealed.
 pub(super) fn unsealed(text: &str) -> Result<&str, String> {
     open_seal(text, &[])
+}
+
+/// The params of a run, sealed for this run, made of this text and this event: its row is no other's.
+pub(super) fn sealed_params(
+    params: &Json,
+    run: RunId,
+    workflow: &str,
+    version: Digest,
+    event: Option<EventMark>,
+) -> String {
+    seal(text_of(params), &run_place(run, workflow, version, event))
+}
+
+/// The JSON text of the params of a run.
+///
+/// # Errors
+/// That they, or what the run is, are not what they were.
+pub(super) fn unsealed_params<'t>(
+    text: &'t str,
+    run: RunId,
+    workflow: &str,
+    version: Digest,
+    event: Option<EventMark>,
+) -> Result<&'t str, String> {
+    open_seal(text, &run_place(run, workflow, version, event))
+}
+
+fn run_place(run: RunId, workflow: &str, version: Digest, event: Option<EventMark>) -> Vec<u8> {
+    let event = event.map_or([0; 8], |mark| mark.0.to_be_bytes());
+    [
+        run.as_uuid().as_bytes().as_slice(),
+        version.as_bytes(),
+        event.as_slice(),
+        workflow.as_bytes(),
+    ]
+    .concat()
 }
 
 /// A text with a checksum behind it that holds only under this name.

@@ -6,6 +6,8 @@
 
 use std::collections::{BTreeMap, HashMap};
 
+use sqlx::Row as _;
+
 use super::rows::{blob, corrupt, hex};
 use super::witness::Testimony;
 use super::writer::{Answers, Bounds, Halt, Reply, Writer};
@@ -439,12 +441,32 @@ impl Writer {
             .any(|row| super::rows::event_and_mark(row).map_or(true, |(mark, event)| filter.accepts(mark, &event))))
     }
 
-    /// The journal of a run.
+    /// The journal of a run, before it goes on.
+    ///
+    /// The last entries may be filed under an id that a damaged bit made another's, where no gap tells. They stand
+    /// beside the others all the same, before or after them as the damaged id sorts: what stands there has to be some
+    /// run's.
     pub(super) async fn records_of(&mut self, run: RunId) -> Result<Vec<Record>, Halt> {
-        let rows = sqlx::query("SELECT seq, at, entry FROM journal WHERE run = $1 ORDER BY seq")
-            .bind(blob(run))
-            .fetch_all(&mut self.connection)
-            .await?;
+        let mut rows = sqlx::query(
+            "SELECT seq, at, entry FROM journal WHERE run = $1 ORDER BY seq; \
+             SELECT 0, 0, '' FROM ( \
+                 SELECT run FROM (SELECT run FROM journal WHERE run < $1 ORDER BY run DESC, seq DESC LIMIT 1) \
+                 UNION ALL \
+                 SELECT run FROM (SELECT run FROM journal WHERE run >= $1 ORDER BY run, seq \
+                                  LIMIT 1 OFFSET (SELECT count(*) FROM journal WHERE run = $1)) \
+             ) AS beside WHERE NOT EXISTS (SELECT 1 FROM run WHERE run.id = beside.run)",
+        )
+        .bind(blob(run))
+        .fetch_all(&mut self.connection)
+        .await?;
+        let strays = rows.extract_if(.., |row| row.try_get::<i64, _>(0).is_ok_and(|seq| seq == 0));
+        if strays.count() > 0 && holds(Guard::JournalNeighbours) {
+            let what = format_args!("the journal of {run}");
+            return Err(Halt::Refused(corrupt(
+                what,
+                "an entry beside it belongs to no run, and may be its own",
+            )));
+        }
         Ok(super::rows::records_of(run, &rows)?)
     }
 }

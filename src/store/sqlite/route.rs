@@ -17,7 +17,7 @@ use crate::base::ids::RunId;
 use crate::base::limits::QUEUED_RUNS_ENOUGH;
 use crate::model::concurrency::Concurrency;
 use crate::model::run::{Cause, EventMark, NewRun, RunEvent};
-use crate::store::codec::{nanos, sealed_text_of, text_of};
+use crate::store::codec::{nanos, sealed_params, sealed_text_of, text_of};
 use crate::store::{Made, Routed, Routing, StoreError};
 
 /// Params up to this size stand in the row of their run, which is rewritten at every change of its state.
@@ -48,7 +48,11 @@ pub(super) struct Apart {
 impl MadeRun {
     /// Prepares a run, on the caller's own time.
     pub(super) fn new(run: NewRun) -> Self {
-        let params = sealed_text_of(&run.params);
+        let mark = match &run.event {
+            RunEvent::Admitted(mark) => Some(*mark),
+            RunEvent::Document(_) => None,
+        };
+        let params = sealed_params(&run.params, run.id, &run.workflow, run.version, mark);
         let (params, large) = if params.len() <= PARAMS_IN_ROW_BYTES_MAX {
             (Some(params), None)
         } else {

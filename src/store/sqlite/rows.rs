@@ -14,7 +14,7 @@ use crate::model::journal::Record;
 use crate::model::payload::Payload;
 use crate::model::run::{Cause, EventMark, Run};
 use crate::store::StoreError;
-use crate::store::codec::{instant, read_record, unsealed};
+use crate::store::codec::{instant, read_record, unsealed, unsealed_params};
 
 /// The columns [`run_of`] reads, of [`runs_with_input`].
 macro_rules! run_columns {
@@ -23,7 +23,7 @@ macro_rules! run_columns {
          run.last_success_at, run.since_mark, run.created_at, run.started_at, run.finished_at, run.wake_at, \
          CASE run.state WHEN 'waiting' THEN \
              (SELECT json_group_array(json(wait.filter)) FROM wait WHERE wait.run = run.id) END, \
-         run.result, run.error, run.turns, run.cancel_note IS NOT NULL, run.concurrency_key, run.event IS NULL, \
+         run.result, run.error, run.turns, run.cancel_note IS NOT NULL, run.concurrency_key, run.event, \
          run_input.event, event.id, event.connection, event.provider_id, event.kind, event.subject, \
          event.occurred_at, event.received_at, event.payload"
     };
@@ -173,11 +173,11 @@ pub(super) fn run_of(row: &SqliteRow) -> Result<Run, StoreError> {
     let id = RunId::from_uuid(first_id(row, "a run")?);
     let mut columns = Columns::of(row, format!("run {id}"));
     columns.skip();
-    let workflow = columns.get()?;
+    let workflow: String = columns.get()?;
     let version = columns.digest()?;
     let cause = columns.optional_json()?;
     let state = columns.parse()?;
-    let params = columns.sealed_json()?;
+    let params: &str = columns.get()?;
     let last_success_at = columns.get::<Option<i64>>()?.map(instant);
     let since_mark = EventMark(columns.get()?);
     let created_at = instant(columns.get()?);
@@ -190,8 +190,11 @@ pub(super) fn run_of(row: &SqliteRow) -> Result<Run, StoreError> {
     let turns = columns.get()?;
     let cancel_requested = columns.get()?;
     let concurrency_key = columns.get()?;
-    let has_document: bool = columns.get()?;
-    let (event, event_cause) = if has_document {
+    let mark: Option<i64> = columns.get()?;
+    let params = unsealed_params(params, id, &workflow, version, mark.map(EventMark))
+        .and_then(|json| serde_json::from_str(json).map_err(|error| error.to_string()))
+        .map_err(|error| corrupt(format_args!("run {id}, or its params"), error))?;
+    let (event, event_cause) = if mark.is_none() {
         (columns.sealed_json()?, None)
     } else {
         columns.skip();

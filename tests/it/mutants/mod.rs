@@ -57,6 +57,7 @@ fn caught_by(guard: Guard) -> &'static str {
             "schedules::business::a_slot_that_missed_its_cut_off_waits_for_the_next_business_day_or_does_not_run"
         }
         Guard::ClockAstray => "schedules::jumps::after_a_jump_of_more_than_three_hours_schedules_wait_for_a_person",
+        Guard::JournalNeighbours => "store::flipped::no_bit_of_an_id_makes_a_run_forget_what_it_has_sent",
         Guard::RestoreUntraceable => {
             "restore::decisions::a_payment_whose_reference_nobody_knows_is_never_proved_absent"
         }

@@ -7,6 +7,7 @@ mod deaths;
 mod fates;
 mod faulty;
 mod file;
+mod flipped;
 mod make;
 mod overlap;
 mod plans;
