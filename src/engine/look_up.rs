@@ -115,7 +115,8 @@ impl Turn {
     }
 
     /// Looks once more before what was proved or said to be absent goes out anew: the list may show it by now. What it
-    /// does not tell was decided before.
+    /// does not tell was decided before. Where a restore may have forgotten that it went out, what is there contradicts
+    /// nobody: then `recollect` looks.
     pub(super) fn still_absent(
         &self,
         begun: &Begun,
@@ -125,6 +126,9 @@ impl Turn {
         let Some(intent) = begun.effect.clone().filter(|_| holds(Guard::AnewLookedUp)) else {
             return Ok(());
         };
+        if self.may_have_gone_anew(begun) {
+            return Ok(());
+        }
         let now = self.now();
         let before = Open {
             begun,

@@ -95,7 +95,9 @@ impl Turn {
             true => Ok(None),
             false => Err(self.intend_in_doubt(open, code, message)),
         };
-        match self.seek(open, span.from, span.until) {
+        // What an earlier intent of the step left is as good.
+        let from = open.begun.intended_at.map_or(span.from, |at| at.min(span.from));
+        match self.seek(open, from, span.until) {
             Sought::Found(resource) => {
                 tracing::info!(run = %self.run.id, step = %open.begun.path, "what was sent before the restore was found and adopted");
                 self.intend_found(open)?;
@@ -137,6 +139,19 @@ impl Turn {
     /// only such a word clears a step for another intent.
     fn is_decided(&self, open: &Open<'_>) -> bool {
         open.intent.epoch > 0 && open.begun.recollected == open.intent.forgotten
+    }
+
+    /// Whether a step that was cleared to go out anew may have done so and been forgotten: it was begun before the older
+    /// state was put back, and no person who knew of that has spoken since.
+    pub(super) fn may_have_gone_anew(&self, begun: &Begun) -> bool {
+        let Some(restored) = self.restored_now().filter(|_| holds(Guard::RestoreForgotten)) else {
+            return false;
+        };
+        let began_before = begun.since.is_some_and(|since| restored.may_forget_since(since));
+        match self.past(&restored) {
+            Past::Since(Reverse(since)) => began_before && begun.recollected != Some(forgotten(&restored, since)),
+            Past::New | Past::Untraceable => false,
+        }
     }
 
     /// Finds out, before it is said that nobody answered in time, whether the store may have forgotten an answer. As long

@@ -275,6 +275,41 @@ async fn an_effect_that_was_open_in_the_backup_and_never_arrived_is_sent_once_af
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn an_effect_that_was_cleared_in_the_backup_to_go_out_anew_is_adopted_if_it_is_there() {
+    let status = |when| FaultAction::Status {
+        status: 500,
+        when,
+        retry_after_secs: None,
+    };
+    // It went out anew after the backup, or its first attempt had arrived days before.
+    for (went_anew, when) in [(true, When::Before), (false, When::After)] {
+        let mut bank = Bank::new().await;
+        let control = bank.world.simulator.control.clone();
+        control.add_fault(FaultRule::on("create_payout", status(when)));
+        control.add_fault(FaultRule::on("list_payouts", status(When::Before)));
+        let (id, slot) = (RunId::generate(bank.now()), bank.now());
+        bank.slot(id, slot, &pay("10.50")).await;
+        assert_eq!(bank.settled(id).await.state, RunState::Parked);
+        bank.engine.take().expect("an engine").stop().await;
+        let path = bank.doubt(id).await;
+        bank.resolve(id, &path, Resolution::Resend).await;
+        bank.clock.advance(Duration::from_secs(3 * 86_400));
+        bank.back_up().await;
+        control.clear_faults();
+        bank.engine = Some(bank.world.engine_with(bank.store.clone(), patient()).await);
+        let run = bank.settled(id).await;
+        assert_eq!(run.state == RunState::Succeeded, went_anew, "{:?}", run.error);
+        let sent = bank.sent();
+        bank.go_back().await;
+        bank.accept().await;
+        let run = bank.settled(id).await;
+        assert_eq!(run.state, RunState::Succeeded, "{:?}", run.error);
+        assert_eq!((bank.sent(), bank.audit().await.as_str()), (sent, ONCE));
+        bank.end().await;
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn what_was_paid_otherwise_than_the_script_would_pay_now_asks_a_person() {
     let mut bank = Bank::new().await;
     bank.back_up().await;

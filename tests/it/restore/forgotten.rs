@@ -280,5 +280,15 @@ async fn a_copy_whose_entries_were_dated_by_a_clock_that_was_ahead_forgets_nothi
     bank.slot(id, slot, &pay("10.50")).await;
     let run = bank.settled(id).await;
     assert_eq!((run.state, bank.sent()), (RunState::Succeeded, 1), "{:?}", run.error);
+
+    // Nor does the word of a person, which is older than such an entry.
+    bank.go_back().await;
+    bank.accept().await;
+    bank.slot(id, slot, &pay("11.50")).await;
+    assert_eq!(bank.settled(id).await.state, RunState::Parked);
+    let path = bank.doubt(id).await;
+    bank.resolve(id, &path, Resolution::Resend).await;
+    let run = bank.settled(id).await;
+    assert_eq!((run.state, bank.sent()), (RunState::Parked, 1), "{:?}", run.error);
     bank.end().await;
 }
