@@ -306,6 +306,7 @@ fn what_a_forgotten_run_of_the_same_request_made_is_found_and_only_where_somethi
             from: time("2026-04-30T00:00:00Z"),
             until: time(SENT),
             traceable,
+            keyed: true,
         })
     };
     let check = |theirs: &str, forgotten: Option<Forgotten>, amount: &str, expected: &str| {
@@ -329,5 +330,11 @@ fn what_a_forgotten_run_of_the_same_request_made_is_found_and_only_where_somethi
     check(&before("invoice 1", 4), forgotten(true), "100.5", "absent");
     check(&before("invoice 2", 3), forgotten(true), "100.5", "absent");
     check(&before("invoice 2", 3), forgotten(false), "100.5", "unproved");
+    // No key made the run: then its cause would have given it the same name.
+    let by_cause = forgotten(true).map(|forgotten| Forgotten {
+        keyed: false,
+        ..forgotten
+    });
+    check(&before("invoice 1", 3), by_cause, "100.5", "absent");
     check(&ours, None, "100.5", "found");
 }
