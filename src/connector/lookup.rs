@@ -48,9 +48,20 @@ pub struct Lookup {
 }
 
 impl Lookup {
-    /// Whether the list is asked for our reference alone, and shows nothing under any other.
-    pub fn asks_by_reference(&self) -> bool {
-        self.query.values().any(|template| *template == Template::Reference)
+    /// Whether the list that looks for an intent of this endpoint is asked for what only this run has written there, and
+    /// shows nothing of another: our reference, by its name or as the field of the request that bears it.
+    pub fn asks_by_reference(&self, endpoint: &Endpoint, intent: &Intent) -> bool {
+        let run = intent.reference.split('/').next().unwrap_or_default();
+        let body = sent_body(intent);
+        self.query.values().any(|template| match template {
+            Template::Reference => true,
+            Template::Body(field) => {
+                let said = request::sent(endpoint, &body, field);
+                endpoint.our_reference.as_ref() == Some(field)
+                    || said.is_some_and(|said| said.to_string().contains(run))
+            }
+            Template::WindowStart | Template::Fixed(_) => false,
+        })
     }
 }
 

@@ -222,7 +222,7 @@ impl Turn {
     /// reference each time, as to its time; a list that is asked for one reference does not show another.
     fn is_traceable(&self, open: &Open<'_>) -> bool {
         let lookup = open.endpoint.lookup.as_ref();
-        !self.is_keyed() || !lookup.is_some_and(|lookup| lookup.asks_by_reference())
+        !self.is_keyed() || !lookup.is_some_and(|lookup| lookup.asks_by_reference(open.endpoint, &open.intent))
     }
 
     /// Whether a request with a key made this run.

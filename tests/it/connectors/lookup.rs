@@ -338,3 +338,22 @@ fn what_a_forgotten_run_of_the_same_request_made_is_found_and_only_where_somethi
     check(&before("invoice 1", 3), by_cause, "100.5", "absent");
     check(&ours, None, "100.5", "found");
 }
+
+#[test]
+fn a_list_that_is_asked_for_what_only_this_run_has_written_shows_nothing_of_another() {
+    let bank = bank();
+    let effect = endpoint(&bank, "create_payout");
+    let intent = intent_of(&bank, "create_payout", REFERENCE);
+    let check = |template: &str, expected: bool| {
+        let mut lookup = effect.lookup.clone().unwrap();
+        lookup.query = [("q".to_owned(), serde_json::from_value(template.into()).unwrap())].into();
+        assert_eq!(lookup.asks_by_reference(effect, &intent), expected, "{template}");
+    };
+    check("{reference}", true);
+    check("{body.metadata.bursar}", true);
+    check("{body.metadata}", true);
+    check("{body.source_account_id}", false);
+    check("{body.nothing}", false);
+    check("{window_start}", false);
+    check("paid", false);
+}
