@@ -11,7 +11,7 @@ use super::engine::{Bank, pay};
 use crate::support::{hurry, version};
 
 /// A program asks for a run, as it does again when it heard no answer.
-async fn ask(bank: &Bank, key: &str, script: &str) -> RunId {
+pub(super) async fn ask(bank: &Bank, key: &str, script: &str) -> RunId {
     let workflow = Workflow {
         name: "test".to_owned(),
         summary: String::new(),
