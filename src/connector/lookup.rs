@@ -394,11 +394,9 @@ impl Search {
         for item in page::items(&self.connector, answer) {
             // What bears our mark is ours, however old its clock makes it.
             if self.is_ours(item) {
-                let request = request_as_of(&self.effect, &self.intent, item);
-                let movement = self.intent.movement.as_ref();
-                return match reply::contradiction(&self.effect, &request, movement, item) {
-                    Some(reason) if holds(Guard::FoundFits) => Progress::Contradiction(reason),
-                    _ => Progress::Found(item.clone()),
+                return match self.misfit(item).filter(|_| holds(Guard::FoundFits)) {
+                    Some(reason) => Progress::Contradiction(reason),
+                    None => Progress::Found(item.clone()),
                 };
             }
             past_window |= self.lookup.newest_first && self.is_before(item, self.window_start);
@@ -419,6 +417,20 @@ impl Search {
             },
             None => Progress::Absent,
         }
+    }
+
+    /// What in something that bears our mark does not fit what we sent. A key may have been used for another payment, so
+    /// what another run of the same key made has to show that it is the same.
+    fn misfit(&self, item: &Value) -> Option<String> {
+        let request = request_as_of(&self.effect, &self.intent, item);
+        let movement = self.intent.movement.as_ref();
+        reply::contradiction(&self.effect, &request, movement, item).or_else(|| {
+            let other = other_run_of(&self.effect, &self.intent, item)?;
+            let unsaid = reply::left_unsaid(&self.effect, &request, movement?, item)?;
+            Some(format!(
+                "{other}, a forgotten run of the same key, made it, and it does not say its {unsaid}"
+            ))
+        })
     }
 
     /// Whether it may have been sent under a reference that nobody knows any more, and is looked for by that.

@@ -106,8 +106,8 @@ impl Turn {
             }
             Sought::Contradiction(reason) => {
                 let message = format!(
-                    "it was sent before an older state of the store was put back, and not as the script would send it \
-                     now ({reason}): adopt what the provider has, or say that the step failed"
+                    "it was sent before an older state of the store was put back, and is not shown to be what the script would \
+                     send now ({reason}): adopt what the provider has, or say that the step failed"
                 );
                 doubt("contradiction", &message)
             }
