@@ -3,6 +3,7 @@
 use bursar::base::clock::Instant;
 use bursar::base::ids::RunId;
 use bursar::model::concurrency::Overlap;
+use bursar::model::journal::Resolution;
 use bursar::model::run::RunState;
 use bursar::model::workflow::{CatchUp, CronSpec, Trigger, Workflow};
 use bursar::trigger::make_up::{Wanted, make_up};
@@ -103,5 +104,29 @@ async fn five_days_that_are_made_up_for_are_five_payments() {
     let made = makes(&bank, begin, 5, 1).await;
     assert_eq!(made.len(), 5);
     all_paid(&bank, &made, 5).await;
+    bank.end().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_slot_asks_a_person_as_long_as_nobody_knows_the_other_that_paid_the_same() {
+    let mut bank = bank().await;
+    let begin = bank.now();
+    bank.back_up().await;
+    let monday = makes(&bank, begin, 2, 2).await;
+    all_paid(&bank, &monday, 1).await;
+    bank.go_back().await;
+    bank.accept().await;
+    let tuesday = makes(&bank, begin, 1, 1).await;
+    let run = bank.settled(tuesday[0]).await;
+    assert_eq!((run.state, bank.sent()), (RunState::Parked, 1));
+    let told = run.error.expect("a reason").message;
+    assert!(told.contains(&monday[0].to_string()), "{told}");
+    // Their causes differ: that is for a person to say. Monday finds its own whenever it comes.
+    let path = bank.doubt(tuesday[0]).await;
+    bank.resolve(tuesday[0], &path, Resolution::Resend).await;
+    all_paid(&bank, &tuesday, 2).await;
+    let made = makes(&bank, begin, 2, 1).await;
+    assert_eq!(made, monday);
+    all_paid(&bank, &made, 2).await;
     bank.end().await;
 }
