@@ -12,9 +12,11 @@ use super::settings::Settings;
 use crate::base::clock::Instant;
 use crate::base::guard::{Guard, holds};
 use crate::base::ids::RunId;
+use crate::connector::lookup::request_as_of;
 use crate::connector::reply::misfit;
 use crate::model::journal::{Journal, Phase, Record, Resolution, StepPath};
 use crate::model::run::{Run, RunState};
+use crate::model::value::Value;
 use crate::server::protocol::Although;
 use crate::store::sqlite::{SqliteOptions, SqliteStore};
 use crate::store::{Decision, Store};
@@ -149,7 +151,12 @@ fn against_adoption(settings: &Settings, sent: &Sent, resource: &serde_json::Val
             intent.endpoint, intent.connection
         )));
     };
-    match misfit(connector, endpoint, &intent.request, intent.movement.as_ref(), resource) {
+    // What a forgotten run of the same key made bears its reference, and is adopted as the look-up would adopt it.
+    let request = Value::from_plain(resource).map_or_else(
+        |_| intent.request.clone(),
+        |resource| request_as_of(endpoint, intent, &resource),
+    );
+    match misfit(connector, endpoint, &request, intent.movement.as_ref(), resource) {
         Ok(None) => None,
         Ok(Some(reason)) => Some(Objection::Differs(format!(
             "what is to be adopted is not what was asked for: {reason}"

@@ -12,7 +12,7 @@ use crate::base::clock::{Clock as _, Instant, SystemClock};
 use crate::base::ids::RunId;
 use crate::connector::client::Client;
 use crate::connector::connection::Connection;
-use crate::connector::lookup::{Other, Read, Search, Sought};
+use crate::connector::lookup::{Other, Read, Search, Sought, other_run_of};
 use crate::connector::reply::{classify, classify_error};
 use crate::connector::table::Endpoint;
 use crate::model::journal::{Doubt, Entry, Failure, Intent, Journal, Phase, Record, Step, StepPath};
@@ -198,6 +198,15 @@ pub async fn ask(settings: &Settings, store: &dyn Store, sent: &Sent) -> Result<
         Ok(over) => over,
         Err(failure) => return Ok(Shown::NotAsked(failure.message)),
     };
+    if let Sought::Found(resource) = &sought
+        && let Some(other) = other_run_of(endpoint, intent, resource)
+        && store.run(other).await?.is_some()
+    {
+        return Ok(Shown::Elsewhere(format!(
+            "the same step of {other} made one, another run of the same key, which is not forgotten: see whether both \
+             are meant"
+        )));
+    }
     told(store, sent, sought, &others).await
 }
 

@@ -143,7 +143,8 @@ impl RunId {
         Self(uuid::Builder::from_unix_timestamp_millis(millis, &bits).into_uuid())
     }
 
-    /// Whether both are derived from the same parts, whatever their times.
+    /// Whether both are derived from the same parts, whatever their times. That makes them the same only where the parts
+    /// say all of the cause and the time is no part of it, as with a request that bears a key.
     pub fn is_of_same_parts(self, other: Self) -> bool {
         self.0.as_bytes().iter().skip(6).eq(other.0.as_bytes().iter().skip(6))
     }
@@ -266,10 +267,6 @@ mod tests {
         let at = |millis| DateTime::from_timestamp_millis(millis).expect("a valid instant");
         let id = |millis, part: &str| RunId::derived(at(millis), &[7; 32], &["run", "sweep", part]);
         assert_eq!(id(1_000, "a"), id(1_000, "a"));
-        assert!(id(1_000, "a").is_of_same_parts(id(2_000_000, "a")));
-        assert!(!id(1_000, "a").is_of_same_parts(id(1_000, "b")));
-        let random = || RunId::generate(at(1_000));
-        assert!(!random().is_of_same_parts(random()));
         assert_ne!(id(1_000, "a"), id(1_000, "b"));
         assert_ne!(
             id(1_000, "a"),
@@ -277,6 +274,21 @@ mod tests {
         );
         assert!(id(1_000, "a") < id(1_001, "a"));
         assert!(id(1_000, "a") > RunId::generate(at(999)) && id(1_000, "a") < RunId::generate(at(1_001)));
+    }
+
+    #[test]
+    fn only_parts_tell_what_is_of_the_same_parts() {
+        let at = |millis| DateTime::from_timestamp_millis(millis).expect("a valid instant");
+        let id = |millis, parts: &[&str]| RunId::derived(at(millis), &[7; 32], parts);
+        let key = ["run", "pay", "manual", "invoice 1", ""];
+        assert!(id(1_000, &key).is_of_same_parts(id(2_000_000, &key)));
+        assert_ne!(id(1_000, &key), id(2_000_000, &key));
+        // What the time tells apart has to stand among the parts.
+        let slot = |millis, slot| id(millis, &["run", "pay", "cron", "0 6 * * *", slot]);
+        assert!(!slot(1_000, "UTC monday").is_of_same_parts(slot(2_000, "UTC tuesday")));
+        assert!(!slot(1_000, "UTC monday").is_of_same_parts(slot(1_000, "UTC tuesday")));
+        let random = || RunId::generate(at(1_000));
+        assert!(!random().is_of_same_parts(random()));
     }
 
     #[test]

@@ -48,9 +48,20 @@ pub struct Lookup {
 }
 
 impl Lookup {
-    /// Whether the list is asked for our reference alone, and shows nothing under any other.
-    pub fn asks_by_reference(&self) -> bool {
-        self.query.values().any(|template| *template == Template::Reference)
+    /// Whether the list that looks for an intent of this endpoint is asked for what only this run has written there, and
+    /// shows nothing of another: our reference, by its name or as the field of the request that bears it.
+    pub fn asks_by_reference(&self, endpoint: &Endpoint, intent: &Intent) -> bool {
+        let run = intent.reference.split('/').next().unwrap_or_default();
+        let body = sent_body(intent);
+        self.query.values().any(|template| match template {
+            Template::Reference => true,
+            Template::Body(field) => {
+                let said = request::sent(endpoint, &body, field);
+                endpoint.our_reference.as_ref() == Some(field)
+                    || said.is_some_and(|said| said.to_string().contains(run))
+            }
+            Template::WindowStart | Template::Fixed(_) => false,
+        })
     }
 }
 
@@ -141,7 +152,7 @@ pub struct Search {
 /// Something a list shows that bears the mark of another step than the one that is looked for.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Other {
-    /// Whose: a forgotten run of the same cause goes by the name of the one that looks.
+    /// Whose: a forgotten run of the same key goes by the name of the one that looks.
     pub run: RunId,
     /// Which of its steps.
     pub path: StepPath,
@@ -365,7 +376,7 @@ impl Search {
         let same = |movement| reply::same_movement(&self.effect, &self.intent.request, movement, item);
         let is_alike = self.intent.movement.as_ref().is_some_and(same);
         let (ours, _) = parts(&self.intent.reference)?;
-        let is_of_same_run = self.is_same_run(ours, run);
+        let is_of_same_run = is_same_run(&self.intent, ours, run);
         (is_alike || is_of_same_run).then_some(())?;
         Some(Other {
             run: if is_of_same_run { ours } else { run },
@@ -383,11 +394,9 @@ impl Search {
         for item in page::items(&self.connector, answer) {
             // What bears our mark is ours, however old its clock makes it.
             if self.is_ours(item) {
-                let request = self.request_with_reference_of(item);
-                let movement = self.intent.movement.as_ref();
-                return match reply::contradiction(&self.effect, &request, movement, item) {
-                    Some(reason) if holds(Guard::FoundFits) => Progress::Contradiction(reason),
-                    _ => Progress::Found(item.clone()),
+                return match self.misfit(item).filter(|_| holds(Guard::FoundFits)) {
+                    Some(reason) => Progress::Contradiction(reason),
+                    None => Progress::Found(item.clone()),
                 };
             }
             past_window |= self.lookup.newest_first && self.is_before(item, self.window_start);
@@ -410,37 +419,29 @@ impl Search {
         }
     }
 
+    /// What in something that bears our mark does not fit what we sent. A key may have been used for another payment, so
+    /// what another run of the same key made has to show that it is the same.
+    fn misfit(&self, item: &Value) -> Option<String> {
+        let request = request_as_of(&self.effect, &self.intent, item);
+        let movement = self.intent.movement.as_ref();
+        reply::contradiction(&self.effect, &request, movement, item).or_else(|| {
+            let other = other_run_of(&self.effect, &self.intent, item)?;
+            let unsaid = reply::left_unsaid(&self.effect, &request, movement?, item)?;
+            Some(format!(
+                "{other}, a forgotten run of the same key, made it, and it does not say its {unsaid}"
+            ))
+        })
+    }
+
     /// Whether it may have been sent under a reference that nobody knows any more, and is looked for by that.
     fn is_untraceable(&self) -> bool {
         let is_forgotten = self.intent.forgotten.is_some_and(|forgotten| !forgotten.traceable);
         is_forgotten && matches!(self.lookup.matching, Match::Reference(_)) && holds(Guard::RestoreUntraceable)
     }
 
-    /// Whether a reference is the one that is looked for, or stands for the same step of a forgotten run of the same cause.
+    /// Whether a reference is the one that is looked for, or stands for the same step of a forgotten run of the same key.
     fn is_reference(&self, reference: &str) -> bool {
-        let is_same_step = || {
-            let ((ours, path), (run, other)) = (parts(&self.intent.reference)?, parts(reference)?);
-            Some(path == other && self.is_same_run(ours, run))
-        };
-        reference == self.intent.reference || is_same_step().unwrap_or_default()
-    }
-
-    /// The request as the run would have sent it that an item is of.
-    fn request_with_reference_of(&self, item: &Value) -> StoredRequest {
-        let mut request = self.intent.request.clone();
-        if let Match::Reference(pointer) = &self.lookup.matching
-            && let Some(theirs) = item.pointer(pointer).and_then(Value::as_text)
-        {
-            // Ours is of a form that stands for nothing else.
-            request.body = request.body.map(|body| body.replace(&self.intent.reference, theirs));
-        }
-        request
-    }
-
-    /// Whether a run is ours, as far as its id tells; or a forgotten one of the same cause. Where nothing was forgotten
-    /// that one is another.
-    fn is_same_run(&self, ours: RunId, run: RunId) -> bool {
-        run == ours || self.intent.forgotten.is_some() && run.is_of_same_parts(ours)
+        reference == self.intent.reference || same_step(&self.intent, reference).is_some()
     }
 
     fn made_at(&self, item: &Value) -> Option<Instant> {
@@ -470,6 +471,46 @@ impl Search {
             }
         }
     }
+}
+
+/// Whether a run is ours, as far as its id tells; or a forgotten one of a request with the same key. Where nothing was
+/// forgotten, and where no key made the run, that one is another.
+fn is_same_run(intent: &Intent, ours: RunId, run: RunId) -> bool {
+    let is_keyed = intent.forgotten.is_some_and(|forgotten| forgotten.keyed);
+    run == ours || is_keyed && run.is_of_same_parts(ours)
+}
+
+/// The run whose reference this is, if it stands for the same step of ours or of a forgotten run of the same key.
+fn same_step(intent: &Intent, reference: &str) -> Option<RunId> {
+    let ((ours, path), (run, other)) = (parts(&intent.reference)?, parts(reference)?);
+    (path == other && is_same_run(intent, ours, run)).then_some(run)
+}
+
+/// The reference that a resource bears, if that stands for the same step of ours or of a forgotten run of the same key.
+fn same_reference<'v>(endpoint: &Endpoint, intent: &Intent, resource: &'v Value) -> Option<(RunId, &'v str)> {
+    let Match::Reference(pointer) = &endpoint.lookup.as_ref()?.matching else {
+        return None;
+    };
+    let theirs = resource.pointer(pointer)?.as_text()?;
+    Some((same_step(intent, theirs)?, theirs))
+}
+
+/// The run that made a resource, if it is not ours but another one of the same key. Whether that one is known is not
+/// known here.
+pub fn other_run_of(endpoint: &Endpoint, intent: &Intent, resource: &Value) -> Option<RunId> {
+    let (ours, _) = parts(&intent.reference)?;
+    let (run, _) = same_reference(endpoint, intent, resource)?;
+    (run != ours).then_some(run)
+}
+
+/// The request as the run would have sent it that a resource is of: ours, or a forgotten one of the same key.
+pub fn request_as_of(endpoint: &Endpoint, intent: &Intent, resource: &Value) -> StoredRequest {
+    let mut request = intent.request.clone();
+    if let Some((_, theirs)) = same_reference(endpoint, intent, resource) {
+        // Ours is of a form that stands for nothing else.
+        request.body = request.body.map(|body| body.replace(&intent.reference, theirs));
+    }
+    request
 }
 
 /// The run and the step of a reference.

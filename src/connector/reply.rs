@@ -221,6 +221,39 @@ pub fn same_movement(endpoint: &Endpoint, request: &StoredRequest, movement: &Mo
         && body.is_none_or(|body| another_beneficiary(endpoint, &body, value).is_none())
 }
 
+/// What of a movement a resource does not say, so that nobody can tell by it alone whether it is the same one.
+pub(super) fn left_unsaid(
+    endpoint: &Endpoint,
+    request: &StoredRequest,
+    movement: &Movement,
+    value: &Value,
+) -> Option<&'static str> {
+    let says = |pointer| said(value, pointer).is_some();
+    let says_amount = says(&endpoint.echo.amount) && says(&endpoint.echo.currency);
+    if movement.amount.is_some() && !says_amount {
+        return Some("amount");
+    }
+    let says_beneficiary = || {
+        let body: Json = serde_json::from_str(request.body.as_deref()?).ok()?;
+        says_beneficiary(endpoint, &body, value)
+    };
+    let has_beneficiary = movement.beneficiary.is_some();
+    (has_beneficiary && says_beneficiary() != Some(true)).then_some("beneficiary")
+}
+
+/// Whether a resource repeats everything by which the request names its beneficiary.
+fn says_beneficiary(endpoint: &Endpoint, body: &Json, value: &Value) -> Option<bool> {
+    let described = endpoint.beneficiary.as_ref()?;
+    let answered = said(value, &endpoint.echo.beneficiary)?;
+    let wire = endpoint.param(&described.field)?.wire_name();
+    let (Value::Map(wanted), Value::Map(answered)) = (Value::from_plain(body.get(wire)?).ok()?, answered) else {
+        return Some(true);
+    };
+    let text_of = |map: &Map, key: &str| map.get(key).and_then(Value::as_text).is_some();
+    let mut named = described.keys.iter().filter(|key| text_of(&wanted, key)).peekable();
+    Some(named.peek().is_some() && named.all(|key| text_of(answered, key)))
+}
+
 /// What a resource says of its amount, for people.
 pub fn amount_said(endpoint: &Endpoint, value: &Value) -> Option<String> {
     let amount = said(value, &endpoint.echo.amount)?;

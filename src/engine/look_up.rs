@@ -166,7 +166,7 @@ impl Turn {
         let ours = others.iter().filter(|other| other.run == self.run.id);
         self.book.open().seen.extend(ours.cloned());
         match sought {
-            lookup::Sought::Found(resource) => Sought::Found(resource),
+            lookup::Sought::Found(resource) => self.unless_known(open, resource),
             lookup::Sought::Contradiction(reason) => Sought::Contradiction(reason),
             lookup::Sought::Absent => self.elsewhere(open, others).unwrap_or(Sought::Absent),
             lookup::Sought::Unproved { again_at: None } => {
@@ -181,6 +181,25 @@ impl Turn {
                  proves nothing",
                 apart.num_hours()
             )),
+        }
+    }
+
+    /// What another run of the same key made was forgotten only if that run was.
+    fn unless_known(&self, open: &Open<'_>, resource: Value) -> Sought {
+        let Some(other) = lookup::other_run_of(open.endpoint, &open.intent, &resource) else {
+            return Sought::Found(resource);
+        };
+        match self.block_on(self.services.store.run(other)) {
+            Ok(None) => Sought::Found(resource),
+            Ok(Some(_)) => Sought::Elsewhere {
+                by_us: false,
+                message: format!(
+                    "{} shows what the same step of {other} made, another run of the same key, which is not forgotten: \
+                     see whether both are meant, and say how this step goes on",
+                    open.connection.connector.title
+                ),
+            },
+            Err(error) => Sought::Failed(error.to_string()),
         }
     }
 

@@ -1,9 +1,11 @@
 //! After an older state of the store was put back: what its journals have forgotten is looked for at the provider
 //! before anything is sent.
 //!
-//! A run keeps its id when its cause comes again, but for the time in that of a request with a key, so a forgotten step
-//! is found under the reference it was sent with. What is found is adopted; what is there but different asks a person; what is proved absent is sent, but
-//! not before a person has accepted the restore. A step that is not there while the list has something of the same
+//! A run keeps its id when its cause comes again, so a forgotten step is found under the reference it was sent with. Only
+//! a request with a key comes again at another time than it bears, so its run has another id each time, and only of such
+//! a run is the same step of another one of the same key, which the store does not know, taken for the forgotten one; two
+//! slots of a schedule are two causes. What is found is adopted; what is there but different asks a person; what is
+//! proved absent is sent, but not before a person has accepted the restore. A step that is not there while the list has something of the same
 //! run that its journal does not know is not absent: the script was edited, or its data are others, and the payment
 //! stands under another number. Nor is one that a run made which nobody knows any more and which moves the same: a
 //! workflow that was renamed has other runs. Both ask a person, because content does not say what was meant. Must not
@@ -88,6 +90,7 @@ impl Turn {
     ) -> Result<Option<Value>, Thrown> {
         let span = Forgotten {
             traceable: self.is_traceable(open),
+            keyed: self.is_keyed(),
             ..forgotten(restored, since)
         };
         open.intent.forgotten = Some(span);
@@ -105,8 +108,8 @@ impl Turn {
             }
             Sought::Contradiction(reason) => {
                 let message = format!(
-                    "it was sent before an older state of the store was put back, and not as the script would send it \
-                     now ({reason}): adopt what the provider has, or say that the step failed"
+                    "it was sent before an older state of the store was put back, and is not shown to be what the script would \
+                     send now ({reason}): adopt what the provider has, or say that the step failed"
                 );
                 doubt("contradiction", &message)
             }
@@ -233,9 +236,13 @@ impl Turn {
     /// Whether a list shows what a forgotten run of the same cause has sent. The run of a request with a key has another
     /// reference each time, as to its time; a list that is asked for one reference does not show another.
     fn is_traceable(&self, open: &Open<'_>) -> bool {
-        let is_keyed = matches!(self.run.cause, Cause::Manual { key: Some(_), .. });
         let lookup = open.endpoint.lookup.as_ref();
-        !is_keyed || !lookup.is_some_and(|lookup| lookup.asks_by_reference())
+        !self.is_keyed() || !lookup.is_some_and(|lookup| lookup.asks_by_reference(open.endpoint, &open.intent))
+    }
+
+    /// Whether a request with a key made this run.
+    fn is_keyed(&self) -> bool {
+        matches!(self.run.cause, Cause::Manual { key: Some(_), .. })
     }
 
     /// Held before anything is sent; what for is in the journal, so that the next look is the last word.
@@ -284,6 +291,7 @@ fn forgotten(restored: &Restored, since: Instant) -> Forgotten {
         from: since,
         until: restored.sent_until(),
         traceable: true,
+        keyed: false,
     }
 }
 

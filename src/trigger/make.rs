@@ -72,12 +72,10 @@ pub(super) async fn make(
         event["asked_for_by"] = json!(person);
     }
     let secret = store.installation_secret().await?;
-    let id = run_id(
-        workflow,
-        &secret,
-        schedule.name(slot),
-        ["cron", &key.schedule, &key.timezone],
-    );
+    let name = schedule.name(slot);
+    // Among the parts too, which say all of a cause: its time alone would not tell one slot from another everywhere.
+    let of_schedule_at = format!("{} {}", key.timezone, time_text(name));
+    let id = run_id(workflow, &secret, name, ["cron", &key.schedule, &of_schedule_at]);
     versions.keep(store, &workflow.version).await?;
     let mut concurrency = match &workflow.concurrency {
         Some(spec) => spec.of(&event, &workflow.params),

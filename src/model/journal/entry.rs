@@ -187,6 +187,10 @@ pub struct Forgotten {
     /// Whether it was sent under the reference that the intent has now; otherwise no list can prove that it was not.
     #[serde(default = "yes", skip_serializing_if = "is_yes")]
     pub traceable: bool,
+    /// Whether a request with a key made its run. Then the run that sent it went by another name, which tells only the
+    /// same key from others; any other cause gives its run the same name again.
+    #[serde(default, skip_serializing_if = "is_no")]
+    pub keyed: bool,
 }
 
 fn yes() -> bool {
@@ -196,6 +200,11 @@ fn yes() -> bool {
 #[expect(clippy::trivially_copy_pass_by_ref, reason = "serde calls it so")]
 fn is_yes(yes: &bool) -> bool {
     *yes
+}
+
+#[expect(clippy::trivially_copy_pass_by_ref, reason = "serde calls it so")]
+fn is_no(yes: &bool) -> bool {
+    !*yes
 }
 
 /// A failed attempt after which the step will be tried again.

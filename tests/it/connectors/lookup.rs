@@ -80,6 +80,7 @@ fn made(created_at: &str, reference: &str) -> Json {
     json!({
         "id": "x", "created_at": created_at, "metadata": {"bursar": reference}, "amount": "100.5", "currency": "EUR",
         "source_amount": "250", "source_currency": "USDC", "target_account_id": OTHER_ACCOUNT, "deposit_id": DEPOSIT,
+        "destination": {"type": "iban", "iban": "DE89370400440532013000"},
     })
 }
 
@@ -306,6 +307,7 @@ fn what_a_forgotten_run_of_the_same_request_made_is_found_and_only_where_somethi
             from: time("2026-04-30T00:00:00Z"),
             until: time(SENT),
             traceable,
+            keyed: true,
         })
     };
     let check = |theirs: &str, forgotten: Option<Forgotten>, amount: &str, expected: &str| {
@@ -329,5 +331,80 @@ fn what_a_forgotten_run_of_the_same_request_made_is_found_and_only_where_somethi
     check(&before("invoice 1", 4), forgotten(true), "100.5", "absent");
     check(&before("invoice 2", 3), forgotten(true), "100.5", "absent");
     check(&before("invoice 2", 3), forgotten(false), "100.5", "unproved");
+    // No key made the run: then its cause would have given it the same name.
+    let by_cause = forgotten(true).map(|forgotten| Forgotten {
+        keyed: false,
+        ..forgotten
+    });
+    check(&before("invoice 1", 3), by_cause, "100.5", "absent");
     check(&ours, None, "100.5", "found");
+}
+
+#[test]
+fn a_list_that_is_asked_for_what_only_this_run_has_written_shows_nothing_of_another() {
+    let bank = bank();
+    let effect = endpoint(&bank, "create_payout");
+    let intent = intent_of(&bank, "create_payout", REFERENCE);
+    let check = |template: &str, expected: bool| {
+        let mut lookup = effect.lookup.clone().unwrap();
+        lookup.query = [("q".to_owned(), serde_json::from_value(template.into()).unwrap())].into();
+        assert_eq!(lookup.asks_by_reference(effect, &intent), expected, "{template}");
+    };
+    check("{reference}", true);
+    check("{body.metadata.bursar}", true);
+    check("{body.metadata}", true);
+    check("{body.source_account_id}", false);
+    check("{body.nothing}", false);
+    check("{window_start}", false);
+    check("paid", false);
+}
+
+#[test]
+fn what_another_run_of_the_same_key_made_has_to_show_all_that_it_moves() {
+    let run = |at: &str| RunId::derived(time(at), &[7; 32], &["run", "sweep", "manual", "invoice 1", ""]);
+    let (ours, theirs) = (format!("{}/3", run(SENT)), format!("{}/3", run("2026-04-30T09:39:59Z")));
+    let forgotten = Forgotten {
+        from: time("2026-04-30T00:00:00Z"),
+        until: time(SENT),
+        traceable: true,
+        keyed: true,
+    };
+    let check = |name: &str, reference: &str, field: &str, value: Json, expected: &str| {
+        let mut item = made("2026-04-30T09:40:00Z", reference);
+        item[field] = value;
+        let progress = search_for(&bank(), name, &ours, Some(forgotten)).take(&page(&[item], None), later());
+        let came = match &progress {
+            Progress::Found(_) => "found",
+            Progress::Contradiction(reason) => reason,
+            other => panic!("{other:?}"),
+        };
+        assert!(came.ends_with(expected), "{name} {field}: {came}");
+    };
+    let silent = |what: &str| format!("does not say its {what}");
+    check("create_payout", &theirs, "status", json!("paid"), "found");
+    for field in ["amount", "currency"] {
+        check("create_payout", &theirs, field, Json::Null, &silent("amount"));
+    }
+    for value in [Json::Null, json!({}), json!({"type": "iban"})] {
+        check("create_payout", &theirs, "destination", value, &silent("beneficiary"));
+    }
+    check("create_conversion", &theirs, "status", json!("paid"), "found");
+    check(
+        "create_conversion",
+        &theirs,
+        "source_amount",
+        Json::Null,
+        &silent("amount"),
+    );
+    check(
+        "create_conversion",
+        &theirs,
+        "target_account_id",
+        Json::Null,
+        &silent("beneficiary"),
+    );
+    // What bears the very reference was made by this step, whatever it leaves out.
+    for field in ["amount", "destination"] {
+        check("create_payout", &ours, field, Json::Null, "found");
+    }
 }

@@ -18,6 +18,7 @@ use chrono::TimeDelta;
 use serde_json::json;
 
 use super::engine::{Bank, pay};
+use super::keyed::ask as ask_with_key;
 use crate::support::{hurry, version};
 
 /// A bank some days ago, whose time passes fast: what a person asks is asked by the clock of this machine.
@@ -62,6 +63,24 @@ impl<'a> Person<'a> {
         ask(&self.settings, self.bank.store.as_ref(), sent)
             .await
             .expect("asked")
+    }
+
+    /// Says that this is what the step did: why not, if it is refused.
+    async fn adopts(&self, resource: serde_json::Value, although: Option<Although>) -> Result<(), String> {
+        let path = self.bank.doubt(self.run).await;
+        let decision = Decision {
+            run: self.run,
+            path: Some(path.parse().expect("a path")),
+            resolution: Resolution::Adopt { resource },
+            actor: "tess".to_owned(),
+            reason: "looked at the bank".to_owned(),
+            at: self.bank.now(),
+        };
+        match judged(&self.settings, self.bank.store.as_ref(), decision, although).await {
+            Ok(_) => Ok(()),
+            Err(AppError::Refused(why)) => Err(why),
+            Err(error) => panic!("{error}"),
+        }
     }
 
     /// Has the step sent again: why not, if it is refused.
@@ -120,6 +139,42 @@ async fn what_may_be_the_payment_elsewhere_needs_a_word_of_its_own_and_then_it_i
         assert_eq!((run.state, bank.sent()), (RunState::Succeeded, 2), "{:?}", run.error);
         bank.end().await;
     }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_a_forgotten_run_of_the_same_key_made_is_adopted_by_a_person_too() {
+    let mut bank = bank_of_old().await;
+    bank.back_up().await;
+    let before = ask_with_key(&bank, "invoice 1", &pay("10.50")).await;
+    let other = ask_with_key(&bank, "invoice 2", &pay("8.00")).await;
+    for id in [before, other] {
+        assert_eq!(bank.settled(id).await.state, RunState::Succeeded);
+    }
+    bank.go_back().await;
+    bank.accept().await;
+    let again = ask_with_key(&bank, "invoice 1", &pay("11.50")).await;
+    let person = Person::looks_at(&bank, bank.settled(again).await).await;
+    let path = bank.doubt(again).await;
+    let made = |run: RunId, path: &str, amount: Option<&str>| {
+        let id = bank.world.simulator.control.effects()[0].id.to_string();
+        json!({
+            "id": id, "status": "paid", "metadata": {"bursar": format!("{run}/{path}")}, "amount": amount,
+            "currency": "EUR",
+        })
+    };
+    assert_eq!(person.adopts(made(before, &path, None), None).await, Ok(()));
+    assert_eq!(person.adopts(made(again, &path, Some("11.50")), None).await, Ok(()));
+    for (resource, expected) in [
+        (made(before, &path, Some("10.50")), "asked for EUR 11.50"),
+        (made(before, "9.9", None), "differs under `metadata.bursar`"),
+        (made(other, &path, None), "differs under `metadata.bursar`"),
+    ] {
+        let why = person.adopts(resource.clone(), None).await.expect_err("not by itself");
+        assert!(why.contains(expected), "{why}");
+        let taken = person.adopts(resource, Some(Although::Different)).await;
+        assert_eq!(taken, Ok(()));
+    }
+    bank.end().await;
 }
 
 /// Has a payment made for a cause.

@@ -1,17 +1,19 @@
 //! Requests that bear a key come again after the store has forgotten them: what they paid is found.
 
+use bursar::base::clock::Instant;
 use bursar::base::ids::RunId;
-use bursar::model::run::RunState;
+use bursar::model::run::{Cause, NewRun, RunState};
 use bursar::model::workflow::Workflow;
 use bursar::trigger::manual::{Request, start};
 use bursar::trigger::versions::KnownVersions;
+use chrono::TimeDelta;
 use serde_json::json;
 
 use super::engine::{Bank, pay};
 use crate::support::{hurry, version};
 
 /// A program asks for a run, as it does again when it heard no answer.
-async fn ask(bank: &Bank, key: &str, script: &str) -> RunId {
+pub(super) async fn ask(bank: &Bank, key: &str, script: &str) -> RunId {
     let workflow = Workflow {
         name: "test".to_owned(),
         summary: String::new(),
@@ -74,5 +76,45 @@ async fn what_a_request_with_a_key_paid_at_another_step_asks_a_person() {
     assert_eq!((run.state, bank.sent()), (RunState::Parked, 1));
     let told = run.error.expect("a reason").message;
     assert!(told.contains("of this run made"), "{told}");
+    bank.end().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_a_run_that_is_known_paid_is_never_that_of_another_one() {
+    let mut bank = bank().await;
+    // As if one key had made two runs; the store has both.
+    let begin = async |bank: &Bank, at: Instant, key: &str| {
+        let version = version(&[("main.rhai", &pay("10.50"))]);
+        let run = NewRun {
+            id: RunId::derived(at, &[7; 32], &["run", "test", "manual", "invoice 1", ""]),
+            workflow: version.workflow.clone(),
+            version: version.digest,
+            cause: Cause::Manual {
+                actor: "erp".to_owned(),
+                reason: None,
+                key: Some(key.to_owned()),
+            },
+            event: json!({}).into(),
+            params: json!({}),
+            created_at: at,
+            concurrency: None,
+        };
+        let id = run.id;
+        bank.store.save_version(version).await.expect("kept");
+        bank.store.create_run(run).await.expect("made");
+        bank.world.wake.nudge();
+        id
+    };
+    let begun_at = bank.now();
+    let known = begin(&bank, begun_at, "invoice 1").await;
+    assert_eq!(bank.settled(known).await.state, RunState::Succeeded);
+    bank.back_up().await;
+    bank.go_back().await;
+    bank.accept().await;
+    let other = begin(&bank, begun_at + TimeDelta::seconds(1), "invoice 1 again").await;
+    let run = bank.settled(other).await;
+    assert_eq!((run.state, bank.sent()), (RunState::Parked, 1));
+    let told = run.error.expect("a reason").message;
+    assert!(told.contains("which is not forgotten"), "{told}");
     bank.end().await;
 }

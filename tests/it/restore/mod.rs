@@ -5,4 +5,5 @@ mod decisions;
 mod engine;
 mod forgotten;
 mod keyed;
+mod slots;
 mod thousand;
