@@ -63,8 +63,10 @@ pub(super) async fn run(args: &Args, context: &Context) -> Result<Exit, CliError
 fn waiting(status: &Status) -> Vec<String> {
     let mut waits = Vec::new();
     if status.restored.as_ref().is_some_and(|restored| restored.holds()) {
-        waits
-            .push("an older state of the store was put back, and nothing is sent: bursar db accept-restore".to_owned());
+        waits.push(
+            "an older state of the store was put back, and nothing is sent: bursar db accept-restore --reason TEXT"
+                .to_owned(),
+        );
     }
     if let Some(parked) = status.runs.get(&RunState::Parked).filter(|parked| **parked > 0) {
         let parked = usize::try_from(*parked).unwrap_or(usize::MAX);
@@ -77,6 +79,12 @@ fn waiting(status: &Status) -> Vec<String> {
         if held.cause == "credentials" {
             waits.push(format!("`{name}` refuses our key: bursar connections ls"));
         }
+    }
+    if let Some(doubt) = &status.clock {
+        waits.push(format!(
+            "{}, and no schedule starts anything: bursar schedule resume",
+            one_line(&doubt.reason)
+        ));
     }
     for pause in &status.pauses {
         if pause.cause != PauseCause::Person {

@@ -48,6 +48,7 @@ rules![
     the_newest_slot_of_a_schedule_is_known,
     the_runs_of_a_schedule_are_listed_by_slot,
     schedules_are_paused_once_and_resumed_once,
+    a_clock_in_doubt_is_kept_beside_the_pauses,
     claims_take_the_oldest_and_nobody_twice,
     only_the_holder_of_the_lease_may_write,
     a_lease_that_is_renewed_does_not_lapse,
