@@ -543,8 +543,13 @@ async fn an_event_about_which_thousands_wait_still_wakes_the_one_that_is_meant(s
     for settled in futures_util::future::join_all(waits).await {
         settled.expect("settled");
     }
-    let answer = store.admit(event("bank", "1", 100)).await;
+    let heard = event("bank", "1", 100);
+    let id = heard.id;
+    let answer = store.admit(heard).await;
     assert!(matches!(answer, Ok(Admitted::New { wakes: true, .. })), "{answer:?}");
+    // Whom it only may have meant is not told as woken by it.
+    let fate = store.fates(vec![id]).await.expect("read").remove(0);
+    assert_eq!(fate.woke, []);
     let meant = claims.last().expect("many").run.id;
     assert_eq!(state_of(store, meant).await, RunState::Queued);
     let of_another_type = claims[0].run.id;
