@@ -40,6 +40,7 @@ use self::admit::Arrival;
 use self::append::PendingAppend;
 use self::growth::Growth;
 use self::lock::FolderLock;
+pub use self::lock::is_held;
 use self::reader::Reader;
 use self::route::{MadeRun, PendingRouting};
 use self::tail::Tail;
