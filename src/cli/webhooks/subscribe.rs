@@ -147,7 +147,7 @@ pub(super) async fn register(args: Register, context: &Context) -> Result<Exit, 
     let url = door_at(&args.url, &connection.name);
     let place = args.keep.prepare(&desk)?;
     let registered = desk.register(&url, &events).await?;
-    let kept = hand_over(&registered, place, &args.keep, context, |file| {
+    hand_over(&registered, place, &args.keep, context, |file| {
         (
             "bursar.webhook.registered/1",
             shown(&connection, &registered, &args.keep, file),
@@ -171,7 +171,7 @@ pub(super) async fn register(args: Register, context: &Context) -> Result<Exit, 
     if registered.done == Done::Made {
         let default = || PathBuf::from(format!("secrets/{}-webhook.key", connection.name));
         let file = args.keep.absolute()?.unwrap_or_else(default);
-        say_secret(&desk, &registered, kept.as_deref(), &file, context);
+        say_secret(&desk, &registered, &file, context);
         output.print(&format!(
             "[connection.{}]\nwebhook_secrets = [{{ file = \"{}\" }}]",
             connection.name,
@@ -219,7 +219,7 @@ pub(super) async fn rotate(args: Rotate, context: &Context) -> Result<Exit, CliE
     let end = (now + TimeDelta::hours(args.overlap.into())).trunc_subsecs(0);
     let place = args.keep.prepare(&desk)?;
     let registered = desk.renew(&old).await?;
-    let kept = hand_over(&registered, place, &args.keep, context, |file| {
+    hand_over(&registered, place, &args.keep, context, |file| {
         let mut told = shown(&connection, &registered, &args.keep, file);
         if let Some(told) = told.as_object_mut() {
             told.insert("replaces".to_owned(), json!(old.id));
@@ -236,7 +236,7 @@ pub(super) async fn rotate(args: Rotate, context: &Context) -> Result<Exit, CliE
     let default = || PathBuf::from(format!("secrets/{name}-webhook-{}.key", now.format("%Y%m%d")));
     let file = args.keep.absolute()?.unwrap_or_else(default);
     output.print(&format!("new: {}", in_full(&subscription)))?;
-    say_secret(&desk, &registered, kept.as_deref(), &file, context);
+    say_secret(&desk, &registered, &file, context);
     let places = settings.webhook_secret_places.get(name);
     let old_ones = places.into_iter().flatten().filter_map(|place| place.until(now, end));
     let old_ones: String = old_ones.map(|place| format!("  {place},  # the old one\n")).collect();
@@ -391,14 +391,14 @@ fn shown(connection: &Connection, registered: &Registered, keep: &Keep, kept: Op
 }
 
 /// Hands over what came, before anything else can fail: a secret does not come again. Shown, if that was asked for, also
-/// where its file cannot be written. The file, if it has the secret.
+/// where its file cannot be written.
 fn hand_over(
     registered: &Registered,
     place: Option<Place>,
     keep: &Keep,
     context: &Context,
     told: impl FnOnce(Option<&Path>) -> (&'static str, serde_json::Value),
-) -> Result<Option<PathBuf>, CliError> {
+) -> Result<(), CliError> {
     let output = &context.output;
     let kept = match (place, &registered.secret) {
         (Some(place), Some(secret)) => place.keep(secret).map(Some),
@@ -420,7 +420,7 @@ fn hand_over(
     if let Ok(Some(file)) = &kept {
         output.note(&format!("the secret is in {}", file.display()));
     }
-    said.and(kept)
+    said.and(kept.map(drop))
 }
 
 /// Looks whether the provider lists what it took.
@@ -432,8 +432,8 @@ async fn see(desk: &Desk<'_>, registered: &Registered) -> Result<Subscription, C
 }
 
 /// Says where a secret is found that was not given.
-fn say_secret(desk: &Desk<'_>, registered: &Registered, kept: Option<&Path>, file: &Path, context: &Context) {
-    if registered.secret.is_some() || kept.is_some() {
+fn say_secret(desk: &Desk<'_>, registered: &Registered, file: &Path, context: &Context) {
+    if registered.secret.is_some() {
         return;
     }
     let file = file.display();
@@ -481,19 +481,19 @@ impl Place {
     /// Writes the secret, so that it outlives a power cut.
     fn keep(mut self, secret: &Secret) -> Result<PathBuf, CliError> {
         let folder = self.path.parent().unwrap_or(Path::new("/"));
-        let written = self
-            .file
-            .write_all(secret.expose().as_bytes())
+        let written = self.file.write_all(secret.expose().as_bytes());
+        // From here on it is better there than gone, whatever the disk says.
+        self.is_kept = written.is_ok();
+        let synced = written
             .and_then(|()| self.file.sync_all())
             .and_then(|()| File::open(folder)?.sync_all());
-        written.map_err(|error| {
+        synced.map_err(|error| {
             let message = format!(
                 "the subscription is made, but {} cannot be written: {error}",
                 self.path.display()
             );
             CliError::new(Exit::Failed, message).hint("end it and make another: `bursar webhooks unregister`")
         })?;
-        self.is_kept = true;
         Ok(self.path.clone())
     }
 }

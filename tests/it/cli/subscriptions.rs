@@ -165,15 +165,15 @@ async fn a_secret_comes_out_whatever_fails_afterwards() {
     };
     let unseen = || refused("list_webhook_subscriptions").nth(2).times(1_000);
     let (shown, silent) = (&["--json", "--show-secret"][..], &["--quiet", "--show-secret"][..]);
-    let cases: [(fn() -> FaultRule, &str, &[&str]); 4] = [
-        (unseen, "was made, but the list is refused", shown),
-        (unread, "it was made, but", shown),
-        (unread, "it was made, but", silent),
-        (unread, "it was made, but", &["--secret-file", "secrets/kept.key"]),
+    let cases = [
+        (unseen(), "was made, but the list is refused", shown),
+        (unread(), "it was made, but", shown),
+        (unread(), "it was made, but", silent),
+        (unread(), "it was made, but", &["--secret-file", "secrets/kept.key"]),
     ];
     for (fault, sentence, more) in cases {
         bank.control.clear_faults();
-        bank.control.add_fault(fault());
+        bank.control.add_fault(fault);
         let made = register(more).expect(7);
         bank.control.clear_faults();
         assert!(made.stderr.contains(sentence), "{more:?}: {}", made.stderr);
