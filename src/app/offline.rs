@@ -228,6 +228,17 @@ pub async fn resume_here(settings: &Settings, workflow: &str) -> Result<bool, Ap
     Ok(resumed?)
 }
 
+/// Says that the clock is right, when no daemon holds the store; whether that was in doubt.
+///
+/// # Errors
+/// [`AppError`].
+pub async fn trust_clock_here(settings: &Settings) -> Result<bool, AppError> {
+    let store = SqliteStore::open(&settings.state, SqliteOptions::default()).await?;
+    let was_in_doubt = store.trust_clock().await;
+    store.close().await?;
+    Ok(was_in_doubt?)
+}
+
 /// Ends a run, when no daemon holds the store.
 ///
 /// # Errors

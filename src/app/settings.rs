@@ -430,7 +430,7 @@ impl Reader<'_> {
 
     /// Of secrets that cannot sign what the provider sends, it is told now rather than by refused deliveries.
     fn webhook_secrets(&mut self, name: &str, written: &[Dated], connector: &Connector) -> Vec<WebhookSecret> {
-        let places = written.iter().map(Dated::place).collect();
+        let places = written.iter().map(|dated| dated.place(self.base, self.env)).collect();
         self.webhook_secret_places.insert(name.to_owned(), places);
         let mut secrets = Vec::new();
         for dated in written {

@@ -24,7 +24,7 @@ const ATTEMPTS: u32 = 3;
 /// How long a list may lag behind what its provider took.
 const SEEN_WITHIN: Duration = Duration::from_secs(15);
 /// How often it is looked at meanwhile.
-const LOOK_EVERY: Duration = Duration::from_millis(500);
+const LOOK_EVERY: Duration = Duration::from_secs(2);
 
 /// One address that a provider sends webhooks to.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
@@ -58,11 +58,12 @@ impl Subscription {
 /// What a registration came to.
 #[derive(Debug)]
 pub struct Registered {
-    /// The subscription, as it is now or as it was asked for: [`Desk::seen`] says whether that is how it stands.
-    pub subscription: Subscription,
+    /// The subscription, as it was asked for: [`Desk::seen`] says whether that is how it stands. Nothing, if the provider
+    /// took it and its answer names none.
+    pub subscription: Option<Subscription>,
     /// What was done for it.
     pub done: Done,
-    /// What its webhooks are signed with, if the provider says so.
+    /// What its webhooks are signed with, if the provider says so. It is not said again: keep it before anything else.
     pub secret: Option<Secret>,
 }
 
@@ -90,6 +91,9 @@ pub enum SubscriptionError {
     /// It is not there.
     #[error("there is no subscription {0}")]
     NotThere(String),
+    /// The provider took it, and it cannot be seen to stand so.
+    #[error("{0}; `bursar webhooks ls` shows what there is")]
+    Unseen(String),
     /// No usable answer came.
     #[error("no usable answer: {0}; `bursar webhooks ls` shows what there is")]
     Unknown(String),
@@ -125,6 +129,11 @@ impl<'a> Desk<'a> {
             webhook,
             calls,
         })
+    }
+
+    /// Whether the provider says once, when it makes a subscription, what its webhooks are signed with.
+    pub fn gives_secret(&self) -> bool {
+        self.calls.secret.is_some()
     }
 
     /// Where a person finds a secret that no call gives.
@@ -191,7 +200,7 @@ impl<'a> Desk<'a> {
         };
         if self.says_the_same(&known.events, events) {
             return Ok(Registered {
-                subscription: known.clone(),
+                subscription: Some(known.clone()),
                 done: Done::Nothing,
                 secret: None,
             });
@@ -209,10 +218,10 @@ impl<'a> Desk<'a> {
         ]);
         self.call(update, args).await?;
         Ok(Registered {
-            subscription: Subscription {
+            subscription: Some(Subscription {
                 events: events.to_vec(),
                 ..known.clone()
-            },
+            }),
             done: Done::Changed,
             secret: None,
         })
@@ -280,47 +289,54 @@ impl<'a> Desk<'a> {
             .secret
             .as_ref()
             .and_then(|pointer| value.pointer(pointer)?.as_text());
-        let made = Subscription::of(&value)
-            .ok_or_else(|| SubscriptionError::Unknown("the answer names no subscription".to_owned()))?;
         Ok(Registered {
-            subscription: Subscription {
+            subscription: Subscription::of(&value).map(|made| Subscription {
                 events: events.to_vec(),
                 ..made
-            },
+            }),
             done: Done::Made,
             secret: secret.map(|secret| Secret::new(secret.to_owned())),
         })
     }
 
-    /// A subscription as the provider lists it after a write: an answer alone does not prove that it is there. A list
-    /// that lags is looked at again for a while.
+    /// What was registered, as the provider lists it afterwards: an answer alone does not prove that it is there. A list
+    /// that lags, or cannot be had just then, is looked at again for a while.
     ///
     /// # Errors
-    /// [`SubscriptionError`]: the write was taken all the same.
-    pub async fn seen(&self, written: &Subscription, clock: &dyn Clock) -> Result<Subscription, SubscriptionError> {
+    /// [`SubscriptionError::Unseen`]: the write was taken all the same.
+    pub async fn seen(&self, registered: &Registered, clock: &dyn Clock) -> Result<Subscription, SubscriptionError> {
+        let Some(written) = &registered.subscription else {
+            return Err(SubscriptionError::Unseen(
+                "it was made, but the answer names no subscription".to_owned(),
+            ));
+        };
         let began = clock.elapsed();
         loop {
-            match self.listed(written).await {
-                Err(SubscriptionError::Unknown(_)) if clock.elapsed().saturating_sub(began) < SEEN_WITHIN => {
-                    clock.sleep(LOOK_EVERY).await;
-                }
-                seen => return seen,
+            match self.listed(written, registered.done).await {
+                Ok(seen) => return Ok(seen),
+                Err(_) if clock.elapsed().saturating_sub(began) < SEEN_WITHIN => clock.sleep(LOOK_EVERY).await,
+                Err(why) => return Err(SubscriptionError::Unseen(why)),
             }
         }
     }
 
-    async fn listed(&self, written: &Subscription) -> Result<Subscription, SubscriptionError> {
+    /// The subscription as it stands, or why it does not stand as it was written.
+    async fn listed(&self, written: &Subscription, done: Done) -> Result<Subscription, String> {
         let id = &written.id;
-        let known = self.list().await?.into_iter().find(|known| known.id == *id);
-        let known =
-            known.ok_or_else(|| SubscriptionError::Unknown(format!("the provider took {id} and does not list it")))?;
+        let done = if done == Done::Made { "made" } else { "changed" };
+        let listed = self.list().await.map_err(|error| match error {
+            SubscriptionError::Refused(why) => format!("{id} was {done}, but the list is refused: {why}"),
+            error => format!("{id} was {done}, but cannot be looked at: {error}"),
+        })?;
+        let known = listed.into_iter().find(|known| known.id == *id);
+        let known = known.ok_or_else(|| format!("{id} was {done}, but is not listed"))?;
         if self.says_the_same(&known.events, &written.events) {
             return Ok(known);
         }
-        Err(SubscriptionError::Unknown(format!(
-            "the provider took the change of {id} and still sends it {}",
+        Err(format!(
+            "{id} was {done}, but is still sent {}",
             known.events.join(", ")
-        )))
+        ))
     }
 
     fn everything(&self) -> Vec<String> {

@@ -232,7 +232,7 @@ guards! {
     FirstPassOnly = "first-pass-only",
     /// A wall clock that jumped too far stops the schedules.
     ClockAstray = "clock-astray",
-    /// And those that come to be known while it is not known which time is right.
+    /// And what comes to be known before it is known which time is right is new only then.
     ClockUnknown = "clock-unknown",
     /// Runs that fail one after another stop theirs.
     FailuresPause = "failures-pause",

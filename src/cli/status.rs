@@ -12,16 +12,18 @@ use super::daemon;
 use super::error::{CliError, Exit};
 use super::output::{ATTENTION, STRONG};
 use super::text::{clean, count, one_line, relative, time};
-use crate::app::settings::Secrets;
+use crate::app::settings::{Secrets, Settings};
 use crate::base::clock::{Clock as _, Instant, SystemClock};
 use crate::model::run::RunState;
 use crate::model::unmade::PauseCause;
 use crate::server::protocol::Status;
+use crate::store::sqlite::is_held;
 
 /// Say whether the daemon is alive and well
 ///
 /// Exit code 0 when it is, 3 when something in it waits for a person, 7 when no daemon runs here or it does not answer in
-/// time: then, and only then, starting it again may help.
+/// time: then, and only then, starting it again may help. An approval that is open is part of a run's course and is not
+/// counted: `bursar approvals ls`.
 #[derive(Debug, clap::Args)]
 pub(super) struct Args {
     /// How many seconds it may take to answer
@@ -33,8 +35,7 @@ pub(super) async fn run(args: &Args, context: &Context) -> Result<Exit, CliError
     let settings = context.workplace(Secrets::Optional)?;
     let asked = async {
         let Some(mut client) = daemon::connect(&settings).await? else {
-            let error = CliError::new(Exit::Unreachable, "no daemon is running here");
-            return Err(error.hint("start it: `bursar serve`"));
+            return Err(nobody(&settings));
         };
         Ok(client.get::<Status>("/v1/status").await?)
     };
@@ -59,12 +60,25 @@ pub(super) async fn run(args: &Args, context: &Context) -> Result<Exit, CliError
     Ok(if waits.is_empty() { Exit::Ok } else { Exit::NeedsPerson })
 }
 
+/// No daemon answers: there is none, or it is not up yet.
+fn nobody(settings: &Settings) -> CliError {
+    if is_held(&settings.state) {
+        let message =
+            "a process holds the store and no daemon answers: one is starting or ending, or a command is at work";
+        return CliError::new(Exit::Unreachable, message)
+            .hint("ask again in a moment; a second daemon could not start");
+    }
+    CliError::new(Exit::Unreachable, "no daemon is running here").hint("start it: `bursar serve`")
+}
+
 /// What does not go on by itself, each with the command that helps.
 fn waiting(status: &Status) -> Vec<String> {
     let mut waits = Vec::new();
     if status.restored.as_ref().is_some_and(|restored| restored.holds()) {
-        waits
-            .push("an older state of the store was put back, and nothing is sent: bursar db accept-restore".to_owned());
+        waits.push(
+            "an older state of the store was put back, and nothing is sent: bursar db accept-restore --reason TEXT"
+                .to_owned(),
+        );
     }
     if let Some(parked) = status.runs.get(&RunState::Parked).filter(|parked| **parked > 0) {
         let parked = usize::try_from(*parked).unwrap_or(usize::MAX);
@@ -77,6 +91,12 @@ fn waiting(status: &Status) -> Vec<String> {
         if held.cause == "credentials" {
             waits.push(format!("`{name}` refuses our key: bursar connections ls"));
         }
+    }
+    if let Some(doubt) = &status.clock {
+        waits.push(format!(
+            "{}, and no schedule starts anything: bursar schedule resume",
+            one_line(&doubt.reason)
+        ));
     }
     for pause in &status.pauses {
         if pause.cause != PauseCause::Person {

@@ -2,6 +2,7 @@
 //!
 //! Plain data. The reasons are found by the triggers and the store.
 
+use std::collections::BTreeSet;
 use std::str::FromStr;
 
 use serde::{Deserialize, Serialize};
@@ -53,18 +54,11 @@ pub enum PauseCause {
     Person,
     /// Runs of a schedule have failed one after another. Its slots pass, each with its reason.
     Failures,
-    /// The wall clock jumped, and it is not known what time it is. Nothing is done about slots until a person has
-    /// looked; then all this time is downtime.
-    Clock,
 }
 
 impl PauseCause {
     /// Every cause with the name used in the store and shown to people.
-    pub const ALL: [(&'static str, Self); 3] = [
-        ("person", Self::Person),
-        ("failures", Self::Failures),
-        ("clock", Self::Clock),
-    ];
+    pub const ALL: [(&'static str, Self); 2] = [("person", Self::Person), ("failures", Self::Failures)];
 
     /// The name.
     pub fn name(self) -> &'static str {
@@ -72,6 +66,27 @@ impl PauseCause {
             .iter()
             .find(|(_, cause)| *cause == self)
             .map_or("", |(name, _)| name)
+    }
+}
+
+/// The wall clock jumped so far that only a person can say what time it is. Until one does, nothing is done about the
+/// slots of any schedule, whether it was known when the clock jumped or not; then all this time is downtime. It is no
+/// [`Pause`]: what a person has paused, and what failures have, stays so when the clock is right.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct ClockDoubt {
+    /// When that was noticed, by the clock as it was then.
+    pub since: Instant,
+    /// How it jumped.
+    pub reason: String,
+    /// Workflows of which somebody has said since that their schedules go on all the same.
+    pub going_on: BTreeSet<String>,
+}
+
+impl ClockDoubt {
+    /// Whether the schedules of this workflow wait.
+    pub fn holds(&self, workflow: &str) -> bool {
+        !self.going_on.contains(workflow)
     }
 }
 

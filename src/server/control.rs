@@ -27,7 +27,7 @@ use super::counters::DoorCounters;
 use super::protocol::{
     AcceptRestore, Although, CancelRun, Cancelled, DecideApproval, ErrorBody, ErrorDetail, HeldConnection, MadeSlots,
     MakeSlots, PauseSchedules, ReplayEvent, ReplayReply, ResolveRun, ResumeSchedules, Resumed, RunReply, StartReply,
-    StartRun, Status, TriggerView, WorkflowView, Workflows,
+    StartRun, Status, TriggerView, Trusted, WorkflowView, Workflows,
 };
 use crate::base::clock::{BoxFuture, Clock, Instant};
 use crate::base::fault_point::{FaultPoint, reach};
@@ -157,6 +157,7 @@ fn router(control: Arc<Control>) -> Router {
         .route("/v1/workflows", get(workflows))
         .route("/v1/workflows/{name}/pause", post(pause))
         .route("/v1/workflows/{name}/resume", post(resume))
+        .route("/v1/clock/trust", post(trust_clock))
         .route("/v1/workflows/{name}/slots", post(slots))
         .route("/v1/reload", post(reload))
         .route("/v1/restore/accept", post(accept_restore))
@@ -198,6 +199,7 @@ async fn status(State(control): Here) -> Result<Response, Problem> {
             runs: runs.into_iter().collect(),
             held: held.collect(),
             pauses: control.store.pauses().await?,
+            clock: control.store.clock_doubt().await?,
             webhooks: control.counters.figures(),
             restored: control.store.restored(control.clock.now()).await?,
         },
@@ -335,6 +337,14 @@ async fn resume(State(control): Here, Segment(name): Segment<String>, body: Byte
             was_paused,
         },
     ))
+}
+
+async fn trust_clock(State(control): Here, body: Bytes) -> Result<Response, Problem> {
+    let asked: ResumeSchedules = read(&body)?;
+    named(&asked.actor)?;
+    let was_in_doubt = control.store.trust_clock().await?;
+    tracing::warn!(actor = asked.actor, was_in_doubt, "the clock is right: schedules go on");
+    Ok(answer(StatusCode::OK, &Trusted { was_in_doubt }))
 }
 
 async fn slots(State(control): Here, Segment(name): Segment<String>, body: Bytes) -> Result<Response, Problem> {

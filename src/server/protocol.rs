@@ -11,7 +11,7 @@ use crate::base::ids::{Digest, RunId};
 use crate::model::breaker::Tripped;
 use crate::model::journal::StepPath;
 use crate::model::run::RunState;
-use crate::model::unmade::Pause;
+use crate::model::unmade::{ClockDoubt, Pause};
 use crate::store::Restored;
 use crate::trigger::replay::{Again, Replayed};
 
@@ -38,6 +38,9 @@ pub struct Status {
     /// Workflows whose schedules start nothing for now.
     #[serde(default)]
     pub pauses: Vec<Pause>,
+    /// Why no schedule starts anything until somebody says that the clock is right, if so.
+    #[serde(default)]
+    pub clock: Option<ClockDoubt>,
     /// What became of the requests at the webhook door, since the start.
     pub webhooks: BTreeMap<String, u64>,
     /// What is known of an older state of the store that was put back; while it is not accepted, nothing is sent.
@@ -201,7 +204,7 @@ pub struct PauseSchedules {
     pub reason: String,
 }
 
-/// Body of `POST /v1/workflows/{name}/resume`.
+/// Body of `POST /v1/workflows/{name}/resume`, and of `POST /v1/clock/trust`: the clock is right.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct ResumeSchedules {
@@ -239,6 +242,13 @@ pub struct Resumed {
     pub workflow: String,
     /// Whether its schedules were paused, by this request or before it.
     pub was_paused: bool,
+}
+
+/// Answer to `POST /v1/clock/trust`.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Trusted {
+    /// Whether it was in doubt.
+    pub was_in_doubt: bool,
 }
 
 /// What a decision is taken in spite of.

@@ -21,7 +21,7 @@ use crate::model::event::{Event, EventFilter};
 use crate::model::fate::Fate;
 use crate::model::journal::{Entry, Record};
 use crate::model::run::{EventMark, NewRun, Run, RunError, RunState};
-use crate::model::unmade::{Pause, Unmade};
+use crate::model::unmade::{ClockDoubt, Pause, Unmade};
 use crate::model::value::Value;
 use crate::model::workflow::Version;
 
@@ -277,6 +277,18 @@ impl Store for Faulty {
 
     fn resumed_at<'a>(&'a self, workflow: &'a str) -> Answer<'a, Option<Instant>> {
         self.read(|| self.inner.resumed_at(workflow))
+    }
+
+    fn clock_doubt(&self) -> Answer<'_, Option<ClockDoubt>> {
+        self.read(|| self.inner.clock_doubt())
+    }
+
+    fn doubt_clock(&self, since: Instant, reason: String) -> Answer<'_, ()> {
+        self.write(|| self.inner.doubt_clock(since, reason))
+    }
+
+    fn trust_clock(&self) -> Answer<'_, bool> {
+        self.write(|| self.inner.trust_clock())
     }
 
     fn set_breaker(&self, connection: String, tripped: Option<Tripped>) -> Answer<'_, ()> {

@@ -22,7 +22,7 @@ use crate::model::event::{Event, EventFilter};
 use crate::model::fate::{Declined, Fate};
 use crate::model::journal::{Record, Resolution, StepPath};
 use crate::model::run::{EventMark, NewRun, Run, RunError, RunState, Settlement};
-use crate::model::unmade::{Pause, Unmade};
+use crate::model::unmade::{ClockDoubt, Pause, Unmade};
 use crate::model::value::Value;
 use crate::model::workflow::Version;
 
@@ -334,11 +334,22 @@ pub trait Store: Send + Sync + 'static {
     /// Has the schedules of a workflow start nothing until [`Store::resume`]. A pause that is there stays as it is.
     fn pause(&self, pause: Pause) -> Answer<'_, ()>;
 
-    /// Ends a pause at this time; whether there was one.
+    /// Ends a pause at this time, and lets the schedules of the workflow go on although the clock is in doubt; whether
+    /// either kept them from it.
     fn resume(&self, workflow: &str, at: Instant) -> Answer<'_, bool>;
 
     /// When a pause of the schedules of a workflow last ended.
     fn resumed_at<'a>(&'a self, workflow: &'a str) -> Answer<'a, Option<Instant>>;
+
+    /// Why it is not known what time it is, if so.
+    fn clock_doubt(&self) -> Answer<'_, Option<ClockDoubt>>;
+
+    /// Has every schedule wait until [`Store::trust_clock`], also one that nobody knows yet. A doubt that is there keeps
+    /// its reason, but whoever was let go on since then waits again.
+    fn doubt_clock(&self, since: Instant, reason: String) -> Answer<'_, ()>;
+
+    /// A person says that the clock is right; whether that was in doubt. Pauses stay.
+    fn trust_clock(&self) -> Answer<'_, bool>;
 
     /// From when the provider's own list of events is read next.
     fn backfill_from<'a>(&'a self, connection: &'a str) -> Answer<'a, Option<BackfillMark>>;

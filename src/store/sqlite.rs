@@ -40,6 +40,7 @@ use self::admit::Arrival;
 use self::append::PendingAppend;
 use self::growth::Growth;
 use self::lock::FolderLock;
+pub use self::lock::is_held;
 use self::reader::Reader;
 use self::route::{MadeRun, PendingRouting};
 use self::tail::Tail;
@@ -57,7 +58,7 @@ use crate::model::event::{Event, EventFilter};
 use crate::model::fate::Fate;
 use crate::model::journal::Record;
 use crate::model::run::{EventMark, NewRun, Run, RunError, RunState};
-use crate::model::unmade::{Pause, Unmade};
+use crate::model::unmade::{ClockDoubt, Pause, Unmade};
 use crate::model::value::Value;
 use crate::model::workflow::Version;
 
@@ -346,6 +347,18 @@ impl Store for SqliteStore {
 
     fn resumed_at<'a>(&'a self, workflow: &'a str) -> Answer<'a, Option<Instant>> {
         self.read(self.reader.resumed_at(workflow))
+    }
+
+    fn clock_doubt(&self) -> Answer<'_, Option<ClockDoubt>> {
+        self.read(self.reader.clock_doubt())
+    }
+
+    fn doubt_clock(&self, since: Instant, reason: String) -> Answer<'_, ()> {
+        self.submit(|reply| Command::DoubtClock { since, reason, reply })
+    }
+
+    fn trust_clock(&self) -> Answer<'_, bool> {
+        self.submit(|reply| Command::TrustClock { reply })
     }
 
     fn backfill_from<'a>(&'a self, connection: &'a str) -> Answer<'a, Option<BackfillMark>> {

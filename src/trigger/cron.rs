@@ -26,7 +26,7 @@ use crate::base::shutdown::Shutdown;
 use crate::base::wake::Wake;
 use crate::catalog::snapshot::Snapshot;
 use crate::catalog::watch::Catalog;
-use crate::model::unmade::{Pause, PauseCause, UnmadeReason};
+use crate::model::unmade::{ClockDoubt, Pause, PauseCause, UnmadeReason};
 use crate::model::value::time_text;
 use crate::model::workflow::{CronSpec, Trigger, Workflow};
 use crate::store::{Made, SlotKey, SlotQuery, Store, StoreError};
@@ -54,6 +54,11 @@ pub fn cron_triggers(workflow: &Workflow) -> impl Iterator<Item = &CronSpec> {
     })
 }
 
+/// Whether the schedules of a workflow wait until somebody says what time it is.
+fn waits(doubt: Option<&ClockDoubt>, workflow: &str) -> bool {
+    doubt.is_some_and(|doubt| doubt.holds(workflow))
+}
+
 /// Fires the schedules of the catalog.
 pub struct CronTrigger {
     store: Arc<dyn Store>,
@@ -63,7 +68,7 @@ pub struct CronTrigger {
     versions: Arc<KnownVersions>,
     watched: BTreeMap<SlotKey, Watched>,
     wall: WallClock,
-    /// Why nothing may be fired before each schedule is paused for it.
+    /// Why nothing may be fired before the store knows that the clock is in doubt.
     astray: Option<String>,
     /// At what elapsed time it was last said which schedules this program paused.
     reminded: Option<Duration>,
@@ -145,14 +150,19 @@ impl CronTrigger {
             Moved::Jumped(jump) => tracing::warn!(jump = told(jump), "the wall clock jumped"),
             Moved::Astray(jump) => {
                 let jump = told(jump);
-                tracing::error!(jump, now = %time_text(now), "the wall clock jumped too far to go on: schedules are paused until somebody has looked at it and says `bursar schedule resume`");
+                tracing::error!(jump, now = %time_text(now), "the wall clock jumped too far to go on: schedules wait until somebody has looked at it and says `bursar schedule resume`");
                 self.astray = Some(format!("the wall clock jumped {jump}, to {}", time_text(now)));
             }
         }
-        self.pause_astray(&snapshot, now).await?;
-        self.watch(&snapshot, now).await?;
+        // Before that is durable, nothing is fired.
+        if let Some(reason) = &self.astray {
+            self.store.doubt_clock(now, reason.clone()).await?;
+            self.astray = None;
+        }
+        let doubt = self.store.clock_doubt().await?;
+        self.watch(&snapshot, doubt.as_ref(), now).await?;
         let pauses = self.store.pauses().await?;
-        self.remind(&pauses);
+        self.remind(&pauses, doubt.as_ref());
         let mut watched = std::mem::take(&mut self.watched);
         let mut outcome = Ok(());
         for (key, entry) in &mut watched {
@@ -160,6 +170,7 @@ impl CronTrigger {
                 continue;
             };
             let pause = pauses.iter().find(|pause| pause.workflow == key.workflow);
+            entry.waits_for_clock = waits(doubt.as_ref(), &key.workflow);
             if let Err(error) = self.look_at(workflow, key, entry, pause, now).await {
                 outcome = Err(error);
             }
@@ -168,50 +179,26 @@ impl CronTrigger {
         outcome
     }
 
-    /// Has every schedule wait for a person when the wall clock went astray. Before that is durable, nothing is fired. Of a
-    /// manifest that cannot be read nobody knows whether it has schedules, so it waits as well: it may be mended later.
-    async fn pause_astray(&mut self, snapshot: &Snapshot, now: Instant) -> Result<(), StoreError> {
-        let Some(reason) = &self.astray else { return Ok(()) };
-        let scheduled = |workflow: &&Arc<Workflow>| cron_triggers(workflow).next().is_some();
-        let scheduled = snapshot
-            .workflows
-            .values()
-            .filter(scheduled)
-            .map(|workflow| &workflow.name);
-        let broken = snapshot.broken.iter().filter(|_| holds(Guard::ClockUnknown));
-        for workflow in scheduled.chain(broken) {
-            let pause = Pause {
-                workflow: workflow.clone(),
-                since: now,
-                actor: ACTOR.to_owned(),
-                reason: reason.clone(),
-                cause: PauseCause::Clock,
-            };
-            self.store.pause(pause).await?;
-        }
-        // Not while nobody knows which workflows there are at all.
-        if !snapshot.unknown || !snapshot.workflows.is_empty() {
-            self.astray = None;
-        }
-        Ok(())
-    }
-
-    /// Says now and then which schedules wait for a person because this program paused them.
-    fn remind(&mut self, pauses: &[Pause]) {
+    /// Says now and then what waits for a person because this program stopped it.
+    fn remind(&mut self, pauses: &[Pause], doubt: Option<&ClockDoubt>) {
         let elapsed = self.clock.elapsed();
         if self.reminded.is_some_and(|last| elapsed.saturating_sub(last) < REMIND) {
             return;
         }
-        let of_clock = pauses.iter().filter(|pause| pause.cause != PauseCause::Person);
-        let waiting: Vec<&Pause> = of_clock.collect();
-        self.reminded = (!waiting.is_empty()).then_some(elapsed);
+        let of_failures = pauses.iter().filter(|pause| pause.cause == PauseCause::Failures);
+        let waiting: Vec<&Pause> = of_failures.collect();
+        self.reminded = (doubt.is_some() || !waiting.is_empty()).then_some(elapsed);
+        if let Some(doubt) = doubt {
+            tracing::error!(since = %time_text(doubt.since), reason = doubt.reason, "schedules wait until somebody says that the clock is right: `bursar schedule resume`");
+        }
         for pause in waiting {
             tracing::error!(workflow = pause.workflow, since = %time_text(pause.since), reason = pause.reason, "schedules are paused until `bursar schedule resume`");
         }
     }
 
-    /// Takes up schedules that are new and forgets those that are gone.
-    async fn watch(&mut self, snapshot: &Snapshot, now: Instant) -> Result<(), StoreError> {
+    /// Takes up schedules that are new and forgets those that are gone. None is taken up while nobody knows from when on:
+    /// its first slot is one after the clock is right.
+    async fn watch(&mut self, snapshot: &Snapshot, doubt: Option<&ClockDoubt>, now: Instant) -> Result<(), StoreError> {
         let mut present = BTreeSet::new();
         for workflow in snapshot.workflows.values() {
             for spec in cron_triggers(workflow) {
@@ -223,6 +210,7 @@ impl CronTrigger {
                 match self.watched.get_mut(&key) {
                     Some(entry) if entry.spec == *spec => {}
                     Some(entry) => *entry = entry.changed(&key.workflow, spec),
+                    None if waits(doubt, &key.workflow) && holds(Guard::ClockUnknown) => {}
                     None => {
                         let entry = self.take_up(&key, spec, now).await?;
                         self.watched.insert(key.clone(), entry);
@@ -243,33 +231,8 @@ impl CronTrigger {
         if settled.is_none() && holds(Guard::SlotsSettled) {
             // From now on its slots count, also if it has none before the next start.
             self.store.settle_slots(key.clone(), last).await?;
-            self.pause_newcomer(workflow, now).await?;
         }
         Ok(Watched::new(workflow, spec, last))
-    }
-
-    /// Has a schedule wait that is new while others wait because of the clock: it is no more right for this one.
-    async fn pause_newcomer(&self, workflow: &str, now: Instant) -> Result<(), StoreError> {
-        let pauses = self.store.pauses().await?;
-        let waits = |pause: &&Pause| pause.cause == PauseCause::Clock && holds(Guard::ClockUnknown);
-        let Some(other) = pauses.iter().find(waits) else {
-            return Ok(());
-        };
-        // Of this one somebody has said since that its time is right.
-        if self
-            .store
-            .resumed_at(workflow)
-            .await?
-            .is_some_and(|resumed| resumed >= other.since)
-        {
-            return Ok(());
-        }
-        let pause = Pause {
-            workflow: workflow.to_owned(),
-            since: now,
-            ..other.clone()
-        };
-        self.store.pause(pause).await
     }
 
     /// Does what there is to do about a schedule.
@@ -281,10 +244,11 @@ impl CronTrigger {
         pause: Option<&Pause>,
         now: Instant,
     ) -> Result<(), StoreError> {
-        entry.waits_for_clock = pause.is_some_and(|pause| pause.cause == PauseCause::Clock);
+        if entry.waits_for_clock {
+            // Whatever comes meanwhile is downtime when somebody has said that the clock is right.
+            return Ok(());
+        }
         let done = match pause {
-            // Whatever comes meanwhile is downtime when somebody has set the clock right.
-            Some(_) if entry.waits_for_clock => return Ok(()),
             Some(pause) => self.pass_over_paused(key, entry, pause, now).await,
             None => self.fire_due(workflow, key, entry, now).await,
         };

@@ -196,7 +196,7 @@ mod once {
     use bursar::model::fate::Fate;
     use bursar::model::journal::Record;
     use bursar::model::run::{EventMark, NewRun, Run, RunError};
-    use bursar::model::unmade::{Pause, Unmade};
+    use bursar::model::unmade::{ClockDoubt, Pause, Unmade};
     use bursar::model::value::Value;
     use bursar::model::workflow::Version;
     use bursar::store::*;
@@ -335,6 +335,18 @@ mod once {
 
         fn resumed_at<'a>(&'a self, workflow: &'a str) -> Answer<'a, Option<Instant>> {
             self.inner.resumed_at(workflow)
+        }
+
+        fn clock_doubt(&self) -> Answer<'_, Option<ClockDoubt>> {
+            self.inner.clock_doubt()
+        }
+
+        fn doubt_clock(&self, since: Instant, reason: String) -> Answer<'_, ()> {
+            self.inner.doubt_clock(since, reason)
+        }
+
+        fn trust_clock(&self) -> Answer<'_, bool> {
+            self.inner.trust_clock()
         }
 
         fn set_breaker(&self, connection: String, tripped: Option<bursar::model::breaker::Tripped>) -> Answer<'_, ()> {

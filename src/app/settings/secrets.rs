@@ -22,7 +22,8 @@ pub(super) enum SecretRef {
     Env(String),
 }
 
-/// Where a webhook secret stands and when it is good, as the settings have it: the line that names it.
+/// Where a webhook secret stands and when it is good, as the settings have it: the line that names it. Where nothing is
+/// there, what stands in its place may be the secret itself, and is forgotten.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct SecretPlace {
     key: &'static str,
@@ -159,11 +160,13 @@ impl<'de> Deserialize<'de> for Dated {
 }
 
 impl Dated {
-    /// Where it stands.
-    pub(super) fn place(&self) -> SecretPlace {
+    /// Where it stands. A path that is relative begins at `base`.
+    pub(super) fn place(&self, base: &Path, env: &dyn Fn(&str) -> Option<String>) -> SecretPlace {
         let (key, place) = match &self.reference {
-            SecretRef::File(file) => ("file", file.display().to_string()),
-            SecretRef::Env(variable) => ("env", variable.clone()),
+            SecretRef::File(file) if base.join(file).exists() => ("file", file.display().to_string()),
+            SecretRef::File(_) => ("file", "PATH".to_owned()),
+            SecretRef::Env(variable) if env(variable).is_some() => ("env", variable.clone()),
+            SecretRef::Env(_) => ("env", "VARIABLE".to_owned()),
         };
         SecretPlace {
             key,

@@ -3,7 +3,8 @@
 use serde_json::json;
 
 use super::{Shown, of_workflows};
-use crate::app::offline::{load_workflows, pause_here, resume_here};
+use crate::app::offline::{load_workflows, pause_here, resume_here, trust_clock_here};
+use crate::app::settings::Settings;
 use crate::base::clock::Instant;
 use crate::cli::Context;
 use crate::cli::actor::actor;
@@ -13,9 +14,9 @@ use crate::cli::output::{Cell, Table, Tone};
 use crate::cli::text::{clean, one_line, time};
 use crate::cli::view::when;
 use crate::model::run::Cause;
-use crate::model::unmade::{PauseCause, Unmade};
+use crate::model::unmade::{ClockDoubt, Pause as Paused, Unmade};
 use crate::model::value::time_text;
-use crate::server::protocol::{PauseSchedules, ResumeSchedules, Resumed};
+use crate::server::protocol::{PauseSchedules, ResumeSchedules, Resumed, Trusted};
 use crate::store::{SlotKey, SlotQuery, Store};
 use crate::trigger::outlook::outlook;
 use crate::trigger::schedule::Schedule;
@@ -45,8 +46,9 @@ pub(super) struct Pause {
 
 /// Have the schedules of a workflow go on, from their next slot
 ///
-/// Without a name: of every workflow whose schedules were paused because the clock had jumped. Say so when the clock is
-/// right; the time until then is downtime, and what becomes of its slots is said by `catch_up`.
+/// Without a name: the clock had jumped and is right now. All schedules go on that wait for that; what a person has
+/// paused, and what failures have, stays paused. The time until then is downtime, and what becomes of its slots is said
+/// by `catch_up`. With a name, whatever keeps the schedules of that workflow from going on is over.
 #[derive(Debug, clap::Args)]
 pub(super) struct Resume {
     /// The workflow
@@ -58,6 +60,7 @@ pub(super) async fn ls(args: Ls, context: &Context) -> Result<Exit, CliError> {
     let shown = of_workflows(args.workflow.as_deref(), &load_workflows(&settings))?;
     let store = context.store(&settings).await?;
     let pauses = store.pauses().await?;
+    let doubt = store.clock_doubt().await?;
     let unmade = store.unmade(args.workflow.as_deref(), UNMADE_MAX).await?;
     let (output, now) = (&context.output, context.now());
     let mut table = Table::new(&["workflow", "schedule", "zone", "state", "next", "did not run"]).whole(&[3, 4]);
@@ -69,9 +72,10 @@ pub(super) async fn ls(args: Ls, context: &Context) -> Result<Exit, CliError> {
             .ok()
             .and_then(|found| found.slots.first().map(|planned| planned.slot.at));
         let passed = unmade.iter().find(|unmade| is_of(unmade, one));
-        let trouble = match pause {
-            Some(_) => None,
-            None => trouble(store.as_ref(), one, now).await?,
+        let doubt = doubt.as_ref().filter(|doubt| doubt.holds(name));
+        let trouble = match (pause, doubt) {
+            (Some(_), _) | (_, Some(_)) => None,
+            (None, None) => trouble(store.as_ref(), one, now).await?,
         };
         if output.json {
             output.object(
@@ -81,6 +85,7 @@ pub(super) async fn ls(args: Ls, context: &Context) -> Result<Exit, CliError> {
                     "schedule": one.spec.schedule,
                     "timezone": one.spec.timezone,
                     "paused": pause,
+                    "clock": doubt.map(|doubt| &doubt.reason),
                     "trouble": trouble,
                     "next": next.map(time_text),
                     "last_unmade": passed,
@@ -88,12 +93,12 @@ pub(super) async fn ls(args: Ls, context: &Context) -> Result<Exit, CliError> {
             )?;
             continue;
         }
-        let state = match pause {
-            Some(pause) => Cell::toned(
-                format!("paused by {}: {}", one_line(&pause.actor), one_line(&pause.reason)),
-                Tone::Attention,
-            ),
-            None => trouble.map_or_else(|| Cell::from("on"), |trouble| Cell::toned(trouble, Tone::Bad)),
+        let stopped = [pause.map(why_paused), doubt.map(why_in_doubt)];
+        let stopped: Vec<String> = stopped.into_iter().flatten().collect();
+        let state = match trouble {
+            _ if !stopped.is_empty() => Cell::toned(stopped.join("; "), Tone::Attention),
+            Some(trouble) => Cell::toned(trouble, Tone::Bad),
+            None => Cell::from("on"),
         };
         table.row([
             Cell::from(name),
@@ -111,6 +116,14 @@ pub(super) async fn ls(args: Ls, context: &Context) -> Result<Exit, CliError> {
         output.table(&table)?;
     }
     Ok(Exit::Ok)
+}
+
+fn why_paused(pause: &Paused) -> String {
+    format!("paused by {}: {}", one_line(&pause.actor), one_line(&pause.reason))
+}
+
+fn why_in_doubt(doubt: &ClockDoubt) -> String {
+    format!("waits: {}", one_line(&doubt.reason))
 }
 
 /// What is wrong with a schedule that is not paused: a slot that has neither run nor reason, or a run that nothing takes up.
@@ -190,37 +203,84 @@ pub(super) async fn pause(args: Pause, context: &Context) -> Result<Exit, CliErr
 
 pub(super) async fn resume(args: Resume, context: &Context) -> Result<Exit, CliError> {
     let settings = context.settings()?;
-    let workflows = match args.workflow {
-        Some(workflow) => vec![workflow],
-        None => {
-            let pauses = context.store(&settings).await?.pauses().await?;
-            let of_clock = pauses.into_iter().filter(|pause| pause.cause == PauseCause::Clock);
-            of_clock.map(|pause| pause.workflow).collect()
+    match &args.workflow {
+        Some(workflow) => resume_one(&settings, workflow, context).await,
+        None => trust_clock(&settings, context).await,
+    }
+}
+
+async fn resume_one(settings: &Settings, workflow: &str, context: &Context) -> Result<Exit, CliError> {
+    is_known(settings, workflow, context).await?;
+    let was_paused = match daemon::connect(settings).await? {
+        Some(mut client) => {
+            let path = format!("/v1/workflows/{workflow}/resume");
+            let resumed: Resumed = client.post(&path, &ResumeSchedules { actor: actor() }).await?;
+            resumed.was_paused
         }
+        None => resume_here(settings, workflow).await?,
     };
-    if workflows.is_empty() {
-        let message = "no schedules are paused because of the clock";
-        return Err(CliError::not_found(message).hint("name a workflow whose schedules are paused for another reason"));
+    if !was_paused {
+        let message = format!("the schedules of `{workflow}` are not paused");
+        return Err(CliError::not_found(message).hint("`bursar schedule ls` shows which are"));
     }
     let output = &context.output;
-    for workflow in &workflows {
-        let was_paused = match daemon::connect(&settings).await? {
-            Some(mut client) => {
-                let path = format!("/v1/workflows/{workflow}/resume");
-                let resumed: Resumed = client.post(&path, &ResumeSchedules { actor: actor() }).await?;
-                resumed.was_paused
-            }
-            None => resume_here(&settings, workflow).await?,
-        };
-        if !was_paused {
-            let message = format!("the schedules of `{workflow}` are not paused");
-            return Err(CliError::not_found(message).hint("`bursar schedule ls` shows which are"));
+    if output.json {
+        output.object("bursar.paused/1", &json!({ "workflow": workflow, "paused": false }))?;
+    } else {
+        output.print(&format!("the schedules of {workflow} go on from their next slot"))?;
+    }
+    Ok(Exit::Ok)
+}
+
+/// While the clock is in doubt every name waits, also one that was mistyped.
+async fn is_known(settings: &Settings, workflow: &str, context: &Context) -> Result<(), CliError> {
+    let loaded = load_workflows(settings);
+    if loaded.broken.contains(workflow) {
+        return Ok(());
+    }
+    let Err(unknown) = of_workflows(Some(workflow), &loaded) else {
+        return Ok(());
+    };
+    // The file of one that was paused may be gone.
+    let pauses = context.store(settings).await?.pauses().await?;
+    match pauses.iter().any(|pause| pause.workflow == workflow) {
+        true => Ok(()),
+        false => Err(unknown),
+    }
+}
+
+/// The clock is right: what waits for that goes on, and what stays paused is named.
+async fn trust_clock(settings: &Settings, context: &Context) -> Result<Exit, CliError> {
+    let was_in_doubt = match daemon::connect(settings).await? {
+        Some(mut client) => {
+            let trusted: Trusted = client
+                .post("/v1/clock/trust", &ResumeSchedules { actor: actor() })
+                .await?;
+            trusted.was_in_doubt
         }
-        if output.json {
-            output.object("bursar.paused/1", &json!({ "workflow": workflow, "paused": false }))?;
+        None => trust_clock_here(settings).await?,
+    };
+    let pauses = context.store(settings).await?.pauses().await?;
+    if !was_in_doubt {
+        let names: Vec<&str> = pauses.iter().map(|pause| pause.workflow.as_str()).collect();
+        let error = CliError::not_found("no schedule waits because of the clock");
+        return Err(if names.is_empty() {
+            error
         } else {
-            output.print(&format!("the schedules of {workflow} go on from their next slot"))?;
-        }
+            error.hint(format!(
+                "name a workflow that is paused for another reason: {}",
+                names.join(", ")
+            ))
+        });
+    }
+    let output = &context.output;
+    if output.json {
+        output.object("bursar.clock/1", &json!({ "trusted": true, "paused": pauses }))?;
+        return Ok(Exit::Ok);
+    }
+    output.print("the clock is right: schedules go on from their next slot")?;
+    for pause in &pauses {
+        output.print(&format!("{} stays {}", clean(&pause.workflow), why_paused(pause)))?;
     }
     Ok(Exit::Ok)
 }

@@ -1,8 +1,8 @@
 //! `bursar webhooks register|ls|rotate|unregister|test`: subscriptions at a provider.
 
 use std::collections::BTreeSet;
-use std::fs::OpenOptions;
-use std::io::Write as _;
+use std::fs::{File, OpenOptions};
+use std::io::{ErrorKind, Write as _};
 use std::os::unix::fs::OpenOptionsExt as _;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
@@ -119,7 +119,7 @@ impl From<SubscriptionError> for CliError {
             SubscriptionError::NotOffered(_) => Exit::Usage,
             SubscriptionError::Refused(_) => Exit::Refused,
             SubscriptionError::NotThere(_) => Exit::NotFound,
-            SubscriptionError::Unknown(_) => Exit::Unreachable,
+            SubscriptionError::Unseen(_) | SubscriptionError::Unknown(_) => Exit::Unreachable,
         };
         Self::new(exit, error.to_string())
     }
@@ -134,7 +134,6 @@ pub(super) async fn register(args: Register, context: &Context) -> Result<Exit, 
     let settings = context.workplace(Secrets::Optional)?;
     let connection = connections::named(&settings, &args.connection)?;
     let desk = desk(&connection)?;
-    args.keep.can_write()?;
     let events = if args.events.is_empty() {
         events_of(&settings, &connection.name)?
     } else {
@@ -146,18 +145,19 @@ pub(super) async fn register(args: Register, context: &Context) -> Result<Exit, 
         return Err(error.hint(format!("there are: {}", known.join(", "))));
     }
     let url = door_at(&args.url, &connection.name);
-    let mut registered = desk.register(&url, &events).await?;
-    let kept = args.keep.keep(registered.secret.as_ref())?;
-    see(&desk, &args.keep, &mut registered, kept.as_deref(), context).await?;
+    let place = args.keep.prepare(&desk)?;
+    let registered = desk.register(&url, &events).await?;
+    hand_over(&registered, place, &args.keep, context, |file| {
+        (
+            "bursar.webhook.registered/1",
+            shown(&connection, &registered, &args.keep, file),
+        )
+    })?;
+    let subscription = see(&desk, &registered).await?;
     let output = &context.output;
     if output.json {
-        output.object(
-            "bursar.webhook.registered/1",
-            &shown(&connection, &registered, &args.keep, kept.as_deref()),
-        )?;
         return Ok(Exit::Ok);
     }
-    let subscription = &registered.subscription;
     let done = match registered.done {
         Done::Made => "registered",
         Done::Changed => "changed",
@@ -165,14 +165,13 @@ pub(super) async fn register(args: Register, context: &Context) -> Result<Exit, 
     };
     output.print(&format!(
         "{done}: {}\n{}",
-        in_full(subscription),
+        in_full(&subscription),
         clean(&subscription.url)
     ))?;
     if registered.done == Done::Made {
-        let file = kept
-            .or_else(|| args.keep.secret_file.clone())
-            .unwrap_or_else(|| PathBuf::from(format!("secrets/{}-webhook.key", connection.name)));
-        say_secret(&desk, &args.keep, &registered, &file, context)?;
+        let default = || PathBuf::from(format!("secrets/{}-webhook.key", connection.name));
+        let file = args.keep.absolute()?.unwrap_or_else(default);
+        say_secret(&desk, &registered, &file, context);
         output.print(&format!(
             "[connection.{}]\nwebhook_secrets = [{{ file = \"{}\" }}]",
             connection.name,
@@ -215,30 +214,29 @@ pub(super) async fn rotate(args: Rotate, context: &Context) -> Result<Exit, CliE
     let settings = context.workplace(Secrets::Optional)?;
     let connection = connections::named(&settings, &args.connection)?;
     let desk = desk(&connection)?;
-    args.keep.can_write()?;
     let old = chosen(&desk, args.subscription.as_deref()).await?;
-    let mut registered = desk.renew(&old).await?;
-    let kept = args.keep.keep(registered.secret.as_ref())?;
-    see(&desk, &args.keep, &mut registered, kept.as_deref(), context).await?;
     let now = context.now();
     let end = (now + TimeDelta::hours(args.overlap.into())).trunc_subsecs(0);
-    let not_after = time_text(end);
-    let output = &context.output;
-    if output.json {
-        let mut told = shown(&connection, &registered, &args.keep, kept.as_deref());
+    let place = args.keep.prepare(&desk)?;
+    let registered = desk.renew(&old).await?;
+    hand_over(&registered, place, &args.keep, context, |file| {
+        let mut told = shown(&connection, &registered, &args.keep, file);
         if let Some(told) = told.as_object_mut() {
             told.insert("replaces".to_owned(), json!(old.id));
-            told.insert("not_after".to_owned(), json!(not_after));
+            told.insert("not_after".to_owned(), json!(time_text(end)));
         }
-        output.object("bursar.webhook.rotated/1", &told)?;
+        ("bursar.webhook.rotated/1", told)
+    })?;
+    let subscription = see(&desk, &registered).await?;
+    let output = &context.output;
+    if output.json {
         return Ok(Exit::Ok);
     }
     let name = &connection.name;
-    let file = kept
-        .or_else(|| args.keep.secret_file.clone())
-        .unwrap_or_else(|| PathBuf::from(format!("secrets/{name}-webhook-{}.key", now.format("%Y%m%d"))));
-    output.print(&format!("new: {}", in_full(&registered.subscription)))?;
-    say_secret(&desk, &args.keep, &registered, &file, context)?;
+    let default = || PathBuf::from(format!("secrets/{name}-webhook-{}.key", now.format("%Y%m%d")));
+    let file = args.keep.absolute()?.unwrap_or_else(default);
+    output.print(&format!("new: {}", in_full(&subscription)))?;
+    say_secret(&desk, &registered, &file, context);
     let places = settings.webhook_secret_places.get(name);
     let old_ones = places.into_iter().flatten().filter_map(|place| place.until(now, end));
     let old_ones: String = old_ones.map(|place| format!("  {place},  # the old one\n")).collect();
@@ -247,7 +245,7 @@ pub(super) async fn rotate(args: Rotate, context: &Context) -> Result<Exit, CliE
          come (`bursar webhooks test --connection {name} --subscription {}`), and end the old one:\n  bursar webhooks \
          unregister --connection {name} {}{FAINT:#}",
         file.display(),
-        registered.subscription.id,
+        subscription.id,
         old.id,
     ))?;
     Ok(Exit::Ok)
@@ -392,103 +390,127 @@ fn shown(connection: &Connection, registered: &Registered, keep: &Keep, kept: Op
     })
 }
 
-/// Looks whether the provider lists what it took. The secret is kept by then; where only this output has it, it is shown
-/// before anything else can go wrong.
-async fn see(
-    desk: &Desk<'_>,
+/// Hands over what came, before anything else can fail: a secret does not come again. Shown, if that was asked for, also
+/// where its file cannot be written.
+fn hand_over(
+    registered: &Registered,
+    place: Option<Place>,
     keep: &Keep,
-    registered: &mut Registered,
-    kept: Option<&Path>,
     context: &Context,
+    told: impl FnOnce(Option<&Path>) -> (&'static str, serde_json::Value),
 ) -> Result<(), CliError> {
-    if registered.done == Done::Nothing {
-        return Ok(());
+    let output = &context.output;
+    let kept = match (place, &registered.secret) {
+        (Some(place), Some(secret)) => place.keep(secret).map(Some),
+        _ => Ok(None),
+    };
+    let shown = registered.secret.as_ref().filter(|_| keep.show_secret);
+    let said = if output.json {
+        let file = kept.as_ref().ok().and_then(|file| file.as_deref());
+        let (schema, told) = told(file);
+        output.object(schema, &told)
+    } else {
+        shown.map_or(Ok(()), |secret| {
+            output.print(&format!("secret: {}", clean(secret.expose())))
+        })
+    };
+    if let (Err(_), Some(secret)) = (&said, shown) {
+        output.complain(&format!("secret: {}", clean(secret.expose())));
     }
-    match desk.seen(&registered.subscription, &SystemClock::new()).await {
-        Ok(seen) => {
-            registered.subscription = seen;
-            Ok(())
-        }
-        Err(error) => {
-            let output = &context.output;
-            if let Some(secret) = registered.secret.as_ref().filter(|_| keep.show_secret) {
-                output.note(&format!("secret: {}", clean(secret.expose())));
-            }
-            if let Some(file) = kept {
-                output.note(&format!("the secret is in {}", file.display()));
-            }
-            Err(error.into())
+    if let Ok(Some(file)) = &kept {
+        output.note(&format!("the secret is in {}", file.display()));
+    }
+    said.and(kept.map(drop))
+}
+
+/// Looks whether the provider lists what it took.
+async fn see(desk: &Desk<'_>, registered: &Registered) -> Result<Subscription, CliError> {
+    match (&registered.subscription, registered.done) {
+        (Some(known), Done::Nothing) => Ok(known.clone()),
+        _ => Ok(desk.seen(registered, &SystemClock::new()).await?),
+    }
+}
+
+/// Says where a secret is found that was not given.
+fn say_secret(desk: &Desk<'_>, registered: &Registered, file: &Path, context: &Context) {
+    if registered.secret.is_some() {
+        return;
+    }
+    let file = file.display();
+    context.output.note(&format!(
+        "what it is signed with is shown {}. Put it into {file}, readable for you alone:\n  install -m 600 /dev/stdin {file}",
+        desk.secret_shown(),
+    ));
+}
+
+/// A new file for a secret, which is gone again unless the secret came.
+struct Place {
+    path: PathBuf,
+    file: File,
+    is_kept: bool,
+}
+
+impl Drop for Place {
+    fn drop(&mut self) {
+        if !self.is_kept {
+            // Empty, or a part of what cannot be used.
+            drop(std::fs::remove_file(&self.path));
         }
     }
 }
 
-/// Says where the secret is, or shows it if that was asked for.
-fn say_secret(
-    desk: &Desk<'_>,
-    keep: &Keep,
-    registered: &Registered,
-    file: &Path,
-    context: &Context,
-) -> Result<(), CliError> {
-    let output = &context.output;
-    match &registered.secret {
-        Some(secret) if keep.show_secret => output.print(&format!("secret: {}", clean(secret.expose())))?,
-        Some(_) if keep.secret_file.is_some() => output.note(&format!("the secret is in {}", file.display())),
-        Some(_) => output.note("the secret was given and not kept: --secret-file or --show-secret, with `rotate`"),
-        None => output.note(&format!(
-            "what it is signed with is shown {}. Put it into {}, readable for you alone:\n  install -m 600 /dev/stdin {}",
-            desk.secret_shown(),
-            file.display(),
-            file.display()
-        )),
+impl Place {
+    fn new(path: PathBuf) -> Result<Self, CliError> {
+        let opened = OpenOptions::new().write(true).create_new(true).mode(0o600).open(&path);
+        let file = opened.map_err(|error| {
+            let shown = path.display();
+            if error.kind() == ErrorKind::AlreadyExists {
+                CliError::usage(format!("{shown} is there already")).hint("a secret is written to a new file")
+            } else {
+                CliError::usage(format!("{shown} cannot be made: {error}"))
+                    .hint("name another file: the secret is given once")
+            }
+        })?;
+        Ok(Self {
+            path,
+            file,
+            is_kept: false,
+        })
     }
-    Ok(())
+
+    /// Writes the secret, so that it outlives a power cut.
+    fn keep(mut self, secret: &Secret) -> Result<PathBuf, CliError> {
+        let folder = self.path.parent().unwrap_or(Path::new("/"));
+        let written = self.file.write_all(secret.expose().as_bytes());
+        // From here on it is better there than gone, whatever the disk says.
+        self.is_kept = written.is_ok();
+        let synced = written
+            .and_then(|()| self.file.sync_all())
+            .and_then(|()| File::open(folder)?.sync_all());
+        synced.map_err(|error| {
+            let message = format!(
+                "the subscription is made, but {} cannot be written: {error}",
+                self.path.display()
+            );
+            CliError::new(Exit::Failed, message).hint("end it and make another: `bursar webhooks unregister`")
+        })?;
+        Ok(self.path.clone())
+    }
 }
 
 impl Keep {
-    /// Before anything is asked for: a secret that cannot be kept would be lost.
-    fn can_write(&self) -> Result<(), CliError> {
-        let Some(file) = &self.secret_file else { return Ok(()) };
-        if file.exists() {
-            let error = CliError::usage(format!("{} is there already", file.display()));
-            return Err(error.hint("a secret is written to a new file"));
-        }
-        let folder = file.parent().filter(|folder| !folder.as_os_str().is_empty());
-        let folder = folder.unwrap_or(Path::new("."));
-        let is_fit = folder
-            .metadata()
-            .is_ok_and(|found| found.is_dir() && !found.permissions().readonly());
-        if is_fit {
-            return Ok(());
-        }
-        let error = CliError::usage(format!("{} is no folder that can be written to", folder.display()));
-        Err(error.hint("make it first: the secret is given once"))
+    /// The file, whatever folder it is read from.
+    fn absolute(&self) -> Result<Option<PathBuf>, CliError> {
+        let file = self.secret_file.as_ref().map(std::path::absolute);
+        Ok(file.transpose()?)
     }
 
-    /// Writes a secret to its file; which one that is, if there is one and a secret came.
-    fn keep(&self, secret: Option<&Secret>) -> Result<Option<PathBuf>, CliError> {
-        let (Some(file), Some(secret)) = (&self.secret_file, secret) else {
-            return Ok(None);
-        };
-        let written = OpenOptions::new()
-            .write(true)
-            .create_new(true)
-            .mode(0o600)
-            .open(file)
-            .and_then(|mut open| {
-                open.write_all(secret.expose().as_bytes())
-                    .and_then(|()| open.sync_all())
-            });
-        written.map_err(|error| {
-            CliError::new(
-                Exit::Failed,
-                format!(
-                    "the subscription is made, but {} cannot be written: {error}",
-                    file.display()
-                ),
-            )
-            .hint("end it and make another: `bursar webhooks unregister`")
-        })?;
-        Ok(Some(file.clone()))
+    /// Before anything is asked for: a secret that cannot be kept would be lost.
+    fn prepare(&self, desk: &Desk<'_>) -> Result<Option<Place>, CliError> {
+        if desk.gives_secret() && self.secret_file.is_none() && !self.show_secret {
+            let error = CliError::usage("the provider says once what it signs with, and nothing would keep it");
+            return Err(error.hint("--secret-file FILE writes it to a new file; --show-secret shows it"));
+        }
+        self.absolute()?.map(Place::new).transpose()
     }
 }

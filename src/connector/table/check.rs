@@ -11,12 +11,12 @@ use crate::connector::lookup::{Lookup, Match, Template};
 use crate::model::document::Document;
 
 /// The treasury primitives a table may map, with what their endpoint does.
-const PRIMITIVES: &[(&str, Effect)] = &[
-    ("accounts", Effect::Read),
-    ("balance", Effect::Read),
-    ("payout", Effect::MovesMoney),
-    ("convert", Effect::MovesMoney),
-    ("return_deposit", Effect::MovesMoney),
+const PRIMITIVES: &[(&str, Effect, &[&str])] = &[
+    ("accounts", Effect::Read, &[]),
+    ("balance", Effect::Read, &["account"]),
+    ("payout", Effect::MovesMoney, &["from", "to", "amount", "reference"]),
+    ("convert", Effect::MovesMoney, &["from", "to", "amount"]),
+    ("return_deposit", Effect::MovesMoney, &["deposit"]),
 ];
 
 pub(super) fn all(connector: &Connector, source: &mut Document<'_>) {
@@ -522,8 +522,8 @@ fn webhook(connector: &Connector, source: &mut Document<'_>) {
 fn primitives(connector: &Connector, source: &mut Document<'_>) {
     for (name, map) in connector.primitives() {
         let at = |key: &'static str| ["primitive", name, key];
-        let Some((_, effect)) = PRIMITIVES.iter().find(|(known, _)| *known == name) else {
-            let known = PRIMITIVES.iter().map(|(known, _)| *known);
+        let Some((_, effect, said)) = PRIMITIVES.iter().find(|(known, ..)| *known == name) else {
+            let known = PRIMITIVES.iter().map(|(known, ..)| *known);
             source.unknown(&["primitive", name], "primitive", name, known);
             continue;
         };
@@ -534,6 +534,10 @@ fn primitives(connector: &Connector, source: &mut Document<'_>) {
             }
             for param in map.args.values() {
                 known_param(endpoint, &at("args"), param, source);
+            }
+            for said in said.iter().filter(|said| !map.args.contains_key(**said)) {
+                let message = format!("`args` has no parameter for `{said}`, which `{name}` always says");
+                source.wrong(&["primitive", name], message);
             }
         }
         for value in map.fields.values() {

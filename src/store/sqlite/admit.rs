@@ -212,7 +212,7 @@ impl Writer {
             .await?;
         // Looking into payloads holds up everybody; looking once too often is harmless.
         let is_exact = rows.len().saturating_mul(events.len()) <= WAKE_LOOKS_MAX;
-        let mut woken = Vec::new();
+        let (mut woken, mut judged) = (Vec::new(), Vec::new());
         for row in &rows {
             let Some(run) = row.try_get::<Option<&[u8]>, _>(0)? else {
                 self.anybody_waits = row.try_get(1)?;
@@ -226,25 +226,29 @@ impl Writer {
                 Some(filter) => filter.concerns(*mark, event),
             };
             if let Some((mark, _)) = events.iter().find(|event| accepts(event)) {
-                woken.push((mark.0, uuid_of(run)?.simple().to_string()));
+                let pair = (mark.0, uuid_of(run)?.simple().to_string());
+                // What only may have been meant is not told as what it woke.
+                if is_exact && filter.is_some() {
+                    judged.push(pair.clone());
+                }
+                woken.push(pair);
             }
         }
         if woken.is_empty() {
             return Ok(0);
         }
-        let woken = text_of(&woken);
         let queued = sqlx::query(
             "UPDATE run SET state = 'queued', wake_at = NULL \
              WHERE id IN (SELECT unhex(value ->> 1) FROM json_each($1)) AND state = 'waiting'",
         )
-        .bind(&woken)
+        .bind(text_of(&woken))
         .execute(&mut self.connection)
         .await?;
         sqlx::query(
             "INSERT INTO woken (event, run) SELECT value ->> 0, unhex(value ->> 1) FROM json_each($1) WHERE true \
              ON CONFLICT DO NOTHING",
         )
-        .bind(&woken)
+        .bind(text_of(&judged))
         .execute(&mut self.connection)
         .await?;
         Ok(queued.rows_affected())

@@ -232,10 +232,18 @@ pub(super) async fn prove_schema(connection: &mut SqliteConnection) -> Result<()
     Ok(())
 }
 
-/// Makes the installation secret if the store has none.
+/// Makes the installation secret of a new store. One that has runs had its secret: with another, the keys of what was sent
+/// would be others, and it would be paid again.
 pub(super) async fn ensure_secret(connection: &mut SqliteConnection) -> Result<(), StoreError> {
     if Meta::InstallationSecret.kept(&mut *connection).await?.is_some() {
         return Ok(());
+    }
+    let a_run: Option<i64> = sqlx::query_scalar("SELECT 1 FROM run LIMIT 1")
+        .fetch_optional(&mut *connection)
+        .await
+        .map_err(unavailable)?;
+    if a_run.is_some() {
+        return Err(Meta::InstallationSecret.corrupt("it is missing, and there are runs that were made with it"));
     }
     let mut secret = [0u8; 32];
     getrandom::fill(&mut secret)

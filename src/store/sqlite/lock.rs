@@ -55,6 +55,12 @@ impl FolderLock {
     }
 }
 
+/// Whether a process holds the store in this folder. It is asked, not taken.
+pub fn is_held(folder: &Path) -> bool {
+    let asked = File::open(folder.join("bursar.lock")).map(|file| file.try_lock_shared());
+    matches!(asked, Ok(Err(std::fs::TryLockError::WouldBlock)))
+}
+
 /// A process that was killed in the very moment it started another has its lock held by that one until it is up.
 fn try_for_a_moment(file: &File) -> Result<(), std::fs::TryLockError> {
     for _ in 0..TRIES {

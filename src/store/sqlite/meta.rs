@@ -19,6 +19,8 @@ pub(super) enum Meta {
     Restored,
     /// Up to when events were pruned, in nanoseconds since 1970.
     PrunedBefore,
+    /// Why it is not known what time it is, as JSON.
+    ClockDoubt,
 }
 
 impl Meta {
@@ -27,6 +29,7 @@ impl Meta {
             Self::InstallationSecret => "installation_secret",
             Self::Restored => "restored",
             Self::PrunedBefore => "pruned_before",
+            Self::ClockDoubt => "clock_doubt",
         }
     }
 
@@ -59,12 +62,22 @@ impl Meta {
         .map(drop)
     }
 
+    /// Keeps nothing under this name any more; whether anything was.
+    pub(super) async fn forget(self, connection: &mut SqliteConnection) -> Result<bool, sqlx::Error> {
+        let forgotten = sqlx::query("DELETE FROM meta WHERE name = $1")
+            .bind(self.name())
+            .execute(connection)
+            .await?;
+        Ok(forgotten.rows_affected() > 0)
+    }
+
     /// What is kept under this name is not what it must be.
     pub(super) fn corrupt(self, why: impl std::fmt::Display) -> StoreError {
         let what = match self {
             Self::InstallationSecret => "the installation secret",
             Self::Restored => "what the store keeps of its restore",
             Self::PrunedBefore => "up to when events were pruned",
+            Self::ClockDoubt => "why the clock is in doubt",
         };
         corrupt(what, why)
     }

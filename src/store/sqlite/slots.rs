@@ -3,6 +3,11 @@
 //! The slots of one schedule stand side by side in the index of causes, because the key of a cause ends with the time
 //! that names the slot, and times sort as text. So each question is a search in that index.
 
+use std::collections::BTreeSet;
+
+use sqlx::SqliteExecutor;
+
+use super::meta::Meta;
 use super::read_failed;
 use super::reader::Reader;
 use super::rows::{Columns, corrupt};
@@ -10,7 +15,7 @@ use super::writer::{Halt, Writer};
 use crate::base::clock::Instant;
 use crate::base::ids::RunId;
 use crate::model::run::Cause;
-use crate::model::unmade::{Pause, PauseCause};
+use crate::model::unmade::{ClockDoubt, Pause};
 use crate::model::value::time_text;
 use crate::store::codec::{instant, nanos};
 use crate::store::{SlotKey, SlotQuery, SlotRun, StoreError};
@@ -38,7 +43,19 @@ fn slot_of(cause: &str) -> Result<(Instant, Instant), StoreError> {
     }
 }
 
+/// Why it is not known what time it is, if so.
+async fn clock_doubt(connection: impl SqliteExecutor<'_>) -> Result<Option<ClockDoubt>, StoreError> {
+    let kept = Meta::ClockDoubt.kept(connection).await?;
+    kept.map(|text| serde_json::from_str(&text))
+        .transpose()
+        .map_err(|error| Meta::ClockDoubt.corrupt(error))
+}
+
 impl Reader {
+    pub(super) async fn clock_doubt(&self) -> Result<Option<ClockDoubt>, StoreError> {
+        clock_doubt(self.pool()).await
+    }
+
     pub(super) async fn pauses(&self) -> Result<Vec<Pause>, StoreError> {
         let rows = sqlx::query("SELECT workflow, since, actor, reason, cause FROM pause ORDER BY workflow")
             .fetch_all(self.pool())
@@ -142,28 +159,58 @@ impl Reader {
 }
 
 impl Writer {
-    /// Has the schedules of a workflow start nothing. Who paused first stays, but for a clock that is not trusted: while
-    /// it is not, no slot may be said to have passed. Whom that came upon stands in its reason.
+    /// Has the schedules of a workflow start nothing. Who paused first stays.
     pub(super) async fn pause(&mut self, pause: &Pause) -> Result<(), Halt> {
         sqlx::query(
             "INSERT INTO pause (workflow, since, actor, reason, cause) VALUES ($1, $2, $3, $4, $5) \
-             ON CONFLICT DO UPDATE SET since = excluded.since, actor = excluded.actor, cause = excluded.cause, \
-             reason = excluded.reason || '; paused before by ' || pause.actor || ': ' || pause.reason \
-             WHERE excluded.cause = $6 AND pause.cause <> $6",
+             ON CONFLICT DO NOTHING",
         )
         .bind(&pause.workflow)
         .bind(nanos(pause.since))
         .bind(&pause.actor)
         .bind(&pause.reason)
         .bind(pause.cause.name())
-        .bind(PauseCause::Clock.name())
         .execute(&mut self.connection)
         .await?;
         Ok(())
     }
 
-    /// Ends a pause; whether there was one.
+    /// Has every schedule wait until somebody says what time it is.
+    pub(super) async fn doubt_clock(&mut self, since: Instant, reason: String) -> Result<(), Halt> {
+        let before = clock_doubt(&mut self.connection).await?;
+        let (since, reason) = before.map_or((since, reason), |before| (before.since, before.reason));
+        self.keep_doubt(&ClockDoubt {
+            since,
+            reason,
+            going_on: BTreeSet::new(),
+        })
+        .await
+    }
+
+    /// The clock is right; whether that was in doubt. What cannot be read any more is ended as well.
+    pub(super) async fn trust_clock(&mut self) -> Result<bool, Halt> {
+        Ok(Meta::ClockDoubt.forget(&mut self.connection).await?)
+    }
+
+    async fn keep_doubt(&mut self, doubt: &ClockDoubt) -> Result<(), Halt> {
+        let text = serde_json::to_string(doubt).map_err(|error| Meta::ClockDoubt.corrupt(error))?;
+        Ok(Meta::ClockDoubt.keep(&mut self.connection, &text).await?)
+    }
+
+    /// Lets the schedules of a workflow go on; whether anything kept them from it.
     pub(super) async fn resume(&mut self, workflow: &str, at: Instant) -> Result<bool, Halt> {
+        let mut goes_on = self.end_pause(workflow, at).await?;
+        if let Some(mut doubt) = clock_doubt(&mut self.connection).await?
+            && doubt.going_on.insert(workflow.to_owned())
+        {
+            self.keep_doubt(&doubt).await?;
+            goes_on = true;
+        }
+        Ok(goes_on)
+    }
+
+    /// Ends a pause; whether there was one.
+    async fn end_pause(&mut self, workflow: &str, at: Instant) -> Result<bool, Halt> {
         let ended = sqlx::query("DELETE FROM pause WHERE workflow = $1")
             .bind(workflow)
             .execute(&mut self.connection)

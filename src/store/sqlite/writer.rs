@@ -57,6 +57,14 @@ pub(super) enum Command {
         at: Instant,
         reply: Reply<bool>,
     },
+    DoubtClock {
+        since: Instant,
+        reason: String,
+        reply: Reply<()>,
+    },
+    TrustClock {
+        reply: Reply<bool>,
+    },
     SettleSlots {
         key: SlotKey,
         until: Instant,
@@ -497,6 +505,14 @@ impl Writer {
             }
             Command::Resume { workflow, at, reply } => {
                 let done = self.resume(&workflow, at).await;
+                answers.settle(reply, done)
+            }
+            Command::DoubtClock { since, reason, reply } => {
+                let done = self.doubt_clock(since, reason).await;
+                answers.settle(reply, done)
+            }
+            Command::TrustClock { reply } => {
+                let done = self.trust_clock().await;
                 answers.settle(reply, done)
             }
             Command::SettleSlots { key, until, reply } => {

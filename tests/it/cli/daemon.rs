@@ -10,6 +10,8 @@ use bursar::base::clock::SystemClock;
 use bursar::simulator::config::SimulatorConfig;
 use bursar::simulator::faults::{FaultAction, FaultRule, When};
 use bursar::simulator::{Running, Simulator};
+use bursar::store::Store as _;
+use bursar::store::sqlite::{SqliteOptions, SqliteStore};
 use tempfile::{TempDir, tempdir};
 
 use super::harness::{bursar, command};
@@ -184,6 +186,16 @@ async fn commands_go_through_the_daemon_while_it_runs() {
     assert_eq!(daemon.stop(), Some(0));
     let nobody = bursar(folder.path(), &["status"]).expect(7);
     assert!(nobody.stderr.contains("bursar serve"), "{}", nobody.stderr);
+    // Somebody holds the store who does not answer: a daemon that is not up yet.
+    let store = SqliteStore::open(&folder.path().join("state"), SqliteOptions::default()).await;
+    let starting = bursar(folder.path(), &["status"]).expect(7);
+    assert!(
+        starting.stderr.contains("a process holds the store"),
+        "{}",
+        starting.stderr
+    );
+    assert!(!starting.stderr.contains("bursar serve"), "{}", starting.stderr);
+    store.expect("opened").close().await.expect("closed");
     let listed = bursar(folder.path(), &["workflows", "ls"]).expect(0);
     assert!(listed.stderr.contains("no daemon is running here"), "{}", listed.stderr);
 }

@@ -428,28 +428,52 @@ async fn what_is_wrong_with_a_schedule_is_seen() {
             .any(|line| line.starts_with("other") && line.contains(" on ")),
         "{shown}"
     );
-    for (workflow, cause) in [("sweep", PauseCause::Clock), ("other", PauseCause::Failures)] {
-        let pause = Pause {
-            workflow: workflow.to_owned(),
-            since: until,
-            actor: "bursar".to_owned(),
-            reason: "the wall clock jumped ahead by 14 h".to_owned(),
-            cause,
-        };
-        store.pause(pause).await.expect("kept");
+    let pause = |workflow: &str, actor: &str, cause| Pause {
+        workflow: workflow.to_owned(),
+        since: until,
+        actor: actor.to_owned(),
+        reason: "wrong payroll".to_owned(),
+        cause,
+    };
+    let pauses = [
+        pause("other", "bursar", PauseCause::Failures),
+        pause("sweep", "tess", PauseCause::Person),
+    ];
+    for pause in &pauses {
+        store.pause(pause.clone()).await.expect("kept");
     }
+    let jumped = "the wall clock jumped ahead by 14 h".to_owned();
+    store.doubt_clock(until, jumped).await.expect("kept");
     store.close().await.expect("closed");
     let shown = bursar(folder.path(), &["schedule", "ls"]).expect(0).stdout;
     assert!(
-        shown.contains("paused by bursar: the wall clock jumped ahead"),
+        shown.contains("paused by tess: wrong payroll; waits: the wall clock jumped ahead by 14 h"),
         "{shown}"
     );
     assert!(!shown.contains("overdue"), "{shown}");
-    // Only what waits for the clock goes on.
+    // The clock is right: what a person has paused, and what failures have, stays so.
     let resumed = bursar(folder.path(), &["schedule", "resume"]).expect(0).stdout;
-    assert_eq!(resumed, "the schedules of sweep go on from their next slot\n");
+    assert_eq!(
+        resumed,
+        "the clock is right: schedules go on from their next slot\n\
+         other stays paused by bursar: wrong payroll\n\
+         sweep stays paused by tess: wrong payroll\n"
+    );
+    let store = open().await;
+    assert_eq!(store.pauses().await, Ok(pauses.to_vec()));
+    assert_eq!(store.clock_doubt().await, Ok(None));
+    store.close().await.expect("closed");
     let none = bursar(folder.path(), &["schedule", "resume"]).expect(4).stderr;
-    assert!(none.contains("no schedules are paused because of the clock"), "{none}");
+    assert!(none.contains("no schedule waits because of the clock"), "{none}");
+    assert!(none.contains("other, sweep"), "{none}");
+    // Of one: whatever kept it is over; but none goes on that is not there.
+    let store = open().await;
+    store.doubt_clock(until, "it jumped".to_owned()).await.expect("kept");
+    store.close().await.expect("closed");
     bursar(folder.path(), &["schedule", "resume", "other"]).expect(0);
-    assert_eq!(open().await.pauses().await, Ok(Vec::new()));
+    bursar(folder.path(), &["schedule", "resume", "othre"]).expect(4);
+    let store = open().await;
+    assert_eq!(store.pauses().await, Ok(vec![pauses[1].clone()]));
+    let doubt = store.clock_doubt().await.expect("read").expect("it stands");
+    assert!(!doubt.holds("other") && doubt.holds("sweep"));
 }

@@ -118,11 +118,8 @@ async fn what_was_so_before_can_be_so_again() {
     }
 }
 
-#[tokio::test(flavor = "multi_thread")]
-async fn a_secret_is_replaced_beside_the_old_one_and_kept_in_a_file_for_one_person() {
-    let (folder, bank) = world().await;
-    let folder = folder.path();
-    // A provider that gives the secret in its answer; here its id stands for it.
+/// A provider that gives the secret in its answer; here the id of the subscription stands for it.
+fn gives_its_id_as_secret(folder: &Path) {
     let (_, table) = EMBEDDED[0];
     let table = table
         .replace("name  = \"augustus\"", "name  = \"giving\"")
@@ -132,6 +129,75 @@ async fn a_secret_is_replaced_beside_the_old_one_and_kept_in_a_file_for_one_pers
     let settings = fs::read_to_string(folder.join("bursar.toml")).expect("settings");
     let settings = settings.replace("connector = \"augustus\"", "connector = \"giving\"");
     fs::write(folder.join("bursar.toml"), settings).expect("written");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_secret_comes_out_whatever_fails_afterwards() {
+    let (folder, bank) = world().await;
+    let folder = folder.path();
+    gives_its_id_as_secret(folder);
+    let register = |more: &[&str]| {
+        let fixed = ["register", "--url", "http://127.0.0.1:9/hooks/bank"];
+        webhooks(folder, &[&fixed, more].concat())
+    };
+    // Nothing is asked for that nothing would keep.
+    let nowhere = register(&[]).expect(2);
+    assert!(nowhere.stderr.contains("--show-secret shows it"), "{}", nowhere.stderr);
+    assert_eq!(listed(folder), Vec::<Json>::new());
+    // The provider refuses: the file that was made for the secret is gone again.
+    fn refused(endpoint: &str) -> FaultRule {
+        let action = FaultAction::Refusal {
+            status: 403,
+            code: "forbidden".to_owned(),
+        };
+        FaultRule::on(endpoint, action)
+    }
+    bank.control.add_fault(refused("create_webhook_subscription").times(1));
+    register(&["--secret-file", "secrets/new.key"]).expect(5);
+    assert!(!folder.join("secrets/new.key").exists());
+    // It is taken, and then the list is refused for good; or its answer cannot be read.
+    let unread = || {
+        let action = FaultAction::Replace {
+            pointer: "/url".to_owned(),
+            value: serde_json::json!(5),
+        };
+        FaultRule::on("create_webhook_subscription", action).times(1)
+    };
+    let unseen = || refused("list_webhook_subscriptions").nth(2).times(1_000);
+    let (shown, silent) = (&["--json", "--show-secret"][..], &["--quiet", "--show-secret"][..]);
+    let cases = [
+        (unseen(), "was made, but the list is refused", shown),
+        (unread(), "it was made, but", shown),
+        (unread(), "it was made, but", silent),
+        (unread(), "it was made, but", &["--secret-file", "secrets/kept.key"]),
+    ];
+    for (fault, sentence, more) in cases {
+        bank.control.clear_faults();
+        bank.control.add_fault(fault);
+        let made = register(more).expect(7);
+        bank.control.clear_faults();
+        assert!(made.stderr.contains(sentence), "{more:?}: {}", made.stderr);
+        let there = listed(folder);
+        assert_eq!(there.len(), 1, "{there:?}");
+        let id = there[0]["id"].as_str().expect("an id");
+        match more[0] {
+            "--json" => assert_eq!(made.json()[0]["secret"], id),
+            "--quiet" => assert_eq!(made.stdout, format!("secret: {id}\n")),
+            _ => {
+                let file = folder.join("secrets/kept.key");
+                assert_eq!(fs::read_to_string(&file).expect("kept"), id);
+                fs::remove_file(file).expect("removed");
+            }
+        }
+        webhooks(folder, &["unregister", id]).expect(0);
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_secret_is_replaced_beside_the_old_one_and_kept_in_a_file_for_one_person() {
+    let (folder, bank) = world().await;
+    let folder = folder.path();
+    gives_its_id_as_secret(folder);
 
     let register = |more: &[&str]| {
         let fixed = ["register", "--url", "http://127.0.0.1:9/hooks/bank"];
@@ -149,7 +215,9 @@ async fn a_secret_is_replaced_beside_the_old_one_and_kept_in_a_file_for_one_pers
     let file = folder.join("secrets/new.key");
     assert_eq!(fs::read_to_string(&file).expect("written"), id);
     assert_eq!(fs::metadata(&file).expect("there").permissions().mode() & 0o777, 0o600);
-    assert!(made.stdout.contains("file = \"secrets/new.key\""), "{}", made.stdout);
+    let absolute = fs::canonicalize(folder).expect("there").join("secrets/new.key");
+    let named = format!("file = \"{}\"", absolute.display());
+    assert!(made.stdout.contains(&named), "{}", made.stdout);
     assert!(!made.stderr.contains(&id), "{}", made.stderr);
     let taken = register(&["--secret-file", "secrets/new.key"]).expect(2);
     assert!(taken.stderr.contains("is there already"), "{}", taken.stderr);
@@ -159,16 +227,20 @@ async fn a_secret_is_replaced_beside_the_old_one_and_kept_in_a_file_for_one_pers
         .expect(0)
         .json();
     assert_eq!(nothing[0]["secret_file"], Json::Null);
+    assert!(!folder.join("secrets/other.key").exists());
     // Where it could not be kept, none is asked for.
     let nowhere = webhooks(folder, &["rotate", "--secret-file", "nowhere/new.key"]).expect(2);
     assert!(
-        nowhere.stderr.contains("nowhere is no folder that can be written to"),
+        nowhere.stderr.contains("nowhere/new.key cannot be made"),
         "{}",
         nowhere.stderr
     );
     assert_eq!(listed(folder).len(), 1);
     // Shown only to whom asks for it.
-    for (more, is_shown) in [(&["--json", "--show-secret"][..], true), (&["--json"], false)] {
+    for (more, is_shown) in [
+        (&["--json", "--show-secret"][..], true),
+        (&["--json", "--secret-file", "secrets/quiet.key"], false),
+    ] {
         let rotated = webhooks(folder, &[&["rotate", "--subscription", &id], more].concat()).expect(0);
         let told = rotated.json().remove(0);
         let new = &told["subscription"]["id"];
@@ -202,8 +274,14 @@ async fn a_secret_is_replaced_beside_the_old_one_and_kept_in_a_file_for_one_pers
     let moved = text.replace("{ file = \"secrets/bank-webhook.key\" }", moved);
     assert_ne!(moved, text);
     fs::write(folder.join("bursar.toml"), moved).expect("written");
-    let elsewhere = webhooks(folder, &["rotate", "--subscription", &id]).expect(0).stdout;
-    assert!(elsewhere.contains("{ env = \"OLD\", not_after = \"20"), "{elsewhere}");
+    let third = ["rotate", "--subscription", &id, "--secret-file", "secrets/third.key"];
+    let elsewhere = webhooks(folder, &third).expect(0).stdout;
+    assert!(
+        elsewhere.contains("{ env = \"VARIABLE\", not_after = \"20"),
+        "{elsewhere}"
+    );
+    // There is no such variable: what stands there may be the secret itself.
+    assert!(!elsewhere.contains("OLD"), "{elsewhere}");
     assert!(
         !elsewhere.contains("2099") && !elsewhere.contains("bank-webhook.key\""),
         "{elsewhere}"
@@ -211,28 +289,6 @@ async fn a_secret_is_replaced_beside_the_old_one_and_kept_in_a_file_for_one_pers
     let third = elsewhere.split_whitespace().nth(1).expect("its id");
     webhooks(folder, &["unregister", third]).expect(0);
     fs::write(folder.join("bursar.toml"), text).expect("written");
-    // The list refuses to show what was made: by then its secret is kept.
-    let refused = FaultAction::Refusal {
-        status: 403,
-        code: "forbidden".to_owned(),
-    };
-    bank.control
-        .add_fault(FaultRule::on("list_webhook_subscriptions", refused).nth(2));
-    let args = [
-        "register",
-        "--url",
-        "http://127.0.0.1:9/hooks/second",
-        "--secret-file",
-        "secrets/second.key",
-    ];
-    let unseen = webhooks(folder, &args).expect(5);
-    assert!(
-        unseen.stderr.contains("the secret is in secrets/second.key"),
-        "{}",
-        unseen.stderr
-    );
-    let second = fs::read_to_string(folder.join("secrets/second.key")).expect("kept");
-    webhooks(folder, &["unregister", &second]).expect(0);
     let which = webhooks(folder, &["rotate"]).expect(2);
     assert!(which.stderr.contains("--subscription"), "{}", which.stderr);
     webhooks(folder, &["unregister", &id]).expect(0);

@@ -368,6 +368,10 @@ fn maps_of_primitives_and_resources_lead_somewhere() {
             "(did you mean `amount`?)",
         ),
         (
+            "[primitive.payout]\nendpoint = \"pay\"\nargs = { amount = \"amount\" }",
+            "`args` has no parameter for `reference`, which `payout` always says",
+        ),
+        (
             "[primitive.payout]\nendpoint = \"pay\"\nresource = \"payout\"",
             "there is no resource `payout`",
         ),

@@ -63,7 +63,7 @@ fn caught_by(guard: Guard) -> &'static str {
         }
         Guard::KeyNamesRun => "restore::keyed::what_a_request_with_a_key_paid_before_is_found_when_it_comes_again",
         Guard::ClockUnknown => {
-            "schedules::jumps::what_nobody_could_read_when_the_clock_jumped_waits_for_a_person_as_well"
+            "schedules::jumps::what_is_new_before_anybody_says_what_time_it_is_begins_when_somebody_has"
         }
         Guard::FailuresPause => {
             "schedules::troubles::after_so_many_failures_in_a_row_schedules_are_paused_and_counted_anew_when_resumed"

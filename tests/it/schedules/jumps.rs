@@ -9,7 +9,7 @@ use std::time::Duration;
 use bursar::base::clock::{Clock as _, Instant, ManualClock};
 use bursar::base::wake::Wake;
 use bursar::model::run::Cause;
-use bursar::model::unmade::PauseCause;
+use bursar::model::unmade::{Pause, PauseCause};
 use bursar::store::sqlite::{Durability, OnFailure, SqliteOptions, SqliteStore};
 use bursar::store::{SlotKey, SlotQuery, Store};
 use bursar::trigger::cron::CronTrigger;
@@ -203,12 +203,8 @@ impl World {
 
     /// A person has looked at the clock, and lets every schedule go on.
     async fn resume(&mut self) {
-        let pauses = self.store.pauses().await.expect("read");
-        assert_eq!(pauses.len(), PLANS.len());
-        for pause in pauses {
-            assert_eq!(pause.cause, PauseCause::Clock);
-            assert_eq!(self.store.resume(&pause.workflow, self.clock.now()).await, Ok(true));
-        }
+        assert_eq!(self.store.pauses().await, Ok(Vec::new()));
+        assert_eq!(self.store.trust_clock().await, Ok(true));
         self.astray = false;
         self.look().await;
     }
@@ -379,19 +375,16 @@ async fn after_a_jump_of_more_than_three_hours_schedules_wait_for_a_person() {
                 "{jump} {restart}"
             );
             assert_eq!(passed_over(store.as_ref()).await, [], "{jump} {restart}");
-            let pauses = store.pauses().await.expect("read");
-            let [pause] = pauses.as_slice() else {
-                panic!("one pause, not {pauses:?}")
-            };
-            assert_eq!((pause.cause, pause.actor.as_str()), (PauseCause::Clock, "bursar"));
+            assert_eq!(store.pauses().await, Ok(Vec::new()));
+            let doubt = store.clock_doubt().await.expect("read").expect("it is in doubt");
             let way = if jump > 0 { "ahead" } else { "back" };
             let said = format!("the wall clock jumped {way} by 1");
-            assert!(pause.reason.starts_with(&said), "{}", pause.reason);
+            assert!(doubt.reason.starts_with(&said), "{}", doubt.reason);
             running.stop().await;
             running = Running::start(store.clone(), &shelf, &clock).await;
         }
         // Once somebody has looked, it was downtime: the latest is made up for, the others have their reason.
-        assert_eq!(store.resume("sweep", clock.now()).await, Ok(true));
+        assert_eq!(store.trust_clock().await, Ok(true));
         running.pass(30).await;
         let mut expected = vec![first];
         expected.extend(ran_then.iter().map(|slot| (*slot).to_owned()));
@@ -431,9 +424,8 @@ async fn what_nobody_could_read_when_the_clock_jumped_waits_for_a_person_as_well
         running.pass(40).await;
         running.pass(3_600).await;
         assert_eq!(slots(store.as_ref()).await, std::slice::from_ref(&first), "{name}");
-        let pauses = store.pauses().await.expect("read");
-        let pause = pauses.iter().find(|pause| pause.workflow == name);
-        assert_eq!(pause.map(|pause| pause.cause), Some(PauseCause::Clock), "{pauses:?}");
+        let doubt = store.clock_doubt().await.expect("read").expect("it is in doubt");
+        assert!(doubt.holds(name));
         running.stop().await;
     }
     // Said of one: it goes on, with a schedule more, and the other waits.
@@ -441,14 +433,88 @@ async fn what_nobody_could_read_when_the_clock_jumped_waits_for_a_person_as_well
     let shelf = Shelf::of(&[("sweep", &[hourly(), on_schedule("30 * * * *", "latest")])]);
     let running = Running::start(store.clone(), &shelf, &clock).await;
     running.pass(3_600).await;
-    let waiting: Vec<String> = store
-        .pauses()
-        .await
-        .expect("read")
-        .into_iter()
-        .map(|pause| pause.workflow)
-        .collect();
-    assert_eq!(waiting, ["returns"]);
+    let doubt = store.clock_doubt().await.expect("read").expect("it is in doubt");
+    assert!(!doubt.holds("sweep") && doubt.holds("returns"));
     assert!(slots(store.as_ref()).await.len() > 2);
+    running.stop().await;
+}
+
+#[tokio::test]
+async fn what_is_new_before_anybody_says_what_time_it_is_begins_when_somebody_has() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let store = new_store(&folder).await;
+    let clock = ManualClock::new(at("2026-05-04T17:59:50Z"));
+    let hourly = || on_schedule("0 * * * *", "latest");
+    let shelf = Shelf::of(&[]);
+    let running = Running::start(store.clone(), &shelf, &clock).await;
+    clock.jump_to(clock.now() - TimeDelta::hours(14));
+    running.pass(40).await;
+    // New by a clock that is wrong, and then set right: the day between is not its downtime.
+    shelf.put(&[("sweep", &[hourly()])]);
+    running.pass(40).await;
+    clock.jump_to(at("2026-05-04T18:10:00Z"));
+    running.pass(40).await;
+    assert_eq!(store.trust_clock().await, Ok(true));
+    running.pass(40).await;
+    assert_eq!(slots(store.as_ref()).await, Vec::<String>::new());
+    assert_eq!(passed_over(store.as_ref()).await, []);
+    running.pass(3_600).await;
+    assert_eq!(slots(store.as_ref()).await, ["2026-05-04T19:00:00Z"]);
+    running.stop().await;
+}
+
+#[tokio::test]
+async fn what_a_person_has_paused_stays_paused_when_the_clock_is_right() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let store = new_store(&folder).await;
+    let clock = ManualClock::new(at("2026-05-04T17:59:50Z"));
+    let shelf = Shelf::of(&[]);
+    let pause = Pause {
+        workflow: "sweep".to_owned(),
+        since: clock.now(),
+        actor: "tess".to_owned(),
+        reason: "wrong payroll".to_owned(),
+        cause: PauseCause::Person,
+    };
+    store.pause(pause.clone()).await.expect("kept");
+    // Broken when the clock jumps, mended afterwards.
+    shelf.spoil("sweep");
+    assert!(shelf.catalog.reload_now().broken.contains("sweep"));
+    let running = Running::start(store.clone(), &shelf, &clock).await;
+    clock.jump_to(clock.now() + TimeDelta::hours(14));
+    running.pass(40).await;
+    shelf.put(&[("sweep", &[on_schedule("0 * * * *", "latest")])]);
+    running.pass(40).await;
+    assert_eq!(store.trust_clock().await, Ok(true));
+    running.pass(7_200).await;
+    assert_eq!(store.pauses().await, Ok(vec![pause]));
+    assert_eq!(slots(store.as_ref()).await, Vec::<String>::new());
+    running.stop().await;
+}
+
+#[tokio::test]
+async fn a_schedule_that_comes_back_after_a_jump_waits_though_it_was_resumed_at_a_later_time() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let store = new_store(&folder).await;
+    let clock = ManualClock::new(at("2026-05-04T17:59:50Z"));
+    let hourly = || on_schedule("0 * * * *", "latest");
+    let shelf = Shelf::of(&[("sweep", &[hourly()])]);
+    let running = Running::start(store.clone(), &shelf, &clock).await;
+    // Its file is not there when the clock jumps back, before the time at which somebody last resumed it.
+    let pause = Pause {
+        workflow: "returns".to_owned(),
+        since: clock.now(),
+        actor: "tess".to_owned(),
+        reason: "why".to_owned(),
+        cause: PauseCause::Person,
+    };
+    store.pause(pause).await.expect("kept");
+    assert_eq!(store.resume("returns", clock.now()).await, Ok(true));
+    clock.jump_to(clock.now() - TimeDelta::hours(14));
+    running.pass(40).await;
+    shelf.put(&[("sweep", &[hourly()]), ("returns", &[hourly()])]);
+    running.pass(40).await;
+    running.pass(3_600).await;
+    assert_eq!(slots(store.as_ref()).await, Vec::<String>::new());
     running.stop().await;
 }

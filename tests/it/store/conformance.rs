@@ -48,6 +48,7 @@ rules![
     the_newest_slot_of_a_schedule_is_known,
     the_runs_of_a_schedule_are_listed_by_slot,
     schedules_are_paused_once_and_resumed_once,
+    a_clock_in_doubt_is_kept_beside_the_pauses,
     claims_take_the_oldest_and_nobody_twice,
     only_the_holder_of_the_lease_may_write,
     a_lease_that_is_renewed_does_not_lapse,
@@ -542,8 +543,13 @@ async fn an_event_about_which_thousands_wait_still_wakes_the_one_that_is_meant(s
     for settled in futures_util::future::join_all(waits).await {
         settled.expect("settled");
     }
-    let answer = store.admit(event("bank", "1", 100)).await;
+    let heard = event("bank", "1", 100);
+    let id = heard.id;
+    let answer = store.admit(heard).await;
     assert!(matches!(answer, Ok(Admitted::New { wakes: true, .. })), "{answer:?}");
+    // Whom it only may have meant is not told as woken by it.
+    let fate = store.fates(vec![id]).await.expect("read").remove(0);
+    assert_eq!(fate.woke, []);
     let meant = claims.last().expect("many").run.id;
     assert_eq!(state_of(store, meant).await, RunState::Queued);
     let of_another_type = claims[0].run.id;

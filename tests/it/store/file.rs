@@ -321,6 +321,25 @@ async fn what_the_store_keeps_of_itself_is_believed_only_whole_and_under_its_nam
 }
 
 #[tokio::test]
+async fn a_store_that_has_runs_is_given_no_other_secret() {
+    let opened = open().await;
+    let folder = opened.folder.path();
+    opened.store.close().await.expect("closed");
+    let lost = "DELETE FROM meta WHERE name = 'installation_secret'";
+    meddle(folder, lost).await;
+    let store = reopen(folder).await;
+    running(&*store, "sweep", 0).await;
+    store.close().await.expect("closed");
+    meddle(folder, lost).await;
+    let refused = SqliteStore::open(folder, OPTIONS).await;
+    let message = refused.map(drop).expect_err("refused").to_string();
+    assert!(
+        message.contains("the installation secret") && message.contains("it is missing"),
+        "{message}"
+    );
+}
+
+#[tokio::test]
 async fn a_missing_entry_is_damage_too() {
     let opened = open().await;
     let claim = running(&*opened.store, "sweep", 0).await;

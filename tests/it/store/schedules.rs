@@ -1,7 +1,7 @@
 //! Rules of schedules: the runs of their slots in order, and pauses.
 
 use bursar::model::run::{Cause, NewRun, RunState};
-use bursar::model::unmade::{Pause, PauseCause};
+use bursar::model::unmade::{ClockDoubt, Pause, PauseCause};
 use bursar::store::{SlotKey, SlotQuery, Store};
 
 use super::make::*;
@@ -126,20 +126,46 @@ pub(super) async fn schedules_are_paused_once_and_resumed_once(store: &dyn Store
         assert_eq!(store.resumed_at("sweep").await, Ok(Some(at(7))), "when it ended");
     }
     assert_eq!(store.resumed_at("other").await, Ok(None));
-    // A clock that is not trusted comes before anything else, and hides nobody.
-    assert_eq!(store.pause(pause("tess", PauseCause::Person)).await, Ok(()));
-    let astray = Pause {
+}
+
+pub(super) async fn a_clock_in_doubt_is_kept_beside_the_pauses(store: &dyn Store) {
+    let doubt = |going_on: &[&str]| ClockDoubt {
         since: at(2),
         reason: "jumped".to_owned(),
-        ..pause("bursar", PauseCause::Clock)
+        going_on: going_on.iter().map(|name| (*name).to_owned()).collect(),
     };
-    let both = Pause {
-        reason: "jumped; paused before by tess: why".to_owned(),
-        ..astray.clone()
+    let pause = Pause {
+        workflow: "sweep".to_owned(),
+        since: at(1),
+        actor: "tess".to_owned(),
+        reason: "why".to_owned(),
+        cause: PauseCause::Person,
     };
-    for _ in 0..2 {
-        assert_eq!(store.pause(astray.clone()).await, Ok(()));
-        assert_eq!(store.pauses().await, Ok(vec![both.clone()]));
-    }
-    assert_eq!(store.resume("sweep", at(9)).await, Ok(true));
+    assert_eq!(store.clock_doubt().await, Ok(None));
+    assert_eq!(store.trust_clock().await, Ok(false));
+    assert_eq!(store.pause(pause.clone()).await, Ok(()));
+    assert_eq!(store.doubt_clock(at(2), "jumped".to_owned()).await, Ok(()));
+    assert_eq!(store.clock_doubt().await, Ok(Some(doubt(&[]))));
+    assert_eq!(store.pauses().await, Ok(vec![pause.clone()]), "both stand");
+    // Of one: whatever kept it is over, and the others wait.
+    assert_eq!(store.resume("sweep", at(3)).await, Ok(true));
+    assert_eq!(store.resume("sweep", at(3)).await, Ok(false));
+    assert_eq!(
+        store.resume("other", at(3)).await,
+        Ok(true),
+        "it was not paused, and waited"
+    );
+    assert_eq!(store.pauses().await, Ok(Vec::new()));
+    assert_eq!(store.clock_doubt().await, Ok(Some(doubt(&["other", "sweep"]))));
+    assert_eq!(store.resumed_at("other").await, Ok(None), "no pause has ended");
+    // It jumps again: what somebody said before then is worth nothing.
+    assert_eq!(store.pause(pause.clone()).await, Ok(()));
+    assert_eq!(store.doubt_clock(at(9), "again".to_owned()).await, Ok(()));
+    assert_eq!(store.clock_doubt().await, Ok(Some(doubt(&[]))));
+    // Of the clock: what a person has paused stays so.
+    assert_eq!(store.trust_clock().await, Ok(true));
+    assert_eq!(store.trust_clock().await, Ok(false));
+    assert_eq!(store.clock_doubt().await, Ok(None));
+    assert_eq!(store.pauses().await, Ok(vec![pause]));
+    assert_eq!(store.resume("sweep", at(10)).await, Ok(true));
 }

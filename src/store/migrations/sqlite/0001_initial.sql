@@ -153,7 +153,7 @@ CREATE TABLE pause (
     since    INTEGER NOT NULL,
     actor    TEXT NOT NULL,
     reason   TEXT NOT NULL,
-    cause    TEXT NOT NULL CHECK (cause IN ('person', 'failures', 'clock'))
+    cause    TEXT NOT NULL CHECK (cause IN ('person', 'failures'))
 ) STRICT, WITHOUT ROWID;
 
 -- When such a pause last ended: runs that had failed before count no longer.
