@@ -152,7 +152,10 @@ impl Turn {
         };
         let began_before = begun.since.is_some_and(|since| restored.may_forget_since(since));
         match self.past(&restored) {
-            Past::Since(Reverse(since)) => began_before && begun.recollected != Some(forgotten(&restored, since)),
+            Past::Since(Reverse(since)) => {
+                let span = |forgotten: Forgotten| (forgotten.from, forgotten.until);
+                began_before && begun.recollected.map(span) != Some(span(forgotten(&restored, since)))
+            }
             Past::New | Past::Untraceable => false,
         }
     }

@@ -71,7 +71,7 @@ pub(super) fn mapping<'a>(connection: &'a Connection, name: &str) -> Result<&'a 
 }
 
 /// What a script said, in the words of the provider. What the provider has no word for is refused: left out, the money
-/// would go from another account than the script names, or by another rail.
+/// would travel by another rail than the script names.
 pub(super) fn in_words_of<const N: usize>(
     connection: &Connection,
     map: &PrimitiveMap,
@@ -191,7 +191,7 @@ mod tests {
     #[test]
     fn what_the_provider_has_no_word_for_is_refused_rather_than_left_out() {
         let (file, text) = EMBEDDED[0];
-        let text = text.replacen(r#"{ from = "source_account_id", to"#, "{ to", 1);
+        let text = text.replacen(r#", rail = "rail", metadata = "metadata" }"#, " }", 1);
         let connection = Connection {
             name: "bank".to_owned(),
             connector: Arc::new(Connector::parse(file, &text).expect("a right table")),
@@ -206,8 +206,9 @@ mod tests {
         let told = |said| in_words_of(&connection, map, "payout", said);
         let known = told([("to", Some(Value::text("acc_2"))), ("rail", None)]).expect("all known");
         assert_eq!(known, [("destination".to_owned(), Value::text("acc_2"))].into());
-        let refused = told([("from", Some(Value::text("acc_1"))), ("to", Some(Value::text("acc_2")))]);
-        let message = format!("{:?}", refused.expect_err("another account would pay"));
-        assert!(message.contains("cannot be told `from`"), "{message}");
+        let rail = Some(Value::text("sepa_instant"));
+        let refused = told([("to", Some(Value::text("acc_2"))), ("rail", rail)]);
+        let message = format!("{:?}", refused.expect_err("it would travel by another rail"));
+        assert!(message.contains("cannot be told `rail`"), "{message}");
     }
 }

@@ -7,6 +7,7 @@
 use std::collections::{BTreeMap, HashMap};
 
 use sqlx::Row as _;
+use sqlx::sqlite::SqliteRow;
 
 use super::rows::{blob, corrupt, hex};
 use super::witness::Testimony;
@@ -17,7 +18,7 @@ use crate::base::ids::{RunId, WorkerId};
 use crate::model::event::EventFilter;
 use crate::model::journal::{Journal, Phase, Record};
 use crate::model::run::{EventMark, RunError, RunState, Settlement};
-use crate::store::codec::{entry_text, nanos, text_of, value_text};
+use crate::store::codec::{entry_text, nanos, read_record, text_of, value_text};
 use crate::store::{Append, Lease, StoreError};
 
 /// One append may not be larger than this: far above what a run's memory allows, far below what SQLite can
@@ -443,32 +444,44 @@ impl Writer {
 
     /// The journal of a run, before it goes on.
     ///
-    /// The last entries may be filed under an id that a damaged bit made another's, where no gap tells. They stand
-    /// beside the others all the same, before or after them as the damaged id sorts: what stands there has to be some
-    /// run's.
+    /// The last entry may be filed under an id that a damaged bit made another's, where no gap tells. It stands beside
+    /// the others all the same, before or after them as the damaged id sorts, and its checksum still says whose it is.
     pub(super) async fn records_of(&mut self, run: RunId) -> Result<Vec<Record>, Halt> {
         let mut rows = sqlx::query(
             "SELECT seq, at, entry FROM journal WHERE run = $1 ORDER BY seq; \
-             SELECT 0, 0, '' FROM ( \
-                 SELECT run FROM (SELECT run FROM journal WHERE run < $1 ORDER BY run DESC, seq DESC LIMIT 1) \
+             SELECT -seq, at, entry FROM ( \
+                 SELECT * FROM (SELECT * FROM journal WHERE run < $1 ORDER BY run DESC, seq DESC LIMIT 1) \
                  UNION ALL \
-                 SELECT run FROM (SELECT run FROM journal WHERE run >= $1 ORDER BY run, seq \
-                                  LIMIT 1 OFFSET (SELECT count(*) FROM journal WHERE run = $1)) \
+                 SELECT * FROM (SELECT * FROM journal WHERE run >= $1 ORDER BY run, seq \
+                                LIMIT 1 OFFSET (SELECT count(*) FROM journal WHERE run = $1)) \
              ) AS beside WHERE NOT EXISTS (SELECT 1 FROM run WHERE run.id = beside.run)",
         )
         .bind(blob(run))
         .fetch_all(&mut self.connection)
         .await?;
-        let strays = rows.extract_if(.., |row| row.try_get::<i64, _>(0).is_ok_and(|seq| seq == 0));
-        if strays.count() > 0 && holds(Guard::JournalNeighbours) {
+        let strays = rows.extract_if(.., |row| row.try_get::<i64, _>(0).is_ok_and(|seq| seq < 0));
+        let strays: Vec<SqliteRow> = strays.collect();
+        // The search for a journal may be led past all of it by what sorts wrongly beside it.
+        let is_lost = rows.is_empty() && !strays.is_empty();
+        let is_stray = is_lost || strays.iter().any(|row| is_of(run, row));
+        if is_stray && holds(Guard::JournalNeighbours) {
             let what = format_args!("the journal of {run}");
             return Err(Halt::Refused(corrupt(
                 what,
-                "an entry beside it belongs to no run, and may be its own",
+                "it, or its last entry, is filed under an id that is no run's",
             )));
         }
         Ok(super::rows::records_of(run, &rows)?)
     }
+}
+
+/// Whether an entry that is filed under nobody's id, from its number below nought, its time and its text, is this run's.
+fn is_of(run: RunId, stray: &SqliteRow) -> bool {
+    let is_of = || {
+        let seq = u32::try_from(stray.try_get::<i64, _>(0).ok()?.checked_neg()?).ok()?;
+        read_record(run, seq, stray.try_get(1).ok()?, stray.try_get(2).ok()?).ok()
+    };
+    is_of().is_some()
 }
 
 fn open_effect(run: RunId, records: Vec<Record>) -> Result<bool, StoreError> {

@@ -199,8 +199,10 @@ impl Writer {
 
     /// Lets the schedules of a workflow go on; whether anything kept them from it.
     pub(super) async fn resume(&mut self, workflow: &str, at: Instant) -> Result<bool, Halt> {
+        // Read first: what a rule refuses must have written nothing.
+        let doubt = clock_doubt(&mut self.connection).await?;
         let mut goes_on = self.end_pause(workflow, at).await?;
-        if let Some(mut doubt) = clock_doubt(&mut self.connection).await?
+        if let Some(mut doubt) = doubt
             && doubt.going_on.insert(workflow.to_owned())
         {
             self.keep_doubt(&doubt).await?;

@@ -10,9 +10,9 @@ use std::path::Path;
 
 use bursar::base::ids::RunId;
 use bursar::model::journal::Record;
-use bursar::model::run::RunState;
+use bursar::model::run::{RunState, Settlement};
 use bursar::store::sqlite::SqliteStore;
-use bursar::store::{Store as _, StoreError};
+use bursar::store::{Store, StoreError};
 
 use super::make::*;
 
@@ -71,6 +71,28 @@ async fn no_bit_of_an_id_makes_a_run_forget_what_it_has_sent() {
     assert!(tried > 300 && noticed > tried / 4, "{noticed} of {tried}");
 }
 
+/// A run that is made afterwards goes through two turns, whatever stands beside its journal. True if the store failed.
+async fn later(store: &dyn Store, what: &str) -> bool {
+    let run = manual("later", 30);
+    let id = run.id;
+    if store.create_run(run).await.is_err() {
+        return true;
+    }
+    for turn in 1..=2 {
+        let Ok(claims) = store.claim(worker(3), at(31), at(61), 9).await else {
+            return true;
+        };
+        let claim = claims.into_iter().find(|claim| claim.run.id == id);
+        let claim = claim.unwrap_or_else(|| panic!("{what}: a later run is not taken up in turn {turn}"));
+        let mut append = settle(Settlement::Queued);
+        append.records = vec![done(turn)];
+        if store.append(&claim.lease, append, at(32)).await.is_err() {
+            return true;
+        }
+    }
+    false
+}
+
 /// Whether it was noticed.
 async fn judge(folder: &Path, runs: &BTreeMap<RunId, Vec<Record>>, what: &str) -> bool {
     for name in ["bursar.db-wal", "bursar.db-shm"] {
@@ -94,7 +116,7 @@ async fn judge(folder: &Path, runs: &BTreeMap<RunId, Vec<Record>>, what: &str) -
                     claim.run.id
                 );
             }
-            drop(store.wake_due(at(20)).await);
+            noticed |= later(&*store, what).await;
             for run in runs.keys() {
                 noticed |= match store.run(*run).await {
                     Ok(Some(run)) => run.state == RunState::Parked,
