@@ -70,6 +70,8 @@ pub struct Outcome {
     pub unexplained: usize,
     /// What else is not as it should be, with the seed of its site.
     pub wrong: Vec<String>,
+    /// Runs that a person let out of quarantine: killed ten times in a row before they got any further.
+    pub released: u64,
     /// How often each form was come by.
     pub forms: BTreeMap<Form, usize>,
     /// How often each named point was the end.
@@ -97,7 +99,7 @@ impl Outcome {
             let times = self.forms.get(&form).copied().unwrap_or(0);
             format!("{times} {}", form.plural())
         });
-        parts.join(", ")
+        format!("{}, {} let out of quarantine", parts.join(", "), self.released)
     }
 
     /// The named points nothing ended at.
@@ -115,6 +117,7 @@ impl Outcome {
         self.missing += other.missing;
         self.unexplained += other.unexplained;
         self.wrong.extend(other.wrong);
+        self.released += other.released;
         for (form, times) in other.forms {
             *self.forms.entry(form).or_default() += times;
         }
@@ -189,6 +192,7 @@ async fn one_site(program: PathBuf, kills: u64, seed: u64) -> Result<Outcome, Ap
     let person = Person::at(&life.site);
     let mut outcome = life.kill_all(kills).await?;
     life.judge(&mut outcome).await?;
+    outcome.released = person.released();
     drop(person);
     let keep = !outcome.is_exact();
     life.site.take_down().await;
