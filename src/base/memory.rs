@@ -6,7 +6,7 @@
 //! that may contain `unsafe`: a global allocator cannot be written without it.
 #![expect(
     unsafe_code,
-    reason = "GlobalAlloc is an unsafe trait; every method only forwards to the system allocator"
+    reason = "GlobalAlloc is an unsafe trait; every method only forwards to the system allocator, whose one setting is C"
 )]
 
 use std::alloc::{GlobalAlloc, Layout, System};
@@ -39,6 +39,26 @@ fn count(bytes: isize) {
             counted.peak.set(net);
         }
     });
+}
+
+/// Blocks from this size on are given back to the system when they are freed.
+#[cfg(all(target_os = "linux", target_env = "gnu"))]
+const LARGE_BLOCK_BYTES: std::ffi::c_int = 1024 * 1024;
+
+/// Makes the system's allocator give every large block back when it is freed. Left to itself the GNU library raises
+/// its threshold with each large block it frees, up to 32 MiB, and then keeps what one greedy script took for as long as
+/// the process lives, once for each thread (`mallopt(3)`, `M_MMAP_THRESHOLD`). Elsewhere this does nothing.
+pub fn give_back_large_blocks() {
+    #[cfg(all(target_os = "linux", target_env = "gnu"))]
+    {
+        const M_MMAP_THRESHOLD: std::ffi::c_int = -3;
+        unsafe extern "C" {
+            fn mallopt(parameter: std::ffi::c_int, value: std::ffi::c_int) -> std::ffi::c_int;
+        }
+        // SAFETY: `mallopt` sets one number of the allocator under the allocator's own lock, at any time; a refusal
+        // leaves all as it was, and is no harm.
+        let _set = unsafe { mallopt(M_MMAP_THRESHOLD, LARGE_BLOCK_BYTES) };
+    }
 }
 
 /// Bytes this thread has allocated minus bytes it has freed. Memory that changes threads makes the

@@ -52,6 +52,7 @@ use self::output::{ColorWhen, Output};
 use crate::app::offline::read_store;
 use crate::app::settings::{self, Overrides, Secrets, Settings};
 use crate::base::clock::{Clock as _, Instant, SystemClock};
+use crate::base::memory::give_back_large_blocks;
 use crate::store::Store;
 
 /// Moves money by script, exactly once.
@@ -272,6 +273,7 @@ fn at_work(settings: Settings) -> Result<Settings, CliError> {
 
 /// Does what the arguments of the process ask for.
 pub fn main() -> ExitCode {
+    give_back_large_blocks();
     ExitCode::from(answer(std::env::args_os()).code())
 }
 

@@ -25,7 +25,7 @@ use super::turn::Turn;
 use crate::connector::connection::Connection;
 use crate::connector::table::Connector;
 use crate::model::value::Value;
-use crate::script::{self, Function, Given, Thrown};
+use crate::script::{self, Function, Given, Site, Thrown};
 
 /// Where a primitive is found in a script.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -165,7 +165,9 @@ pub fn functions(connections: &BTreeMap<String, Arc<Connection>>) -> Vec<Functio
         }
         let body = match primitive.body {
             Body::Plain(body) => told(body),
-            Body::Closure(body) => script::Body::Closure(Arc::new(move |turn, _, args, given| body(turn, args, given))),
+            Body::Closure(body) => script::Body::Closure(Arc::new(move |turn, site, args, given| {
+                tells(turn, &site, body(turn, args, given))
+            })),
             Body::Connection(_) => continue,
         };
         functions.push(Function {
@@ -183,13 +185,14 @@ pub fn functions(connections: &BTreeMap<String, Arc<Connection>>) -> Vec<Functio
 
 /// A body that tells the turn from where it was called, if the turn ends in it.
 fn told(body: impl Fn(&Turn, &[Value]) -> Result<Value, Thrown> + Send + Sync + 'static) -> script::Body<Turn> {
-    script::Body::Plain(Arc::new(move |turn, site, args| {
-        let answer = body(turn, args);
-        if answer == Err(Thrown::Interrupt) {
-            turn.ended_at(&site);
-        }
-        answer
-    }))
+    script::Body::Plain(Arc::new(move |turn, site, args| tells(turn, &site, body(turn, args))))
+}
+
+fn tells(turn: &Turn, site: &Site, answer: Result<Value, Thrown>) -> Result<Value, Thrown> {
+    if answer == Err(Thrown::Interrupt) {
+        turn.ended_at(site);
+    }
+    answer
 }
 
 fn of_connection(connection: &Arc<Connection>) -> Vec<Function<Turn>> {

@@ -15,7 +15,7 @@ use std::time::Duration;
 
 use bursar::base::clock::{Clock as _, SystemClock};
 use bursar::base::limits::ERROR_MESSAGE_BYTES_MAX;
-use bursar::base::memory::{restart_thread_peak, thread_net_bytes, thread_peak_bytes};
+use bursar::base::memory::{give_back_large_blocks, restart_thread_peak, thread_net_bytes, thread_peak_bytes};
 use bursar::script::{Budget, Interpreter, Limit, Ran, Surface, check, spawn_script_thread};
 
 use crate::scripts::rig;
@@ -168,6 +168,8 @@ fn resident_peak_mib() -> u64 {
 #[tokio::test(flavor = "multi_thread")]
 #[ignore = "run by hostile_scripts_are_stopped_and_disturb_nobody in a process of its own"]
 async fn the_process_that_is_attacked() {
+    // As the program does when it starts.
+    give_back_large_blocks();
     let cases = cases();
     let number = cases.len();
     let queue = Arc::new(Mutex::new(cases));
