@@ -244,6 +244,14 @@ impl Store for Counting {
         self.inner.trust_clock()
     }
 
+    fn clock_seen(&self) -> Answer<'_, Option<Instant>> {
+        self.inner.clock_seen()
+    }
+
+    fn see_clock(&self, now: Instant) -> Answer<'_, ()> {
+        self.inner.see_clock(now)
+    }
+
     fn set_breaker(&self, connection: String, tripped: Option<bursar::model::breaker::Tripped>) -> Answer<'_, ()> {
         self.inner.set_breaker(connection, tripped)
     }

@@ -232,6 +232,8 @@ guards! {
     FirstPassOnly = "first-pass-only",
     /// A wall clock that jumped too far stops the schedules.
     ClockAstray = "clock-astray",
+    /// So does one that shows hours less at the start than an earlier process has seen.
+    ClockBehind = "clock-behind",
     /// And what comes to be known before it is known which time is right is new only then.
     ClockUnknown = "clock-unknown",
     /// Runs that fail one after another stop theirs.

@@ -2,7 +2,6 @@
 //!
 //! Plain data. The reasons are found by the triggers and the store.
 
-use std::collections::BTreeSet;
 use std::str::FromStr;
 
 use serde::{Deserialize, Serialize};
@@ -69,7 +68,7 @@ impl PauseCause {
     }
 }
 
-/// The wall clock jumped so far that only a person can say what time it is. Until one does, nothing is done about the
+/// The wall clock jumped so far, or shows so much less than this store has seen, that only a person can say what time it is. Until one does, nothing is done about the
 /// slots of any schedule, whether it was known when the clock jumped or not; then all this time is downtime. It is no
 /// [`Pause`]: what a person has paused, and what failures have, stays so when the clock is right.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -79,15 +78,6 @@ pub struct ClockDoubt {
     pub since: Instant,
     /// How it jumped.
     pub reason: String,
-    /// Workflows of which somebody has said since that their schedules go on all the same.
-    pub going_on: BTreeSet<String>,
-}
-
-impl ClockDoubt {
-    /// Whether the schedules of this workflow wait.
-    pub fn holds(&self, workflow: &str) -> bool {
-        !self.going_on.contains(workflow)
-    }
 }
 
 /// Text that names no such cause.

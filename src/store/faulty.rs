@@ -291,6 +291,14 @@ impl Store for Faulty {
         self.write(|| self.inner.trust_clock())
     }
 
+    fn clock_seen(&self) -> Answer<'_, Option<Instant>> {
+        self.read(|| self.inner.clock_seen())
+    }
+
+    fn see_clock(&self, now: Instant) -> Answer<'_, ()> {
+        self.write(|| self.inner.see_clock(now))
+    }
+
     fn set_breaker(&self, connection: String, tripped: Option<Tripped>) -> Answer<'_, ()> {
         self.write(|| self.inner.set_breaker(connection, tripped))
     }

@@ -345,11 +345,18 @@ pub trait Store: Send + Sync + 'static {
     fn clock_doubt(&self) -> Answer<'_, Option<ClockDoubt>>;
 
     /// Has every schedule wait until [`Store::trust_clock`], also one that nobody knows yet. A doubt that is there keeps
-    /// its reason, but whoever was let go on since then waits again.
+    /// its reason.
     fn doubt_clock(&self, since: Instant, reason: String) -> Answer<'_, ()>;
 
-    /// A person says that the clock is right; whether that was in doubt. Pauses stay.
+    /// A person says that the clock is right; whether that was in doubt. Pauses stay; what [`Store::see_clock`] kept
+    /// does not.
     fn trust_clock(&self) -> Answer<'_, bool>;
+
+    /// What the wall clock showed when that was last kept.
+    fn clock_seen(&self) -> Answer<'_, Option<Instant>>;
+
+    /// Keeps what the wall clock shows.
+    fn see_clock(&self, now: Instant) -> Answer<'_, ()>;
 
     /// From when the provider's own list of events is read next.
     fn backfill_from<'a>(&'a self, connection: &'a str) -> Answer<'a, Option<BackfillMark>>;

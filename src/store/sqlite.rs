@@ -361,6 +361,14 @@ impl Store for SqliteStore {
         self.submit(|reply| Command::TrustClock { reply })
     }
 
+    fn clock_seen(&self) -> Answer<'_, Option<Instant>> {
+        self.read(self.reader.clock_seen())
+    }
+
+    fn see_clock(&self, now: Instant) -> Answer<'_, ()> {
+        self.submit(|reply| Command::SeeClock { now, reply })
+    }
+
     fn backfill_from<'a>(&'a self, connection: &'a str) -> Answer<'a, Option<BackfillMark>> {
         self.read(self.reader.backfill_from(connection))
     }

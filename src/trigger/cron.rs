@@ -41,6 +41,8 @@ const STUCK: Duration = Duration::from_secs(60);
 const REMIND: Duration = Duration::from_secs(3_600);
 /// How often the store is told up to when all is dealt with: where nothing happens, once a day.
 const SETTLE_EVERY: TimeDelta = TimeDelta::days(1);
+/// How often the store is told what the wall clock shows, for the next process to compare its own with.
+const SEE_EVERY: TimeDelta = TimeDelta::minutes(10);
 /// How many runs are looked at to see whether the newest have failed: some of them may be open, or cancelled.
 const LOOKED_BACK_MAX: u32 = 64;
 /// What this program calls itself where a person would stand.
@@ -54,11 +56,6 @@ pub fn cron_triggers(workflow: &Workflow) -> impl Iterator<Item = &CronSpec> {
     })
 }
 
-/// Whether the schedules of a workflow wait until somebody says what time it is.
-fn waits(doubt: Option<&ClockDoubt>, workflow: &str) -> bool {
-    doubt.is_some_and(|doubt| doubt.holds(workflow))
-}
-
 /// Fires the schedules of the catalog.
 pub struct CronTrigger {
     store: Arc<dyn Store>,
@@ -70,6 +67,10 @@ pub struct CronTrigger {
     wall: WallClock,
     /// Why nothing may be fired before the store knows that the clock is in doubt.
     astray: Option<String>,
+    /// Whether the clock was compared with what the store has seen of it in earlier processes.
+    compared: bool,
+    /// What of the clock the store was last told.
+    seen: Option<Instant>,
     /// At what elapsed time it was last said which schedules this program paused.
     reminded: Option<Duration>,
 }
@@ -92,6 +93,8 @@ impl CronTrigger {
             versions,
             watched: BTreeMap::new(),
             astray: None,
+            compared: false,
+            seen: None,
             reminded: None,
         }
     }
@@ -144,22 +147,7 @@ impl CronTrigger {
 
     async fn look(&mut self) -> Result<(), StoreError> {
         let snapshot = self.catalog.current();
-        let (now, moved) = self.wall.read(self.clock.as_ref());
-        match moved {
-            Moved::Steadily => {}
-            Moved::Jumped(jump) => tracing::warn!(jump = told(jump), "the wall clock jumped"),
-            Moved::Astray(jump) => {
-                let jump = told(jump);
-                tracing::error!(jump, now = %time_text(now), "the wall clock jumped too far to go on: schedules wait until somebody has looked at it and says `bursar schedule resume`");
-                self.astray = Some(format!("the wall clock jumped {jump}, to {}", time_text(now)));
-            }
-        }
-        // Before that is durable, nothing is fired.
-        if let Some(reason) = &self.astray {
-            self.store.doubt_clock(now, reason.clone()).await?;
-            self.astray = None;
-        }
-        let doubt = self.store.clock_doubt().await?;
+        let (now, doubt) = self.read_clock().await?;
         self.watch(&snapshot, doubt.as_ref(), now).await?;
         let pauses = self.store.pauses().await?;
         self.remind(&pauses, doubt.as_ref());
@@ -170,13 +158,55 @@ impl CronTrigger {
                 continue;
             };
             let pause = pauses.iter().find(|pause| pause.workflow == key.workflow);
-            entry.waits_for_clock = waits(doubt.as_ref(), &key.workflow);
+            entry.waits_for_clock = doubt.is_some();
             if let Err(error) = self.look_at(workflow, key, entry, pause, now).await {
                 outcome = Err(error);
             }
         }
         self.watched = watched;
+        if doubt.is_none() {
+            // Last: slots are not kept waiting for it.
+            outcome = outcome.and(self.keep_seen(now).await);
+        }
         outcome
+    }
+
+    /// What time it is, and whether that is in doubt. Before a doubt is durable, nothing is fired.
+    async fn read_clock(&mut self) -> Result<(Instant, Option<ClockDoubt>), StoreError> {
+        let (now, moved) = self.wall.read(self.clock.as_ref());
+        match moved {
+            Moved::Steadily => {}
+            Moved::Jumped(jump) => tracing::warn!(jump = told(jump), "the wall clock jumped"),
+            Moved::Astray(jump) => {
+                self.astray = Some(format!("the wall clock jumped {}, to {}", told(jump), time_text(now)));
+            }
+        }
+        if !self.compared {
+            let seen = self.store.clock_seen().await?;
+            if let Some(seen) = seen.filter(|seen| *seen > real_until(now) && holds(Guard::ClockBehind)) {
+                let (seen, now) = (time_text(seen), time_text(now));
+                self.astray = Some(format!("the wall clock shows {now}, but it was {seen} here before"));
+            }
+        }
+        if let Some(reason) = &self.astray {
+            tracing::error!(
+                reason,
+                "the clock cannot be relied on: schedules wait until somebody has looked at it and says `bursar schedule resume`"
+            );
+            self.store.doubt_clock(now, reason.clone()).await?;
+            self.astray = None;
+        }
+        self.compared = true;
+        Ok((now, self.store.clock_doubt().await?))
+    }
+
+    /// Tells the store from time to time what the wall clock shows, while that can be relied on.
+    async fn keep_seen(&mut self, now: Instant) -> Result<(), StoreError> {
+        if self.seen.is_none_or(|seen| now < seen || now - seen >= SEE_EVERY) {
+            self.store.see_clock(now).await?;
+            self.seen = Some(now);
+        }
+        Ok(())
     }
 
     /// Says now and then what waits for a person because this program stopped it.
@@ -210,7 +240,7 @@ impl CronTrigger {
                 match self.watched.get_mut(&key) {
                     Some(entry) if entry.spec == *spec => {}
                     Some(entry) => *entry = entry.changed(&key.workflow, spec),
-                    None if waits(doubt, &key.workflow) && holds(Guard::ClockUnknown) => {}
+                    None if doubt.is_some() && holds(Guard::ClockUnknown) => {}
                     None => {
                         let entry = self.take_up(&key, spec, now).await?;
                         self.watched.insert(key.clone(), entry);

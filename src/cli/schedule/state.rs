@@ -48,7 +48,7 @@ pub(super) struct Pause {
 ///
 /// Without a name: the clock had jumped and is right now. All schedules go on that wait for that; what a person has
 /// paused, and what failures have, stays paused. The time until then is downtime, and what becomes of its slots is said
-/// by `catch_up`. With a name, whatever keeps the schedules of that workflow from going on is over.
+/// by `catch_up`. With a name, the pause of that workflow is over, whoever began it; it says nothing of the clock.
 #[derive(Debug, clap::Args)]
 pub(super) struct Resume {
     /// The workflow
@@ -72,8 +72,7 @@ pub(super) async fn ls(args: Ls, context: &Context) -> Result<Exit, CliError> {
             .ok()
             .and_then(|found| found.slots.first().map(|planned| planned.slot.at));
         let passed = unmade.iter().find(|unmade| is_of(unmade, one));
-        let doubt = doubt.as_ref().filter(|doubt| doubt.holds(name));
-        let trouble = match (pause, doubt) {
+        let trouble = match (pause, &doubt) {
             (Some(_), _) | (_, Some(_)) => None,
             (None, None) => trouble(store.as_ref(), one, now).await?,
         };
@@ -85,7 +84,7 @@ pub(super) async fn ls(args: Ls, context: &Context) -> Result<Exit, CliError> {
                     "schedule": one.spec.schedule,
                     "timezone": one.spec.timezone,
                     "paused": pause,
-                    "clock": doubt.map(|doubt| &doubt.reason),
+                    "clock": doubt.as_ref().map(|doubt| &doubt.reason),
                     "trouble": trouble,
                     "next": next.map(time_text),
                     "last_unmade": passed,
@@ -93,7 +92,7 @@ pub(super) async fn ls(args: Ls, context: &Context) -> Result<Exit, CliError> {
             )?;
             continue;
         }
-        let stopped = [pause.map(why_paused), doubt.map(why_in_doubt)];
+        let stopped = [pause.map(why_paused), doubt.as_ref().map(why_in_doubt)];
         let stopped: Vec<String> = stopped.into_iter().flatten().collect();
         let state = match trouble {
             _ if !stopped.is_empty() => Cell::toned(stopped.join("; "), Tone::Attention),
@@ -219,15 +218,28 @@ async fn resume_one(settings: &Settings, workflow: &str, context: &Context) -> R
         }
         None => resume_here(settings, workflow).await?,
     };
+    let doubt = context.store(settings).await?.clock_doubt().await?;
     if !was_paused {
         let message = format!("the schedules of `{workflow}` are not paused");
-        return Err(CliError::not_found(message).hint("`bursar schedule ls` shows which are"));
+        return Err(CliError::not_found(message).hint(match doubt {
+            Some(doubt) => format!(
+                "every schedule {}; if the clock is right: `bursar schedule resume` without a name",
+                why_in_doubt(&doubt)
+            ),
+            None => "`bursar schedule ls` shows which are".to_owned(),
+        }));
     }
     let output = &context.output;
     if output.json {
         output.object("bursar.paused/1", &json!({ "workflow": workflow, "paused": false }))?;
     } else {
-        output.print(&format!("the schedules of {workflow} go on from their next slot"))?;
+        output.print(&match doubt {
+            Some(doubt) => format!(
+                "the schedules of {workflow} are not paused any more, but every schedule {}; if the clock is right: bursar schedule resume",
+                why_in_doubt(&doubt)
+            ),
+            None => format!("the schedules of {workflow} go on from their next slot"),
+        })?;
     }
     Ok(Exit::Ok)
 }

@@ -21,6 +21,8 @@ pub(super) enum Meta {
     PrunedBefore,
     /// Why it is not known what time it is, as JSON.
     ClockDoubt,
+    /// What the wall clock showed when it was last kept, in nanoseconds since 1970.
+    ClockSeen,
 }
 
 impl Meta {
@@ -30,6 +32,7 @@ impl Meta {
             Self::Restored => "restored",
             Self::PrunedBefore => "pruned_before",
             Self::ClockDoubt => "clock_doubt",
+            Self::ClockSeen => "clock_seen",
         }
     }
 
@@ -78,6 +81,7 @@ impl Meta {
             Self::Restored => "what the store keeps of its restore",
             Self::PrunedBefore => "up to when events were pruned",
             Self::ClockDoubt => "why the clock is in doubt",
+            Self::ClockSeen => "what the clock showed last",
         };
         corrupt(what, why)
     }

@@ -3,8 +3,6 @@
 //! The slots of one schedule stand side by side in the index of causes, because the key of a cause ends with the time
 //! that names the slot, and times sort as text. So each question is a search in that index.
 
-use std::collections::BTreeSet;
-
 use sqlx::SqliteExecutor;
 
 use super::meta::Meta;
@@ -54,6 +52,13 @@ async fn clock_doubt(connection: impl SqliteExecutor<'_>) -> Result<Option<Clock
 impl Reader {
     pub(super) async fn clock_doubt(&self) -> Result<Option<ClockDoubt>, StoreError> {
         clock_doubt(self.pool()).await
+    }
+
+    pub(super) async fn clock_seen(&self) -> Result<Option<Instant>, StoreError> {
+        let kept = Meta::ClockSeen.kept(self.pool()).await?;
+        kept.map(|text| text.parse().map(instant))
+            .transpose()
+            .map_err(|error| Meta::ClockSeen.corrupt(error))
     }
 
     pub(super) async fn pauses(&self) -> Result<Vec<Pause>, StoreError> {
@@ -178,41 +183,30 @@ impl Writer {
     /// Has every schedule wait until somebody says what time it is.
     pub(super) async fn doubt_clock(&mut self, since: Instant, reason: String) -> Result<(), Halt> {
         let before = clock_doubt(&mut self.connection).await?;
-        let (since, reason) = before.map_or((since, reason), |before| (before.since, before.reason));
-        self.keep_doubt(&ClockDoubt {
-            since,
-            reason,
-            going_on: BTreeSet::new(),
-        })
-        .await
-    }
-
-    /// The clock is right; whether that was in doubt. What cannot be read any more is ended as well.
-    pub(super) async fn trust_clock(&mut self) -> Result<bool, Halt> {
-        Ok(Meta::ClockDoubt.forget(&mut self.connection).await?)
-    }
-
-    async fn keep_doubt(&mut self, doubt: &ClockDoubt) -> Result<(), Halt> {
-        let text = serde_json::to_string(doubt).map_err(|error| Meta::ClockDoubt.corrupt(error))?;
+        if before.is_some() {
+            return Ok(());
+        }
+        let doubt = ClockDoubt { since, reason };
+        let text = serde_json::to_string(&doubt).map_err(|error| Meta::ClockDoubt.corrupt(error))?;
         Ok(Meta::ClockDoubt.keep(&mut self.connection, &text).await?)
     }
 
-    /// Lets the schedules of a workflow go on; whether anything kept them from it.
-    pub(super) async fn resume(&mut self, workflow: &str, at: Instant) -> Result<bool, Halt> {
-        // Read first: what a rule refuses must have written nothing.
-        let doubt = clock_doubt(&mut self.connection).await?;
-        let mut goes_on = self.end_pause(workflow, at).await?;
-        if let Some(mut doubt) = doubt
-            && doubt.going_on.insert(workflow.to_owned())
-        {
-            self.keep_doubt(&doubt).await?;
-            goes_on = true;
-        }
-        Ok(goes_on)
+    /// The clock is right; whether that was in doubt. What cannot be read any more is ended as well. What was seen of
+    /// another time counts no more.
+    pub(super) async fn trust_clock(&mut self) -> Result<bool, Halt> {
+        Meta::ClockSeen.forget(&mut self.connection).await?;
+        Ok(Meta::ClockDoubt.forget(&mut self.connection).await?)
+    }
+
+    /// Keeps what the wall clock shows.
+    pub(super) async fn see_clock(&mut self, now: Instant) -> Result<(), Halt> {
+        Ok(Meta::ClockSeen
+            .keep(&mut self.connection, &nanos(now).to_string())
+            .await?)
     }
 
     /// Ends a pause; whether there was one.
-    async fn end_pause(&mut self, workflow: &str, at: Instant) -> Result<bool, Halt> {
+    pub(super) async fn resume(&mut self, workflow: &str, at: Instant) -> Result<bool, Halt> {
         let ended = sqlx::query("DELETE FROM pause WHERE workflow = $1")
             .bind(workflow)
             .execute(&mut self.connection)

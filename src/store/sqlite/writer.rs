@@ -65,6 +65,10 @@ pub(super) enum Command {
     TrustClock {
         reply: Reply<bool>,
     },
+    SeeClock {
+        now: Instant,
+        reply: Reply<()>,
+    },
     SettleSlots {
         key: SlotKey,
         until: Instant,
@@ -513,6 +517,10 @@ impl Writer {
             }
             Command::TrustClock { reply } => {
                 let done = self.trust_clock().await;
+                answers.settle(reply, done)
+            }
+            Command::SeeClock { now, reply } => {
+                let done = self.see_clock(now).await;
                 answers.settle(reply, done)
             }
             Command::SettleSlots { key, until, reply } => {

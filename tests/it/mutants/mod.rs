@@ -62,6 +62,9 @@ fn caught_by(guard: Guard) -> &'static str {
             "restore::decisions::a_payment_whose_reference_nobody_knows_is_never_proved_absent"
         }
         Guard::KeyNamesRun => "restore::keyed::what_a_request_with_a_key_paid_before_is_found_when_it_comes_again",
+        Guard::ClockBehind => {
+            "schedules::jumps::a_clock_that_shows_less_at_the_start_than_was_seen_before_waits_for_a_person"
+        }
         Guard::ClockUnknown => {
             "schedules::jumps::what_is_new_before_anybody_says_what_time_it_is_begins_when_somebody_has"
         }
