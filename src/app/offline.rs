@@ -16,7 +16,7 @@ use crate::catalog::watch::Catalog;
 use crate::engine::worker::Engine;
 use crate::model::diagnostic::Diagnostic;
 use crate::model::run::{Run, RunState};
-use crate::model::unmade::{Pause, PauseCause};
+use crate::model::unmade::{Pause, PauseCause, Resumption};
 use crate::model::workflow::Workflow;
 use crate::store::sqlite::{SqliteOptions, SqliteStore};
 use crate::store::{Acceptance, Restored, Store};
@@ -221,9 +221,19 @@ pub async fn pause_here(settings: &Settings, workflow: &str, actor: &str, reason
 ///
 /// # Errors
 /// [`AppError`].
-pub async fn resume_here(settings: &Settings, workflow: &str) -> Result<bool, AppError> {
+pub async fn resume_here(
+    settings: &Settings,
+    workflow: &str,
+    actor: &str,
+    reason: Option<String>,
+) -> Result<bool, AppError> {
     let store = SqliteStore::open(&settings.state, SqliteOptions::default()).await?;
-    let resumed = store.resume(workflow, SystemClock::new().now()).await;
+    let resumption = Resumption {
+        at: SystemClock::new().now(),
+        actor: actor.to_owned(),
+        reason,
+    };
+    let resumed = store.resume(workflow, resumption).await;
     store.close().await?;
     Ok(resumed?)
 }

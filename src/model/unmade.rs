@@ -80,6 +80,18 @@ pub struct ClockDoubt {
     pub reason: String,
 }
 
+/// The end of a [`Pause`].
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Resumption {
+    /// When it ended. Failures before then count no more.
+    pub at: Instant,
+    /// Who ended it.
+    pub actor: String,
+    /// Why, if they said so.
+    pub reason: Option<String>,
+}
+
 /// Text that names no such cause.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[error("`{0}` is nothing for which schedules are paused")]

@@ -39,7 +39,7 @@ use crate::base::wake::Wake;
 use crate::catalog::snapshot::Snapshot;
 use crate::catalog::watch::Catalog;
 use crate::model::journal::Resolution;
-use crate::model::unmade::{Pause, PauseCause};
+use crate::model::unmade::{Pause, PauseCause, Resumption};
 use crate::model::workflow::{Trigger, Workflow};
 use crate::store::{Acceptance, ApprovalDecision, Decision, Store, StoreError};
 use crate::trigger::make_up::{self, MakeUpError, Wanted};
@@ -328,8 +328,19 @@ async fn pause(State(control): Here, Segment(name): Segment<String>, body: Bytes
 async fn resume(State(control): Here, Segment(name): Segment<String>, body: Bytes) -> Result<Response, Problem> {
     let asked: ResumeSchedules = read(&body)?;
     named(&asked.actor)?;
-    let was_paused = control.store.resume(&name, control.clock.now()).await?;
-    tracing::warn!(workflow = name, actor = asked.actor, was_paused, "schedules go on");
+    let resumption = Resumption {
+        at: control.clock.now(),
+        actor: asked.actor.clone(),
+        reason: asked.reason.clone(),
+    };
+    let was_paused = control.store.resume(&name, resumption).await?;
+    tracing::warn!(
+        workflow = name,
+        actor = asked.actor,
+        reason = asked.reason,
+        was_paused,
+        "schedules go on"
+    );
     Ok(answer(
         StatusCode::OK,
         &Resumed {
@@ -343,7 +354,12 @@ async fn trust_clock(State(control): Here, body: Bytes) -> Result<Response, Prob
     let asked: ResumeSchedules = read(&body)?;
     named(&asked.actor)?;
     let was_in_doubt = control.store.trust_clock().await?;
-    tracing::warn!(actor = asked.actor, was_in_doubt, "the clock is right: schedules go on");
+    tracing::warn!(
+        actor = asked.actor,
+        reason = asked.reason,
+        was_in_doubt,
+        "the clock is right: schedules go on"
+    );
     Ok(answer(StatusCode::OK, &Trusted { was_in_doubt }))
 }
 

@@ -210,6 +210,9 @@ pub struct PauseSchedules {
 pub struct ResumeSchedules {
     /// Who asks.
     pub actor: String,
+    /// Why, if they say so.
+    #[serde(default)]
+    pub reason: Option<String>,
 }
 
 /// Body of `POST /v1/workflows/{name}/slots`: slots that passed without a run are to have theirs now.

@@ -21,7 +21,7 @@ use crate::model::event::{Event, EventFilter};
 use crate::model::fate::Fate;
 use crate::model::journal::{Entry, Record};
 use crate::model::run::{EventMark, NewRun, Run, RunError, RunState};
-use crate::model::unmade::{ClockDoubt, Pause, Unmade};
+use crate::model::unmade::{ClockDoubt, Pause, Resumption, Unmade};
 use crate::model::value::Value;
 use crate::model::workflow::Version;
 
@@ -271,12 +271,12 @@ impl Store for Faulty {
         self.write(|| self.inner.pause(pause))
     }
 
-    fn resume(&self, workflow: &str, at: Instant) -> Answer<'_, bool> {
-        self.write(|| self.inner.resume(workflow, at))
+    fn resume(&self, workflow: &str, resumption: Resumption) -> Answer<'_, bool> {
+        self.write(|| self.inner.resume(workflow, resumption))
     }
 
-    fn resumed_at<'a>(&'a self, workflow: &'a str) -> Answer<'a, Option<Instant>> {
-        self.read(|| self.inner.resumed_at(workflow))
+    fn resumed<'a>(&'a self, workflow: &'a str) -> Answer<'a, Option<Resumption>> {
+        self.read(|| self.inner.resumed(workflow))
     }
 
     fn clock_doubt(&self) -> Answer<'_, Option<ClockDoubt>> {

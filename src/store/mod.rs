@@ -22,7 +22,7 @@ use crate::model::event::{Event, EventFilter};
 use crate::model::fate::{Declined, Fate};
 use crate::model::journal::{Record, Resolution, StepPath};
 use crate::model::run::{EventMark, NewRun, Run, RunError, RunState, Settlement};
-use crate::model::unmade::{ClockDoubt, Pause, Unmade};
+use crate::model::unmade::{ClockDoubt, Pause, Resumption, Unmade};
 use crate::model::value::Value;
 use crate::model::workflow::Version;
 
@@ -334,12 +334,11 @@ pub trait Store: Send + Sync + 'static {
     /// Has the schedules of a workflow start nothing until [`Store::resume`]. A pause that is there stays as it is.
     fn pause(&self, pause: Pause) -> Answer<'_, ()>;
 
-    /// Ends a pause at this time, and lets the schedules of the workflow go on although the clock is in doubt; whether
-    /// either kept them from it.
-    fn resume(&self, workflow: &str, at: Instant) -> Answer<'_, bool>;
+    /// Ends a pause; whether there was one.
+    fn resume(&self, workflow: &str, resumption: Resumption) -> Answer<'_, bool>;
 
-    /// When a pause of the schedules of a workflow last ended.
-    fn resumed_at<'a>(&'a self, workflow: &'a str) -> Answer<'a, Option<Instant>>;
+    /// The last end of a pause of the schedules of a workflow.
+    fn resumed<'a>(&'a self, workflow: &'a str) -> Answer<'a, Option<Resumption>>;
 
     /// Why it is not known what time it is, if so.
     fn clock_doubt(&self) -> Answer<'_, Option<ClockDoubt>>;

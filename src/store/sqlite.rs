@@ -58,7 +58,7 @@ use crate::model::event::{Event, EventFilter};
 use crate::model::fate::Fate;
 use crate::model::journal::Record;
 use crate::model::run::{EventMark, NewRun, Run, RunError, RunState};
-use crate::model::unmade::{ClockDoubt, Pause, Unmade};
+use crate::model::unmade::{ClockDoubt, Pause, Resumption, Unmade};
 use crate::model::value::Value;
 use crate::model::workflow::Version;
 
@@ -340,13 +340,17 @@ impl Store for SqliteStore {
         self.submit(|reply| Command::Pause(pause, reply))
     }
 
-    fn resume(&self, workflow: &str, at: Instant) -> Answer<'_, bool> {
+    fn resume(&self, workflow: &str, resumption: Resumption) -> Answer<'_, bool> {
         let workflow = workflow.to_owned();
-        self.submit(|reply| Command::Resume { workflow, at, reply })
+        self.submit(|reply| Command::Resume {
+            workflow,
+            resumption,
+            reply,
+        })
     }
 
-    fn resumed_at<'a>(&'a self, workflow: &'a str) -> Answer<'a, Option<Instant>> {
-        self.read(self.reader.resumed_at(workflow))
+    fn resumed<'a>(&'a self, workflow: &'a str) -> Answer<'a, Option<Resumption>> {
+        self.read(self.reader.resumed(workflow))
     }
 
     fn clock_doubt(&self) -> Answer<'_, Option<ClockDoubt>> {

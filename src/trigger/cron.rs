@@ -376,8 +376,8 @@ impl CronTrigger {
             limit: LOOKED_BACK_MAX,
         };
         let runs = self.store.slot_runs(newest).await?;
-        let resumed = self.store.resumed_at(&key.workflow).await?;
-        let Some(failed) = failed_in_a_row(&runs, spec, resumed) else {
+        let resumed = self.store.resumed(&key.workflow).await?;
+        let Some(failed) = failed_in_a_row(&runs, spec, resumed.map(|resumed| resumed.at)) else {
             return Ok(None);
         };
         let failed: Vec<String> = failed.iter().map(|run| run.id.to_string()).collect();

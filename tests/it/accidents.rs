@@ -196,7 +196,7 @@ mod once {
     use bursar::model::fate::Fate;
     use bursar::model::journal::Record;
     use bursar::model::run::{EventMark, NewRun, Run, RunError};
-    use bursar::model::unmade::{ClockDoubt, Pause, Unmade};
+    use bursar::model::unmade::{ClockDoubt, Pause, Resumption, Unmade};
     use bursar::model::value::Value;
     use bursar::model::workflow::Version;
     use bursar::store::*;
@@ -329,12 +329,12 @@ mod once {
             self.inner.pause(pause)
         }
 
-        fn resume(&self, workflow: &str, at: Instant) -> Answer<'_, bool> {
-            self.inner.resume(workflow, at)
+        fn resume(&self, workflow: &str, resumption: Resumption) -> Answer<'_, bool> {
+            self.inner.resume(workflow, resumption)
         }
 
-        fn resumed_at<'a>(&'a self, workflow: &'a str) -> Answer<'a, Option<Instant>> {
-            self.inner.resumed_at(workflow)
+        fn resumed<'a>(&'a self, workflow: &'a str) -> Answer<'a, Option<Resumption>> {
+            self.inner.resumed(workflow)
         }
 
         fn clock_doubt(&self) -> Answer<'_, Option<ClockDoubt>> {

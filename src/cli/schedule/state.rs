@@ -14,7 +14,7 @@ use crate::cli::output::{Cell, Table, Tone};
 use crate::cli::text::{clean, one_line, time};
 use crate::cli::view::when;
 use crate::model::run::Cause;
-use crate::model::unmade::{ClockDoubt, Pause as Paused, Unmade};
+use crate::model::unmade::{ClockDoubt, Pause as Paused, Resumption, Unmade};
 use crate::model::value::time_text;
 use crate::server::protocol::{PauseSchedules, ResumeSchedules, Resumed, Trusted};
 use crate::store::{SlotKey, SlotQuery, Store};
@@ -53,6 +53,9 @@ pub(super) struct Pause {
 pub(super) struct Resume {
     /// The workflow
     workflow: Option<String>,
+    /// Why: kept beside the end of the pause, and in the log
+    #[arg(long, value_name = "TEXT")]
+    reason: Option<String>,
 }
 
 pub(super) async fn ls(args: Ls, context: &Context) -> Result<Exit, CliError> {
@@ -72,6 +75,7 @@ pub(super) async fn ls(args: Ls, context: &Context) -> Result<Exit, CliError> {
             .ok()
             .and_then(|found| found.slots.first().map(|planned| planned.slot.at));
         let passed = unmade.iter().find(|unmade| is_of(unmade, one));
+        let resumed = store.resumed(name).await?;
         let trouble = match (pause, &doubt) {
             (Some(_), _) | (_, Some(_)) => None,
             (None, None) => trouble(store.as_ref(), one, now).await?,
@@ -84,6 +88,7 @@ pub(super) async fn ls(args: Ls, context: &Context) -> Result<Exit, CliError> {
                     "schedule": one.spec.schedule,
                     "timezone": one.spec.timezone,
                     "paused": pause,
+                    "resumed": resumed,
                     "clock": doubt.as_ref().map(|doubt| &doubt.reason),
                     "trouble": trouble,
                     "next": next.map(time_text),
@@ -97,7 +102,7 @@ pub(super) async fn ls(args: Ls, context: &Context) -> Result<Exit, CliError> {
         let state = match trouble {
             _ if !stopped.is_empty() => Cell::toned(stopped.join("; "), Tone::Attention),
             Some(trouble) => Cell::toned(trouble, Tone::Bad),
-            None => Cell::from("on"),
+            None => Cell::from(resumed.map_or_else(|| "on".to_owned(), why_on)),
         };
         table.row([
             Cell::from(name),
@@ -119,6 +124,13 @@ pub(super) async fn ls(args: Ls, context: &Context) -> Result<Exit, CliError> {
 
 fn why_paused(pause: &Paused) -> String {
     format!("paused by {}: {}", one_line(&pause.actor), one_line(&pause.reason))
+}
+
+fn why_on(resumed: Resumption) -> String {
+    let reason = resumed
+        .reason
+        .map_or_else(String::new, |reason| format!(": {}", one_line(&reason)));
+    format!("on, resumed by {}{reason}", one_line(&resumed.actor))
 }
 
 fn why_in_doubt(doubt: &ClockDoubt) -> String {
@@ -203,20 +215,26 @@ pub(super) async fn pause(args: Pause, context: &Context) -> Result<Exit, CliErr
 pub(super) async fn resume(args: Resume, context: &Context) -> Result<Exit, CliError> {
     let settings = context.settings()?;
     match &args.workflow {
-        Some(workflow) => resume_one(&settings, workflow, context).await,
-        None => trust_clock(&settings, context).await,
+        Some(workflow) => resume_one(&settings, workflow, args.reason.clone(), context).await,
+        None => trust_clock(&settings, args.reason, context).await,
     }
 }
 
-async fn resume_one(settings: &Settings, workflow: &str, context: &Context) -> Result<Exit, CliError> {
+async fn resume_one(
+    settings: &Settings,
+    workflow: &str,
+    reason: Option<String>,
+    context: &Context,
+) -> Result<Exit, CliError> {
     is_known(settings, workflow, context).await?;
     let was_paused = match daemon::connect(settings).await? {
         Some(mut client) => {
             let path = format!("/v1/workflows/{workflow}/resume");
-            let resumed: Resumed = client.post(&path, &ResumeSchedules { actor: actor() }).await?;
+            let asked = ResumeSchedules { actor: actor(), reason };
+            let resumed: Resumed = client.post(&path, &asked).await?;
             resumed.was_paused
         }
-        None => resume_here(settings, workflow).await?,
+        None => resume_here(settings, workflow, &actor(), reason).await?,
     };
     let doubt = context.store(settings).await?.clock_doubt().await?;
     if !was_paused {
@@ -262,12 +280,11 @@ async fn is_known(settings: &Settings, workflow: &str, context: &Context) -> Res
 }
 
 /// The clock is right: what waits for that goes on, and what stays paused is named.
-async fn trust_clock(settings: &Settings, context: &Context) -> Result<Exit, CliError> {
+async fn trust_clock(settings: &Settings, reason: Option<String>, context: &Context) -> Result<Exit, CliError> {
     let was_in_doubt = match daemon::connect(settings).await? {
         Some(mut client) => {
-            let trusted: Trusted = client
-                .post("/v1/clock/trust", &ResumeSchedules { actor: actor() })
-                .await?;
+            let asked = ResumeSchedules { actor: actor(), reason };
+            let trusted: Trusted = client.post("/v1/clock/trust", &asked).await?;
             trusted.was_in_doubt
         }
         None => trust_clock_here(settings).await?,

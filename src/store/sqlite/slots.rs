@@ -13,7 +13,7 @@ use super::writer::{Halt, Writer};
 use crate::base::clock::Instant;
 use crate::base::ids::RunId;
 use crate::model::run::Cause;
-use crate::model::unmade::{ClockDoubt, Pause};
+use crate::model::unmade::{ClockDoubt, Pause, Resumption};
 use crate::model::value::time_text;
 use crate::store::codec::{instant, nanos};
 use crate::store::{SlotKey, SlotQuery, SlotRun, StoreError};
@@ -80,13 +80,18 @@ impl Reader {
             .collect()
     }
 
-    pub(super) async fn resumed_at(&self, workflow: &str) -> Result<Option<Instant>, StoreError> {
-        let at: Option<i64> = sqlx::query_scalar("SELECT at FROM resumption WHERE workflow = $1")
-            .bind(workflow)
-            .fetch_optional(self.pool())
-            .await
-            .map_err(read_failed)?;
-        Ok(at.map(instant))
+    pub(super) async fn resumed(&self, workflow: &str) -> Result<Option<Resumption>, StoreError> {
+        let row: Option<(i64, String, Option<String>)> =
+            sqlx::query_as("SELECT at, actor, reason FROM resumption WHERE workflow = $1")
+                .bind(workflow)
+                .fetch_optional(self.pool())
+                .await
+                .map_err(read_failed)?;
+        Ok(row.map(|(at, actor, reason)| Resumption {
+            at: instant(at),
+            actor,
+            reason,
+        }))
     }
 
     pub(super) async fn settled_until(
@@ -206,7 +211,7 @@ impl Writer {
     }
 
     /// Ends a pause; whether there was one.
-    pub(super) async fn resume(&mut self, workflow: &str, at: Instant) -> Result<bool, Halt> {
+    pub(super) async fn resume(&mut self, workflow: &str, resumption: &Resumption) -> Result<bool, Halt> {
         let ended = sqlx::query("DELETE FROM pause WHERE workflow = $1")
             .bind(workflow)
             .execute(&mut self.connection)
@@ -214,11 +219,16 @@ impl Writer {
         if ended.rows_affected() == 0 {
             return Ok(false);
         }
-        sqlx::query("INSERT INTO resumption (workflow, at) VALUES ($1, $2) ON CONFLICT DO UPDATE SET at = excluded.at")
-            .bind(workflow)
-            .bind(nanos(at))
-            .execute(&mut self.connection)
-            .await?;
+        sqlx::query(
+            "INSERT INTO resumption (workflow, at, actor, reason) VALUES ($1, $2, $3, $4) \
+             ON CONFLICT DO UPDATE SET at = excluded.at, actor = excluded.actor, reason = excluded.reason",
+        )
+        .bind(workflow)
+        .bind(nanos(resumption.at))
+        .bind(&resumption.actor)
+        .bind(&resumption.reason)
+        .execute(&mut self.connection)
+        .await?;
         Ok(true)
     }
 

@@ -26,7 +26,7 @@ use crate::base::ids::{RunId, WorkerId};
 use crate::base::limits::GROUP_COMMIT_WRITES_MAX;
 use crate::model::breaker::Tripped;
 use crate::model::run::{RunError, RunState};
-use crate::model::unmade::{Pause, Unmade};
+use crate::model::unmade::{Pause, Resumption, Unmade};
 use crate::store::{Acceptance, ApprovalDecision, Claim, Decision, Made, Restored, Routed, SlotKey, StoreError};
 
 /// A writer that panics would leave a process that takes everything and keeps nothing: better none.
@@ -54,7 +54,7 @@ pub(super) enum Command {
     Pause(Pause, Reply<()>),
     Resume {
         workflow: String,
-        at: Instant,
+        resumption: Resumption,
         reply: Reply<bool>,
     },
     DoubtClock {
@@ -507,8 +507,12 @@ impl Writer {
                 let done = self.pause(&pause).await;
                 answers.settle(reply, done)
             }
-            Command::Resume { workflow, at, reply } => {
-                let done = self.resume(&workflow, at).await;
+            Command::Resume {
+                workflow,
+                resumption,
+                reply,
+            } => {
+                let done = self.resume(&workflow, &resumption).await;
                 answers.settle(reply, done)
             }
             Command::DoubtClock { since, reason, reply } => {

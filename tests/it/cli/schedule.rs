@@ -470,7 +470,8 @@ async fn what_is_wrong_with_a_schedule_is_seen() {
     let store = open().await;
     store.doubt_clock(until, "it jumped".to_owned()).await.expect("kept");
     store.close().await.expect("closed");
-    let resumed = bursar(folder.path(), &["schedule", "resume", "other"]).expect(0).stdout;
+    let why = ["schedule", "resume", "other", "--reason", "the file is right now"];
+    let resumed = bursar(folder.path(), &why).expect(0).stdout;
     assert_eq!(
         resumed,
         "the schedules of other are not paused any more, but every schedule waits: it jumped; if the clock is right: \
@@ -482,4 +483,11 @@ async fn what_is_wrong_with_a_schedule_is_seen() {
     let store = open().await;
     assert_eq!(store.pauses().await, Ok(vec![pauses[1].clone()]));
     assert!(store.clock_doubt().await.expect("read").is_some());
+    assert_eq!(store.trust_clock().await, Ok(true));
+    let resumed = store.resumed("other").await.expect("read").expect("it was paused");
+    assert_eq!(resumed.reason.as_deref(), Some("the file is right now"));
+    store.close().await.expect("closed");
+    let shown = bursar(folder.path(), &["schedule", "ls"]).expect(0).stdout;
+    let on = format!("on, resumed by {}: the file is right now", resumed.actor);
+    assert!(shown.contains(&on), "{shown}");
 }

@@ -15,6 +15,7 @@ use chrono::TimeDelta;
 use serde_json::json;
 
 use super::rig::*;
+use crate::support::resumed;
 use crate::webhooks::harness::{Shelf, new_store, on_schedule};
 
 #[tokio::test]
@@ -385,8 +386,8 @@ async fn a_paused_schedule_starts_nothing_and_says_which_slots_it_let_pass() {
         passed_over(store.as_ref()).await,
         [taken("11", "13", 3), taken("14", "15", 2)]
     );
-    assert_eq!(store.resume("sweep", clock.now()).await, Ok(true));
-    assert_eq!(store.resume("sweep", clock.now()).await, Ok(false));
+    assert_eq!(store.resume("sweep", resumed(clock.now())).await, Ok(true));
+    assert_eq!(store.resume("sweep", resumed(clock.now())).await, Ok(false));
     running.pass(1_805).await;
     assert_eq!(
         slots(store.as_ref()).await,

@@ -17,7 +17,7 @@ use bursar::trigger::versions::KnownVersions;
 use chrono::{DateTime, TimeDelta};
 
 use super::rig::{Running, at, one, passed_over, slots};
-use crate::support::{number, report};
+use crate::support::{number, report, resumed};
 use crate::webhooks::harness::{Shelf, new_store, on_schedule};
 
 const HOUR: i64 = 3_600;
@@ -71,6 +71,9 @@ const PLANS: [Plan; 4] = [
 struct Model {
     plan: Plan,
     last: i64,
+    /// Up to when the store was told that all is dealt with, as the process knows and as the store has it.
+    settled: i64,
+    kept: i64,
     runs: BTreeSet<i64>,
     passed: BTreeSet<i64>,
 }
@@ -86,6 +89,7 @@ impl Model {
 
     fn pass(&mut self, now: i64) {
         if self.last > now + ASTRAY {
+            self.settled = self.settled.max(self.last);
             self.last = now;
         }
         let on_time: Vec<i64> = self.slots(self.last.max(now - 60), now).collect();
@@ -101,15 +105,19 @@ impl Model {
         self.passed.extend(all.iter().filter(|slot| !runs.contains(slot)));
         self.runs.extend(runs);
         self.last = self.last.max(now);
+        if self.last < self.settled || self.last - self.settled >= DAY {
+            (self.settled, self.kept) = (self.last, self.last);
+        }
     }
 
-    /// Another process knows what has a run or a reason, and nothing else.
+    /// Another process knows what has a run or a reason, up to when the store was told, and nothing else.
     fn restart(&mut self, now: i64) {
-        let known = self.runs.iter().chain(&self.passed);
-        let known = known.filter(|slot| **slot <= now + ASTRAY).max();
-        self.last = known.copied().unwrap_or(self.last);
-        if self.last > now + ASTRAY {
-            self.last = now;
+        let known = self.runs.iter().chain(&self.passed).chain([&self.kept]);
+        let known = known.filter(|slot| **slot <= now + ASTRAY).max().copied();
+        self.last = known.unwrap_or(now);
+        self.settled = self.last;
+        if known.is_none() {
+            self.kept = now;
         }
     }
 }
@@ -158,6 +166,8 @@ impl World {
         let model = |plan| Model {
             plan,
             last: start,
+            settled: start,
+            kept: start,
             runs: BTreeSet::new(),
             passed: BTreeSet::new(),
         };
@@ -428,7 +438,7 @@ async fn what_nobody_could_read_when_the_clock_jumped_waits_for_a_person_as_well
         running.stop().await;
     }
     // That a workflow is not paused says nothing of the clock.
-    assert_eq!(store.resume("sweep", clock.now()).await, Ok(false));
+    assert_eq!(store.resume("sweep", resumed(clock.now())).await, Ok(false));
     let shelf = Shelf::of(&[("sweep", &[hourly(), on_schedule("30 * * * *", "latest")])]);
     let running = Running::start(store.clone(), &shelf, &clock).await;
     running.pass(3_600).await;
@@ -452,7 +462,7 @@ async fn a_clock_that_shows_less_at_the_start_than_was_seen_before_waits_for_a_p
     store.pause(pause).await.expect("kept");
     let running = Running::start(store.clone(), &shelf, &clock).await;
     running.pass(2 * 3_600).await;
-    assert_eq!(store.resume("sweep", clock.now()).await, Ok(true));
+    assert_eq!(store.resume("sweep", resumed(clock.now())).await, Ok(true));
     running.stop().await;
     let passed = passed_over(store.as_ref()).await;
     assert_eq!(passed.iter().map(|(_, _, slots, _)| slots).sum::<u32>(), 2);
@@ -565,7 +575,7 @@ async fn a_schedule_that_comes_back_after_a_jump_waits_though_it_was_resumed_at_
         cause: PauseCause::Person,
     };
     store.pause(pause).await.expect("kept");
-    assert_eq!(store.resume("returns", clock.now()).await, Ok(true));
+    assert_eq!(store.resume("returns", resumed(clock.now())).await, Ok(true));
     clock.jump_to(clock.now() - TimeDelta::hours(14));
     running.pass(40).await;
     shelf.put(&[("sweep", &[hourly()]), ("returns", &[hourly()])]);

@@ -16,6 +16,7 @@ use chrono::TimeDelta;
 use serde_json::json;
 
 use super::rig::*;
+use crate::support::resumed;
 use crate::webhooks::harness::{Shelf, new_store, on_schedule};
 
 /// How a run ends.
@@ -108,7 +109,7 @@ async fn after_so_many_failures_in_a_row_schedules_are_paused_and_counted_anew_w
     );
     assert_eq!(slots, 2);
     // Resumed, it takes three failures again.
-    assert_eq!(store.resume("sweep", clock.now()).await, Ok(true));
+    assert_eq!(store.resume("sweep", resumed(clock.now())).await, Ok(true));
     for _ in 0..3 {
         running.pass(3_600).await;
         assert_eq!(store.pauses().await, Ok(Vec::new()));
@@ -207,7 +208,7 @@ async fn a_slot_is_caught_up_though_the_runs_before_it_were_pruned() {
     for _ in 0..40 {
         running.pass(86_400).await;
     }
-    assert_eq!(store.resume("sweep", clock.now()).await, Ok(true));
+    assert_eq!(store.resume("sweep", resumed(clock.now())).await, Ok(true));
     running.stop().await;
     store.close().await.expect("closed");
     let (before, now) = (at("2026-06-10T00:00:00Z"), at("2026-09-01T00:00:00Z"));

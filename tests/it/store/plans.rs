@@ -30,7 +30,7 @@ use tracing_subscriber::layer::{Context, SubscriberExt as _};
 
 use super::conformance;
 use super::make::*;
-use crate::support::report;
+use crate::support::{report, resumed};
 
 /// Where the process writes what it heard.
 const HEARD: &str = "BURSAR_STATEMENTS";
@@ -193,8 +193,8 @@ async fn all_else() {
     };
     store.pause(pause).await.expect("kept");
     assert_eq!(store.pauses().await.expect("read").len(), 1);
-    assert!(store.resume("sweep", at(1)).await.expect("kept"));
-    assert_eq!(store.resumed_at("sweep").await, Ok(Some(at(1))));
+    assert!(store.resume("sweep", resumed(at(1))).await.expect("kept"));
+    assert_eq!(store.resumed("sweep").await, Ok(Some(resumed(at(1)))));
     let asking = RunQuery {
         asking: true,
         limit: 9,

@@ -5,6 +5,7 @@ use bursar::model::unmade::{ClockDoubt, Pause, PauseCause};
 use bursar::store::{SlotKey, SlotQuery, Store};
 
 use super::make::*;
+use crate::support::resumed;
 
 pub(super) fn scheduled(workflow: &str, schedule: &str, timezone: &str, slot: i64) -> NewRun {
     NewRun {
@@ -120,12 +121,12 @@ pub(super) async fn schedules_are_paused_once_and_resumed_once(store: &dyn Store
         assert_eq!(store.pause(pause("first", cause)).await, Ok(()));
         assert_eq!(store.pause(pause("second", PauseCause::Person)).await, Ok(()));
         assert_eq!(store.pauses().await, Ok(vec![pause("first", cause)]));
-        assert_eq!(store.resume("sweep", at(7)).await, Ok(true));
-        assert_eq!(store.resume("sweep", at(8)).await, Ok(false));
+        assert_eq!(store.resume("sweep", resumed(at(7))).await, Ok(true));
+        assert_eq!(store.resume("sweep", resumed(at(8))).await, Ok(false));
         assert_eq!(store.pauses().await, Ok(Vec::new()));
-        assert_eq!(store.resumed_at("sweep").await, Ok(Some(at(7))), "when it ended");
+        assert_eq!(store.resumed("sweep").await, Ok(Some(resumed(at(7)))), "when it ended");
     }
-    assert_eq!(store.resumed_at("other").await, Ok(None));
+    assert_eq!(store.resumed("other").await, Ok(None));
 }
 
 pub(super) async fn a_clock_in_doubt_is_kept_beside_the_pauses(store: &dyn Store) {
@@ -147,11 +148,11 @@ pub(super) async fn a_clock_in_doubt_is_kept_beside_the_pauses(store: &dyn Store
     assert_eq!(store.clock_doubt().await, Ok(Some(doubt.clone())));
     assert_eq!(store.pauses().await, Ok(vec![pause.clone()]), "both stand");
     // A pause that ends says nothing of the clock.
-    assert_eq!(store.resume("sweep", at(3)).await, Ok(true));
-    assert_eq!(store.resume("sweep", at(3)).await, Ok(false));
+    assert_eq!(store.resume("sweep", resumed(at(3))).await, Ok(true));
+    assert_eq!(store.resume("sweep", resumed(at(3))).await, Ok(false));
     assert_eq!(store.pauses().await, Ok(Vec::new()));
     assert_eq!(store.clock_doubt().await, Ok(Some(doubt.clone())));
-    assert_eq!(store.resumed_at("other").await, Ok(None), "no pause has ended");
+    assert_eq!(store.resumed("other").await, Ok(None), "no pause has ended");
     // It jumps again: the first reason stays.
     assert_eq!(store.pause(pause.clone()).await, Ok(()));
     assert_eq!(store.doubt_clock(at(9), "again".to_owned()).await, Ok(()));
@@ -167,5 +168,5 @@ pub(super) async fn a_clock_in_doubt_is_kept_beside_the_pauses(store: &dyn Store
     assert_eq!(store.clock_doubt().await, Ok(None));
     assert_eq!(store.clock_seen().await, Ok(None));
     assert_eq!(store.pauses().await, Ok(vec![pause]));
-    assert_eq!(store.resume("sweep", at(10)).await, Ok(true));
+    assert_eq!(store.resume("sweep", resumed(at(10))).await, Ok(true));
 }

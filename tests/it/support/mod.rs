@@ -9,7 +9,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use bursar::app::audit::{Audit, audit};
-use bursar::base::clock::{Clock, ManualClock, SystemClock};
+use bursar::base::clock::{Clock, Instant, ManualClock, SystemClock};
 use bursar::base::ids::{RunId, WorkerId};
 use bursar::base::limits::SCRIPT_STACK_BYTES;
 use bursar::base::secret::Secret;
@@ -23,6 +23,7 @@ use bursar::engine::worker::Engine;
 use bursar::model::event::Event;
 use bursar::model::journal::Journal;
 use bursar::model::run::{Cause, NewRun, Run, RunState};
+use bursar::model::unmade::Resumption;
 use bursar::model::workflow::{Source, Version};
 use bursar::script::Budget;
 use bursar::simulator::config::SimulatorConfig;
@@ -34,6 +35,15 @@ use sqlx::{Connection as _, SqliteConnection};
 use tempfile::TempDir;
 
 use real_time::{Patience, pause};
+
+/// What ends a pause of schedules, at this time.
+pub(crate) fn resumed(at: Instant) -> Resumption {
+    Resumption {
+        at,
+        actor: "tess".to_owned(),
+        reason: Some("it is right now".to_owned()),
+    }
+}
 
 /// What a test may do that the product may not: read the machine's clock and wait by it.
 pub(crate) mod real_time {

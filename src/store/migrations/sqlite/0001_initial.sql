@@ -156,10 +156,12 @@ CREATE TABLE pause (
     cause    TEXT NOT NULL CHECK (cause IN ('person', 'failures'))
 ) STRICT, WITHOUT ROWID;
 
--- When such a pause last ended: runs that had failed before count no longer.
+-- When such a pause last ended, and who ended it: runs that had failed before count no longer.
 CREATE TABLE resumption (
     workflow TEXT NOT NULL PRIMARY KEY,
-    at       INTEGER NOT NULL
+    at       INTEGER NOT NULL,
+    actor    TEXT NOT NULL,
+    reason   TEXT
 ) STRICT, WITHOUT ROWID;
 
 -- Up to when every slot of a schedule has its run or its reason, also when it never had a slot or these rows are
