@@ -15,7 +15,7 @@ use crate::connector::connection::Connection;
 use crate::connector::lookup::{Other, Read, Search, Sought, other_run_of};
 use crate::connector::reply::{classify, classify_error};
 use crate::connector::table::Endpoint;
-use crate::model::journal::{Doubt, Entry, Failure, Intent, Journal, Phase, Record, Step, StepPath};
+use crate::model::journal::{Doubt, Entry, Failure, Intent, Journal, Phase, Record, Step, StepPath, sought_since};
 use crate::model::run::{Run, RunState};
 use crate::model::value::Value;
 use crate::store::{RunQuery, Store};
@@ -45,7 +45,7 @@ pub struct InDoubt {
 pub struct Sent {
     /// The exact request, its key and our reference.
     pub intent: Intent,
-    /// When it may first have gone out.
+    /// When its step may first have gone out, under this key or an earlier one: since then it is looked for.
     pub first_at: Instant,
     /// When it may last have gone out.
     pub last_at: Instant,
@@ -142,9 +142,9 @@ fn since(records: &[Record], path: &StepPath) -> Option<Instant> {
         .next()
 }
 
-/// When an intent first and last went out and how often, as far as the journal of its step tells, and until when it may
-/// have gone out: until its step said that it does not know. What is written of one that was forgotten says only that it
-/// was sent before.
+/// When a step first and its intent last went out and how often that did, as far as the journal tells, and until when it
+/// may have gone out: until the step said that it does not know. What is written of one that was forgotten says only that
+/// it was sent before.
 pub(super) fn sent(
     run: &Run,
     journal: &Arc<Journal>,
@@ -162,13 +162,12 @@ pub(super) fn sent(
         })
         .map(|record| record.at)
         .collect();
-    let forgotten = intent.forgotten;
-    let first = forgotten.map(|forgotten| forgotten.from);
-    let last = forgotten.map(|forgotten| forgotten.until);
+    let intended_at = journal.step(path).and_then(|step| step.intended_at);
+    let last = intent.forgotten.map(|forgotten| forgotten.until);
     let last_at = out.last().copied().or(last).unwrap_or_default();
     Sent {
         intent: intent.clone(),
-        first_at: first.or(out.first().copied()).unwrap_or_default(),
+        first_at: sought_since(intended_at, intent.forgotten).unwrap_or_default(),
         last_at,
         times: out.len(),
         until: last_at.max(told_at),

@@ -86,6 +86,8 @@ guards! {
     ListAge = "list-age",
     /// What goes out anew is looked for once more.
     AnewLookedUp = "anew-looked-up",
+    /// It is looked for since it may first have gone out.
+    SoughtSinceFirst = "sought-since-first",
     /// What a person says of an effect is held against what the provider shows.
     DecisionFits = "decision-fits",
 
@@ -106,6 +108,10 @@ guards! {
     JournalNeighbours = "journal-neighbours",
     /// What a forgotten run of the same request paid bears its name.
     KeyNamesRun = "key-names-run",
+    /// What a run of the same key made before anything can have been forgotten is another request's.
+    KeyUsedBefore = "key-used-before",
+    /// What contradicts the word of a person after a restore is told.
+    RestoreContradicts = "restore-contradicts",
 
     // --- turns and journals
     /// What a script asks for has to be what its journal has.

@@ -420,17 +420,31 @@ impl Search {
     }
 
     /// What in something that bears our mark does not fit what we sent. A key may have been used for another payment, so
-    /// what another run of the same key made has to show that it is the same.
+    /// what another run of the same key made has to show that it is the same, and that it can have been forgotten.
     fn misfit(&self, item: &Value) -> Option<String> {
         let request = request_as_of(&self.effect, &self.intent, item);
         let movement = self.intent.movement.as_ref();
         reply::contradiction(&self.effect, &request, movement, item).or_else(|| {
             let other = other_run_of(&self.effect, &self.intent, item)?;
+            if self.is_unforgotten(item) && holds(Guard::KeyUsedBefore) {
+                return Some(format!(
+                    "{other}, an earlier run of the same key, made it, and it is not shown to be younger than the older \
+                     state that was put back: the key was used before; if this is to be done too, ask for it under another one"
+                ));
+            }
             let unsaid = reply::left_unsaid(&self.effect, &request, movement?, item)?;
             Some(format!(
                 "{other}, a forgotten run of the same key, made it, and it does not say its {unsaid}"
             ))
         })
+    }
+
+    /// Whether something was made before anything can have been forgotten, as far as it says. Then the older state knew
+    /// the run that made it, which was pruned.
+    fn is_unforgotten(&self, item: &Value) -> bool {
+        let margin = TimeDelta::seconds(self.lookup.margin_secs.into());
+        let from = self.intent.forgotten.map(|forgotten| forgotten.from - margin);
+        from.is_none_or(|from| self.made_at(item).is_none_or(|made_at| made_at < from))
     }
 
     /// Whether it may have been sent under a reference that nobody knows any more, and is looked for by that.

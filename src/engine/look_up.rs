@@ -14,7 +14,7 @@ use crate::connector::connection::Connection;
 use crate::connector::lookup::{self, Other, Read, Search};
 use crate::connector::reply::RetryHint;
 use crate::connector::table::{Endpoint, InDoubt};
-use crate::model::journal::{Doubt, Entry, Outcome, Resolution};
+use crate::model::journal::{Doubt, Entry, Outcome, Resolution, sought_since};
 use crate::model::value::Value;
 use crate::script::Thrown;
 
@@ -138,9 +138,7 @@ impl Turn {
             clearance: None,
             attempts: 0,
             unknown: true,
-            first_sent: begun
-                .recollected
-                .map_or(begun.intended_at.unwrap_or(now), |forgotten| forgotten.from),
+            first_sent: sought_since(begun.intended_at, begun.recollected).unwrap_or(now),
             last_sent: now,
         };
         let shown = match self.seek(&before, before.first_sent, now) {

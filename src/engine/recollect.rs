@@ -20,7 +20,7 @@ use super::look_up::Sought;
 use super::turn::{Begun, Turn};
 use crate::base::clock::Instant;
 use crate::base::guard::{Guard, holds};
-use crate::model::journal::{Entry, Forgotten, Outcome, Retry};
+use crate::model::journal::{Entry, Forgotten, Outcome, Retry, sought_since};
 use crate::model::run::Cause;
 use crate::model::value::{Value, parse_time};
 use crate::script::Thrown;
@@ -81,7 +81,7 @@ impl Turn {
     }
 
     /// Looks for what may have been sent from this time on. Nothing: it was not, or a person who saw what the list
-    /// shows has said so.
+    /// shows has said so. What contradicts such a word is told all the same.
     fn recollect_since(
         &self,
         open: &mut Open<'_>,
@@ -99,7 +99,7 @@ impl Turn {
             false => Err(self.intend_in_doubt(open, code, message)),
         };
         // What an earlier intent of the step left is as good.
-        let from = open.begun.intended_at.map_or(span.from, |at| at.min(span.from));
+        let from = sought_since(open.begun.intended_at, Some(span)).unwrap_or(span.from);
         match self.seek(open, from, span.until) {
             Sought::Found(resource) => {
                 tracing::info!(run = %self.run.id, step = %open.begun.path, "what was sent before the restore was found and adopted");
@@ -111,7 +111,11 @@ impl Turn {
                     "it was sent before an older state of the store was put back, and is not shown to be what the script would \
                      send now ({reason}): adopt what the provider has, or say that the step failed"
                 );
-                doubt("contradiction", &message)
+                // It was not absent, whoever said so.
+                match holds(Guard::RestoreContradicts) {
+                    true => Err(self.intend_in_doubt(open, "contradiction", &message)),
+                    false => doubt("contradiction", &message),
+                }
             }
             Sought::Absent => Ok(None),
             // Other runs come again, and other branches come to their steps: then it is theirs.

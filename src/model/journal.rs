@@ -101,6 +101,16 @@ pub struct StepRecord {
     pub updated_at: Instant,
 }
 
+/// Since when a step has to be looked for at the provider: since its first intent, under whatever key, or since a journal
+/// that was forgotten may have sent it, whichever is earlier.
+pub fn sought_since(intended_at: Option<Instant>, forgotten: Option<Forgotten>) -> Option<Instant> {
+    let forgotten = forgotten.map(|forgotten| forgotten.from);
+    match holds(Guard::SoughtSinceFirst) {
+        true => [intended_at, forgotten].into_iter().flatten().min(),
+        false => forgotten.or(intended_at),
+    }
+}
+
 /// An entry that may not follow the journal so far.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[error("entry {seq} `{kind}` of step {path} may not follow: {reason}")]
@@ -188,10 +198,7 @@ impl Journal {
         };
         let is_held = matches!(&entry, Entry::Retry { retry, .. } if retry.attempt == 0);
         let intended_at = match &entry {
-            Entry::Intent { intent, .. } => {
-                let first = intended_at.unwrap_or(at);
-                Some(intent.forgotten.map_or(first, |forgotten| first.min(forgotten.from)))
-            }
+            Entry::Intent { intent, .. } => sought_since(Some(intended_at.unwrap_or(at)), intent.forgotten),
             _ => intended_at,
         };
         let (step, phase) = match known {

@@ -38,6 +38,7 @@ async fn what_the_bank_shows_is_adopted_and_nothing_is_sent_twice() {
         "first sent",
         "key protects",
         "our reference",
+        "looked from",
         "it happened:",
         "--adopt-found",
     ] {

@@ -47,7 +47,9 @@ pub(super) async fn run(args: &Args, context: &Context) -> Result<Exit, CliError
     };
     let output = &context.output;
     if output.json {
-        let body = json!({ "doubt": doubt_json(doubt), "provider": shown.as_ref().map(shown_json) });
+        let told = shown.as_ref().zip(doubt.sent.as_ref());
+        let provider = told.map(|(shown, sent)| shown_json(shown, sent.first_at));
+        let body = json!({ "doubt": doubt_json(doubt), "provider": provider });
         output.object("bursar.doubt.detail/1", &body)?;
     } else {
         output.print(&page(doubt, shown.as_ref(), context.now()))?;
@@ -63,15 +65,17 @@ pub(super) async fn run(args: &Args, context: &Context) -> Result<Exit, CliError
     Ok(Exit::Ok)
 }
 
-fn shown_json(shown: &Shown) -> serde_json::Value {
-    match shown {
+fn shown_json(shown: &Shown, looked_from: Instant) -> serde_json::Value {
+    let mut told = match shown {
         Shown::Found(resource) => json!({ "shows": "found", "resource": resource.to_plain() }),
         Shown::Absent => json!({ "shows": "absent" }),
         Shown::NotShown(again_at) => json!({ "shows": "nothing", "proves_from": again_at }),
         Shown::Elsewhere(reason) => json!({ "shows": "elsewhere", "reason": reason }),
         Shown::Contradiction(reason) => json!({ "shows": "contradiction", "reason": reason }),
-        Shown::NotAsked(reason) => json!({ "shows": null, "reason": reason }),
-    }
+        Shown::NotAsked(reason) => return json!({ "shows": null, "reason": reason }),
+    };
+    told["looked_from"] = json!(looked_from);
+    told
 }
 
 fn page(doubt: &InDoubt, shown: Option<&Shown>, now: Instant) -> String {
@@ -88,8 +92,8 @@ fn page(doubt: &InDoubt, shown: Option<&Shown>, now: Instant) -> String {
     if let Some(sent) = &doubt.sent {
         page.push_str(&ours(sent, now));
     }
-    if let Some(shown) = shown {
-        page.push_str(&theirs(shown, now));
+    if let Some((shown, sent)) = shown.zip(doubt.sent.as_ref()) {
+        page.push_str(&theirs(shown, sent.first_at, now));
     }
     let command = format!("bursar reconcile resolve {} --step {}", run.id, doubt.path);
     page.push_str("\nThen say what is true:\n");
@@ -149,7 +153,7 @@ fn ours(sent: &Sent, now: Instant) -> String {
     text
 }
 
-fn theirs(shown: &Shown, now: Instant) -> String {
+fn theirs(shown: &Shown, looked_from: Instant, now: Instant) -> String {
     let told = match shown {
         Shown::Found(resource) => {
             let pretty = serde_json::to_string_pretty(&resource.to_plain()).unwrap_or_default();
@@ -170,7 +174,15 @@ fn theirs(shown: &Shown, now: Instant) -> String {
         ),
         Shown::NotAsked(reason) => format!("  it could not be asked: {}", one_line(reason)),
     };
-    format!("\nWhat the provider shows now\n{told}\n")
+    let looked = match shown {
+        Shown::NotAsked(_) => String::new(),
+        _ => format!(
+            "  {:<15} {}, less what two clocks may differ\n",
+            "looked from",
+            time(looked_from)
+        ),
+    };
+    format!("\nWhat the provider shows now\n{looked}{told}\n")
 }
 
 /// What a person can say, the likeliest first.
@@ -215,8 +227,11 @@ mod tests {
     fn what_the_provider_shows_is_told_with_what_can_be_said_of_it() {
         let now = Instant::default();
         let check = |shown: &Shown, told: &str, expected: &[&str]| {
-            let text = theirs(shown, now);
+            let text = theirs(shown, now, now);
             assert!(text.contains(told), "{text}");
+            let was_asked = !matches!(shown, Shown::NotAsked(_));
+            assert_eq!(text.contains("looked from"), was_asked, "{text}");
+            assert_eq!(shown_json(shown, now).get("looked_from").is_some(), was_asked, "{told}");
             let options: Vec<&str> = choices(true, Some(shown))
                 .into_iter()
                 .map(|(option, _)| option)
@@ -235,7 +250,7 @@ mod tests {
             "  pay_1, EUR 10.50, is there, which step 0 of run_X made",
             &unproved,
         );
-        assert!(!theirs(&Shown::Elsewhere(there.to_owned()), now).contains('\u{1b}'));
+        assert!(!theirs(&Shown::Elsewhere(there.to_owned()), now, now).contains('\u{1b}'));
         check(
             &Shown::NotShown(None),
             "its absence from this list proves nothing",

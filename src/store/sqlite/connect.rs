@@ -7,7 +7,7 @@ use std::fs::File;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-use sqlx::migrate::{Migration, MigrationType, Migrator};
+use sqlx::migrate::{MigrateError, Migration, MigrationType, Migrator};
 use sqlx::sqlite::{SqliteConnectOptions, SqliteJournalMode, SqliteSynchronous};
 use sqlx::{Connection as _, SqlSafeStr as _, SqliteConnection};
 
@@ -181,6 +181,27 @@ fn known_schema() -> i64 {
     MIGRATIONS.last().map_or(0, |(number, ..)| *number)
 }
 
+fn migrations() -> impl Iterator<Item = Migration> {
+    MIGRATIONS.iter().map(|(number, name, sql)| {
+        Migration::new(
+            *number,
+            (*name).into(),
+            MigrationType::Simple,
+            sql.into_sql_str(),
+            false,
+        )
+    })
+}
+
+/// That a change of the schema was made by other words than this program has for it.
+fn other_words() -> StoreError {
+    StoreError::Unavailable(
+        "its schema was made by other words than this program has for it: it belongs to another build of bursar; use \
+         that one, or restore a backup that this one made"
+            .to_owned(),
+    )
+}
+
 /// The newest schema that was applied to the file; 0 for a new one.
 async fn schema_of(connection: &mut SqliteConnection) -> Result<i64, StoreError> {
     let migrated: i64 =
@@ -203,19 +224,13 @@ pub(super) async fn migrate(connection: &mut SqliteConnection) -> Result<(), Sto
     if found > known {
         return Err(StoreError::Newer { found, known });
     }
-    let list = MIGRATIONS.iter().map(|(number, name, sql)| {
-        Migration::new(
-            *number,
-            (*name).into(),
-            MigrationType::Simple,
-            sql.into_sql_str(),
-            false,
-        )
-    });
-    Migrator::with_migrations(list.collect())
+    Migrator::with_migrations(migrations().collect())
         .run_direct(None, connection, false)
         .await
-        .map_err(|error| StoreError::Unavailable(format!("the schema cannot be brought up to date: {error}")))
+        .map_err(|error| match error {
+            MigrateError::VersionMismatch(_) => other_words(),
+            error => StoreError::Unavailable(format!("the schema cannot be brought up to date: {error}")),
+        })
 }
 
 /// Refuses a file whose schema is not exactly the one this program reads.
@@ -229,7 +244,16 @@ pub(super) async fn prove_schema(connection: &mut SqliteConnection) -> Result<()
             "it was written by an older bursar (schema {found}, this program reads {known}): start the daemon once"
         )));
     }
-    Ok(())
+    let applied: Vec<(i64, Vec<u8>)> =
+        sqlx::query_as("SELECT version, checksum FROM _sqlx_migrations ORDER BY version")
+            .fetch_all(connection)
+            .await
+            .map_err(unavailable)?;
+    let known = migrations().map(|migration| (migration.version, migration.checksum.to_vec()));
+    match known.eq(applied) {
+        true => Ok(()),
+        false => Err(other_words()),
+    }
 }
 
 /// Makes the installation secret of a new store. One that has runs had its secret: with another, the keys of what was sent

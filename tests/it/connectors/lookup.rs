@@ -360,6 +360,37 @@ fn a_list_that_is_asked_for_what_only_this_run_has_written_shows_nothing_of_anot
 }
 
 #[test]
+fn what_a_run_of_the_same_key_made_before_the_backup_is_not_taken_for_ours() {
+    let run = |at: &str| RunId::derived(time(at), &[7; 32], &["run", "sweep", "manual", "invoice 1", ""]);
+    let (ours, theirs) = (format!("{}/3", run(SENT)), format!("{}/3", run("2026-01-30T09:39:59Z")));
+    let forgotten = Forgotten {
+        from: time("2026-04-30T00:00:00Z"),
+        until: time(SENT),
+        traceable: true,
+        keyed: true,
+    };
+    let check = |reference: &str, created_at: Json, is_ours: bool| {
+        let mut item = made("", reference);
+        item["created_at"] = created_at.clone();
+        let search = search_for(&bank(), "create_payout", &ours, Some(forgotten));
+        match search.take(&page(&[item], None), later()) {
+            Progress::Found(_) => assert!(is_ours, "{reference} {created_at}"),
+            Progress::Contradiction(reason) => {
+                assert!(!is_ours && reason.contains("the key was used before"), "{reason}");
+            }
+            other => panic!("{reference} {created_at}: {other:?}"),
+        }
+    };
+    // The clocks may be a day apart.
+    check(&theirs, json!("2026-04-29T00:00:00Z"), true);
+    check(&theirs, json!("2026-04-28T23:59:59Z"), false);
+    check(&theirs, json!("2026-01-30T09:40:00Z"), false);
+    check(&theirs, Json::Null, false);
+    // What bears the very reference was made by this step, whenever.
+    check(&ours, json!("2026-01-30T09:40:00Z"), true);
+}
+
+#[test]
 fn what_another_run_of_the_same_key_made_has_to_show_all_that_it_moves() {
     let run = |at: &str| RunId::derived(time(at), &[7; 32], &["run", "sweep", "manual", "invoice 1", ""]);
     let (ours, theirs) = (format!("{}/3", run(SENT)), format!("{}/3", run("2026-04-30T09:39:59Z")));

@@ -42,6 +42,9 @@ fn caught_by(guard: Guard) -> &'static str {
         Guard::KeyMargin => "mutants::effects::a_key_is_not_used_in_the_last_minutes_of_its_window",
         Guard::KeyAfterCommit => "key_age::a_key_that_lapses_while_the_disk_is_waited_for_is_not_sent",
         Guard::AnewLookedUp => "doubt::what_a_person_took_for_absent_and_is_there_when_it_is_to_go_out_again_does_not",
+        Guard::SoughtSinceFirst => {
+            "restore::decisions::what_was_sent_before_the_backup_is_seen_by_a_person_and_by_the_last_look"
+        }
         Guard::DecisionFits => "reconcile::what_the_bank_shows_is_not_sent_again_whatever_is_said",
         Guard::RepeatAllowed => "accidents::an_endpoint_that_must_not_be_repeated_is_not",
         Guard::OnItsWay => "mutants::effects::what_was_on_its_way_when_the_process_died_is_not_taken_for_unsent",
@@ -60,6 +63,12 @@ fn caught_by(guard: Guard) -> &'static str {
         Guard::JournalNeighbours => "store::flipped::no_bit_of_an_id_makes_a_run_forget_what_it_has_sent",
         Guard::RestoreUntraceable => {
             "restore::decisions::a_payment_whose_reference_nobody_knows_is_never_proved_absent"
+        }
+        Guard::KeyUsedBefore => {
+            "connectors::lookup::what_a_run_of_the_same_key_made_before_the_backup_is_not_taken_for_ours"
+        }
+        Guard::RestoreContradicts => {
+            "restore::engine::what_contradicts_the_word_of_a_person_is_told_and_not_overridden"
         }
         Guard::KeyNamesRun => "restore::keyed::what_a_request_with_a_key_paid_before_is_found_when_it_comes_again",
         Guard::ClockBehind => {

@@ -1,6 +1,7 @@
 //! What a person can say about payments that a restore forgot, by the path that commands and the daemon take: every
 //! decision is held against what the provider shows.
 
+use std::sync::Arc;
 use std::time::Duration;
 
 use bursar::app::AppError;
@@ -9,21 +10,27 @@ use bursar::app::reconcile::{Shown, ask, in_doubt};
 use bursar::app::settings::{Overrides, Secrets, Settings, load_from};
 use bursar::base::clock::{Clock as _, Instant, SystemClock};
 use bursar::base::ids::{EventId, RunId};
+use bursar::connector::table::Connector;
 use bursar::model::journal::Resolution;
 use bursar::model::run::{Cause, NewRun, Run, RunState};
 use bursar::model::value::time_text;
 use bursar::server::protocol::Although;
+use bursar::simulator::faults::{FaultAction, FaultRule, When};
 use bursar::store::Decision;
 use chrono::TimeDelta;
 use serde_json::json;
 
 use super::engine::{Bank, pay};
-use super::keyed::ask as ask_with_key;
+use super::keyed::{ask as ask_with_key, two_of_one_key};
 use crate::support::{hurry, version};
 
 /// A bank some days ago, whose time passes fast: what a person asks is asked by the clock of this machine.
 async fn bank_of_old() -> Bank {
-    let bank = Bank::since(SystemClock::new().now() - TimeDelta::days(3)).await;
+    bank_since(TimeDelta::days(3)).await
+}
+
+async fn bank_since(age: TimeDelta) -> Bank {
+    let bank = Bank::since(SystemClock::new().now() - age).await;
     for _ in 0..3 {
         hurry(bank.clock.clone());
     }
@@ -174,6 +181,78 @@ async fn what_a_forgotten_run_of_the_same_key_made_is_adopted_by_a_person_too() 
         let taken = person.adopts(resource, Some(Although::Different)).await;
         assert_eq!(taken, Ok(()));
     }
+    bank.end().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_a_run_that_is_known_paid_is_not_shown_as_what_another_one_did() {
+    let mut bank = bank_of_old().await;
+    let other = two_of_one_key(&mut bank).await;
+    let person = Person::looks_at(&bank, bank.settled(other).await).await;
+    let Shown::Elsewhere(shown) = person.sees().await else {
+        panic!("{:?}", person.sees().await)
+    };
+    assert!(shown.contains("which is not forgotten"), "{shown}");
+    let why = person.resends(None).await.expect_err("not by itself");
+    assert!(why.contains("--although unproved"), "{why}");
+    person.resends(Some(Although::Unproved)).await.expect("taken");
+    let run = bank.settled(other).await;
+    assert_eq!((run.state, bank.sent()), (RunState::Succeeded, 2), "{:?}", run.error);
+    bank.end().await;
+}
+
+/// The built-in table with no word on how a payout is looked up.
+fn without_lookup() -> Connector {
+    let table = include_str!("../../../src/connector/providers/augustus.toml");
+    let (before, rest) = table.split_once("[endpoint.create_payout.lookup]").expect("a lookup");
+    let (_, after) = rest.split_once("\n[").expect("another endpoint");
+    Connector::parse("augustus.toml", &format!("{before}[{after}")).expect("the table is right")
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_was_sent_before_the_backup_is_seen_by_a_person_and_by_the_last_look() {
+    let mut bank = bank_since(TimeDelta::days(10)).await;
+    let control = bank.world.simulator.control.clone();
+    let failure = |when| FaultAction::Status {
+        status: 500,
+        when,
+        retry_after_secs: None,
+    };
+    control.add_fault(FaultRule::on("create_payout", failure(When::After)));
+    control.add_fault(FaultRule::on("list_payouts", failure(When::Before)));
+    let (id, slot) = (RunId::generate(bank.now()), bank.now());
+    bank.slot(id, slot, &pay("10.50")).await;
+    assert_eq!(bank.settled(id).await.state, RunState::Parked);
+    bank.stop().await;
+    let path = bank.doubt(id).await;
+    bank.resolve(id, &path, Resolution::Resend).await;
+    bank.clock.advance(Duration::from_secs(5 * 86_400));
+    bank.back_up().await;
+    control.clear_faults();
+    let sent = bank.sent();
+    // After the restore nobody can look at first; then the list shows what was paid days before the backup.
+    let whole = bank.world.connections["bank"].connector.clone();
+    bank.world.reconnect(|bank| bank.connector = Arc::new(without_lookup()));
+    bank.go_back().await;
+    bank.accept().await;
+    let run = bank.settled(id).await;
+    assert_eq!((run.state, bank.sent()), (RunState::Parked, sent), "{:?}", run.error);
+    bank.stop().await;
+    bank.world.reconnect(|bank| bank.connector = whole);
+    bank.go_on().await;
+    let person = Person::looks_at(&bank, run).await;
+    assert!(
+        matches!(person.sees().await, Shown::Found(_)),
+        "{:?}",
+        person.sees().await
+    );
+    // Nor does a word that was spoken before it could be seen send it again.
+    let path = bank.doubt(id).await;
+    bank.resolve(id, &path, Resolution::Resend).await;
+    let run = bank.settled(id).await;
+    assert_eq!((run.state, bank.sent()), (RunState::Parked, sent), "{:?}", run.error);
+    let told = run.error.expect("a reason").message;
+    assert!(told.contains("shows it now"), "{told}");
     bank.end().await;
 }
 

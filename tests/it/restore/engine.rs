@@ -85,16 +85,28 @@ impl Bank {
 
     /// Ends, puts the backup back, and begins again.
     pub(super) async fn go_back(&mut self) {
-        self.engine.take().expect("an engine").stop().await;
+        self.stop().await;
         self.store.close().await.expect("closed");
         restore(self.world.folder.path(), &self.file(), self.now())
             .await
             .expect("restored");
         self.store = self.world.store().await;
-        self.engine = Some(self.world.engine_with(self.store.clone(), patient()).await);
-        self.store.reclaim_all(self.now()).await.expect("reclaimed");
+        self.go_on().await;
         let restored = self.store.restored(self.now()).await.expect("read").expect("noticed");
         assert_eq!((restored.sign, restored.holds()), (Sign::Backup, true));
+    }
+
+    /// Ends the engine, if one works.
+    pub(super) async fn stop(&mut self) {
+        if let Some(engine) = self.engine.take() {
+            engine.stop().await;
+        }
+    }
+
+    /// Has an engine work on the store as it stands.
+    pub(super) async fn go_on(&mut self) {
+        self.engine = Some(self.world.engine_with(self.store.clone(), patient()).await);
+        self.store.reclaim_all(self.now()).await.expect("reclaimed");
     }
 
     pub(super) async fn accept(&self) {
@@ -231,8 +243,7 @@ async fn an_effect_that_was_open_in_the_backup_is_looked_up_and_not_sent_again()
         let (mut bank, id) = tried_once_or_twice().await;
         bank.back_up().await;
         bank.world.simulator.control.clear_faults();
-        bank.engine = Some(bank.world.engine_with(bank.store.clone(), patient()).await);
-        bank.store.reclaim_all(bank.now()).await.expect("reclaimed");
+        bank.go_on().await;
         assert_eq!(bank.settled(id).await.state, RunState::Succeeded);
         let sent = bank.sent();
         bank.go_back().await;
@@ -359,6 +370,37 @@ async fn what_was_paid_otherwise_than_the_script_would_pay_now_asks_a_person() {
     bank.resolve(id, &path, Resolution::Fail).await;
     let run = bank.settled(id).await;
     assert_eq!((run.state, bank.sent()), (RunState::Failed, 1), "{:?}", run.error);
+    bank.end().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_contradicts_the_word_of_a_person_is_told_and_not_overridden() {
+    let mut bank = Bank::new().await;
+    bank.back_up().await;
+    let (id, slot) = (RunId::generate(bank.now()), bank.now());
+    bank.slot(id, slot, &pay("10.50")).await;
+    assert_eq!(bank.settled(id).await.state, RunState::Succeeded);
+    bank.go_back().await;
+    bank.accept().await;
+    bank.slot(id, slot, &pay("11.50")).await;
+    assert_eq!(bank.settled(id).await.state, RunState::Parked);
+    // The first look after the word of a person fails, so that only the second one shows it.
+    let failure = FaultAction::Status {
+        status: 500,
+        when: When::Before,
+        retry_after_secs: None,
+    };
+    let control = &bank.world.simulator.control;
+    control.add_fault(FaultRule::on("list_payouts", failure).times(1));
+    let path = bank.doubt(id).await;
+    for _ in 0..2 {
+        bank.resolve(id, &path, Resolution::Resend).await;
+        let run = bank.settled(id).await;
+        assert_eq!((run.state, bank.sent()), (RunState::Parked, 1), "{:?}", run.error);
+        let error = run.error.expect("a reason");
+        assert_eq!(error.code, "contradiction");
+        assert!(error.message.contains("10.5"), "{}", error.message);
+    }
     bank.end().await;
 }
 

@@ -79,10 +79,8 @@ async fn what_a_request_with_a_key_paid_at_another_step_asks_a_person() {
     bank.end().await;
 }
 
-#[tokio::test(flavor = "multi_thread")]
-async fn what_a_run_that_is_known_paid_is_never_that_of_another_one() {
-    let mut bank = bank().await;
-    // As if one key had made two runs; the store has both.
+/// As if one key had made two runs after a restore: the store has both, and the first of them has paid.
+pub(super) async fn two_of_one_key(bank: &mut Bank) -> RunId {
     let begin = async |bank: &Bank, at: Instant, key: &str| {
         let version = version(&[("main.rhai", &pay("10.50"))]);
         let run = NewRun {
@@ -105,13 +103,19 @@ async fn what_a_run_that_is_known_paid_is_never_that_of_another_one() {
         bank.world.wake.nudge();
         id
     };
-    let begun_at = bank.now();
-    let known = begin(&bank, begun_at, "invoice 1").await;
-    assert_eq!(bank.settled(known).await.state, RunState::Succeeded);
     bank.back_up().await;
     bank.go_back().await;
     bank.accept().await;
-    let other = begin(&bank, begun_at + TimeDelta::seconds(1), "invoice 1 again").await;
+    let begun_at = bank.now();
+    let known = begin(bank, begun_at, "invoice 1").await;
+    assert_eq!(bank.settled(known).await.state, RunState::Succeeded);
+    begin(bank, begun_at + TimeDelta::seconds(1), "invoice 1 again").await
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_a_run_that_is_known_paid_is_never_that_of_another_one() {
+    let mut bank = bank().await;
+    let other = two_of_one_key(&mut bank).await;
     let run = bank.settled(other).await;
     assert_eq!((run.state, bank.sent()), (RunState::Parked, 1));
     let told = run.error.expect("a reason").message;

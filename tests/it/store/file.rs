@@ -173,6 +173,18 @@ async fn a_store_of_a_newer_program_is_refused_and_left_as_it_is() {
 }
 
 #[tokio::test]
+async fn a_store_whose_schema_was_made_by_other_words_is_refused() {
+    let opened = open().await;
+    opened.store.close().await.expect("closed");
+    meddle(opened.folder.path(), "UPDATE _sqlx_migrations SET checksum = x'00'").await;
+    let refused = SqliteStore::open_read_only(opened.folder.path()).await;
+    let why = refused.expect_err("refused").to_string();
+    assert!(why.contains("another build of bursar"), "{why}");
+    let refused = SqliteStore::open(opened.folder.path(), OPTIONS).await;
+    assert_eq!(refused.expect_err("refused").to_string(), why);
+}
+
+#[tokio::test]
 async fn a_store_can_be_read_beside_its_writer_and_after_it() {
     let opened = open().await;
     let claim = running(&*opened.store, "sweep", 0).await;
