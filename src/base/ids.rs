@@ -143,6 +143,11 @@ impl RunId {
         Self(uuid::Builder::from_unix_timestamp_millis(millis, &bits).into_uuid())
     }
 
+    /// The id right behind this one, if it is not the greatest.
+    pub fn next(self) -> Option<Self> {
+        self.0.as_u128().checked_add(1).map(|bits| Self(Uuid::from_u128(bits)))
+    }
+
     /// Whether both are derived from the same parts, whatever their times. That makes them the same only where the parts
     /// say all of the cause and the time is no part of it, as with a request that bears a key.
     pub fn is_of_same_parts(self, other: Self) -> bool {

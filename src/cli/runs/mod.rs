@@ -58,7 +58,7 @@ pub(super) async fn named(store: &Arc<dyn Store>, text: &str) -> Result<RunId, C
         let nothing = || CliError::not_found("there are no runs yet").hint("start one: `bursar run WORKFLOW`");
         return newest.first().map(|run| run.id).ok_or_else(nothing);
     }
-    let Some((prefix, above)) = prefix(text) else {
+    let Some((prefix, behind)) = prefix(text) else {
         let message = format!("`{text}` is not a run id: expected `run_` and letters or digits, or `last`");
         return Err(CliError::usage(message).hint("`bursar runs ls` shows the ids"));
     };
@@ -66,7 +66,7 @@ pub(super) async fn named(store: &Arc<dyn Store>, text: &str) -> Result<RunId, C
         return Ok(whole);
     }
     let query = RunQuery {
-        before: Some(above),
+        before: behind,
         limit: 2,
         ..RunQuery::default()
     };
@@ -88,8 +88,8 @@ pub(super) async fn named(store: &Arc<dyn Store>, text: &str) -> Result<RunId, C
     }
 }
 
-/// The beginning of an id as ids are written, and the greatest id that begins so.
-fn prefix(text: &str) -> Option<(String, RunId)> {
+/// The beginning of an id as ids are written, and the first id behind all that begin so, if there is one.
+fn prefix(text: &str) -> Option<(String, Option<RunId>)> {
     let digits = text
         .strip_prefix("run_")
         .unwrap_or(text)
@@ -99,8 +99,9 @@ fn prefix(text: &str) -> Option<(String, RunId)> {
         return None;
     }
     // The first digit of an id carries three bits only, so seven is the greatest.
-    let above = format!("run_{digits}{}", "Z".repeat(26 - digits.len()));
-    Some((format!("run_{digits}"), above.parse().ok()?))
+    let greatest = format!("run_{digits}{}", "Z".repeat(26 - digits.len()));
+    let greatest: RunId = greatest.parse().ok()?;
+    Some((format!("run_{digits}"), greatest.next()))
 }
 
 #[cfg(test)]
@@ -121,9 +122,11 @@ mod tests {
     }
 
     #[test]
-    fn the_greatest_id_of_a_beginning_sorts_behind_all_others_of_it() {
-        let (prefix, above) = prefix("01JD").expect("a beginning");
-        assert!(above.to_string().starts_with(&prefix));
-        assert!(above.to_string().ends_with("ZZZZ"));
+    fn what_is_behind_a_beginning_comes_right_after_the_greatest_id_of_it() {
+        let behind = |text: &str| prefix(text).and_then(|(_, behind)| behind).map(|id| id.to_string());
+        assert_eq!(behind("01JD").as_deref(), Some("run_01JE0000000000000000000000"));
+        let almost = format!("01JD{}", "Z".repeat(21));
+        assert_eq!(behind(&almost).as_deref(), Some("run_01JE0000000000000000000000"));
+        assert_eq!(behind("7ZZZ"), None);
     }
 }

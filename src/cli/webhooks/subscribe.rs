@@ -443,6 +443,11 @@ fn say_secret(desk: &Desk<'_>, registered: &Registered, file: &Path, context: &C
     ));
 }
 
+/// Whether this is a file, and no link to one, without content.
+fn is_empty(path: &Path) -> bool {
+    std::fs::symlink_metadata(path).is_ok_and(|found| found.is_file() && found.len() == 0)
+}
+
 /// A new file for a secret, which is gone again unless the secret came.
 struct Place {
     path: PathBuf,
@@ -461,7 +466,16 @@ impl Drop for Place {
 
 impl Place {
     fn new(path: PathBuf) -> Result<Self, CliError> {
-        let opened = OpenOptions::new().write(true).create_new(true).mode(0o600).open(&path);
+        let mut new = OpenOptions::new();
+        new.write(true).create_new(true).mode(0o600);
+        let opened = new.open(&path).or_else(|error| match error.kind() {
+            // What a process leaves that is killed before the secret came.
+            ErrorKind::AlreadyExists if is_empty(&path) => {
+                std::fs::remove_file(&path)?;
+                new.open(&path)
+            }
+            _ => Err(error),
+        });
         let file = opened.map_err(|error| {
             let shown = path.display();
             if error.kind() == ErrorKind::AlreadyExists {
