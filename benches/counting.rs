@@ -240,8 +240,8 @@ impl Store for Counting {
         self.inner.doubt_clock(since, reason)
     }
 
-    fn trust_clock(&self) -> Answer<'_, bool> {
-        self.inner.trust_clock()
+    fn trust_clock(&self, now: Instant) -> Answer<'_, bool> {
+        self.inner.trust_clock(now)
     }
 
     fn clock_seen(&self) -> Answer<'_, Option<Instant>> {

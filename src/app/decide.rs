@@ -12,9 +12,10 @@ use super::settings::Settings;
 use crate::base::clock::Instant;
 use crate::base::guard::{Guard, holds};
 use crate::base::ids::RunId;
-use crate::connector::lookup::request_as_of;
+use crate::connector::lookup::{other_run_of, request_as_of, used_before};
 use crate::connector::reply::misfit;
-use crate::model::journal::{Journal, Phase, Record, Resolution, StepPath};
+use crate::connector::table::Endpoint;
+use crate::model::journal::{Intent, Journal, Phase, Record, Resolution, StepPath};
 use crate::model::run::{Run, RunState};
 use crate::model::value::Value;
 use crate::server::protocol::Although;
@@ -60,7 +61,7 @@ pub async fn judged(
         (Resolution::Adopt { .. }, None) => Some(Objection::Disproved(format!(
             "nothing was sent by step {path}, so there is nothing to adopt: say --retry or --fail"
         ))),
-        (Resolution::Adopt { resource }, Some(sent)) => against_adoption(settings, sent, resource),
+        (Resolution::Adopt { resource }, Some(sent)) => against_adoption(settings, store, sent, resource).await?,
     };
     match (objection, although) {
         (None, _) => Ok(decision),
@@ -138,7 +139,12 @@ fn against_absence(run: RunId, path: &StepPath, shown: Shown) -> Option<Objectio
     }
 }
 
-fn against_adoption(settings: &Settings, sent: &Sent, resource: &serde_json::Value) -> Option<Objection> {
+async fn against_adoption(
+    settings: &Settings,
+    store: &dyn Store,
+    sent: &Sent,
+    resource: &serde_json::Value,
+) -> Result<Option<Objection>, AppError> {
     let intent = &sent.intent;
     let connection = settings.connections.get(&intent.connection);
     let described = connection.and_then(|connection| {
@@ -146,24 +152,50 @@ fn against_adoption(settings: &Settings, sent: &Sent, resource: &serde_json::Val
         Some((connector, connector.endpoint(&intent.endpoint)?))
     });
     let Some((connector, endpoint)) = described else {
-        return Some(Objection::Unproved(format!(
+        return Ok(Some(Objection::Unproved(format!(
             "`{}` of connection `{}` is not configured any more, so what is to be adopted cannot be checked",
             intent.endpoint, intent.connection
-        )));
+        ))));
     };
+    let read = Value::from_plain(resource).ok();
+    if let Some(read) = &read
+        && let Some(reason) = of_another(store, endpoint, intent, read).await?
+    {
+        return Ok(Some(Objection::Differs(reason)));
+    }
     // What a forgotten run of the same key made bears its reference, and is adopted as the look-up would adopt it.
-    let request = Value::from_plain(resource).map_or_else(
-        |_| intent.request.clone(),
+    let request = read.map_or_else(
+        || intent.request.clone(),
         |resource| request_as_of(endpoint, intent, &resource),
     );
-    match misfit(connector, endpoint, &request, intent.movement.as_ref(), resource) {
-        Ok(None) => None,
-        Ok(Some(reason)) => Some(Objection::Differs(format!(
-            "what is to be adopted is not what was asked for: {reason}"
-        ))),
-        Err(reason) => Some(Objection::Disproved(format!(
-            "what is to be adopted cannot be what `{}` makes: {reason}",
-            intent.endpoint
-        ))),
+    Ok(
+        match misfit(connector, endpoint, &request, intent.movement.as_ref(), resource) {
+            Ok(None) => None,
+            Ok(Some(reason)) => Some(Objection::Differs(format!(
+                "what is to be adopted is not what was asked for: {reason}"
+            ))),
+            Err(reason) => Some(Objection::Disproved(format!(
+                "what is to be adopted cannot be what `{}` makes: {reason}",
+                intent.endpoint
+            ))),
+        },
+    )
+}
+
+/// Why a resource is what another run of the same key made, which was not forgotten.
+async fn of_another(
+    store: &dyn Store,
+    endpoint: &Endpoint,
+    intent: &Intent,
+    resource: &Value,
+) -> Result<Option<String>, AppError> {
+    let Some(other) = other_run_of(endpoint, intent, resource) else {
+        return Ok(None);
+    };
+    if store.run(other).await?.is_some() {
+        return Ok(Some(format!(
+            "{other}, another run of the same key, made it, and is not forgotten"
+        )));
     }
+    Ok(used_before(endpoint, intent, resource))
 }

@@ -244,7 +244,7 @@ pub async fn resume_here(
 /// [`AppError`].
 pub async fn trust_clock_here(settings: &Settings) -> Result<bool, AppError> {
     let store = SqliteStore::open(&settings.state, SqliteOptions::default()).await?;
-    let was_in_doubt = store.trust_clock().await;
+    let was_in_doubt = store.trust_clock(SystemClock::new().now()).await;
     store.close().await?;
     Ok(was_in_doubt?)
 }

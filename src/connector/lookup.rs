@@ -426,25 +426,15 @@ impl Search {
         let movement = self.intent.movement.as_ref();
         reply::contradiction(&self.effect, &request, movement, item).or_else(|| {
             let other = other_run_of(&self.effect, &self.intent, item)?;
-            if self.is_unforgotten(item) && holds(Guard::KeyUsedBefore) {
-                return Some(format!(
-                    "{other}, an earlier run of the same key, made it, and it is not shown to be younger than the older \
-                     state that was put back: the key was used before; if this is to be done too, ask for it under another one"
-                ));
+            if let Some(reason) = used_before(&self.effect, &self.intent, item).filter(|_| holds(Guard::KeyUsedBefore))
+            {
+                return Some(reason);
             }
             let unsaid = reply::left_unsaid(&self.effect, &request, movement?, item)?;
             Some(format!(
                 "{other}, a forgotten run of the same key, made it, and it does not say its {unsaid}"
             ))
         })
-    }
-
-    /// Whether something was made before anything can have been forgotten, as far as it says. Then the older state knew
-    /// the run that made it, which was pruned.
-    fn is_unforgotten(&self, item: &Value) -> bool {
-        let margin = TimeDelta::seconds(self.lookup.margin_secs.into());
-        let from = self.intent.forgotten.map(|forgotten| forgotten.from - margin);
-        from.is_none_or(|from| self.made_at(item).is_none_or(|made_at| made_at < from))
     }
 
     /// Whether it may have been sent under a reference that nobody knows any more, and is looked for by that.
@@ -459,8 +449,7 @@ impl Search {
     }
 
     fn made_at(&self, item: &Value) -> Option<Instant> {
-        let created_at = item.pointer(&self.lookup.created_at)?;
-        parse_time(created_at.as_text()?)
+        made_at(&self.lookup, item)
     }
 
     fn is_before(&self, item: &Value, instant: Instant) -> bool {
@@ -515,6 +504,27 @@ pub fn other_run_of(endpoint: &Endpoint, intent: &Intent, resource: &Value) -> O
     let (ours, _) = parts(&intent.reference)?;
     let (run, _) = same_reference(endpoint, intent, resource)?;
     (run != ours).then_some(run)
+}
+
+/// Why something is not what a forgotten run of the same key made: it was made before anything can have been forgotten,
+/// as far as it says. Then the older state knew the run that made it, which was pruned.
+pub fn used_before(endpoint: &Endpoint, intent: &Intent, item: &Value) -> Option<String> {
+    let other = other_run_of(endpoint, intent, item)?;
+    let lookup = endpoint.lookup.as_ref()?;
+    let margin = TimeDelta::seconds(lookup.margin_secs.into());
+    let from = intent.forgotten.map(|forgotten| forgotten.from - margin);
+    let is_younger = from.is_some_and(|from| made_at(lookup, item).is_some_and(|made_at| made_at >= from));
+    (!is_younger).then(|| {
+        format!(
+            "{other}, an earlier run of the same key, made it, and it is not shown to be younger than the older state \
+             that was put back: the key was used before; if this is to be done too, say --fail and ask for it under \
+             another key"
+        )
+    })
+}
+
+fn made_at(lookup: &Lookup, item: &Value) -> Option<Instant> {
+    parse_time(item.pointer(&lookup.created_at)?.as_text()?)
 }
 
 /// The request as the run would have sent it that a resource is of: ours, or a forgotten one of the same key.

@@ -109,7 +109,7 @@ impl Turn {
             Sought::Contradiction(reason) => {
                 let message = format!(
                     "it was sent before an older state of the store was put back, and is not shown to be what the script would \
-                     send now ({reason}): adopt what the provider has, or say that the step failed"
+                     send now ({reason}): adopt what the provider has if it is this step's all the same, or say that it failed"
                 );
                 // It was not absent, whoever said so.
                 match holds(Guard::RestoreContradicts) {

@@ -76,7 +76,7 @@ impl PauseCause {
 pub struct ClockDoubt {
     /// When that was noticed, by the clock as it was then.
     pub since: Instant,
-    /// How it jumped.
+    /// How it jumped, or what speaks against it.
     pub reason: String,
 }
 

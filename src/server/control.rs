@@ -353,7 +353,7 @@ async fn resume(State(control): Here, Segment(name): Segment<String>, body: Byte
 async fn trust_clock(State(control): Here, body: Bytes) -> Result<Response, Problem> {
     let asked: ResumeSchedules = read(&body)?;
     named(&asked.actor)?;
-    let was_in_doubt = control.store.trust_clock().await?;
+    let was_in_doubt = control.store.trust_clock(control.clock.now()).await?;
     tracing::warn!(
         actor = asked.actor,
         reason = asked.reason,

@@ -287,8 +287,8 @@ impl Store for Faulty {
         self.write(|| self.inner.doubt_clock(since, reason))
     }
 
-    fn trust_clock(&self) -> Answer<'_, bool> {
-        self.write(|| self.inner.trust_clock())
+    fn trust_clock(&self, now: Instant) -> Answer<'_, bool> {
+        self.write(|| self.inner.trust_clock(now))
     }
 
     fn clock_seen(&self) -> Answer<'_, Option<Instant>> {

@@ -347,9 +347,8 @@ pub trait Store: Send + Sync + 'static {
     /// its reason.
     fn doubt_clock(&self, since: Instant, reason: String) -> Answer<'_, ()>;
 
-    /// A person says that the clock is right; whether that was in doubt. Pauses stay; what [`Store::see_clock`] kept
-    /// does not.
-    fn trust_clock(&self) -> Answer<'_, bool>;
+    /// A person says that it is now what the clock shows; whether that was in doubt. Pauses stay.
+    fn trust_clock(&self, now: Instant) -> Answer<'_, bool>;
 
     /// What the wall clock showed when that was last kept.
     fn clock_seen(&self) -> Answer<'_, Option<Instant>>;

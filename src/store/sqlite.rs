@@ -361,8 +361,8 @@ impl Store for SqliteStore {
         self.submit(|reply| Command::DoubtClock { since, reason, reply })
     }
 
-    fn trust_clock(&self) -> Answer<'_, bool> {
-        self.submit(|reply| Command::TrustClock { reply })
+    fn trust_clock(&self, now: Instant) -> Answer<'_, bool> {
+        self.submit(|reply| Command::TrustClock { now, reply })
     }
 
     fn clock_seen(&self) -> Answer<'_, Option<Instant>> {

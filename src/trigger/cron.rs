@@ -76,7 +76,7 @@ pub struct CronTrigger {
 }
 
 impl CronTrigger {
-    /// One that takes the wall clock for right as it is now.
+    /// One that takes the wall clock for right as it is now, unless the store has seen a later time.
     pub fn new(
         store: Arc<dyn Store>,
         catalog: Catalog,
@@ -182,10 +182,17 @@ impl CronTrigger {
             }
         }
         if !self.compared {
-            let seen = self.store.clock_seen().await?;
-            if let Some(seen) = seen.filter(|seen| *seen > real_until(now) && holds(Guard::ClockBehind)) {
-                let (seen, now) = (time_text(seen), time_text(now));
-                self.astray = Some(format!("the wall clock shows {now}, but it was {seen} here before"));
+            match self.store.clock_seen().await {
+                // It was later than that when an earlier process ended, by up to the time between two writings.
+                Ok(Some(seen)) if seen + SEE_EVERY > real_until(now) && holds(Guard::ClockBehind) => {
+                    let (seen, now) = (time_text(seen), time_text(now));
+                    self.astray = Some(format!("the wall clock shows {now}, but it was {seen} here before"));
+                }
+                Ok(_) => {}
+                Err(error @ StoreError::Corrupt(_)) => {
+                    self.astray = Some(format!("nobody knows what the wall clock showed before: {error}"));
+                }
+                Err(error) => return Err(error),
             }
         }
         if let Some(reason) = &self.astray {
@@ -222,7 +229,7 @@ impl CronTrigger {
             tracing::error!(since = %time_text(doubt.since), reason = doubt.reason, "schedules wait until somebody says that the clock is right: `bursar schedule resume`");
         }
         for pause in waiting {
-            tracing::error!(workflow = pause.workflow, since = %time_text(pause.since), reason = pause.reason, "schedules are paused until `bursar schedule resume`");
+            tracing::error!(workflow = pause.workflow, since = %time_text(pause.since), reason = pause.reason, "schedules are paused until `bursar schedule resume` names the workflow");
         }
     }
 
@@ -321,7 +328,7 @@ impl CronTrigger {
             tracing::error!(
                 workflow = key.workflow,
                 reason = pause.reason,
-                "schedules are paused until `bursar schedule resume`"
+                "schedules are paused until `bursar schedule resume` names the workflow"
             );
             return self.pass_over_paused(key, entry, &pause, now).await;
         }
@@ -377,7 +384,9 @@ impl CronTrigger {
         };
         let runs = self.store.slot_runs(newest).await?;
         let resumed = self.store.resumed(&key.workflow).await?;
-        let Some(failed) = failed_in_a_row(&runs, spec, resumed.map(|resumed| resumed.at)) else {
+        // One of a time that never was ends nothing.
+        let resumed = resumed.map(|resumed| resumed.at).filter(|at| *at <= real_until(now));
+        let Some(failed) = failed_in_a_row(&runs, spec, resumed) else {
             return Ok(None);
         };
         let failed: Vec<String> = failed.iter().map(|run| run.id.to_string()).collect();

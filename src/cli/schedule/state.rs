@@ -46,14 +46,14 @@ pub(super) struct Pause {
 
 /// Have the schedules of a workflow go on, from their next slot
 ///
-/// Without a name: the clock had jumped and is right now. All schedules go on that wait for that; what a person has
+/// Without a name: the clock was in doubt, because it had jumped or showed less than before, and is right now. All schedules go on that wait for that; what a person has
 /// paused, and what failures have, stays paused. The time until then is downtime, and what becomes of its slots is said
 /// by `catch_up`. With a name, the pause of that workflow is over, whoever began it; it says nothing of the clock.
 #[derive(Debug, clap::Args)]
 pub(super) struct Resume {
     /// The workflow
     workflow: Option<String>,
-    /// Why: kept beside the end of the pause, and in the log
+    /// Why: kept beside the end of a pause; of the clock it is in the log alone
     #[arg(long, value_name = "TEXT")]
     reason: Option<String>,
 }
@@ -130,7 +130,11 @@ fn why_on(resumed: Resumption) -> String {
     let reason = resumed
         .reason
         .map_or_else(String::new, |reason| format!(": {}", one_line(&reason)));
-    format!("on, resumed by {}{reason}", one_line(&resumed.actor))
+    format!(
+        "on, resumed {} by {}{reason}",
+        time(resumed.at),
+        one_line(&resumed.actor)
+    )
 }
 
 fn why_in_doubt(doubt: &ClockDoubt) -> String {
@@ -236,7 +240,11 @@ async fn resume_one(
         }
         None => resume_here(settings, workflow, &actor(), reason).await?,
     };
-    let doubt = context.store(settings).await?.clock_doubt().await?;
+    // What is done is done, also where this cannot be read.
+    let doubt = match context.store(settings).await {
+        Ok(store) => store.clock_doubt().await.ok().flatten(),
+        Err(_) => None,
+    };
     if !was_paused {
         let message = format!("the schedules of `{workflow}` are not paused");
         return Err(CliError::not_found(message).hint(match doubt {
@@ -262,7 +270,7 @@ async fn resume_one(
     Ok(Exit::Ok)
 }
 
-/// While the clock is in doubt every name waits, also one that was mistyped.
+/// A name that was mistyped is told as such.
 async fn is_known(settings: &Settings, workflow: &str, context: &Context) -> Result<(), CliError> {
     let loaded = load_workflows(settings);
     if loaded.broken.contains(workflow) {

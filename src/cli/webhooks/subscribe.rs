@@ -466,20 +466,16 @@ impl Drop for Place {
 
 impl Place {
     fn new(path: PathBuf) -> Result<Self, CliError> {
-        let mut new = OpenOptions::new();
-        new.write(true).create_new(true).mode(0o600);
-        let opened = new.open(&path).or_else(|error| match error.kind() {
-            // What a process leaves that is killed before the secret came.
-            ErrorKind::AlreadyExists if is_empty(&path) => {
-                std::fs::remove_file(&path)?;
-                new.open(&path)
-            }
-            _ => Err(error),
-        });
+        let opened = OpenOptions::new().write(true).create_new(true).mode(0o600).open(&path);
         let file = opened.map_err(|error| {
             let shown = path.display();
             if error.kind() == ErrorKind::AlreadyExists {
-                CliError::usage(format!("{shown} is there already")).hint("a secret is written to a new file")
+                let taken = CliError::usage(format!("{shown} is there already"));
+                // Another process may be waiting for its secret: only a person knows.
+                taken.hint(match is_empty(&path) {
+                    true => "it is empty: a command that was killed leaves it so; remove it if none is still at work",
+                    false => "a secret is written to a new file",
+                })
             } else {
                 CliError::usage(format!("{shown} cannot be made: {error}"))
                     .hint("name another file: the secret is given once")

@@ -196,10 +196,10 @@ impl Writer {
         Ok(Meta::ClockDoubt.keep(&mut self.connection, &text).await?)
     }
 
-    /// The clock is right; whether that was in doubt. What cannot be read any more is ended as well. What was seen of
-    /// another time counts no more.
-    pub(super) async fn trust_clock(&mut self) -> Result<bool, Halt> {
-        Meta::ClockSeen.forget(&mut self.connection).await?;
+    /// The clock is right; whether that was in doubt. What cannot be read any more is ended as well, and what was seen
+    /// of another time counts no more.
+    pub(super) async fn trust_clock(&mut self, now: Instant) -> Result<bool, Halt> {
+        self.see_clock(now).await?;
         Ok(Meta::ClockDoubt.forget(&mut self.connection).await?)
     }
 

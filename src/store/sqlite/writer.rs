@@ -63,6 +63,7 @@ pub(super) enum Command {
         reply: Reply<()>,
     },
     TrustClock {
+        now: Instant,
         reply: Reply<bool>,
     },
     SeeClock {
@@ -519,8 +520,8 @@ impl Writer {
                 let done = self.doubt_clock(since, reason).await;
                 answers.settle(reply, done)
             }
-            Command::TrustClock { reply } => {
-                let done = self.trust_clock().await;
+            Command::TrustClock { now, reply } => {
+                let done = self.trust_clock(now).await;
                 answers.settle(reply, done)
             }
             Command::SeeClock { now, reply } => {

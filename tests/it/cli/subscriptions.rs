@@ -212,6 +212,13 @@ async fn a_secret_is_replaced_beside_the_old_one_and_kept_in_a_file_for_one_pers
         .add_fault(FaultRule::on("list_webhook_subscriptions", unlisted).times(3));
     // A process that was killed before the secret came has left its file.
     fs::write(folder.join("secrets/new.key"), "").expect("written");
+    let left = register(&["--secret-file", "secrets/new.key"]).expect(2);
+    assert!(
+        left.stderr.contains("remove it if none is still at work"),
+        "{}",
+        left.stderr
+    );
+    fs::remove_file(folder.join("secrets/new.key")).expect("it was there");
     let made = register(&["--secret-file", "secrets/new.key"]).expect(0);
     let id = listed(folder)[0]["id"].as_str().expect("an id").to_owned();
     let file = folder.join("secrets/new.key");

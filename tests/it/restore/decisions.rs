@@ -166,7 +166,7 @@ async fn what_a_forgotten_run_of_the_same_key_made_is_adopted_by_a_person_too() 
         let id = bank.world.simulator.control.effects()[0].id.to_string();
         json!({
             "id": id, "status": "paid", "metadata": {"bursar": format!("{run}/{path}")}, "amount": amount,
-            "currency": "EUR",
+            "currency": "EUR", "created_at": time_text(bank.now()),
         })
     };
     assert_eq!(person.adopts(made(before, &path, None), None).await, Ok(()));
@@ -193,6 +193,27 @@ async fn what_a_run_that_is_known_paid_is_not_shown_as_what_another_one_did() {
         panic!("{:?}", person.sees().await)
     };
     assert!(shown.contains("which is not forgotten"), "{shown}");
+    let known = shown
+        .split(' ')
+        .find(|word| word.starts_with("run_"))
+        .expect("it is named");
+    let theirs = json!({
+        "id": bank.world.simulator.control.effects()[0].id.to_string(), "status": "paid", "amount": "10.50",
+        "metadata": {"bursar": format!("{known}/{}", bank.doubt(other).await)}, "currency": "EUR",
+        "created_at": time_text(bank.now()),
+    });
+    let why = person
+        .adopts(theirs.clone(), None)
+        .await
+        .expect_err("it is of another run");
+    assert!(
+        why.contains("is not forgotten") && why.contains("--although different"),
+        "{why}"
+    );
+    person
+        .adopts(theirs, Some(Although::Different))
+        .await
+        .expect("a person may say so");
     let why = person.resends(None).await.expect_err("not by itself");
     assert!(why.contains("--although unproved"), "{why}");
     person.resends(Some(Although::Unproved)).await.expect("taken");

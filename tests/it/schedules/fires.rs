@@ -503,7 +503,7 @@ async fn slots_that_the_daemon_has_not_dealt_with_are_not_made_up_for() {
     running.stop().await;
     assert!(matches!(ask("04:59").await, Err(MakeUpError::Undecided(..))));
     let running = Running::start(store.clone(), &shelf, &clock).await;
-    assert_eq!(store.trust_clock().await, Ok(true));
+    assert_eq!(store.trust_clock(clock.now()).await, Ok(true));
     running.pass(30).await;
     let missed: u32 = passed_over(store.as_ref())
         .await
@@ -564,7 +564,7 @@ async fn what_was_recorded_in_a_future_that_never_was_does_not_end_catching_up()
         running.pass(15).await;
         if store.clock_doubt().await.expect("read").is_some() {
             doubts += 1;
-            assert_eq!(store.trust_clock().await, Ok(true));
+            assert_eq!(store.trust_clock(clock.now()).await, Ok(true));
             running.pass(30).await;
         }
         running.stop().await;

@@ -17,7 +17,7 @@ use bursar::trigger::versions::KnownVersions;
 use chrono::{DateTime, TimeDelta};
 
 use super::rig::{Running, at, one, passed_over, slots};
-use crate::support::{number, report, resumed};
+use crate::support::{meddle, number, report, resumed};
 use crate::webhooks::harness::{Shelf, new_store, on_schedule};
 
 const HOUR: i64 = 3_600;
@@ -214,7 +214,7 @@ impl World {
     /// A person has looked at the clock, and lets every schedule go on.
     async fn resume(&mut self) {
         assert_eq!(self.store.pauses().await, Ok(Vec::new()));
-        assert_eq!(self.store.trust_clock().await, Ok(true));
+        assert_eq!(self.store.trust_clock(self.clock.now()).await, Ok(true));
         self.astray = false;
         self.look().await;
     }
@@ -394,7 +394,7 @@ async fn after_a_jump_of_more_than_three_hours_schedules_wait_for_a_person() {
             running = Running::start(store.clone(), &shelf, &clock).await;
         }
         // Once somebody has looked, it was downtime: the latest is made up for, the others have their reason.
-        assert_eq!(store.trust_clock().await, Ok(true));
+        assert_eq!(store.trust_clock(clock.now()).await, Ok(true));
         running.pass(30).await;
         let mut expected = vec![first];
         expected.extend(ran_then.iter().map(|slot| (*slot).to_owned()));
@@ -479,7 +479,7 @@ async fn a_clock_that_shows_less_at_the_start_than_was_seen_before_waits_for_a_p
     );
     clock.jump_to(right + TimeDelta::minutes(5));
     running.pass(40).await;
-    assert_eq!(store.trust_clock().await, Ok(true));
+    assert_eq!(store.trust_clock(clock.now()).await, Ok(true));
     running.pass(40).await;
     assert_eq!(
         slots(store.as_ref()).await,
@@ -490,18 +490,52 @@ async fn a_clock_that_shows_less_at_the_start_than_was_seen_before_waits_for_a_p
     running.pass(3_600).await;
     assert_eq!(slots(store.as_ref()).await, ["2026-05-04T15:00:00Z"]);
     running.stop().await;
-    // Nor does an hour less, as after a correction, stop anything, nor a time ahead that a person took for right.
-    clock.jump_to(clock.now() - TimeDelta::hours(1));
+    // An hour less, as after a correction, stops nothing. What was last kept of the clock may be ten minutes old, so a
+    // little less than three hours does; and so does what is less than a person took for right, at once.
+    for (less, is_doubted) in [(60, false), (169, false), (171, true), (171, true)] {
+        let seen = store.clock_seen().await.expect("read").expect("it was kept");
+        clock.jump_to(seen - TimeDelta::minutes(less));
+        let running = Running::start(store.clone(), &shelf, &clock).await;
+        running.pass(5).await;
+        assert_eq!(store.clock_doubt().await.expect("read").is_some(), is_doubted, "{less}");
+        running.stop().await;
+        if is_doubted {
+            assert_eq!(store.trust_clock(clock.now()).await, Ok(true));
+            assert_eq!(store.clock_seen().await, Ok(Some(clock.now())));
+        }
+    }
+}
+
+#[tokio::test]
+async fn what_was_seen_of_the_clock_and_cannot_be_read_is_a_doubt_with_a_way_out() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let store = new_store(&folder).await;
+    let clock = ManualClock::new(at("2026-05-04T17:59:50Z"));
+    let shelf = one("0 * * * *", "latest");
     let running = Running::start(store.clone(), &shelf, &clock).await;
-    running.pass(40).await;
-    assert_eq!(store.clock_doubt().await, Ok(None));
+    running.pass(15).await;
     running.stop().await;
-    store.doubt_clock(clock.now(), "why".to_owned()).await.expect("kept");
-    assert_eq!(store.trust_clock().await, Ok(true));
-    clock.jump_to(clock.now() - TimeDelta::hours(9));
+    store.close().await.expect("closed");
+    meddle(
+        folder.path(),
+        "UPDATE meta SET value = replace(value, '1', '2') WHERE name = 'clock_seen'",
+    )
+    .await;
+    let store = new_store(&folder).await;
     let running = Running::start(store.clone(), &shelf, &clock).await;
-    running.pass(40).await;
-    assert_eq!(store.clock_doubt().await, Ok(None));
+    running.pass(3_600).await;
+    let doubt = store.clock_doubt().await.expect("read").expect("it is in doubt");
+    assert!(
+        doubt
+            .reason
+            .starts_with("nobody knows what the wall clock showed before"),
+        "{}",
+        doubt.reason
+    );
+    assert_eq!(slots(store.as_ref()).await, ["2026-05-04T18:00:00Z"]);
+    assert_eq!(store.trust_clock(clock.now()).await, Ok(true));
+    running.pass(30).await;
+    assert_eq!(slots(store.as_ref()).await.len(), 2);
     running.stop().await;
 }
 
@@ -520,7 +554,7 @@ async fn what_is_new_before_anybody_says_what_time_it_is_begins_when_somebody_ha
     running.pass(40).await;
     clock.jump_to(at("2026-05-04T18:10:00Z"));
     running.pass(40).await;
-    assert_eq!(store.trust_clock().await, Ok(true));
+    assert_eq!(store.trust_clock(clock.now()).await, Ok(true));
     running.pass(40).await;
     assert_eq!(slots(store.as_ref()).await, Vec::<String>::new());
     assert_eq!(passed_over(store.as_ref()).await, []);
@@ -551,7 +585,7 @@ async fn what_a_person_has_paused_stays_paused_when_the_clock_is_right() {
     running.pass(40).await;
     shelf.put(&[("sweep", &[on_schedule("0 * * * *", "latest")])]);
     running.pass(40).await;
-    assert_eq!(store.trust_clock().await, Ok(true));
+    assert_eq!(store.trust_clock(clock.now()).await, Ok(true));
     running.pass(7_200).await;
     assert_eq!(store.pauses().await, Ok(vec![pause]));
     assert_eq!(slots(store.as_ref()).await, Vec::<String>::new());

@@ -142,7 +142,7 @@ pub(super) async fn a_clock_in_doubt_is_kept_beside_the_pauses(store: &dyn Store
         cause: PauseCause::Person,
     };
     assert_eq!(store.clock_doubt().await, Ok(None));
-    assert_eq!(store.trust_clock().await, Ok(false));
+    assert_eq!(store.trust_clock(at(10)).await, Ok(false));
     assert_eq!(store.pause(pause.clone()).await, Ok(()));
     assert_eq!(store.doubt_clock(at(2), "jumped".to_owned()).await, Ok(()));
     assert_eq!(store.clock_doubt().await, Ok(Some(doubt.clone())));
@@ -158,15 +158,15 @@ pub(super) async fn a_clock_in_doubt_is_kept_beside_the_pauses(store: &dyn Store
     assert_eq!(store.doubt_clock(at(9), "again".to_owned()).await, Ok(()));
     assert_eq!(store.clock_doubt().await, Ok(Some(doubt)));
     // What it showed is kept until a person says that it is right now.
-    assert_eq!(store.clock_seen().await, Ok(None));
+    assert_eq!(store.clock_seen().await, Ok(Some(at(10))));
     assert_eq!(store.see_clock(at(9)).await, Ok(()));
     assert_eq!(store.see_clock(at(8)).await, Ok(()));
     assert_eq!(store.clock_seen().await, Ok(Some(at(8))));
     // Of the clock: what a person has paused stays so.
-    assert_eq!(store.trust_clock().await, Ok(true));
-    assert_eq!(store.trust_clock().await, Ok(false));
+    assert_eq!(store.trust_clock(at(10)).await, Ok(true));
+    assert_eq!(store.trust_clock(at(10)).await, Ok(false));
     assert_eq!(store.clock_doubt().await, Ok(None));
-    assert_eq!(store.clock_seen().await, Ok(None));
+    assert_eq!(store.clock_seen().await, Ok(Some(at(10))));
     assert_eq!(store.pauses().await, Ok(vec![pause]));
     assert_eq!(store.resume("sweep", resumed(at(10))).await, Ok(true));
 }
