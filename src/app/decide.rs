@@ -158,28 +158,32 @@ async fn against_adoption(
         ))));
     };
     let read = Value::from_plain(resource).ok();
-    if let Some(read) = &read
-        && let Some(reason) = of_another(store, endpoint, intent, read).await?
-    {
-        return Ok(Some(Objection::Differs(reason)));
-    }
+    let of_another = match &read {
+        Some(read) => of_another(store, endpoint, intent, read).await?,
+        None => None,
+    };
     // What a forgotten run of the same key made bears its reference, and is adopted as the look-up would adopt it.
     let request = read.map_or_else(
         || intent.request.clone(),
         |resource| request_as_of(endpoint, intent, &resource),
     );
-    Ok(
-        match misfit(connector, endpoint, &request, intent.movement.as_ref(), resource) {
-            Ok(None) => None,
-            Ok(Some(reason)) => Some(Objection::Differs(format!(
-                "what is to be adopted is not what was asked for: {reason}"
-            ))),
-            Err(reason) => Some(Objection::Disproved(format!(
+    let differs = match misfit(connector, endpoint, &request, intent.movement.as_ref(), resource) {
+        Ok(differs) => differs,
+        Err(reason) => {
+            return Ok(Some(Objection::Disproved(format!(
                 "what is to be adopted cannot be what `{}` makes: {reason}",
                 intent.endpoint
-            ))),
-        },
-    )
+            ))));
+        }
+    };
+    // All that a person is to overrule is said before they do.
+    let reasons: Vec<String> = differs.into_iter().chain(of_another).collect();
+    Ok((!reasons.is_empty()).then(|| {
+        Objection::Differs(format!(
+            "what is to be adopted is not what was asked for: {}",
+            reasons.join("; ")
+        ))
+    }))
 }
 
 /// Why a resource is what another run of the same key made, which was not forgotten.

@@ -517,8 +517,7 @@ pub fn used_before(endpoint: &Endpoint, intent: &Intent, item: &Value) -> Option
     (!is_younger).then(|| {
         format!(
             "{other}, an earlier run of the same key, made it, and it is not shown to be younger than the older state \
-             that was put back: the key was used before; if this is to be done too, say --fail and ask for it under \
-             another key"
+             that was put back: the key was used before, and what is to be done too needs another one"
         )
     })
 }

@@ -379,12 +379,12 @@ impl CronTrigger {
         let newest = SlotQuery {
             key: key.clone(),
             from: None,
-            to: None,
+            to: Some(real_until(now)),
             limit: LOOKED_BACK_MAX,
         };
         let runs = self.store.slot_runs(newest).await?;
         let resumed = self.store.resumed(&key.workflow).await?;
-        // One of a time that never was ends nothing.
+        // Neither runs nor resumptions of a time that never was count.
         let resumed = resumed.map(|resumed| resumed.at).filter(|at| *at <= real_until(now));
         let Some(failed) = failed_in_a_row(&runs, spec, resumed) else {
             return Ok(None);

@@ -53,7 +53,7 @@ pub(in crate::cli) struct Args {
 enum InSpiteOf {
     /// The provider does not prove it, or cannot be asked
     Unproved,
-    /// What is adopted is not what was asked for
+    /// What is adopted is not what was asked for, or another run of the same key made it
     Different,
 }
 

@@ -196,11 +196,14 @@ impl Writer {
         Ok(Meta::ClockDoubt.keep(&mut self.connection, &text).await?)
     }
 
-    /// The clock is right; whether that was in doubt. What cannot be read any more is ended as well, and what was seen
-    /// of another time counts no more.
+    /// The clock is right; whether that was in doubt. What cannot be read any more is ended as well. If it was in doubt,
+    /// what was seen of another time counts no more.
     pub(super) async fn trust_clock(&mut self, now: Instant) -> Result<bool, Halt> {
-        self.see_clock(now).await?;
-        Ok(Meta::ClockDoubt.forget(&mut self.connection).await?)
+        let was_in_doubt = Meta::ClockDoubt.forget(&mut self.connection).await?;
+        if was_in_doubt {
+            self.see_clock(now).await?;
+        }
+        Ok(was_in_doubt)
     }
 
     /// Keeps what the wall clock shows.

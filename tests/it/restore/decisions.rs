@@ -210,10 +210,20 @@ async fn what_a_run_that_is_known_paid_is_not_shown_as_what_another_one_did() {
         why.contains("is not forgotten") && why.contains("--although different"),
         "{why}"
     );
-    person
-        .adopts(theirs, Some(Although::Different))
-        .await
-        .expect("a person may say so");
+    let word = Some(Although::Different);
+    assert_eq!(person.adopts(theirs.clone(), word).await, Ok(()), "a person may say so");
+    // All that is different is said, and what no word overrules stays so.
+    let mut less = theirs.clone();
+    less["amount"] = json!("1.50");
+    let why = person.adopts(less, None).await.expect_err("another amount as well");
+    assert!(
+        why.contains("asked for EUR 10.50") && why.contains("is not forgotten"),
+        "{why}"
+    );
+    let mut nameless = theirs;
+    nameless.as_object_mut().expect("an object").remove("id");
+    let why = person.adopts(nameless, word).await.expect_err("no payout");
+    assert!(why.contains("cannot be what"), "{why}");
     let why = person.resends(None).await.expect_err("not by itself");
     assert!(why.contains("--although unproved"), "{why}");
     person.resends(Some(Although::Unproved)).await.expect("taken");

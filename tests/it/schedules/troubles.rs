@@ -122,6 +122,37 @@ async fn after_so_many_failures_in_a_row_schedules_are_paused_and_counted_anew_w
 }
 
 #[tokio::test]
+async fn what_failed_at_a_time_that_never_was_pauses_nothing_when_the_clock_is_right() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let store = new_store(&folder).await;
+    let clock = ManualClock::new(at("2027-05-04T00:59:55Z"));
+    let running = Running::start(store.clone(), &one("0 * * * *", "latest"), &clock).await;
+    running.pass(10).await;
+    for _ in 0..3 {
+        end(store.as_ref(), &clock, End::Fails).await;
+        running.pass(3_600).await;
+    }
+    assert_eq!(store.pauses().await.expect("read").len(), 1);
+    // Said in that time too: it counts no more afterwards than the failures do.
+    assert_eq!(store.resume("sweep", resumed(clock.now())).await, Ok(true));
+    clock.jump_to(at("2026-05-04T00:30:00Z"));
+    running.pass(30).await;
+    assert_eq!(store.trust_clock(clock.now()).await, Ok(true));
+    running.pass(40).await;
+    for hours in 1..3 {
+        running.pass(3_600).await;
+        assert_eq!(store.pauses().await, Ok(Vec::new()));
+        assert_eq!(runs(store.as_ref()).await.len(), 3 + hours);
+        end(store.as_ref(), &clock, End::Fails).await;
+    }
+    running.pass(3_600).await;
+    end(store.as_ref(), &clock, End::Fails).await;
+    running.pass(3_600).await;
+    assert_eq!(store.pauses().await.expect("read").len(), 1, "three that count");
+    running.stop().await;
+}
+
+#[tokio::test]
 async fn a_schedule_that_may_fail_as_often_as_it_likes_is_never_paused() {
     let folder = tempfile::tempdir().expect("a folder");
     let store = new_store(&folder).await;
