@@ -104,6 +104,8 @@ impl CronTrigger {
         let mut changes = self.catalog.changed();
         let clock = self.clock.clone();
         loop {
+            // Before the look, which sees whatever has changed until now: nothing is looked at twice for one change.
+            changes.mark_unchanged();
             let pause = match self.pass_watched().await {
                 Ok(pause) => pause,
                 Err(error) => {
