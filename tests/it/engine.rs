@@ -207,7 +207,12 @@ async fn told(world: &World, script: &str) -> Vec<String> {
     let run = world.run(script).await;
     assert_eq!(run.state, RunState::Succeeded, "{:?}", run.error);
     let result = Value::from_typed(&run.result.expect("a result")).expect("a value");
-    result.as_list().expect("a list").iter().map(ToString::to_string).collect()
+    result
+        .as_list()
+        .expect("a list")
+        .iter()
+        .map(ToString::to_string)
+        .collect()
 }
 
 const ACCOUNTS: &str = r#"
@@ -276,7 +281,10 @@ async fn several_accounts_are_swept_by_priority_and_up_to_what_is_needed() {
     // 10,000 - 730.10 is 9,269.90, 9,000 of it in whole thousands.
     assert_eq!(told[..2], ["EUR 0.00", "EUR 10,000.00"]);
     assert!(told[2].contains("EUR 10,000.00 is missing"), "{}", told[2]);
-    assert_eq!(told[3..8], ["EUR 9,730.10", "EUR 269.90", "EUR 730.10", "EUR 9,000.00", "true"]);
+    assert_eq!(
+        told[3..8],
+        ["EUR 9,730.10", "EUR 269.90", "EUR 730.10", "EUR 9,000.00", "true"]
+    );
     // 48,250 - 9,000 - 1,000 is 38,250, 38,000 of it in whole thousands.
     assert_eq!(told[8..], ["EUR 38,000.00", "the account is empty", "EUR 38,000.00"]);
     let audit = world.audit(world.store().await.as_ref()).await;
@@ -328,7 +336,15 @@ async fn a_conversion_may_be_down_to_a_target_or_by_what_is_bought() {
     let told = told(&world, &script).await;
     assert_eq!(
         told,
-        ["completed", "true", "true", "true", "provider", "USDC 50.000000", "USDC 0.000000"]
+        [
+            "completed",
+            "true",
+            "true",
+            "true",
+            "provider",
+            "USDC 50.000000",
+            "USDC 0.000000"
+        ]
     );
 }
 
@@ -336,26 +352,80 @@ async fn a_conversion_may_be_down_to_a_target_or_by_what_is_bought() {
 async fn arguments_that_do_not_go_together_say_what_to_do() {
     let world = World::demo().await;
     for (call, expected) in [
-        ("bank::sweep(#{ from: fr, to: treasury, target: EUR(1), percent: 5, reference: \"S\" })", "takes one of"),
-        ("bank::sweep(#{ from: fr, to: treasury, percent: 0, reference: \"S\" })", "0 per cent is no share"),
-        ("bank::sweep(#{ from: fr, to: treasury, deficit: #{ to: EUR(5) }, reference: \"S\" })", "fill up to EUR 0.00 at most"),
-        ("bank::sweep(#{ from: fr, to: treasury, deficit: #{ upto: EUR(5) }, reference: \"S\" })", "does not take `upto`"),
-        ("bank::sweep(#{ from: fr, to: treasury, arriving: EUR(5), reference: \"S\" })", "belongs to `deficit`"),
-        ("bank::sweep(#{ from: [], to: treasury, reference: \"S\" })", "an empty list"),
-        ("bank::sweep(#{ from: [#{ account: treasury }], to: treasury, reference: \"S\" })", "the same account"),
-        ("bank::sweep(#{ from: [#{ account: fr }, #{ account: fr }], to: treasury, reference: \"S\" })", "stands twice"),
-        ("bank::sweep(#{ from: [#{ account: fr }, #{ account: wallet }], to: treasury, reference: \"S\" })", "cannot compare EUR and USDC"),
-        ("bank::sweep(#{ from: [#{ account: fr }], to: treasury, partial: true, reference: \"S\" })", "belong to `up_to`"),
-        ("bank::convert(#{ from: wallet, to: treasury, amount: USDC(5), buy: EUR(5) })", "exactly one of"),
-        ("bank::convert(#{ from: wallet, to: treasury, buy: EUR(5) })", "needs `max_slippage`"),
-        ("bank::convert(#{ from: wallet, to: treasury, buy: USD(5), max_slippage: 0.01 })", "`buy` of `convert` is in USD"),
-        ("bank::split(#{ from: treasury, total: EUR(5), base: \"net\", reference: \"S\", parts: [#{ name: \"a\", to: fr, rest: true }] })", "give `fee` as well"),
-        ("bank::split(#{ from: treasury, total: EUR(5), fee: EUR(1), reference: \"S\", parts: [#{ name: \"a\", to: fr, rest: true }] })", "nobody was said to bear the fee"),
-        ("bank::split(#{ from: treasury, total: EUR(5), fee: EUR(1), borne_by: \"b\", reference: \"S\", parts: [#{ name: \"a\", to: fr, rest: true }] })", "no part of this split"),
+        (
+            "bank::sweep(#{ from: fr, to: treasury, target: EUR(1), percent: 5, reference: \"S\" })",
+            "takes one of",
+        ),
+        (
+            "bank::sweep(#{ from: fr, to: treasury, percent: 0, reference: \"S\" })",
+            "0 per cent is no share",
+        ),
+        (
+            "bank::sweep(#{ from: fr, to: treasury, deficit: #{ to: EUR(5) }, reference: \"S\" })",
+            "fill up to EUR 0.00 at most",
+        ),
+        (
+            "bank::sweep(#{ from: fr, to: treasury, deficit: #{ upto: EUR(5) }, reference: \"S\" })",
+            "does not take `upto`",
+        ),
+        (
+            "bank::sweep(#{ from: fr, to: treasury, arriving: EUR(5), reference: \"S\" })",
+            "belongs to `deficit`",
+        ),
+        (
+            "bank::sweep(#{ from: [], to: treasury, reference: \"S\" })",
+            "an empty list",
+        ),
+        (
+            "bank::sweep(#{ from: [#{ account: treasury }], to: treasury, reference: \"S\" })",
+            "the same account",
+        ),
+        (
+            "bank::sweep(#{ from: [#{ account: fr }, #{ account: fr }], to: treasury, reference: \"S\" })",
+            "stands twice",
+        ),
+        (
+            "bank::sweep(#{ from: [#{ account: fr }, #{ account: wallet }], to: treasury, reference: \"S\" })",
+            "cannot compare EUR and USDC",
+        ),
+        (
+            "bank::sweep(#{ from: [#{ account: fr }], to: treasury, partial: true, reference: \"S\" })",
+            "belong to `up_to`",
+        ),
+        (
+            "bank::convert(#{ from: wallet, to: treasury, amount: USDC(5), buy: EUR(5) })",
+            "exactly one of",
+        ),
+        (
+            "bank::convert(#{ from: wallet, to: treasury, buy: EUR(5) })",
+            "needs `max_slippage`",
+        ),
+        (
+            "bank::convert(#{ from: wallet, to: treasury, buy: USD(5), max_slippage: 0.01 })",
+            "`buy` of `convert` is in USD",
+        ),
+        (
+            "bank::split(#{ from: treasury, total: EUR(5), base: \"net\", reference: \"S\", parts: [#{ name: \"a\", to: fr, rest: true }] })",
+            "give `fee` as well",
+        ),
+        (
+            "bank::split(#{ from: treasury, total: EUR(5), fee: EUR(1), reference: \"S\", parts: [#{ name: \"a\", to: fr, rest: true }] })",
+            "nobody was said to bear the fee",
+        ),
+        (
+            "bank::split(#{ from: treasury, total: EUR(5), fee: EUR(1), borne_by: \"b\", reference: \"S\", parts: [#{ name: \"a\", to: fr, rest: true }] })",
+            "no part of this split",
+        ),
     ] {
-        let script = format!("{ACCOUNTS} let told = \"\"; try {{ {call}; }} catch (e) {{ told = `${{e.error}}: ${{e.message}}`; }} [told]");
+        let script = format!(
+            "{ACCOUNTS} let told = \"\"; try {{ {call}; }} catch (e) {{ told = `${{e.error}}: ${{e.message}}`; }} [told]"
+        );
         let told = told(&world, &script).await;
-        assert!(told[0].starts_with("invalid_argument: ") && told[0].contains(expected), "{call}: {}", told[0]);
+        assert!(
+            told[0].starts_with("invalid_argument: ") && told[0].contains(expected),
+            "{call}: {}",
+            told[0]
+        );
     }
     assert!(world.simulator.control.effects().is_empty());
 }

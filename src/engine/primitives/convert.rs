@@ -116,7 +116,10 @@ fn convert(turn: &Turn, connection: &Arc<Connection>, args: &[Value]) -> Result<
             (Asked::Bought(amount), Some(slippage)) => {
                 let (bought, rate) = price.of_one(turn, connection)?;
                 if amount.currency() != bought {
-                    let message = format!("`buy` of `convert` is in {}, and account {to} in {bought}", amount.currency());
+                    let message = format!(
+                        "`buy` of `convert` is in {}, and account {to} in {bought}",
+                        amount.currency()
+                    );
                     return Err(invalid(message));
                 }
                 indicative = Some((bought, rate));

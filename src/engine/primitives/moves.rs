@@ -14,7 +14,8 @@ use crate::engine::turn::{Turn, fail};
 use crate::model::value::{Map, Value};
 use crate::script::Thrown;
 
-pub(super) const TO: &str = "an account id of ours, or an address such as #{ type: \"iban\", iban: …, account_holder_name: … }";
+pub(super) const TO: &str =
+    "an account id of ours, or an address such as #{ type: \"iban\", iban: …, account_holder_name: … }";
 
 /// The primitives of this file.
 pub(super) const ALL: &[Primitive] = &[

@@ -25,7 +25,10 @@ pub(super) const ALL: &[Primitive] = &[Primitive {
             "list of maps: `name`, `to`, and one of `amount`, `percent` (with `minimum`, `maximum`), `rest: true`",
         ),
         ("reference", "what the beneficiaries read"),
-        ("fee?", "money that the provider takes from the total; it is not paid out"),
+        (
+            "fee?",
+            "money that the provider takes from the total; it is not paid out",
+        ),
         (
             "borne_by?",
             "who bears the fee: the name of a part, \"shared\" (every part in proportion), or \"payer\" (on top of the total)",
@@ -151,7 +154,11 @@ fn division(args: &Args<'_>, parts: Vec<Part>) -> Result<DivisionRule, Thrown> {
     let fee = match (args.money("fee")?, bearer) {
         (Some(amount), bearer) => Some(Fee { amount, bearer }),
         (None, None) => None,
-        (None, Some(_)) => return Err(invalid("`borne_by` of `split` says who bears a fee: give `fee` as well")),
+        (None, Some(_)) => {
+            return Err(invalid(
+                "`borne_by` of `split` says who bears a fee: give `fee` as well",
+            ));
+        }
     };
     if base == Base::Net && fee.is_none() {
         return Err(invalid(

@@ -42,15 +42,24 @@ pub(super) const ALL: &[Primitive] = &[Primitive {
         ("minimum?", "not worth moving less"),
         ("maximum?", "never move more at once"),
         ("multiple?", "move only whole multiples of this"),
-        ("holds?", "what is spoken for though it counts as available: it is taken off first"),
-        ("in_flight?", "what was sent already and the balance does not show yet: it is taken off too"),
+        (
+            "holds?",
+            "what is spoken for though it counts as available: it is taken off first",
+        ),
+        (
+            "in_flight?",
+            "what was sent already and the balance does not show yet: it is taken off too",
+        ),
         (
             "deficit?",
             "map: let money flow back from `to` (an account id) when `from` is short; `to` (filled up to this, zero if not given), \
              `below` (short below this, `to` if not given), `minimum`, `maximum`, `multiple`, `partial: true`",
         ),
         ("up_to?", "of several accounts: fill `to` up to this and take no more"),
-        ("partial?", "of several accounts with `up_to`: take what there is if it is not enough; else nothing"),
+        (
+            "partial?",
+            "of several accounts with `up_to`: take what there is if it is not enough; else nothing",
+        ),
         (
             "arriving?",
             "what is on its way already to the account that is filled up: `from` with `deficit`, `to` with `up_to`",
@@ -213,7 +222,9 @@ fn sweep_one(turn: &Turn, connection: &Arc<Connection>, args: &Args<'_>, given: 
     }
     let arriving = args.money("arriving")?;
     if arriving.is_some() && deficit.is_none() {
-        return Err(invalid("`arriving` of `sweep` belongs to `deficit` or `up_to`: give one of them as well"));
+        return Err(invalid(
+            "`arriving` of `sweep` belongs to `deficit` or `up_to`: give one of them as well",
+        ));
     }
     turn.compound(&format!("{}.sweep", connection.name), &given.typed_text(), || {
         let available = balance(turn, connection, from)?;
@@ -248,7 +259,11 @@ fn told(position: &Position, decided: Flow, paid: Value) -> Result<(Value, Strin
         Direction::In => position.available.checked_add(decided.amount),
         Direction::Out | Direction::Nowhere => position.available.checked_sub(decided.amount),
     };
-    let back = if decided.direction == Direction::In { " back" } else { "" };
+    let back = if decided.direction == Direction::In {
+        " back"
+    } else {
+        ""
+    };
     let summary = format!("{} moved{back}: {}", decided.amount, decided.reason);
     let result = Value::map([
         ("moved", Value::Money(decided.amount)),

@@ -130,9 +130,7 @@ impl Bounds {
                 zero,
                 format!("the {amount} that may move of {subject} is below the minimum of {minimum}"),
             ),
-            Bounded::BelowMinimum { minimum, .. } => {
-                (zero, format!("{subject} is below the minimum of {minimum}"))
-            }
+            Bounded::BelowMinimum { minimum, .. } => (zero, format!("{subject} is below the minimum of {minimum}")),
             Bounded::Moves { amount, rounded, cut } => {
                 let mut reason = subject.to_owned();
                 if let (true, Some(step)) = (rounded, self.multiple) {

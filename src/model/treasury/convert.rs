@@ -93,7 +93,11 @@ pub fn to_sell(balance: Money, rule: &SaleRule) -> Result<Sale, RuleError> {
     };
     let (wanted, briefly, mut reason) = match wanted(balance, rule)? {
         Wanted::Nothing(reason) => return nothing(reason),
-        Wanted::Some { amount, briefly, reason } => (amount, briefly, reason),
+        Wanted::Some {
+            amount,
+            briefly,
+            reason,
+        } => (amount, briefly, reason),
     };
     if let Some(minimum) = rule.minimum
         && below(wanted, minimum)?

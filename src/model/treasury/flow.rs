@@ -164,11 +164,18 @@ fn comes_in(expected: Money, usable: Money, shortage: &Shortage) -> Result<Flow,
     let subject = if shortage.up_to.is_zero() {
         format!("the overdraft of {short}")
     } else {
-        format!("the {short} that the balance of {expected} is short of {}", shortage.up_to)
+        format!(
+            "the {short} that the balance of {expected} is short of {}",
+            shortage.up_to
+        )
     };
     let (amount, reason) = shortage.bounds.told(short, &subject)?;
     Ok(Flow {
-        direction: if amount.is_zero() { Direction::Nowhere } else { Direction::In },
+        direction: if amount.is_zero() {
+            Direction::Nowhere
+        } else {
+            Direction::In
+        },
         amount,
         reason,
         usable,

@@ -59,14 +59,12 @@ pub enum GiveBackError {
         given_back: Money,
     },
     /// More than is left.
-    #[error("{asked} is more than the {left} that is left of {amount}: give back {left} at most")]
+    #[error("{asked} is more than the {left} that may still go back: give back {left} at most")]
     MoreThanLeft {
         /// What was asked for.
         asked: Money,
         /// What may go back.
         left: Money,
-        /// What was paid.
-        amount: Money,
     },
     /// More went back than was paid: what is known contradicts itself.
     #[error("{given_back} went back of a payment of {amount}: look at its history before anything else goes back")]
@@ -134,11 +132,7 @@ pub fn give_back(original: &Original, asked: Option<Money>) -> Result<GiveBack, 
                 .into());
             }
             if below(left, asked)? && holds(Guard::GiveBackLeft) {
-                return Err(GiveBackError::MoreThanLeft {
-                    asked,
-                    left,
-                    amount: paid,
-                });
+                return Err(GiveBackError::MoreThanLeft { asked, left });
             }
             asked
         }
@@ -187,7 +181,7 @@ fn told(paid: Money, given_back: Money, retained: Option<Money>, amount: Money, 
 pub fn reverse(parts: &[(Money, Money)], amount: Money) -> Result<Vec<Money>, GiveBackError> {
     let zero = Money::zero(amount.currency());
     check_amount("amount to give back", amount, amount)?;
-    let (mut left, mut whole, mut remaining) = (zero, zero, Vec::with_capacity(parts.len()));
+    let (mut left, mut remaining) = (zero, Vec::with_capacity(parts.len()));
     for (part, earlier) in parts {
         check_amount("part", *part, amount)?;
         check_amount("amount that went back", *earlier, amount)?;
@@ -199,18 +193,13 @@ pub fn reverse(parts: &[(Money, Money)], amount: Money) -> Result<Vec<Money>, Gi
         }
         let rest = part.checked_sub(*earlier)?;
         left = left.checked_add(rest)?;
-        whole = whole.checked_add(*part)?;
         remaining.push(rest);
     }
     if amount.is_zero() {
         return Ok(vec![zero; parts.len()]);
     }
     if below(left, amount)? {
-        return Err(GiveBackError::MoreThanLeft {
-            asked: amount,
-            left,
-            amount: whole,
-        });
+        return Err(GiveBackError::MoreThanLeft { asked: amount, left });
     }
     let weights: Vec<rust_decimal::Decimal> = remaining
         .iter()

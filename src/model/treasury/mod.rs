@@ -73,7 +73,9 @@ pub enum RuleError {
         up_to: Money,
     },
     /// What is filled in would go out again.
-    #[error("what is above {quiet} goes out again, so an account cannot be filled up to {up_to}: fill up to {quiet} at most")]
+    #[error(
+        "what is above {quiet} goes out again, so an account cannot be filled up to {up_to}: fill up to {quiet} at most"
+    )]
     ToAndFro {
         /// The highest balance of which nothing goes out.
         quiet: Money,

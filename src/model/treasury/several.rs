@@ -60,7 +60,10 @@ pub struct Gathered {
 
 /// The places of these priorities in the order of being asked.
 fn in_order(priorities: impl Iterator<Item = i64>) -> Vec<usize> {
-    let mut order: Vec<(i64, usize)> = priorities.enumerate().map(|(place, priority)| (priority, place)).collect();
+    let mut order: Vec<(i64, usize)> = priorities
+        .enumerate()
+        .map(|(place, priority)| (priority, place))
+        .collect();
     order.sort_unstable();
     order.into_iter().map(|(_, place)| place).collect()
 }

@@ -160,7 +160,9 @@ pub enum SplitError {
     )]
     NobodyBearsTheFee(Money),
     /// Percentages of what is left after the fee, and somebody who bears it as well.
-    #[error("the fee of {0} comes off before the percentages are taken, so nobody can bear it: leave `borne_by` out, or take percentages of the gross total")]
+    #[error(
+        "the fee of {0} comes off before the percentages are taken, so nobody can bear it: leave `borne_by` out, or take percentages of the gross total"
+    )]
     FeeTakenOffBefore(Money),
     /// A bearer that is no part.
     #[error("the fee is borne by `{0}`, which is no part of this split")]
@@ -374,7 +376,11 @@ fn in_order(total: Money, pool: Money, percents: &[Decimal]) -> Result<Vec<Money
         shares.push(share);
     }
     let unit = Money::from_minor(1, total.currency())?;
-    for (share, _) in shares.iter_mut().zip(percents).filter(|(_, percent)| !percent.is_zero()) {
+    for (share, _) in shares
+        .iter_mut()
+        .zip(percents)
+        .filter(|(_, percent)| !percent.is_zero())
+    {
         if left == 0 {
             break;
         }

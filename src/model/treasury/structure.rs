@@ -90,7 +90,7 @@ pub enum StructureError {
         /// The account.
         account: String,
         /// What is wrong.
-        source: RuleError,
+        source: Box<RuleError>,
     },
     /// A rule for an account that has nobody to send to or be served by.
     #[error("`{0}` is the top of its structure, so its rule can move nothing: leave it out, or name a superior")]
@@ -177,7 +177,7 @@ fn levels(accounts: &[Account], places: &BTreeMap<&str, usize>) -> Result<Vec<us
 fn in_account(account: &Account) -> impl Fn(RuleError) -> StructureError + '_ {
     |source| StructureError::Rule {
         account: account.name.clone(),
-        source,
+        source: Box::new(source),
     }
 }
 
@@ -200,13 +200,21 @@ impl State<'_> {
                     name: account.name.clone(),
                     priority: account.priority,
                     amount: decided.amount,
-                    bounds: account.rule.shortage.map_or_else(Bounds::default, |shortage| shortage.bounds),
+                    bounds: account
+                        .rule
+                        .shortage
+                        .map_or_else(Bounds::default, |shortage| shortage.bounds),
                     partial: account.partial,
                 };
                 short.entry(superior).or_default().push((place, claim, decided.reason));
                 continue;
             }
-            self.tell(level, (place, superior), decided.direction, (decided.amount, decided.reason))?;
+            self.tell(
+                level,
+                (place, superior),
+                decided.direction,
+                (decided.amount, decided.reason),
+            )?;
         }
         for (superior, claims) in short {
             let floor = self.accounts[superior].floor;

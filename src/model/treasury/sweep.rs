@@ -293,8 +293,6 @@ fn limited(excess: Money, base: Base, rule: &SweepRule) -> Result<(Money, String
             }
             nothing(format!("{briefly} is below the minimum of {minimum}"))
         }
-        Bounded::Moves { amount, rounded, cut } => {
-            Ok((amount, at_most(in_multiples(base.told(excess), rounded), cut)))
-        }
+        Bounded::Moves { amount, rounded, cut } => Ok((amount, at_most(in_multiples(base.told(excess), rounded), cut))),
     }
 }

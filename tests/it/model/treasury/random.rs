@@ -102,7 +102,9 @@ fn rule() -> impl Strategy<Value = FlowRule> {
 fn keeps(bounds: &Bounds, amount: Money) -> bool {
     bounds.minimum.is_none_or(|minimum| minor(amount) >= minor(minimum))
         && bounds.maximum.is_none_or(|maximum| minor(amount) <= minor(maximum))
-        && bounds.multiple.is_none_or(|multiple| minor(amount) % minor(multiple) == 0)
+        && bounds
+            .multiple
+            .is_none_or(|multiple| minor(amount) % minor(multiple) == 0)
 }
 
 fn out_bounds(rule: &SweepRule) -> Bounds {
@@ -367,7 +369,8 @@ proptest! {
         prop_assert!(!sale.amount.is_negative() && !sale.reason.is_empty());
         if sale.amount.is_positive() {
             prop_assert!(minor(balance) > i128::from(from) && minor(balance) - minor(sale.amount) >= i128::from(to));
-            prop_assert!(keeps(&Bounds { minimum, maximum, multiple: None }, sale.amount));
+            let bounds = Bounds { minimum, maximum, multiple: None };
+            prop_assert!(keeps(&bounds, sale.amount));
         } else {
             let above = minor(balance) - i128::from(to);
             prop_assert!(minor(balance) <= i128::from(from) || minimum.is_some_and(|minimum| above < minor(minimum)));

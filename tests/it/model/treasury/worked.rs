@@ -222,7 +222,9 @@ fn sweep_case(case: &SweepCase) -> Result<Vec<String>, String> {
         shortage: case.shortage.as_ref().map(ShortageText::read),
     };
     let flow = flow(&case.position.read(), &rule).map_err(|error| error.to_string())?;
-    let Some(gives) = &case.gives else { return Ok(Vec::new()) };
+    let Some(gives) = &case.gives else {
+        return Ok(Vec::new());
+    };
     let differences = [
         same("the direction", flow.direction.as_str(), &gives.direction),
         same("the amount", flow.amount, money(&gives.amount)),
@@ -261,7 +263,9 @@ struct ShareText {
 }
 
 fn shares(found: &[Served], expected: &[ShareText]) -> Vec<String> {
-    let mut wrong: Vec<String> = same("the number of shares", found.len(), expected.len()).into_iter().collect();
+    let mut wrong: Vec<String> = same("the number of shares", found.len(), expected.len())
+        .into_iter()
+        .collect();
     for (found, expected) in found.iter().zip(expected) {
         wrong.extend(same("the next", &found.name, &expected.name));
         wrong.extend(same(&found.name, found.amount, money(&expected.amount)));
@@ -379,7 +383,9 @@ fn structure_case(case: &StructureCase) -> Result<Vec<String>, String> {
         other => panic!("no arrival `{other}`"),
     };
     let plan = concentrate(&accounts, arrival).map_err(|error| error.to_string())?;
-    let mut wrong: Vec<String> = same("the number", plan.outcomes.len(), case.gives.len()).into_iter().collect();
+    let mut wrong: Vec<String> = same("the number", plan.outcomes.len(), case.gives.len())
+        .into_iter()
+        .collect();
     for (found, expected) in plan.outcomes.iter().zip(&case.gives) {
         wrong.extend(same("the next account", &found.account, &expected.account));
         wrong.extend(same(&found.account, found.direction.as_str(), &expected.direction));
@@ -487,13 +493,19 @@ fn split_case(case: &SplitCase) -> Result<Vec<String>, String> {
         },
     };
     let found = divide(total, &rule).map_err(|error| error.to_string())?;
-    let mut wrong: Vec<String> = same("the number", found.parts.len(), case.gives.len()).into_iter().collect();
+    let mut wrong: Vec<String> = same("the number", found.parts.len(), case.gives.len())
+        .into_iter()
+        .collect();
     for (found, expected) in found.parts.iter().zip(&case.gives) {
         wrong.extend(same(&found.name, found.amount, money(expected)));
     }
     let cost = case.cost.as_ref().map_or(total, |cost| money(cost));
     wrong.extend(same("the cost", found.cost, cost));
-    wrong.extend(case.left_over_to.as_ref().and_then(|expected| says(&found.left_over, expected)));
+    wrong.extend(
+        case.left_over_to
+            .as_ref()
+            .and_then(|expected| says(&found.left_over, expected)),
+    );
     Ok(wrong)
 }
 
@@ -527,7 +539,9 @@ fn give_back_case(case: &GiveBackCase) -> Result<Vec<String>, String> {
         whole_only: case.whole_only,
     };
     let found = give_back(&original, maybe(case.asked.as_ref())).map_err(|error| error.to_string())?;
-    let Some(gives) = &case.gives else { return Ok(Vec::new()) };
+    let Some(gives) = &case.gives else {
+        return Ok(Vec::new());
+    };
     let differences = [
         same("the amount", found.amount, money(&gives.amount)),
         same("what is left", found.left, money(&gives.left)),
@@ -554,11 +568,16 @@ struct GivenPartText {
 }
 
 fn reverse_case(case: &ReverseCase) -> Result<Vec<String>, String> {
-    let parts: Vec<(Money, Money)> =
-        case.parts.iter().map(|part| (money(&part.amount), money(&part.earlier))).collect();
+    let parts: Vec<(Money, Money)> = case
+        .parts
+        .iter()
+        .map(|part| (money(&part.amount), money(&part.earlier)))
+        .collect();
     let found = reverse(&parts, money(&case.amount)).map_err(|error| error.to_string())?;
     let expected: Vec<Money> = case.gives.iter().map(|text| money(text)).collect();
-    Ok(same("what goes back", format!("{found:?}"), format!("{expected:?}")).into_iter().collect())
+    Ok(same("what goes back", format!("{found:?}"), format!("{expected:?}"))
+        .into_iter()
+        .collect())
 }
 
 #[test]
@@ -617,7 +636,9 @@ struct SoldText {
 fn sale_case(case: &SaleCase) -> Result<Vec<String>, String> {
     let number = |text: &Option<String>| decimal(text.as_ref().expect("a number of the form"));
     let form = match &case.form {
-        SaleText { amount: Some(amount), .. } => SaleForm::Amount(money(amount)),
+        SaleText {
+            amount: Some(amount), ..
+        } => SaleForm::Amount(money(amount)),
         SaleText { above: Some(above), .. } => SaleForm::Above(money(above)),
         SaleText {
             from: Some(from),
@@ -639,7 +660,9 @@ fn sale_case(case: &SaleCase) -> Result<Vec<String>, String> {
         maximum: maybe(case.maximum.as_ref()),
     };
     let sale = to_sell(money(&case.balance), &rule).map_err(|error| error.to_string())?;
-    let Some(gives) = &case.gives else { return Ok(Vec::new()) };
+    let Some(gives) = &case.gives else {
+        return Ok(Vec::new());
+    };
     let differences = [
         same("the amount", sale.amount, money(&gives.amount)),
         says(&sale.reason, &gives.says),
@@ -707,7 +730,9 @@ fn way_case(case: &WayCase) -> Result<Vec<String>, String> {
     let offered: Vec<_> = case.offered.iter().map(|text| pair(text)).collect();
     let found = way(currency(&case.sold), currency(&case.bought), &via, &offered).map_err(|error| error.to_string())?;
     let found: Vec<String> = found.iter().map(|(sold, bought)| format!("{sold} {bought}")).collect();
-    Ok(same("the way", found.join(", "), case.gives.join(", ")).into_iter().collect())
+    Ok(same("the way", found.join(", "), case.gives.join(", "))
+        .into_iter()
+        .collect())
 }
 
 #[derive(Deserialize)]
@@ -739,7 +764,9 @@ fn exchange_case(case: &ExchangeCase) -> Result<Vec<String>, String> {
         maybe(case.fee.as_ref()),
     )
     .map_err(|error| error.to_string())?;
-    let Some(gives) = &case.gives else { return Ok(Vec::new()) };
+    let Some(gives) = &case.gives else {
+        return Ok(Vec::new());
+    };
     let told = |value: Option<String>| value.unwrap_or_else(|| "unknown".to_owned());
     let next = found.to_sell_next();
     let mut wrong: Vec<String> = [
@@ -775,8 +802,7 @@ fn exchange_case(case: &ExchangeCase) -> Result<Vec<String>, String> {
 
 #[test]
 fn conversions_come_to_what_was_worked_out_by_hand() {
-    let table: Conversions =
-        toml::from_str(include_str!("conversions.toml")).expect("the table of conversions");
+    let table: Conversions = toml::from_str(include_str!("conversions.toml")).expect("the table of conversions");
     let mut sources = unused(&table.sources);
     run(&mut sources, &table.sale, sale_case);
     run(&mut sources, &table.quote, quote_case);
