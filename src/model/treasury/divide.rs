@@ -89,6 +89,9 @@ pub struct Divided {
 /// # Errors
 /// [`SplitError`] says what does not add up.
 pub fn divide(total: Money, rule: &DivisionRule) -> Result<Divided, SplitError> {
+    if total.is_negative() {
+        return Err(SplitError::NegativeTotal(total));
+    }
     let zero = Money::zero(total.currency());
     let (fee, bearer) = match &rule.fee {
         Some(fee) => (fee.amount, fee.bearer.as_ref()),
