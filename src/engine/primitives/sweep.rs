@@ -62,7 +62,8 @@ pub(super) const ALL: &[Primitive] = &[Primitive {
         ),
         (
             "arriving?",
-            "what is on its way already to the account that is filled up: `from` with `deficit`, `to` with `up_to`",
+            "what is on its way already to the account that is filled up (`from` with `deficit`, `to` with `up_to`): without it \
+             that is filled up again, unless the run waits with `settled`",
         ),
         ("rail?", "a rail of the provider"),
         ("metadata?", "a map of texts kept with the payout"),
