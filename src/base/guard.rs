@@ -226,6 +226,14 @@ guards! {
     SweepMinimum = "sweep-minimum",
     /// A sweep moves whole multiples.
     SweepMultiple = "sweep-multiple",
+    /// What is spoken for is not moved.
+    SweepUsable = "sweep-usable",
+    /// Nobody is served with what is not there.
+    SweepFunded = "sweep-funded",
+    /// No more is given back than is left.
+    GiveBackLeft = "give-back-left",
+    /// Nothing is converted at a price that has lapsed.
+    QuoteExpiry = "quote-expiry",
     /// Nothing is sold at a rate that slipped too far.
     ConvertSlippage = "convert-slippage",
     /// Nothing is sold that is not there.

@@ -201,3 +201,231 @@ async fn a_sleeping_run_holds_no_thread_and_wakes() {
     }
     engine.stop().await;
 }
+
+/// The results of a script as text, one for each member of the list it ends with.
+async fn told(world: &World, script: &str) -> Vec<String> {
+    let run = world.run(script).await;
+    assert_eq!(run.state, RunState::Succeeded, "{:?}", run.error);
+    let result = Value::from_typed(&run.result.expect("a result")).expect("a value");
+    result
+        .as_list()
+        .expect("a list")
+        .iter()
+        .map(ToString::to_string)
+        .collect()
+}
+
+const ACCOUNTS: &str = r#"
+    let de = bank::accounts(#{ label: "Operating DE" })[0].id;
+    let fr = bank::accounts(#{ label: "Operating FR" })[0].id;
+    let nl = bank::accounts(#{ label: "Operating NL" })[0].id;
+    let treasury = bank::accounts(#{ label: "Treasury EUR" })[0].id;
+    let wallet = bank::accounts(#{ label: "USDC wallet" })[0].id;
+"#;
+
+/// Opening balances: DE 48,250.00, FR 12,480.55, NL 730.10.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_sweep_takes_off_what_is_spoken_for_and_fills_up_what_is_short() {
+    let world = World::demo().await;
+    let script = format!(
+        r#"{ACCOUNTS}
+        let out = bank::sweep(#{{ from: fr, to: treasury, holds: EUR(2_000), in_flight: EUR(480.55), percent: 10, reference: "S" }});
+        let back = bank::sweep(#{{
+            from: nl, to: fr, target: EUR(1_000), deficit: #{{ to: EUR(1_000), multiple: EUR(100) }}, reference: "S",
+        }});
+        let covered = bank::sweep(#{{
+            from: nl, to: fr, target: EUR(1_000), deficit: #{{ to: EUR(1_000) }}, arriving: EUR(300), reference: "S",
+        }});
+        let lacking = bank::sweep(#{{
+            from: nl, to: fr, target: EUR(90_000), deficit: #{{ to: EUR(90_000), minimum: EUR(50) }}, reference: "S",
+        }});
+        [
+            out.moved, out.direction, out.usable, out.reason,
+            back.moved, back.direction, back.missing, back.left, back.payout.source_account_id == fr,
+            covered.moved, covered.direction,
+            lacking.moved, lacking.direction, lacking.reason,
+        ]"#
+    );
+    let told = told(&world, &script).await;
+    assert_eq!(told[..3], ["EUR 1,000.00", "out", "EUR 10,000.00"]);
+    assert!(told[3].contains("10 % of the balance of EUR 10,000.00"), "{}", told[3]);
+    assert!(told[3].contains("less the holds of EUR 2,000.00"), "{}", told[3]);
+    assert_eq!(told[4..9], ["EUR 200.00", "in", "EUR 69.90", "EUR 930.10", "true"]);
+    assert_eq!(told[9..11], ["EUR 0.00", "none"]);
+    assert_eq!(told[11..13], ["EUR 0.00", "none"]);
+    assert!(told[13].contains("does not cover the EUR"), "{}", told[13]);
+    let audit = world.audit(world.store().await.as_ref()).await;
+    assert!(audit.is_exact() && audit.paid() == 2, "{audit}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn several_accounts_are_swept_by_priority_and_up_to_what_is_needed() {
+    let world = World::demo().await;
+    let script = format!(
+        r#"{ACCOUNTS}
+        let sources = [
+            #{{ account: de, priority: 2, keep: EUR(1_000), multiple: EUR(1_000) }},
+            #{{ account: nl, priority: 1 }},
+        ];
+        let wanted = bank::balance(fr) + EUR(10_000);
+        let short = bank::sweep(#{{ from: sources, to: fr, up_to: wanted, reference: "S" }});
+        let part = bank::sweep(#{{ from: sources, to: fr, up_to: wanted, partial: true, reference: "S" }});
+        let all = bank::sweep(#{{ from: sources, to: treasury, reference: "S" }});
+        [
+            short.moved, short.missing, short.reason,
+            part.moved, part.missing, part.moves[0].moved, part.moves[1].moved, part.complete,
+            all.moved, all.moves[0].reason, all.moves[1].moved,
+        ]"#
+    );
+    let told = told(&world, &script).await;
+    // 10,000 - 730.10 is 9,269.90, 9,000 of it in whole thousands.
+    assert_eq!(told[..2], ["EUR 0.00", "EUR 10,000.00"]);
+    assert!(told[2].contains("EUR 10,000.00 is missing"), "{}", told[2]);
+    assert_eq!(
+        told[3..8],
+        ["EUR 9,730.10", "EUR 269.90", "EUR 730.10", "EUR 9,000.00", "true"]
+    );
+    // 48,250 - 9,000 - 1,000 is 38,250, 38,000 of it in whole thousands.
+    assert_eq!(told[8..], ["EUR 38,000.00", "the account is empty", "EUR 38,000.00"]);
+    let audit = world.audit(world.store().await.as_ref()).await;
+    assert!(audit.is_exact() && audit.paid() == 3, "{audit}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_split_may_have_a_fee_and_says_who_gets_units_left_over() {
+    let world = World::demo().await;
+    let script = format!(
+        r#"{ACCOUNTS}
+        let net = bank::split(#{{ from: treasury, total: EUR(100), fee: EUR(2), base: "net", reference: "S", parts: [
+            #{{ name: "half", to: de, percent: 50 }}, #{{ name: "rest", to: fr, rest: true }},
+        ] }});
+        let borne = bank::split(#{{ from: treasury, total: EUR(100), fee: EUR(1.50), borne_by: "seller", reference: "S", parts: [
+            #{{ name: "platform", to: de, percent: 10 }}, #{{ name: "seller", to: fr, rest: true }},
+        ] }});
+        let order = bank::split(#{{ from: treasury, total: EUR(0.99), left_over: "in_order", reference: "S", parts: [
+            #{{ name: "a", to: de, percent: 45 }}, #{{ name: "b", to: fr, percent: 45 }}, #{{ name: "c", to: nl, percent: 10 }},
+        ] }});
+        [
+            net.parts[0].amount, net.parts[1].amount, net.cost, net.left_over,
+            borne.parts[1].amount, borne.parts[1].fee,
+            order.parts[1].amount, order.parts[2].amount,
+        ]"#
+    );
+    let told = told(&world, &script).await;
+    assert_eq!(told[..3], ["EUR 49.00", "EUR 49.00", "EUR 100.00"]);
+    assert!(told[3].contains("`rest` takes the rest"), "{}", told[3]);
+    assert_eq!(told[4..], ["EUR 88.50", "EUR 1.50", "EUR 0.45", "EUR 0.09"]);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_conversion_may_be_down_to_a_target_or_by_what_is_bought() {
+    let world = World::demo().await;
+    let script = format!(
+        r#"{ACCOUNTS}
+        let before = bank::balance(treasury);
+        let bought = bank::convert(#{{ from: wallet, to: treasury, buy: EUR(100), max_slippage: 0.01 }});
+        let done = bank::settled(bought.conversion, "1h");
+        let there = bank::balance(wallet);
+        let down = bank::convert(#{{ from: wallet, to: treasury, above: there - USDC(1), to_target: there - USDC(50) }});
+        let kept = bank::convert(#{{ from: wallet, to: treasury, above: there, to_target: USDC(1) }});
+        [
+            done.status, done.bought >= EUR(100), done.bought < EUR(103), done.fee == (), done.rate_from,
+            down.moved, kept.moved,
+        ]"#
+    );
+    let told = told(&world, &script).await;
+    assert_eq!(
+        told,
+        [
+            "completed",
+            "true",
+            "true",
+            "true",
+            "provider",
+            "USDC 50.000000",
+            "USDC 0.000000"
+        ]
+    );
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn arguments_that_do_not_go_together_say_what_to_do() {
+    let world = World::demo().await;
+    for (call, expected) in [
+        (
+            "bank::sweep(#{ from: fr, to: treasury, target: EUR(1), percent: 5, reference: \"S\" })",
+            "takes one of",
+        ),
+        (
+            "bank::sweep(#{ from: fr, to: treasury, percent: 0, reference: \"S\" })",
+            "0 per cent is no share",
+        ),
+        (
+            "bank::sweep(#{ from: fr, to: treasury, deficit: #{ to: EUR(5) }, reference: \"S\" })",
+            "fill up to EUR 0.00 at most",
+        ),
+        (
+            "bank::sweep(#{ from: fr, to: treasury, deficit: #{ upto: EUR(5) }, reference: \"S\" })",
+            "does not take `upto`",
+        ),
+        (
+            "bank::sweep(#{ from: fr, to: treasury, arriving: EUR(5), reference: \"S\" })",
+            "belongs to `deficit`",
+        ),
+        (
+            "bank::sweep(#{ from: [], to: treasury, reference: \"S\" })",
+            "an empty list",
+        ),
+        (
+            "bank::sweep(#{ from: [#{ account: treasury }], to: treasury, reference: \"S\" })",
+            "the same account",
+        ),
+        (
+            "bank::sweep(#{ from: [#{ account: fr }, #{ account: fr }], to: treasury, reference: \"S\" })",
+            "stands twice",
+        ),
+        (
+            "bank::sweep(#{ from: [#{ account: fr }, #{ account: wallet }], to: treasury, reference: \"S\" })",
+            "cannot compare EUR and USDC",
+        ),
+        (
+            "bank::sweep(#{ from: [#{ account: fr }], to: treasury, partial: true, reference: \"S\" })",
+            "belong to `up_to`",
+        ),
+        (
+            "bank::convert(#{ from: wallet, to: treasury, amount: USDC(5), buy: EUR(5) })",
+            "exactly one of",
+        ),
+        (
+            "bank::convert(#{ from: wallet, to: treasury, buy: EUR(5) })",
+            "needs `max_slippage`",
+        ),
+        (
+            "bank::convert(#{ from: wallet, to: treasury, buy: USD(5), max_slippage: 0.01 })",
+            "`buy` of `convert` is in USD",
+        ),
+        (
+            "bank::split(#{ from: treasury, total: EUR(5), base: \"net\", reference: \"S\", parts: [#{ name: \"a\", to: fr, rest: true }] })",
+            "give `fee` as well",
+        ),
+        (
+            "bank::split(#{ from: treasury, total: EUR(5), fee: EUR(1), reference: \"S\", parts: [#{ name: \"a\", to: fr, rest: true }] })",
+            "nobody was said to bear the fee",
+        ),
+        (
+            "bank::split(#{ from: treasury, total: EUR(5), fee: EUR(1), borne_by: \"b\", reference: \"S\", parts: [#{ name: \"a\", to: fr, rest: true }] })",
+            "no part of this split",
+        ),
+    ] {
+        let script = format!(
+            "{ACCOUNTS} let told = \"\"; try {{ {call}; }} catch (e) {{ told = `${{e.error}}: ${{e.message}}`; }} [told]"
+        );
+        let told = told(&world, &script).await;
+        assert!(
+            told[0].starts_with("invalid_argument: ") && told[0].contains(expected),
+            "{call}: {}",
+            told[0]
+        );
+    }
+    assert!(world.simulator.control.effects().is_empty());
+}

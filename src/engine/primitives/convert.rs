@@ -10,7 +10,7 @@ use super::positions::{balance, field, in_words_of, mapping};
 use super::{Body, Kind, Module, Primitive, calls};
 use crate::base::money::{Currency, Money};
 use crate::connector::connection::Connection;
-use crate::connector::table::PrimitiveMap;
+use crate::connector::table::{PrimitiveMap, QuoteMap};
 use crate::engine::turn::{Turn, fail};
 use crate::model::treasury::convert::{SaleForm, SaleRule, slippage, to_sell};
 use crate::model::value::{Map, Value};
@@ -27,7 +27,15 @@ pub(super) const ALL: &[Primitive] = &[Primitive {
         ("amount?", "sell this much"),
         (
             "above?",
-            "sell everything above this much; one of `amount` and `above` is needed",
+            "sell everything above this much; one of `amount`, `above`, `to_target` and `buy` is needed",
+        ),
+        (
+            "to_target?",
+            "sell down to this much; with `above`, only when there is more than that",
+        ),
+        (
+            "buy?",
+            "buy this much: what it costs at the worst rate that `max_slippage` allows is sold, so at least as much is bought",
         ),
         ("minimum?", "not worth selling less"),
         ("maximum?", "never sell more at once"),
@@ -37,13 +45,39 @@ pub(super) const ALL: &[Primitive] = &[Primitive {
         ),
         ("metadata?", "a map of texts kept with the conversion"),
     ],
-    result: "map: `moved` (money sold), `reason`, `quoted_rate`, `conversion` (or ())",
-    doc: "Sells one currency for another at the market. With `max_slippage`, a quote for the whole amount is compared \
-          with the rate of one unit first, and nothing is sold if it is worse by more.",
+    result: "map: `moved` (money sold), `reason`, `quoted_rate`, `conversion` (or ()); after `settled(conversion)` also `sold`, \
+             `bought`, `rate`, `rate_from`, `fee`, () where the provider does not tell",
+    doc: "Sells one currency for another at the market, directly: through a third currency it is two conversions, the second \
+          of what the first bought. With `max_slippage`, a quote for the whole amount is compared with the rate of one \
+          unit first, and nothing is sold if it is worse by more.",
     example: "let sale = bank::convert(#{ from: \"acc_usdc\", to: \"acc_eur\", above: USDC(100), max_slippage: 0.003 });",
     needs: &["convert", "balance"],
     body: Body::Connection(convert),
 }];
+
+/// What is to be sold, before a price is known.
+#[derive(Clone, Copy)]
+enum Asked {
+    Sold(SaleForm),
+    Bought(Money),
+}
+
+fn asked(args: &Args<'_>) -> Result<Asked, Thrown> {
+    let (amount, above) = (args.money("amount")?, args.money("above")?);
+    let (target, buy) = (args.money("to_target")?, args.money("buy")?);
+    match (amount, above, target, buy) {
+        (Some(amount), None, None, None) => Ok(Asked::Sold(SaleForm::Amount(amount))),
+        (None, Some(above), None, None) => Ok(Asked::Sold(SaleForm::Above(above))),
+        (None, above, Some(to), None) => Ok(Asked::Sold(SaleForm::Down {
+            from: above.unwrap_or(to),
+            to,
+        })),
+        (None, None, None, Some(buy)) => Ok(Asked::Bought(buy)),
+        _ => Err(invalid(
+            "`convert` needs exactly one of `amount`, `above`, `to_target` and `buy`; only `above` and `to_target` may stand together",
+        )),
+    }
+}
 
 fn convert(turn: &Turn, connection: &Arc<Connection>, args: &[Value]) -> Result<Value, Thrown> {
     let given = args.first().unwrap_or(&Value::Null);
@@ -52,6 +86,8 @@ fn convert(turn: &Turn, connection: &Arc<Connection>, args: &[Value]) -> Result<
         "to",
         "amount",
         "above",
+        "to_target",
+        "buy",
         "minimum",
         "maximum",
         "max_slippage",
@@ -59,16 +95,39 @@ fn convert(turn: &Turn, connection: &Arc<Connection>, args: &[Value]) -> Result<
     ];
     let args = Args::new("convert", given, &known)?;
     let (from, to) = (args.required_text("from")?, args.required_text("to")?);
-    let form = match (args.money("amount")?, args.money("above")?) {
-        (Some(amount), None) => SaleForm::Amount(amount),
-        (None, Some(above)) => SaleForm::Above(above),
-        _ => return Err(invalid("`convert` needs exactly one of `amount` and `above`")),
-    };
+    let asked = asked(&args)?;
     let map = mapping(connection, "convert")?;
     let (minimum, maximum) = (args.money("minimum")?, args.money("maximum")?);
     let (limit, metadata) = (args.decimal("max_slippage")?, args.map("metadata")?);
+    if matches!(asked, Asked::Bought(_)) && limit.is_none() {
+        return Err(invalid(
+            "`buy` of `convert` needs `max_slippage`: the price of what is bought is known only within it",
+        ));
+    }
     turn.compound(&format!("{}.convert", connection.name), &given.typed_text(), || {
         let available = balance(turn, connection, from)?;
+        let price = Price {
+            map,
+            sold: available.currency(),
+            to,
+        };
+        let mut indicative = None;
+        let form = match (asked, limit) {
+            (Asked::Bought(amount), Some(slippage)) => {
+                let (bought, rate) = price.of_one(turn, connection)?;
+                if amount.currency() != bought {
+                    let message = format!(
+                        "`buy` of `convert` is in {}, and account {to} in {bought}",
+                        amount.currency()
+                    );
+                    return Err(invalid(message));
+                }
+                indicative = Some((bought, rate));
+                SaleForm::Bought { amount, rate, slippage }
+            }
+            (Asked::Sold(form), _) => form,
+            (Asked::Bought(_), None) => return Err(invalid("`buy` of `convert` needs `max_slippage`")),
+        };
         let rule = SaleRule {
             form,
             minimum: least(map, available, minimum)?,
@@ -80,7 +139,11 @@ fn convert(turn: &Turn, connection: &Arc<Connection>, args: &[Value]) -> Result<
         }
         let mut quoted = Value::Null;
         if let Some(limit) = limit {
-            let (unit, whole) = quotes(turn, connection, map, sale.amount, to)?;
+            let (bought, unit) = match indicative {
+                Some(known) => known,
+                None => price.of_one(turn, connection)?,
+            };
+            let whole = price.rate(turn, connection, bought, sale.amount)?;
             quoted = Value::Decimal(whole);
             if let Err(refused) = slippage(unit, whole, limit) {
                 return Ok(nothing(
@@ -132,23 +195,41 @@ fn least(map: &PrimitiveMap, available: Money, asked: Option<Money>) -> Result<O
     }
 }
 
-/// The indicative rate of one unit, and of the whole amount.
-fn quotes(
-    turn: &Turn,
-    connection: &Arc<Connection>,
-    map: &PrimitiveMap,
-    amount: Money,
-    to: &str,
-) -> Result<(Decimal, Decimal), Thrown> {
-    let Some(quote) = &map.quote else {
-        return Err(invalid(format!(
-            "connection `{}` has no quotes, so `max_slippage` cannot be held",
-            connection.name
-        )));
-    };
-    let bought = currency_of(turn, connection, to)?;
-    let endpoint = calls::find(connection, &quote.endpoint)?;
-    let rate = |size: Money| -> Result<Decimal, Thrown> {
+/// How the price of a conversion is asked.
+struct Price<'a> {
+    map: &'a PrimitiveMap,
+    sold: Currency,
+    to: &'a str,
+}
+
+impl Price<'_> {
+    fn quote(&self, connection: &Connection) -> Result<&QuoteMap, Thrown> {
+        self.map.quote.as_ref().ok_or_else(|| {
+            invalid(format!(
+                "connection `{}` has no quotes, so `max_slippage` cannot be held",
+                connection.name
+            ))
+        })
+    }
+
+    /// What is bought, and the indicative rate of one unit sold.
+    fn of_one(&self, turn: &Turn, connection: &Arc<Connection>) -> Result<(Currency, Decimal), Thrown> {
+        self.quote(connection)?;
+        let bought = currency_of(turn, connection, self.to)?;
+        let unit = Money::from_decimal(Decimal::ONE, self.sold).map_err(|error| invalid(error.to_string()))?;
+        Ok((bought, self.rate(turn, connection, bought, unit)?))
+    }
+
+    /// The rate of so much.
+    fn rate(
+        &self,
+        turn: &Turn,
+        connection: &Arc<Connection>,
+        bought: Currency,
+        size: Money,
+    ) -> Result<Decimal, Thrown> {
+        let quote = self.quote(connection)?;
+        let endpoint = calls::find(connection, &quote.endpoint)?;
         let mut query = Map::new();
         for (generic, value) in [
             ("source_currency", size.currency().code().to_owned()),
@@ -163,9 +244,7 @@ fn quotes(
         decimal_at(&answer, &quote.rate)
             .filter(|rate| *rate > Decimal::ZERO)
             .ok_or_else(|| fail("unreadable_answer", format!("the quote has no readable rate: {answer}")))
-    };
-    let unit = Money::from_decimal(Decimal::ONE, amount.currency()).map_err(|error| invalid(error.to_string()))?;
-    Ok((rate(unit)?, rate(amount)?))
+    }
 }
 
 /// A number at a pointer, written as text or as a number.

@@ -13,6 +13,7 @@ use crate::connector::table::WebhookTable;
 use crate::engine::turn::Turn;
 use crate::model::event::{EventFilter, Matching};
 use crate::model::run::EventMark;
+use crate::model::treasury::exchange::Exchange;
 use crate::model::value::{Map, Value};
 use crate::script::Thrown;
 
@@ -29,7 +30,8 @@ pub(super) const ALL: &[Primitive] = &[
             ),
             ("timeout?", "\"2h\", days(3); 7 days if not given"),
         ],
-        result: "the resource as it is then; for a conversion also `sold`, `bought`, `rate`",
+        result: "the resource as it is then; for a conversion also `sold`, `bought`, `rate`, `rate_from` (\"provider\", or \"amounts\" \
+                 where it is computed), `fee`; () where the provider does not tell",
         doc: "Waits until a resource has succeeded or failed: by webhook, or by looking if none comes. Past the time-out \
               a failure `timeout`. The run waits without a thread.",
         example: "let done = bank::settled(bank::return_deposit(\"dep_1\"), \"3d\");",
@@ -87,14 +89,18 @@ fn settled(turn: &Turn, connection: &Arc<Connection>, args: &[Value]) -> Result<
     let Value::Map(mut entries) = done else { return Ok(done) };
     entries.insert("resource".to_owned(), Value::text(kind));
     if kind == "conversion" {
-        entries.extend(achieved(turn, connection, &Value::Map(entries.clone()))?);
+        let told = achieved(turn, connection, &Value::Map(entries.clone()))?;
+        entries.extend(told);
+        // A fee that the conversion itself tells stays as it is told.
+        entries.entry("fee".to_owned()).or_default();
     }
     Ok(Value::Map(entries))
 }
 
-/// What a conversion really sold and bought, where the provider tells.
+/// What a conversion really sold and bought, where the provider tells; a rate it does not tell is what the amounts
+/// come to, and marked so.
 fn achieved(turn: &Turn, connection: &Arc<Connection>, conversion: &Value) -> Result<Map, Thrown> {
-    let mut told: Map = ["sold", "bought", "rate"]
+    let mut told: Map = ["sold", "bought", "rate", "rate_from"]
         .map(|key| (key.to_owned(), Value::Null))
         .into();
     let map = mapping(connection, "convert")?;
@@ -105,21 +111,25 @@ fn achieved(turn: &Turn, connection: &Arc<Connection>, conversion: &Value) -> Re
     let endpoint = calls::find(connection, &achieved.endpoint)?;
     let args = arguments(endpoint, &[Value::text(id)]).map_err(Thrown::Failure)?;
     let quote = turn.call(connection, endpoint, &args)?;
-    let money = |amount: &str, currency: &str| -> Option<Value> {
+    let money = |amount: &str, currency: &str| -> Option<Money> {
         let currency: Currency = quote.pointer(currency)?.as_text()?.parse().ok()?;
-        Some(Value::Money(
-            Money::from_decimal(decimal_at(&quote, amount)?, currency).ok()?,
-        ))
+        Money::from_decimal(decimal_at(&quote, amount)?, currency).ok()
     };
-    if let Some(sold) = money(&achieved.sold, &achieved.sold_currency) {
-        told.insert("sold".to_owned(), sold);
-    }
-    if let Some(bought) = money(&achieved.bought, &achieved.bought_currency) {
-        told.insert("bought".to_owned(), bought);
-    }
-    if let Some(rate) = decimal_at(&quote, &achieved.rate) {
-        told.insert("rate".to_owned(), Value::Decimal(rate));
-    }
+    let sold = money(&achieved.sold, &achieved.sold_currency);
+    let bought = money(&achieved.bought, &achieved.bought_currency);
+    let rate = decimal_at(&quote, &achieved.rate);
+    // What cannot be is passed on as it was told: the script sees it, and nothing is computed from it.
+    let exchange = sold.and_then(|sold| Exchange::of(sold, bought, rate, None).ok());
+    let known = exchange.and_then(|exchange| exchange.rate);
+    let mut tell = |key: &str, value: Option<Value>| {
+        if let Some(value) = value {
+            told.insert(key.to_owned(), value);
+        }
+    };
+    tell("sold", sold.map(Value::Money));
+    tell("bought", bought.map(Value::Money));
+    tell("rate", known.map(|(rate, _)| rate).or(rate).map(Value::Decimal));
+    tell("rate_from", known.map(|(_, from)| Value::text(from.as_str())));
     Ok(told)
 }
 

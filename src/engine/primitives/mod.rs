@@ -14,7 +14,9 @@ mod data;
 mod events;
 mod moves;
 mod positions;
+mod split;
 mod surface;
+mod sweep;
 
 pub use surface::surface;
 
@@ -144,6 +146,8 @@ pub fn all() -> impl Iterator<Item = &'static Primitive> {
     [
         positions::ALL,
         moves::ALL,
+        sweep::ALL,
+        split::ALL,
         convert::ALL,
         events::ALL,
         approvals::ALL,

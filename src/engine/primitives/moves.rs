@@ -1,22 +1,21 @@
-//! Primitives that move money: payouts, sweeps, splits, returns. Each reads what it needs, lets pure treasury
-//! arithmetic decide, and moves by one endpoint. A result always carries its reason.
+//! Primitives that move money: payouts and returns. Each moves by one endpoint; what sweeps and splits pay goes out
+//! through here as well. It must not decide how much.
 
 use std::sync::Arc;
 
 use super::args::{Args, invalid};
-use super::positions::{balance, in_words_of, mapping};
+use super::positions::{in_words_of, mapping};
 use super::{Body, Kind, Module, Primitive, calls};
 use crate::base::money::Money;
 use crate::connector::connection::Connection;
 use crate::connector::request::as_argument;
 use crate::connector::table::PrimitiveMap;
 use crate::engine::turn::{Turn, fail};
-use crate::model::treasury::split::{Part, Share, split};
-use crate::model::treasury::sweep::{SweepForm, SweepRule, sweep};
 use crate::model::value::{Map, Value};
 use crate::script::Thrown;
 
-const TO: &str = "an account id of ours, or an address such as #{ type: \"iban\", iban: …, account_holder_name: … }";
+pub(super) const TO: &str =
+    "an account id of ours, or an address such as #{ type: \"iban\", iban: …, account_holder_name: … }";
 
 /// The primitives of this file.
 pub(super) const ALL: &[Primitive] = &[
@@ -40,52 +39,6 @@ pub(super) const ALL: &[Primitive] = &[
     },
     Primitive {
         module: Module::Connection,
-        name: "sweep",
-        kind: Kind::Step,
-        params: &[
-            ("#from", "the account's id"),
-            ("to", TO),
-            ("reference", "what the beneficiary reads"),
-            ("keep?", "leave this much behind"),
-            ("target?", "bring the account down to this"),
-            (
-                "threshold?",
-                "below it nothing moves; at or above it everything, or all but `keep`",
-            ),
-            ("minimum?", "not worth moving less"),
-            ("maximum?", "never move more at once"),
-            ("multiple?", "move only whole multiples of this"),
-            ("rail?", "a rail of the provider"),
-            ("metadata?", "a map of texts kept with the payout"),
-        ],
-        result: "map: `moved` (money), `reason`, `left` (money), `payout` (or ())",
-        doc: "Moves what is above a rule to another account; without a rule, everything (zero balancing).",
-        example: "let swept = bank::sweep(#{ from: \"acc_1\", to: \"acc_2\", keep: EUR(1_000), reference: \"SWEEP\" });",
-        needs: &["balance", "payout"],
-        body: Body::Connection(sweep_account),
-    },
-    Primitive {
-        module: Module::Connection,
-        name: "split",
-        kind: Kind::Step,
-        params: &[
-            ("#from", "the account's id"),
-            ("total", "money"),
-            (
-                "parts",
-                "list of maps: `name`, `to`, and one of `amount`, `percent` (with `minimum`, `maximum`), `rest: true`",
-            ),
-            ("reference", "what the beneficiaries read"),
-            ("rail?", "a rail of the provider"),
-        ],
-        result: "map: `complete`, `parts`: list of `name`, `amount`, `status`, `payout`, `failure`",
-        doc: "Divides a total and pays each part; the parts always sum to the total. A part that fails stops no other.",
-        example: "bank::split(#{ from: \"acc_1\", total: EUR(100), reference: \"S-1\", parts: [#{ name: \"all\", to: \"acc_2\", rest: true }] });",
-        needs: &["payout"],
-        body: Body::Connection(split_total),
-    },
-    Primitive {
-        module: Module::Connection,
         name: "return_deposit",
         kind: Kind::Step,
         params: &[
@@ -101,13 +54,13 @@ pub(super) const ALL: &[Primitive] = &[
 ];
 
 /// The request of a payout, in the words of the provider.
-struct Pay<'a> {
-    from: &'a str,
-    to: &'a Value,
-    amount: Money,
-    reference: &'a str,
-    rail: Option<&'a str>,
-    metadata: Option<&'a Map>,
+pub(super) struct Pay<'a> {
+    pub(super) from: &'a str,
+    pub(super) to: &'a Value,
+    pub(super) amount: Money,
+    pub(super) reference: &'a str,
+    pub(super) rail: Option<&'a str>,
+    pub(super) metadata: Option<&'a Map>,
 }
 
 fn payout(turn: &Turn, connection: &Arc<Connection>, args: &[Value]) -> Result<Value, Thrown> {
@@ -131,7 +84,7 @@ fn payout(turn: &Turn, connection: &Arc<Connection>, args: &[Value]) -> Result<V
 }
 
 /// Sends one payout: the destination is resolved first if it is an account of ours.
-fn send(turn: &Turn, connection: &Arc<Connection>, pay: &Pay<'_>) -> Result<Value, Thrown> {
+pub(super) fn send(turn: &Turn, connection: &Arc<Connection>, pay: &Pay<'_>) -> Result<Value, Thrown> {
     let map = mapping(connection, "payout")?;
     let endpoint = calls::find(connection, &map.endpoint)?;
     let destination = destination(turn, connection, map, pay.to)?;
@@ -146,6 +99,52 @@ fn send(turn: &Turn, connection: &Arc<Connection>, pay: &Pay<'_>) -> Result<Valu
     let request = in_words_of(connection, map, "payout", said)?;
     turn.call(connection, endpoint, &request)
         .map(|payout| with_resource(map, payout))
+}
+
+/// One payout among several: what fails is told, and stops no other.
+pub(super) struct Sent {
+    /// The provider's word, `failed` if it was not made.
+    pub(super) status: Value,
+    /// The payout, or nothing.
+    pub(super) payout: Value,
+    /// Why it was not made, or nothing.
+    pub(super) failure: Value,
+}
+
+impl Sent {
+    /// Nothing was to be paid.
+    pub(super) fn nothing() -> Self {
+        Self {
+            status: Value::text("nothing"),
+            payout: Value::Null,
+            failure: Value::Null,
+        }
+    }
+
+    /// Whether it failed.
+    pub(super) fn has_failed(&self) -> bool {
+        !self.failure.is_null()
+    }
+}
+
+/// Sends one payout among several.
+pub(super) fn send_among(turn: &Turn, connection: &Arc<Connection>, pay: &Pay<'_>) -> Result<Sent, Thrown> {
+    match send(turn, connection, pay) {
+        Ok(payout) => Ok(Sent {
+            status: payout.get("status").cloned().unwrap_or_default(),
+            payout,
+            failure: Value::Null,
+        }),
+        Err(Thrown::Interrupt) => Err(Thrown::Interrupt),
+        Err(Thrown::Failure(failure)) => Ok(Sent {
+            status: Value::text("failed"),
+            payout: Value::Null,
+            failure: Value::map([
+                ("error", Value::text(failure.code)),
+                ("message", Value::text(failure.message)),
+            ]),
+        }),
+    }
 }
 
 fn destination(turn: &Turn, connection: &Arc<Connection>, map: &PrimitiveMap, to: &Value) -> Result<Value, Thrown> {
@@ -185,173 +184,6 @@ pub(super) fn with_resource(map: &PrimitiveMap, resource: Value) -> Value {
         }
         (other, _) => other,
     }
-}
-
-fn sweep_account(turn: &Turn, connection: &Arc<Connection>, args: &[Value]) -> Result<Value, Thrown> {
-    let given = args.first().unwrap_or(&Value::Null);
-    let known = [
-        "from",
-        "to",
-        "reference",
-        "keep",
-        "target",
-        "threshold",
-        "minimum",
-        "maximum",
-        "multiple",
-        "rail",
-        "metadata",
-    ];
-    let args = Args::new("sweep", given, &known)?;
-    let rule = SweepRule {
-        form: sweep_form(&args)?,
-        minimum: args.money("minimum")?,
-        maximum: args.money("maximum")?,
-        multiple: args.money("multiple")?,
-    };
-    let (from, to) = (args.required_text("from")?, args.required("to")?);
-    if to.as_text() == Some(from) {
-        return Err(invalid("`from` and `to` of `sweep` are the same account"));
-    }
-    let reference = args.required_text("reference")?;
-    let (rail, metadata) = (args.text("rail")?, args.map("metadata")?);
-    turn.compound(&format!("{}.sweep", connection.name), &given.typed_text(), || {
-        let available = balance(turn, connection, from)?;
-        let decision = sweep(available, &rule).map_err(|error| invalid(error.to_string()))?;
-        let paid = if decision.moved.is_zero() {
-            Value::Null
-        } else {
-            send(
-                turn,
-                connection,
-                &Pay {
-                    from,
-                    to,
-                    amount: decision.moved,
-                    reference,
-                    rail,
-                    metadata,
-                },
-            )?
-        };
-        let summary = format!("{} moved: {}", decision.moved, decision.reason);
-        let result = Value::map([
-            ("moved", Value::Money(decision.moved)),
-            ("reason", Value::text(decision.reason)),
-            ("left", Value::Money(decision.left)),
-            ("payout", paid),
-        ]);
-        Ok((result, summary))
-    })
-}
-
-fn sweep_form(args: &Args<'_>) -> Result<SweepForm, Thrown> {
-    match (args.money("keep")?, args.money("target")?, args.money("threshold")?) {
-        (None, None, None) => Ok(SweepForm::Zero),
-        (Some(keep), None, None) => Ok(SweepForm::KeepBuffer(keep)),
-        (None, Some(target), None) => Ok(SweepForm::Target(target)),
-        (None, None, Some(threshold)) => Ok(SweepForm::Threshold(threshold)),
-        (Some(keep), None, Some(threshold)) => Ok(SweepForm::Collar { threshold, keep }),
-        _ => Err(invalid(
-            "`sweep` takes `target` alone; `keep` and `threshold` may stand together",
-        )),
-    }
-}
-
-fn split_total(turn: &Turn, connection: &Arc<Connection>, args: &[Value]) -> Result<Value, Thrown> {
-    let given = args.first().unwrap_or(&Value::Null);
-    let args = Args::new("split", given, &["from", "total", "parts", "reference", "rail"])?;
-    let (from, total) = (args.required_text("from")?, args.required_money("total")?);
-    let (reference, rail) = (args.required_text("reference")?, args.text("rail")?);
-    let mut parts = Vec::new();
-    let mut destinations = Vec::new();
-    for part in args.list("parts")? {
-        let part = Args::new(
-            "parts",
-            part,
-            &["name", "to", "amount", "percent", "rest", "minimum", "maximum"],
-        )?;
-        destinations.push(part.required("to")?);
-        parts.push(split_part(&part)?);
-    }
-    let amounts = split(total, &parts).map_err(|error| invalid(error.to_string()))?;
-    turn.compound(&format!("{}.split", connection.name), &given.typed_text(), || {
-        let mut paid = Vec::new();
-        let mut complete = true;
-        for ((part, amount), to) in parts.iter().zip(&amounts).zip(&destinations) {
-            let mut entry: Map = [
-                ("name".to_owned(), Value::text(&part.name)),
-                ("amount".to_owned(), Value::Money(*amount)),
-                ("payout".to_owned(), Value::Null),
-                ("failure".to_owned(), Value::Null),
-            ]
-            .into();
-            let status = if amount.is_zero() {
-                Value::text("nothing")
-            } else {
-                match send(
-                    turn,
-                    connection,
-                    &Pay {
-                        from,
-                        to,
-                        amount: *amount,
-                        reference,
-                        rail,
-                        metadata: None,
-                    },
-                ) {
-                    Ok(payout) => {
-                        let status = payout.get("status").cloned().unwrap_or_default();
-                        entry.insert("payout".to_owned(), payout);
-                        status
-                    }
-                    Err(Thrown::Interrupt) => return Err(Thrown::Interrupt),
-                    Err(Thrown::Failure(failure)) => {
-                        complete = false;
-                        let told = [
-                            ("error", Value::text(failure.code)),
-                            ("message", Value::text(failure.message)),
-                        ];
-                        entry.insert("failure".to_owned(), Value::map(told));
-                        Value::text("failed")
-                    }
-                }
-            };
-            entry.insert("status".to_owned(), status);
-            paid.push(Value::Map(entry));
-        }
-        let summary = format!(
-            "{total} in {} parts{}",
-            parts.len(),
-            if complete { "" } else { ", not all of them paid" }
-        );
-        Ok((
-            Value::map([("complete", Value::Bool(complete)), ("parts", Value::List(paid))]),
-            summary,
-        ))
-    })
-}
-
-fn split_part(part: &Args<'_>) -> Result<Part, Thrown> {
-    let name = part.required_text("name")?;
-    let share = match (part.money("amount")?, part.decimal("percent")?, part.truth("rest")?) {
-        (Some(amount), None, false) => Share::Amount(amount),
-        (None, Some(percent), false) => Share::Percent(percent),
-        (None, None, true) => Share::Rest,
-        _ => {
-            return Err(invalid(format!(
-                "part `{name}` needs exactly one of `amount`, `percent` and `rest: true`"
-            )));
-        }
-    };
-    let (minimum, maximum) = (part.money("minimum")?, part.money("maximum")?);
-    Ok(Part {
-        name: name.to_owned(),
-        share,
-        minimum,
-        maximum,
-    })
 }
 
 fn return_deposit(turn: &Turn, connection: &Arc<Connection>, args: &[Value]) -> Result<Value, Thrown> {

@@ -1,6 +1,7 @@
 //! Conversions: how much of a currency to sell, and whether a rate is good enough.
 //!
-//! It must not know quotes, providers or when a rate was seen.
+//! It must not know providers or when a rate was seen; quotes, chains and what came of a conversion are
+//! [`super::exchange`]'s.
 
 use std::fmt;
 
@@ -8,7 +9,7 @@ use rust_decimal::Decimal;
 
 use super::{RuleError, below, check_amount, digits, least};
 use crate::base::guard::{Guard, holds};
-use crate::base::money::{Money, Rounding};
+use crate::base::money::{Currency, Money, MoneyError, Rounding};
 
 /// What to sell.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -17,6 +18,22 @@ pub enum SaleForm {
     Amount(Money),
     /// Everything above this.
     Above(Money),
+    /// Nothing up to `from`; above it, everything down to `to`.
+    Down {
+        /// Above which balance something is sold.
+        from: Money,
+        /// What is kept then.
+        to: Money,
+    },
+    /// What buys this much of another currency at the worst rate that would be taken, or nothing.
+    Bought {
+        /// How much to buy.
+        amount: Money,
+        /// The indicative rate: units bought for one unit sold.
+        rate: Decimal,
+        /// How much of that rate may be lost: 0.003 is 0.3 %.
+        slippage: Decimal,
+    },
 }
 
 /// When and how much to sell.
@@ -74,26 +91,13 @@ pub fn to_sell(balance: Money, rule: &SaleRule) -> Result<Sale, RuleError> {
             reason,
         })
     };
-    let (wanted, briefly, mut reason) = match rule.form {
-        SaleForm::Amount(amount) => {
-            check_amount("amount to sell", amount, balance)?;
-            if amount.is_zero() {
-                return Err(RuleError::Zero { what: "amount to sell" });
-            }
-            if below(balance, amount)? && holds(Guard::ConvertBalance) {
-                return nothing(format!("the balance of {balance} does not cover the {amount} to sell"));
-            }
-            (amount, digits(amount), format!("the {amount} asked for"))
-        }
-        SaleForm::Above(float) => {
-            check_amount("float", float, balance)?;
-            let above = balance.checked_sub(float)?;
-            if !above.is_positive() {
-                return nothing(format!("the balance of {balance} is not above the float of {float}"));
-            }
-            let briefly = format!("{} above the float", digits(above));
-            (above, briefly, format!("{above} above the float of {float}"))
-        }
+    let (wanted, briefly, mut reason) = match wanted(balance, rule)? {
+        Wanted::Nothing(reason) => return nothing(reason),
+        Wanted::Some {
+            amount,
+            briefly,
+            reason,
+        } => (amount, briefly, reason),
     };
     if let Some(minimum) = rule.minimum
         && below(wanted, minimum)?
@@ -108,6 +112,131 @@ pub fn to_sell(balance: Money, rule: &SaleRule) -> Result<Sale, RuleError> {
         reason = format!("{reason}, at most {maximum} at once");
     }
     Ok(Sale { amount, reason })
+}
+
+/// What a form comes to before the limits.
+enum Wanted {
+    Nothing(String),
+    Some {
+        amount: Money,
+        briefly: String,
+        reason: String,
+    },
+}
+
+fn wanted(balance: Money, rule: &SaleRule) -> Result<Wanted, RuleError> {
+    match rule.form {
+        SaleForm::Amount(amount) => {
+            check_amount("amount to sell", amount, balance)?;
+            if amount.is_zero() {
+                return Err(RuleError::Zero { what: "amount to sell" });
+            }
+            if below(balance, amount)? && holds(Guard::ConvertBalance) {
+                let reason = format!("the balance of {balance} does not cover the {amount} to sell");
+                return Ok(Wanted::Nothing(reason));
+            }
+            Ok(Wanted::Some {
+                amount,
+                briefly: digits(amount),
+                reason: format!("the {amount} asked for"),
+            })
+        }
+        SaleForm::Above(float) => {
+            check_amount("float", float, balance)?;
+            let above = balance.checked_sub(float)?;
+            if !above.is_positive() {
+                let reason = format!("the balance of {balance} is not above the float of {float}");
+                return Ok(Wanted::Nothing(reason));
+            }
+            Ok(Wanted::Some {
+                amount: above,
+                briefly: format!("{} above the float", digits(above)),
+                reason: format!("{above} above the float of {float}"),
+            })
+        }
+        SaleForm::Down { from, to } => {
+            check_amount("threshold", from, balance)?;
+            check_amount("target", to, balance)?;
+            if below(from, to)? {
+                return Err(RuleError::KeepAboveThreshold {
+                    keep: to,
+                    threshold: from,
+                });
+            }
+            if !below(from, balance)? {
+                let reason = format!("the balance of {balance} is not above the threshold of {from}");
+                return Ok(Wanted::Nothing(reason));
+            }
+            let above = balance.checked_sub(to)?;
+            Ok(Wanted::Some {
+                amount: above,
+                briefly: format!("{} above the target", digits(above)),
+                reason: format!("{above} down to the target of {to}, as the balance is above the threshold of {from}"),
+            })
+        }
+        SaleForm::Bought { amount, rate, slippage } => buys(balance, rule.maximum, amount, (rate, slippage)),
+    }
+}
+
+/// What has to be sold to buy an amount: whole, so a maximum that would cut it allows nothing.
+fn buys(
+    balance: Money,
+    maximum: Option<Money>,
+    amount: Money,
+    (rate, slippage): (Decimal, Decimal),
+) -> Result<Wanted, RuleError> {
+    let wanted = price_of(amount, balance.currency(), rate, slippage)?;
+    let told = format!("the {wanted} that buy {amount} at the worst rate that would be taken");
+    if below(balance, wanted)? && holds(Guard::ConvertBalance) {
+        let reason = format!("the balance of {balance} does not cover {told}");
+        return Ok(Wanted::Nothing(reason));
+    }
+    if let Some(maximum) = maximum
+        && below(maximum, wanted)?
+    {
+        return Ok(Wanted::Nothing(format!("{told} are above the maximum of {maximum}")));
+    }
+    Ok(Wanted::Some {
+        amount: wanted,
+        briefly: format!("the {} that buy {amount}", digits(wanted)),
+        reason: told,
+    })
+}
+
+/// The least that buys so much at the worst rate that would be taken: `amount / (rate × (1 − slippage))`, brought up
+/// to the minor unit.
+///
+/// # Errors
+/// [`RuleError`] for an amount that is not above zero, a rate or slippage that is none, or too large a price.
+pub fn price_of(amount: Money, sold: Currency, rate: Decimal, slippage: Decimal) -> Result<Money, RuleError> {
+    check_amount("amount to buy", amount, amount)?;
+    if amount.is_zero() {
+        return Err(RuleError::Zero { what: "amount to buy" });
+    }
+    if amount.currency() == sold {
+        return Err(RuleError::SameCurrency(sold));
+    }
+    if rate <= Decimal::ZERO {
+        return Err(RuleError::BadRate(rate));
+    }
+    if slippage < Decimal::ZERO || slippage >= Decimal::ONE {
+        return Err(RuleError::BadSlippage(slippage));
+    }
+    let too_large = || RuleError::Money(MoneyError::Overflow);
+    let worst = rate.checked_mul(Decimal::ONE - slippage).ok_or_else(too_large)?;
+    let exact = amount.amount().checked_div(worst).ok_or_else(too_large)?;
+    let price = Money::rounded(exact, sold, Rounding::Up)?;
+    // The division itself may have been cut in its last digit: one unit either way is looked at.
+    let unit = Money::from_minor(1, sold)?;
+    let buys = |price: Money| Some(price.amount().checked_mul(worst)? >= amount.amount());
+    let less = price.checked_sub(unit)?;
+    if less.is_positive() && buys(less).ok_or_else(too_large)? {
+        return Ok(less);
+    }
+    if buys(price).ok_or_else(too_large)? {
+        return Ok(price);
+    }
+    Ok(price.checked_add(unit)?)
 }
 
 /// Why a rate is not taken.

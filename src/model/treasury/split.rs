@@ -1,7 +1,8 @@
 //! Splits: one amount divided into named parts that always add up to it.
 //!
 //! A part is a fixed amount, a percentage of the whole, or the rest. It must not drop or invent a minor
-//! unit: whatever the parts do not cover exactly is an error that says what is missing.
+//! unit: whatever the parts do not cover exactly is an error that says what is missing. Who bears a fee is
+//! [`super::divide`]'s to say.
 
 use std::collections::BTreeSet;
 
@@ -11,7 +12,7 @@ use super::below;
 use crate::base::money::{Money, MoneyError, Rounding};
 
 /// Decimals a percentage may have: enough for any contract, few enough that sums stay exact.
-const PERCENT_DECIMALS_MAX: u32 = 12;
+pub(super) const PERCENT_DECIMALS_MAX: u32 = 12;
 
 /// How much of the total a part gets.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -22,6 +23,16 @@ pub enum Share {
     Percent(Decimal),
     /// What the other parts leave.
     Rest,
+}
+
+/// Who gets the minor units that cutting the percentages leaves over, where no part takes the rest.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub enum LeftOver {
+    /// Who was cut by most; of equal ones the one written first.
+    #[default]
+    LargestRemainder,
+    /// One each from the first in written order.
+    InOrder,
 }
 
 /// One part of a split.
@@ -135,6 +146,37 @@ pub enum SplitError {
         /// The most it gets.
         maximum: Money,
     },
+    /// A fee of another currency, or below zero.
+    #[error("the fee of {fee} cannot be taken from {total}")]
+    BadFee {
+        /// The fee.
+        fee: Money,
+        /// What there is.
+        total: Money,
+    },
+    /// A fee that nobody was said to bear.
+    #[error(
+        "nobody was said to bear the fee of {0}: name a part, say `shared` or `payer`, or take percentages of what is left after it (`base: \"net\"`)"
+    )]
+    NobodyBearsTheFee(Money),
+    /// Percentages of what is left after the fee, and somebody who bears it as well.
+    #[error(
+        "the fee of {0} comes off before the percentages are taken, so nobody can bear it: leave `borne_by` out, or take percentages of the gross total"
+    )]
+    FeeTakenOffBefore(Money),
+    /// A bearer that is no part.
+    #[error("the fee is borne by `{0}`, which is no part of this split")]
+    UnknownBearer(String),
+    /// A part that is less than the fee it bears.
+    #[error("part `{name}` of {amount} does not cover the fee of {fee} it bears")]
+    FeeAbovePart {
+        /// The part.
+        name: String,
+        /// What it gets before the fee.
+        amount: Money,
+        /// The fee.
+        fee: Money,
+    },
 }
 
 /// Splits an amount; where a part takes the rest, percentages are cut to the minor unit.
@@ -155,11 +197,24 @@ pub fn split(total: Money, parts: &[Part]) -> Result<Vec<Money>, SplitError> {
 /// # Errors
 /// [`SplitError`] says what does not add up.
 pub fn split_rounded(total: Money, parts: &[Part], rounding: Rounding) -> Result<Vec<Money>, SplitError> {
+    split_with(total, parts, rounding, LeftOver::LargestRemainder)
+}
+
+/// As [`split_rounded`], and says who gets the units left over.
+///
+/// # Errors
+/// As [`split_rounded`].
+pub fn split_with(
+    total: Money,
+    parts: &[Part],
+    rounding: Rounding,
+    left_over: LeftOver,
+) -> Result<Vec<Money>, SplitError> {
     check(total, parts)?;
     let rest = parts.iter().position(|part| part.share == Share::Rest);
     let amounts = match rest {
         Some(rest) => with_rest(total, parts, rest, rounding)?,
-        None => without_rest(total, parts)?,
+        None => without_rest(total, parts, left_over)?,
     };
     let sum: i128 = amounts.iter().map(|amount| amount.minor()).sum();
     assert_eq!(sum, total.minor(), "a split keeps every minor unit");
@@ -270,7 +325,7 @@ fn with_rest(total: Money, parts: &[Part], rest: usize, rounding: Rounding) -> R
     Ok(amounts)
 }
 
-fn without_rest(total: Money, parts: &[Part]) -> Result<Vec<Money>, SplitError> {
+fn without_rest(total: Money, parts: &[Part], left_over: LeftOver) -> Result<Vec<Money>, SplitError> {
     let mut fixed = Money::zero(total.currency());
     let mut percents = Vec::new();
     for part in parts {
@@ -285,7 +340,11 @@ fn without_rest(total: Money, parts: &[Part]) -> Result<Vec<Money>, SplitError> 
     let mut shares = if pool.is_zero() {
         vec![pool; percents.len()]
     } else {
-        pool.allocate(&percents).map_err(in_part(&parts[0]))?
+        match left_over {
+            LeftOver::LargestRemainder => pool.allocate(&percents),
+            LeftOver::InOrder => in_order(total, pool, &percents),
+        }
+        .map_err(in_part(&parts[0]))?
     }
     .into_iter();
     let mut amounts = Vec::with_capacity(parts.len());
@@ -305,6 +364,30 @@ fn without_rest(total: Money, parts: &[Part]) -> Result<Vec<Money>, SplitError> 
         amounts.push(amount);
     }
     Ok(amounts)
+}
+
+/// Each percentage of the total cut to the minor unit, and what is left of the pool one each from the first.
+fn in_order(total: Money, pool: Money, percents: &[Decimal]) -> Result<Vec<Money>, MoneyError> {
+    let mut shares = Vec::with_capacity(percents.len());
+    let mut left = pool.minor();
+    for percent in percents {
+        let share = total.mul_rounded(percent / Decimal::ONE_HUNDRED, Rounding::Down)?;
+        left -= share.minor();
+        shares.push(share);
+    }
+    let unit = Money::from_minor(1, total.currency())?;
+    for (share, _) in shares
+        .iter_mut()
+        .zip(percents)
+        .filter(|(_, percent)| !percent.is_zero())
+    {
+        if left == 0 {
+            break;
+        }
+        *share = share.checked_add(unit)?;
+        left -= 1;
+    }
+    Ok(shares)
 }
 
 /// What the percentages have to share, if amounts and percentages cover the total exactly.

@@ -4,9 +4,12 @@
 //! only, out of the account. It must not know where the balance came from: holds and transfers in flight
 //! are the caller's to take off before it asks.
 
-use super::{RuleError, below, check_amount, digits, least};
-use crate::base::guard::{Guard, holds};
-use crate::base::money::{Money, MoneyError};
+use rust_decimal::Decimal;
+
+use super::bounds::{Bounded, Bounds};
+use super::split::PERCENT_DECIMALS_MAX;
+use super::{RuleError, below, check_amount, digits};
+use crate::base::money::{Money, MoneyError, Rounding};
 
 /// What is to stay in the account.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -26,6 +29,10 @@ pub enum SweepForm {
         /// What is left behind then.
         keep: Money,
     },
+    /// All but this share of the balance: so many hundredths of it move, cut to the minor unit.
+    Percent(Decimal),
+    /// All but this: exactly so much moves, or nothing.
+    Fixed(Money),
 }
 
 /// When and how much to sweep.
@@ -49,6 +56,31 @@ impl SweepRule {
             minimum: None,
             maximum: None,
             multiple: None,
+        }
+    }
+
+    /// The highest balance of which this rule moves nothing: an account may be filled up to it and no further.
+    ///
+    /// # Errors
+    /// [`MoneyError`] for two currencies.
+    pub fn quiet_up_to(&self, balance: Money) -> Result<Money, MoneyError> {
+        let just_below = |amount: Money| Money::from_minor(amount.minor().saturating_sub(1).max(0), amount.currency());
+        match self.form {
+            SweepForm::Zero | SweepForm::Percent(_) => Ok(Money::zero(balance.currency())),
+            SweepForm::Target(kept) | SweepForm::KeepBuffer(kept) => Ok(kept),
+            SweepForm::Threshold(from) | SweepForm::Fixed(from) => just_below(from),
+            SweepForm::Collar { threshold, keep } => {
+                let below_it = just_below(threshold)?;
+                Ok(if below(below_it, keep)? { keep } else { below_it })
+            }
+        }
+    }
+
+    fn bounds(&self) -> Bounds {
+        Bounds {
+            minimum: self.minimum,
+            maximum: self.maximum,
+            multiple: self.multiple,
         }
     }
 }
@@ -84,7 +116,11 @@ pub fn sweep(balance: Money, rule: &SweepRule) -> Result<Sweep, RuleError> {
     })
 }
 
-fn check(balance: Money, rule: &SweepRule) -> Result<(), RuleError> {
+/// Refuses a rule that cannot be meant for a balance of this currency.
+///
+/// # Errors
+/// [`RuleError`], whatever the balance.
+pub fn check(balance: Money, rule: &SweepRule) -> Result<(), RuleError> {
     match rule.form {
         SweepForm::Zero => {}
         SweepForm::Target(target) => check_amount("target", target, balance)?,
@@ -97,25 +133,20 @@ fn check(balance: Money, rule: &SweepRule) -> Result<(), RuleError> {
                 return Err(RuleError::KeepAboveThreshold { keep, threshold });
             }
         }
-    }
-    let limits = [
-        ("minimum", rule.minimum),
-        ("maximum", rule.maximum),
-        ("multiple", rule.multiple),
-    ];
-    for (what, amount) in limits {
-        let Some(amount) = amount else { continue };
-        check_amount(what, amount, balance)?;
-        if amount.is_zero() && what != "minimum" {
-            return Err(RuleError::Zero { what });
+        SweepForm::Percent(percent) => {
+            let precise = percent.normalize().scale() <= PERCENT_DECIMALS_MAX;
+            if percent <= Decimal::ZERO || percent > Decimal::ONE_HUNDRED || !precise {
+                return Err(RuleError::BadPercent(percent));
+            }
+        }
+        SweepForm::Fixed(amount) => {
+            check_amount("amount to move", amount, balance)?;
+            if amount.is_zero() {
+                return Err(RuleError::Zero { what: "amount to move" });
+            }
         }
     }
-    if let (Some(minimum), Some(maximum)) = (rule.minimum, rule.maximum)
-        && below(maximum, minimum)?
-    {
-        return Err(RuleError::MaximumBelowMinimum { minimum, maximum });
-    }
-    Ok(())
+    rule.bounds().check(balance)
 }
 
 /// What lies above what is to stay.
@@ -133,6 +164,8 @@ enum Base {
     Kept(&'static str, Money),
     Reached(Money),
     ReachedAndKept { threshold: Money, keep: Money },
+    Share { percent: Decimal, balance: Money },
+    Exactly,
 }
 
 impl Base {
@@ -149,6 +182,8 @@ impl Base {
                     "{amount} above the {keep} to leave behind, as the balance reached the threshold of {threshold}"
                 )
             }
+            Self::Share { percent, balance } => format!("{amount}, {percent} % of the balance of {balance}"),
+            Self::Exactly => format!("the {amount} asked for"),
         }
     }
 
@@ -159,6 +194,8 @@ impl Base {
             Self::Nothing | Self::Reached(_) => format!("the balance of {amount}"),
             Self::Kept(what, _) => format!("{amount} above the {what}"),
             Self::ReachedAndKept { .. } => format!("{amount} above what is left behind"),
+            Self::Share { percent, .. } => format!("{amount} ({percent} % of the balance)"),
+            Self::Exactly => format!("the {amount} asked for"),
         }
     }
 }
@@ -200,44 +237,62 @@ fn excess(balance: Money, form: SweepForm) -> Result<Excess, MoneyError> {
         SweepForm::Collar { threshold, keep } => {
             above("amount to leave behind", keep, Base::ReachedAndKept { threshold, keep })
         }
+        SweepForm::Percent(percent) => {
+            let percent = percent.normalize();
+            let amount = balance.mul_rounded(percent / Decimal::ONE_HUNDRED, Rounding::Down)?;
+            Ok(if amount.is_positive() {
+                Excess::Some {
+                    amount,
+                    what: Base::Share { percent, balance },
+                }
+            } else {
+                Excess::None(format!(
+                    "{percent} % of the balance of {balance} is less than the smallest unit"
+                ))
+            })
+        }
+        SweepForm::Fixed(amount) if below(balance, amount)? => Ok(Excess::None(format!(
+            "the balance of {balance} does not cover the {amount} to move"
+        ))),
+        SweepForm::Fixed(amount) => Ok(Excess::Some {
+            amount,
+            what: Base::Exactly,
+        }),
     }
 }
 
 /// Brings an excess to whole multiples, under the maximum, and to zero if that is below the minimum.
 fn limited(excess: Money, base: Base, rule: &SweepRule) -> Result<(Money, String), MoneyError> {
-    let whole = |amount: Money| match rule.multiple {
-        Some(step) if holds(Guard::SweepMultiple) => amount.down_to_multiple_of(step),
-        _ => Ok(amount),
-    };
     let nothing = |reason| Ok((Money::zero(excess.currency()), reason));
-
-    let rounded = whole(excess)?;
-    if let (true, Some(step)) = (rounded.is_zero(), rule.multiple) {
-        let briefly = base.told_briefly(excess);
-        return nothing(format!("{briefly} is less than one multiple of {step}"));
-    }
-    let moved = match rule.maximum {
-        Some(maximum) => whole(least(rounded, maximum)?)?,
-        None => rounded,
+    let in_multiples = |told: String, rounded: bool| match rule.multiple {
+        Some(step) if rounded => format!("{told}, in whole multiples of {step}"),
+        _ => told,
     };
-    let mut reason = base.told(excess);
-    if let (true, Some(step)) = (rounded != excess, rule.multiple) {
-        reason = format!("{reason}, in whole multiples of {step}");
-    }
-    if let (true, Some(maximum)) = (moved != rounded, rule.maximum) {
-        reason = format!("{reason}, at most {maximum} at once");
-    }
-    if moved.is_zero() {
-        return nothing(format!("{reason}: the maximum is less than one multiple"));
-    }
-    match rule.minimum {
-        Some(minimum) if below(moved, minimum)? && holds(Guard::SweepMinimum) => {
-            let mut briefly = base.told_briefly(moved);
-            if let (true, Some(step)) = (moved != excess, rule.multiple) {
+    let at_most = |told: String, cut: bool| match rule.maximum {
+        Some(maximum) if cut => format!("{told}, at most {maximum} at once"),
+        _ => told,
+    };
+    match rule.bounds().apply(excess)? {
+        Bounded::LessThanMultiple(step) => {
+            let briefly = base.told_briefly(excess);
+            nothing(format!("{briefly} is less than one multiple of {step}"))
+        }
+        Bounded::MaximumLessThanMultiple { multiple, .. } => {
+            let rounded = excess.down_to_multiple_of(multiple)? != excess;
+            let told = at_most(in_multiples(base.told(excess), rounded), true);
+            nothing(format!("{told}: the maximum is less than one multiple"))
+        }
+        Bounded::BelowMinimum {
+            amount,
+            minimum,
+            rounded,
+        } => {
+            let mut briefly = base.told_briefly(amount);
+            if let (true, Some(step)) = (rounded, rule.multiple) {
                 briefly = format!("{briefly}, in whole multiples of {step},");
             }
             nothing(format!("{briefly} is below the minimum of {minimum}"))
         }
-        _ => Ok((moved, reason)),
+        Bounded::Moves { amount, rounded, cut } => Ok((amount, at_most(in_multiples(base.told(excess), rounded), cut))),
     }
 }

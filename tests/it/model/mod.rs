@@ -7,6 +7,7 @@ mod money;
 mod run;
 mod split;
 mod sweep;
+mod treasury;
 mod value;
 
 use std::str::FromStr as _;

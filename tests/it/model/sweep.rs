@@ -331,6 +331,7 @@ proptest! {
                 prop_assert!(balance.minor() >= threshold.minor());
                 keep.minor()
             }
+            SweepForm::Percent(_) | SweepForm::Fixed(_) => unreachable!("not among the forms of this test"),
         };
         prop_assert!(result.left.minor() >= kept);
         prop_assert!(minimum.is_none_or(|minimum| moved >= minimum.minor()));

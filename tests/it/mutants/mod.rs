@@ -165,6 +165,11 @@ fn caught_by(guard: Guard) -> &'static str {
         Guard::SweepMinimum | Guard::SweepMultiple => {
             "model::sweep::a_buffer_stays_and_the_rest_moves_within_the_limits"
         }
+        Guard::SweepUsable | Guard::SweepFunded => {
+            "model::treasury::worked::sweeps_come_to_what_was_worked_out_by_hand"
+        }
+        Guard::GiveBackLeft => "model::treasury::worked::splits_come_to_what_was_worked_out_by_hand",
+        Guard::QuoteExpiry => "model::treasury::worked::conversions_come_to_what_was_worked_out_by_hand",
         Guard::ConvertSlippage => "model::convert::a_rate_may_slip_up_to_the_limit_and_no_further",
         Guard::ConvertBalance => "model::convert::a_named_amount_is_sold_whole_or_not_at_all",
         Guard::OperationsBudget => "mutants::rules::operations_are_counted",

@@ -1,0 +1,517 @@
+//! The primitive that sweeps: one account or several, one way or both. It reads positions, lets pure arithmetic decide,
+//! and pays; a result always carries its reason.
+
+use std::sync::Arc;
+
+use super::args::{Args, invalid};
+use super::moves::{Pay, Sent, TO, send, send_among};
+use super::positions::balance;
+use super::{Body, Kind, Module, Primitive};
+use crate::base::money::Money;
+use crate::connector::connection::Connection;
+use crate::engine::turn::Turn;
+use crate::model::treasury::RuleError;
+use crate::model::treasury::bounds::Bounds;
+use crate::model::treasury::flow::{Direction, Flow, FlowRule, Shortage, flow};
+use crate::model::treasury::position::Position;
+use crate::model::treasury::several::{Claim, Giver, gather, serve};
+use crate::model::treasury::sweep::{SweepForm, SweepRule};
+use crate::model::value::{Map, Value};
+use crate::script::Thrown;
+
+/// The primitives of this file.
+pub(super) const ALL: &[Primitive] = &[Primitive {
+    module: Module::Connection,
+    name: "sweep",
+    kind: Kind::Step,
+    params: &[
+        (
+            "#from",
+            "the account's id; or a list of maps, each `account`, `priority` (lowest first) and a rule of its own",
+        ),
+        ("to", TO),
+        ("reference", "what the beneficiary reads"),
+        ("keep?", "leave this much behind"),
+        ("target?", "bring the account down to this"),
+        (
+            "threshold?",
+            "below it nothing moves; at or above it everything, or all but `keep`",
+        ),
+        ("percent?", "move this share of what may be moved: 30 is 30 %"),
+        ("fixed?", "move exactly this much, or nothing"),
+        ("minimum?", "not worth moving less"),
+        ("maximum?", "never move more at once"),
+        ("multiple?", "move only whole multiples of this"),
+        (
+            "holds?",
+            "what is spoken for though it counts as available: it is taken off first",
+        ),
+        (
+            "in_flight?",
+            "what was sent already and the balance does not show yet: it is taken off too",
+        ),
+        (
+            "deficit?",
+            "map: let money flow back from `to` (an account id) when `from` is short; `to` (filled up to this, zero if not given), \
+             `below` (short below this, `to` if not given), `minimum`, `maximum`, `multiple`, `partial: true`",
+        ),
+        ("up_to?", "of several accounts: fill `to` up to this and take no more"),
+        (
+            "partial?",
+            "of several accounts with `up_to`: take what there is if it is not enough; else nothing",
+        ),
+        (
+            "arriving?",
+            "what is on its way already to the account that is filled up (`from` with `deficit`, `to` with `up_to`): without it \
+             that is filled up again, unless the run waits with `settled`",
+        ),
+        ("rail?", "a rail of the provider"),
+        ("metadata?", "a map of texts kept with the payout"),
+    ],
+    result: "map: `moved` (money), `direction` (\"out\", \"in\", \"none\"), `reason`, `usable`, `left`, `missing` (money), \
+             `payout` (or ()); of several: `moved`, `reason`, `missing`, `complete`, \
+             `moves`: list of `account`, `moved`, `reason`, `status`, `payout`, `failure`",
+    doc: "Moves what is above a rule to another account; without a rule, everything (zero balancing). Order: position, target, \
+          direction, whole multiples, maximum, minimum.",
+    example: "let swept = bank::sweep(#{ from: \"acc_1\", to: \"acc_2\", keep: EUR(1_000), reference: \"SWEEP\" });",
+    needs: &["balance", "payout"],
+    body: Body::Connection(sweep_accounts),
+}];
+
+/// What a rule is made of, for one account and for each of several.
+const RULE: [&str; 10] = [
+    "keep",
+    "target",
+    "threshold",
+    "percent",
+    "fixed",
+    "minimum",
+    "maximum",
+    "multiple",
+    "holds",
+    "in_flight",
+];
+
+/// Where it goes and how, whatever moves.
+struct Route<'a> {
+    to: &'a Value,
+    reference: &'a str,
+    rail: Option<&'a str>,
+    metadata: Option<&'a Map>,
+}
+
+impl<'a> Route<'a> {
+    fn read(args: &Args<'a>) -> Result<Self, Thrown> {
+        Ok(Self {
+            to: args.required("to")?,
+            reference: args.required_text("reference")?,
+            rail: args.text("rail")?,
+            metadata: args.map("metadata")?,
+        })
+    }
+
+    fn pay<'b>(&'b self, from: &'b str, to: &'b Value, amount: Money) -> Pay<'b> {
+        Pay {
+            from,
+            to,
+            amount,
+            reference: self.reference,
+            rail: self.rail,
+            metadata: self.metadata,
+        }
+    }
+}
+
+fn sweep_accounts(turn: &Turn, connection: &Arc<Connection>, args: &[Value]) -> Result<Value, Thrown> {
+    let given = args.first().unwrap_or(&Value::Null);
+    let list = given.get("from").and_then(Value::as_list);
+    let shared = ["from", "to", "reference", "rail", "metadata"];
+    let known: Vec<&str> = match list {
+        Some(_) => shared.into_iter().chain(["up_to", "partial", "arriving"]).collect(),
+        None => shared.into_iter().chain(RULE).chain(["deficit", "arriving"]).collect(),
+    };
+    let args = Args::new("sweep", given, &known)?;
+    match list {
+        Some(sources) => sweep_several(turn, connection, &args, given, sources),
+        None => sweep_one(turn, connection, &args, given),
+    }
+}
+
+fn refused(error: impl Into<RuleError>) -> Thrown {
+    invalid(error.into().to_string())
+}
+
+fn rule(args: &Args<'_>) -> Result<SweepRule, Thrown> {
+    Ok(SweepRule {
+        form: form(args)?,
+        minimum: args.money("minimum")?,
+        maximum: args.money("maximum")?,
+        multiple: args.money("multiple")?,
+    })
+}
+
+fn form(args: &Args<'_>) -> Result<SweepForm, Thrown> {
+    let (keep, target, threshold) = (args.money("keep")?, args.money("target")?, args.money("threshold")?);
+    let (percent, fixed) = (args.decimal("percent")?, args.money("fixed")?);
+    match (keep, target, threshold, percent, fixed) {
+        (None, None, None, None, None) => Ok(SweepForm::Zero),
+        (Some(keep), None, None, None, None) => Ok(SweepForm::KeepBuffer(keep)),
+        (None, Some(target), None, None, None) => Ok(SweepForm::Target(target)),
+        (None, None, Some(threshold), None, None) => Ok(SweepForm::Threshold(threshold)),
+        (Some(keep), None, Some(threshold), None, None) => Ok(SweepForm::Collar { threshold, keep }),
+        (None, None, None, Some(percent), None) => Ok(SweepForm::Percent(percent)),
+        (None, None, None, None, Some(amount)) => Ok(SweepForm::Fixed(amount)),
+        _ => Err(invalid(
+            "`sweep` takes one of `target`, `percent` and `fixed` alone; `keep` and `threshold` may stand together",
+        )),
+    }
+}
+
+fn position(args: &Args<'_>, available: Money) -> Result<Position, Thrown> {
+    Ok(Position {
+        holds: args.money("holds")?,
+        leaving: args.money("in_flight")?,
+        ..Position::new(available)
+    })
+}
+
+/// How money flows back to an account that is short.
+struct Deficit {
+    to: Option<Money>,
+    below: Option<Money>,
+    bounds: Bounds,
+    partial: bool,
+}
+
+impl Deficit {
+    fn read(value: &Value) -> Result<Self, Thrown> {
+        let known = ["to", "below", "minimum", "maximum", "multiple", "partial"];
+        let args = Args::new("deficit", value, &known)?;
+        Ok(Self {
+            to: args.money("to")?,
+            below: args.money("below")?,
+            bounds: Bounds {
+                minimum: args.money("minimum")?,
+                maximum: args.money("maximum")?,
+                multiple: args.money("multiple")?,
+            },
+            partial: args.truth("partial")?,
+        })
+    }
+
+    fn shortage(&self, available: Money) -> Shortage {
+        let up_to = self.to.unwrap_or(Money::zero(available.currency()));
+        Shortage {
+            below: self.below.unwrap_or(up_to),
+            up_to,
+            bounds: self.bounds,
+        }
+    }
+}
+
+fn sweep_one(turn: &Turn, connection: &Arc<Connection>, args: &Args<'_>, given: &Value) -> Result<Value, Thrown> {
+    let out = rule(args)?;
+    let deficit = args.get("deficit").map(Deficit::read).transpose()?;
+    let (from, route) = (args.required_text("from")?, Route::read(args)?);
+    if route.to.as_text() == Some(from) {
+        return Err(invalid("`from` and `to` of `sweep` are the same account"));
+    }
+    if deficit.is_some() && route.to.as_text().is_none() {
+        return Err(invalid(
+            "`deficit` of `sweep` takes money from `to`: give the id of an account of ours there",
+        ));
+    }
+    let arriving = args.money("arriving")?;
+    if arriving.is_some() && deficit.is_none() {
+        return Err(invalid(
+            "`arriving` of `sweep` belongs to `deficit` or `up_to`: give one of them as well",
+        ));
+    }
+    turn.compound(&format!("{}.sweep", connection.name), &given.typed_text(), || {
+        let available = balance(turn, connection, from)?;
+        let position = Position {
+            arriving,
+            ..position(args, available)?
+        };
+        let rule = FlowRule {
+            out: Some(out),
+            shortage: deficit.as_ref().map(|deficit| deficit.shortage(available)),
+        };
+        let mut decided = flow(&position, &rule).map_err(refused)?;
+        if let (Direction::In, Some(deficit), Some(to)) = (decided.direction, &deficit, route.to.as_text()) {
+            let have = balance(turn, connection, to)?;
+            decided = funded(decided, have, deficit)?;
+        }
+        let account = Value::text(from);
+        let paid = match decided.direction {
+            Direction::Nowhere => Value::Null,
+            Direction::Out => send(turn, connection, &route.pay(from, route.to, decided.amount))?,
+            Direction::In => {
+                let to = route.to.as_text().unwrap_or_default();
+                send(turn, connection, &route.pay(to, &account, decided.amount))?
+            }
+        };
+        told(&position, decided, paid)
+    })
+}
+
+fn told(position: &Position, decided: Flow, paid: Value) -> Result<(Value, String), Thrown> {
+    let left = match decided.direction {
+        Direction::In => position.available.checked_add(decided.amount),
+        Direction::Out | Direction::Nowhere => position.available.checked_sub(decided.amount),
+    };
+    let back = if decided.direction == Direction::In {
+        " back"
+    } else {
+        ""
+    };
+    let summary = format!("{} moved{back}: {}", decided.amount, decided.reason);
+    let result = Value::map([
+        ("moved", Value::Money(decided.amount)),
+        ("direction", Value::text(decided.direction.as_str())),
+        ("reason", Value::text(decided.reason)),
+        ("usable", Value::Money(decided.usable)),
+        ("left", Value::Money(left.map_err(refused)?)),
+        ("missing", Value::Money(decided.missing)),
+        ("payout", paid),
+    ]);
+    Ok((result, summary))
+}
+
+/// What there is to fund a shortage with.
+fn funded(wanted: Flow, have: Money, deficit: &Deficit) -> Result<Flow, Thrown> {
+    let claim = Claim {
+        name: String::new(),
+        priority: 0,
+        amount: wanted.amount,
+        bounds: deficit.bounds,
+        partial: deficit.partial,
+    };
+    let shares = serve(have, &[claim]).map_err(refused)?;
+    let Some(share) = shares.into_iter().next() else {
+        return Ok(wanted);
+    };
+    if share.amount == wanted.amount {
+        return Ok(wanted);
+    }
+    let less = wanted.amount.checked_sub(share.amount).map_err(refused)?;
+    Ok(Flow {
+        direction: if share.amount.is_zero() {
+            Direction::Nowhere
+        } else {
+            Direction::In
+        },
+        amount: share.amount,
+        reason: format!("{}: {}", wanted.reason, share.reason),
+        missing: wanted.missing.checked_add(less).map_err(refused)?,
+        ..wanted
+    })
+}
+
+/// One of several accounts that are swept together.
+struct Source<'a> {
+    account: &'a str,
+    priority: i64,
+    rule: SweepRule,
+    args: Args<'a>,
+}
+
+fn source(value: &Value) -> Result<Source<'_>, Thrown> {
+    let known: Vec<&str> = ["account", "priority"].into_iter().chain(RULE).collect();
+    let args = Args::new("from", value, &known)?;
+    let priority = match args.get("priority") {
+        None => 0,
+        Some(Value::Int(priority)) => *priority,
+        Some(other) => {
+            return Err(invalid(format!(
+                "`priority` of `from` has to be a whole number, not {}",
+                other.kind()
+            )));
+        }
+    };
+    Ok(Source {
+        account: args.required_text("account")?,
+        priority,
+        rule: rule(&args)?,
+        args,
+    })
+}
+
+/// What one of several accounts is to give, and why.
+struct Part<'a> {
+    account: &'a str,
+    amount: Money,
+    reason: String,
+}
+
+fn sweep_several(
+    turn: &Turn,
+    connection: &Arc<Connection>,
+    args: &Args<'_>,
+    given: &Value,
+    sources: &[Value],
+) -> Result<Value, Thrown> {
+    let mut sources: Vec<Source<'_>> = sources.iter().map(source).collect::<Result<_, _>>()?;
+    // Equal ones stay in written order.
+    sources.sort_by_key(|source| source.priority);
+    let (route, up_to) = (Route::read(args)?, args.money("up_to")?);
+    let (partial, arriving) = (args.truth("partial")?, args.money("arriving")?);
+    for (place, source) in sources.iter().enumerate() {
+        if route.to.as_text() == Some(source.account) {
+            return Err(invalid("one of `from` and `to` of `sweep` are the same account"));
+        }
+        if sources[..place].iter().any(|other| other.account == source.account) {
+            return Err(invalid(format!(
+                "account {} stands twice in `from` of `sweep`",
+                source.account
+            )));
+        }
+    }
+    let to = match (up_to, route.to.as_text()) {
+        (Some(up_to), Some(to)) => Some((to, up_to)),
+        (None, _) if !partial && arriving.is_none() => None,
+        (None, _) => {
+            return Err(invalid(
+                "`partial` and `arriving` of `sweep` belong to `up_to` where there are several accounts: give it as well",
+            ));
+        }
+        (Some(_), None) => {
+            return Err(invalid(
+                "`up_to` of `sweep` reads the balance of `to`: give the id of an account of ours there",
+            ));
+        }
+    };
+    if sources.is_empty() {
+        return Err(invalid("`from` of `sweep` is an empty list: there is nothing to sweep"));
+    }
+    turn.compound(&format!("{}.sweep", connection.name), &given.typed_text(), || {
+        let mut positions: Vec<Position> = Vec::with_capacity(sources.len());
+        for source in &sources {
+            let available = balance(turn, connection, source.account)?;
+            if let Some(first) = positions.first() {
+                // Told before anything is paid.
+                first.available.compare(available).map_err(refused)?;
+            }
+            positions.push(position(&source.args, available)?);
+        }
+        let (parts, missing) = match to {
+            None => (each_by_its_rule(&sources, &positions)?, None),
+            Some((to, up_to)) => {
+                let there = Position {
+                    arriving,
+                    ..Position::new(balance(turn, connection, to)?)
+                };
+                let there = there.expected().map_err(refused)?;
+                let (parts, missing) = filled(&sources, &positions, (there, up_to), partial)?;
+                (parts, Some(missing))
+            }
+        };
+        pay_several(turn, connection, &route, &parts, missing)
+    })
+}
+
+fn each_by_its_rule<'a>(sources: &[Source<'a>], positions: &[Position]) -> Result<Vec<Part<'a>>, Thrown> {
+    let mut parts = Vec::with_capacity(sources.len());
+    for (source, position) in sources.iter().zip(positions) {
+        let rule = FlowRule {
+            out: Some(source.rule),
+            shortage: None,
+        };
+        let decided = flow(position, &rule).map_err(refused)?;
+        parts.push(Part {
+            account: source.account,
+            amount: decided.amount,
+            reason: decided.reason,
+        });
+    }
+    Ok(parts)
+}
+
+/// What fills an account up to a mark, and what is missing to it.
+fn filled<'a>(
+    sources: &[Source<'a>],
+    positions: &[Position],
+    (there, up_to): (Money, Money),
+    partial: bool,
+) -> Result<(Vec<Part<'a>>, Money), Thrown> {
+    let zero = Money::zero(there.currency());
+    let short = up_to.checked_sub(there).map_err(refused)?;
+    let need = if short.is_negative() { zero } else { short };
+    let mut givers = Vec::with_capacity(sources.len());
+    for (source, position) in sources.iter().zip(positions) {
+        let unbound = FlowRule {
+            out: Some(SweepRule::new(source.rule.form)),
+            shortage: None,
+        };
+        let decided = flow(position, &unbound).map_err(refused)?;
+        givers.push(Giver {
+            name: source.account.to_owned(),
+            priority: source.priority,
+            usable: decided.amount,
+            bounds: Bounds {
+                minimum: source.rule.minimum,
+                maximum: source.rule.maximum,
+                multiple: source.rule.multiple,
+            },
+        });
+    }
+    let gathered = gather(need, &givers, partial).map_err(refused)?;
+    let parts = sources.iter().zip(gathered.shares).map(|(source, share)| Part {
+        account: source.account,
+        amount: share.amount,
+        reason: share.reason,
+    });
+    Ok((parts.collect(), gathered.missing))
+}
+
+fn pay_several(
+    turn: &Turn,
+    connection: &Arc<Connection>,
+    route: &Route<'_>,
+    parts: &[Part<'_>],
+    missing: Option<Money>,
+) -> Result<(Value, String), Thrown> {
+    let (mut moves, mut complete) = (Vec::with_capacity(parts.len()), true);
+    let mut moved: Option<Money> = None;
+    for part in parts {
+        let sent = if part.amount.is_zero() {
+            Sent::nothing()
+        } else {
+            send_among(turn, connection, &route.pay(part.account, route.to, part.amount))?
+        };
+        complete &= !sent.has_failed();
+        let amount = if sent.has_failed() {
+            Money::zero(part.amount.currency())
+        } else {
+            part.amount
+        };
+        moved = Some(match moved {
+            Some(moved) => moved.checked_add(amount).map_err(refused)?,
+            None => amount,
+        });
+        moves.push(Value::map([
+            ("account", Value::text(part.account)),
+            ("moved", Value::Money(amount)),
+            ("reason", Value::text(&part.reason)),
+            ("status", sent.status),
+            ("payout", sent.payout),
+            ("failure", sent.failure),
+        ]));
+    }
+    let moved = moved.ok_or_else(|| invalid("`from` of `sweep` is an empty list: there is nothing to sweep"))?;
+    let mut reason = format!("{moved} from {} accounts", parts.len());
+    if let Some(missing) = missing.filter(|missing| missing.is_positive()) {
+        reason = format!("{reason}, {missing} is missing");
+    }
+    if !complete {
+        reason = format!("{reason}, not all of them paid");
+    }
+    let result = Value::map([
+        ("moved", Value::Money(moved)),
+        ("reason", Value::text(&reason)),
+        ("missing", missing.map_or(Value::Null, Value::Money)),
+        ("complete", Value::Bool(complete)),
+        ("moves", Value::List(moves)),
+    ]);
+    Ok((result, reason))
+}
