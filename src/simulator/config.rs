@@ -10,8 +10,8 @@ use rust_decimal::Decimal;
 use serde::{Deserialize, Serialize};
 use uuid::Uuid;
 
-use super::faults::{FaultRule, WebhookFaultRule};
-use super::resources::FinancialAddress;
+use crate::simulator::core::faults::{FaultRule, WebhookFaultRule};
+use crate::simulator::augustus::resources::FinancialAddress;
 use crate::base::clock::Instant;
 use crate::base::money::Currency;
 

@@ -10,16 +10,16 @@ use serde::{Deserialize, Serialize};
 use serde_json::Value as Json;
 use uuid::Uuid;
 
-use super::Shared;
-use super::config::{AccountSeed, SimulatorConfig, SubscriptionSeed};
-use super::faults::{FaultRule, Faults, WebhookFaultRule};
-use super::ledger::{Movement, Place};
-use super::lifecycle::{self, Arrival, StepError};
-use super::notices::{DeliveryStatus, Event};
-use super::resources::{
+use crate::simulator::Shared;
+use crate::simulator::config::{AccountSeed, SimulatorConfig, SubscriptionSeed};
+use crate::simulator::core::faults::{FaultRule, Faults, WebhookFaultRule};
+use crate::simulator::core::ledger::{Movement, Place};
+use crate::simulator::augustus::lifecycle::{self, Arrival, StepError};
+use crate::simulator::core::notices::{DeliveryStatus, Event};
+use crate::simulator::augustus::resources::{
     Account, Conversion, Deposit, FAILURE_CODES, Failure, FinancialAddress, Payout, Return, is_fiat,
 };
-use super::state::{Due, RequestCount, World};
+use crate::simulator::state::{Due, RequestCount, World};
 use crate::base::clock::Instant;
 use crate::base::money::{Currency, Money};
 

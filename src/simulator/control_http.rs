@@ -31,11 +31,11 @@ use serde::de::DeserializeOwned;
 use serde_json::{Value as Json, json};
 use uuid::Uuid;
 
-use super::Shared;
-use super::config::{AccountSeed, SimulatorConfig, SubscriptionSeed};
-use super::control::{Control, ControlError, NewDeposit};
-use super::faults::{FaultRule, WebhookFaultRule};
-use super::resources::Failure;
+use crate::simulator::Shared;
+use crate::simulator::config::{AccountSeed, SimulatorConfig, SubscriptionSeed};
+use crate::simulator::control::{Control, ControlError, NewDeposit};
+use crate::simulator::core::faults::{FaultRule, WebhookFaultRule};
+use crate::simulator::augustus::resources::Failure;
 
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]

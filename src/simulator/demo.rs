@@ -3,9 +3,9 @@
 
 use uuid::Uuid;
 
-use super::config::{AccountSeed, ProgramSeed, SimulatorConfig};
-use super::iban;
-use super::resources::FinancialAddress;
+use crate::simulator::config::{AccountSeed, ProgramSeed, SimulatorConfig};
+use crate::simulator::core::iban;
+use crate::simulator::augustus::resources::FinancialAddress;
 use crate::base::money::Currency;
 
 /// The accounts that the shipped workflows name.

@@ -8,26 +8,15 @@
 //! [`Simulator::start`] serves; [`Control`] opens accounts, lets money arrive, moves resources on, scripts
 //! faults and reads the books, in process or under `/_sim/` (see `control_http`).
 
-mod auth;
+mod augustus;
 pub mod config;
 pub mod control;
 mod control_http;
+mod core;
 mod demo;
-mod error;
-pub mod faults;
-mod iban;
-mod idempotency;
-pub mod ledger;
-mod lifecycle;
-mod notices;
-mod page;
-pub mod resources;
-mod routes;
 mod serve;
 mod state;
-mod table;
 mod validate;
-mod webhook;
 
 use std::net::SocketAddr;
 use std::sync::{Arc, Mutex, PoisonError};
@@ -40,10 +29,13 @@ use tokio::task::{JoinHandle, JoinSet};
 
 use self::config::{SimulatorConfig, SimulatorError};
 use self::control::Control;
+use self::core::webhook;
 use self::serve::{Hangup, Peer};
 use self::state::World;
 use crate::base::clock::Clock;
 
+pub use self::augustus::resources;
+pub use self::core::{faults, ledger};
 pub use self::state::RequestCount;
 
 /// What requests, the driver and the control share.

@@ -18,15 +18,15 @@ use futures_util::StreamExt as _;
 use serde_json::{Map, Value as Json};
 use uuid::Uuid;
 
-use super::Shared;
-use super::auth::{Key, LATEST_VERSION, VERSIONS};
-use super::config::{AfterServerError, UnknownParameters};
-use super::error::ApiError;
-use super::faults::{FaultAction, When};
-use super::idempotency::{Begin, Stored};
-use super::routes::{Access, Body, Call, OPERATIONS, Operation};
-use super::state::World;
-use super::validate::{self, Query};
+use crate::simulator::Shared;
+use crate::simulator::augustus::auth::{Key, LATEST_VERSION, VERSIONS};
+use crate::simulator::config::{AfterServerError, UnknownParameters};
+use crate::simulator::augustus::error::ApiError;
+use crate::simulator::core::faults::{FaultAction, When};
+use crate::simulator::core::idempotency::{Begin, Stored};
+use crate::simulator::augustus::routes::{Access, Body, Call, OPERATIONS, Operation};
+use crate::simulator::state::World;
+use crate::simulator::validate::{self, Query};
 
 /// The address a request came from; put in by the accept loop.
 #[derive(Debug, Clone, Copy)]

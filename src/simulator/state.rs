@@ -12,19 +12,19 @@ use serde::Serialize;
 use serde_json::Value as Json;
 use uuid::Uuid;
 
-use super::auth::{Key, LATEST_VERSION, Rates, VERSIONS};
-use super::config::{AccountSeed, Advance, SimulatorConfig, SimulatorError, SubscriptionSeed, WebhookSuccess};
-use super::faults::{Faults, WebhookFault};
-use super::iban;
-use super::idempotency::Keys;
-use super::ledger::{Ledger, Place};
-use super::lifecycle::{self, Step};
-use super::notices::{Attempt, Delivery, DeliveryStatus, Event, PING, Subscription};
-use super::resources::{
+use crate::simulator::augustus::auth::{Key, LATEST_VERSION, Rates, VERSIONS};
+use crate::simulator::config::{AccountSeed, Advance, SimulatorConfig, SimulatorError, SubscriptionSeed, WebhookSuccess};
+use crate::simulator::core::faults::{Faults, WebhookFault};
+use crate::simulator::core::iban;
+use crate::simulator::core::idempotency::Keys;
+use crate::simulator::core::ledger::{Ledger, Place};
+use crate::simulator::augustus::lifecycle::{self, Step};
+use crate::simulator::core::notices::{Attempt, Delivery, DeliveryStatus, Event, PING, Subscription};
+use crate::simulator::augustus::resources::{
     Account, AccountStatus, Conversion, Deposit, FinancialAddress, Payout, Program, Quote, Return, is_fiat,
 };
-use super::table::Table;
-use super::webhook::{self, Outgoing};
+use crate::simulator::core::table::Table;
+use crate::simulator::core::webhook::{self, Outgoing};
 use crate::base::clock::Instant;
 use crate::base::ids::Digest;
 use crate::base::money::{Currency, Money};

@@ -6,10 +6,10 @@ use rust_decimal::Decimal;
 use serde_json::{Map, Value as Json};
 use uuid::Uuid;
 
-use super::config::UnknownParameters;
-use super::error::ApiError;
-use super::iban;
-use super::resources::{CURRENCIES, FinancialAddress, is_fiat};
+use crate::simulator::config::UnknownParameters;
+use crate::simulator::augustus::error::ApiError;
+use crate::simulator::core::iban;
+use crate::simulator::augustus::resources::{CURRENCIES, FinancialAddress, is_fiat};
 use crate::base::clock::Instant;
 use crate::base::money::{Currency, parse_plain};
 

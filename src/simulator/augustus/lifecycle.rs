@@ -3,16 +3,16 @@
 
 use uuid::Uuid;
 
-use super::config::QuoteId;
-use super::ledger::{LedgerError, Place};
-use super::resources::{AccountStatus, ConversionStatus, Deposit, Ending, Failure, FinancialAddress, TransferStatus};
-use super::state::World;
+use crate::simulator::config::QuoteId;
+use crate::simulator::core::ledger::{LedgerError, Place};
+use crate::simulator::augustus::resources::{AccountStatus, ConversionStatus, Deposit, Ending, Failure, FinancialAddress, TransferStatus};
+use crate::simulator::state::World;
 use crate::base::clock::Instant;
 use crate::base::money::Money;
 
 /// A step of a resource.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub(super) enum Step {
+pub(crate) enum Step {
     /// An account becomes usable.
     AccountActive,
     /// A payout is being processed.
@@ -33,7 +33,7 @@ pub(super) enum Step {
 
 /// Why a step cannot be made.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-pub(super) enum StepError {
+pub(crate) enum StepError {
     #[error("there is no such resource")]
     NotFound,
     #[error("there is no way for this resource to get there")]
@@ -45,7 +45,7 @@ pub(super) enum StepError {
 }
 
 /// Makes a step, or says why it does not fit.
-pub(super) fn step(world: &mut World, id: Uuid, step: Step) -> Result<(), StepError> {
+pub(crate) fn step(world: &mut World, id: Uuid, step: Step) -> Result<(), StepError> {
     match step {
         Step::AccountActive => account_active(world, id),
         Step::PayoutInitiated => payout_initiated(world, id),
@@ -62,7 +62,7 @@ pub(super) fn step(world: &mut World, id: Uuid, step: Step) -> Result<(), StepEr
 }
 
 /// Moves a resource to a status by name, as the control asks.
-pub(super) fn advance(world: &mut World, id: Uuid, status: &str, failure: Option<Failure>) -> Result<(), StepError> {
+pub(crate) fn advance(world: &mut World, id: Uuid, status: &str, failure: Option<Failure>) -> Result<(), StepError> {
     let failure = failure.unwrap_or_else(|| Failure::new("unknown", "failed as asked for", false));
     let wanted = if world.payouts.get(id).is_some() {
         match status {
@@ -105,7 +105,7 @@ fn account_active(world: &mut World, id: Uuid) -> Result<(), StepError> {
 }
 
 /// Money that arrives on an account: the books, the deposit and its event.
-pub(super) fn arrive(
+pub(crate) fn arrive(
     world: &mut World,
     from: Place,
     step: (&'static str, Option<Uuid>),
@@ -143,14 +143,14 @@ pub(super) fn arrive(
 }
 
 /// What is known of money that arrives.
-pub(super) struct Arrival {
-    pub(super) account: Uuid,
-    pub(super) amount: Money,
-    pub(super) source: FinancialAddress,
-    pub(super) reference: Option<String>,
-    pub(super) rail: Option<String>,
-    pub(super) tx_hash: Option<String>,
-    pub(super) own_source: Option<Uuid>,
+pub(crate) struct Arrival {
+    pub(crate) account: Uuid,
+    pub(crate) amount: Money,
+    pub(crate) source: FinancialAddress,
+    pub(crate) reference: Option<String>,
+    pub(crate) rail: Option<String>,
+    pub(crate) tx_hash: Option<String>,
+    pub(crate) own_source: Option<Uuid>,
 }
 
 impl Arrival {
@@ -450,7 +450,7 @@ fn close_return(
 }
 
 /// A deposit follows its returns; it has no event of its own for that.
-pub(super) fn mark_deposit(world: &mut World, id: Uuid, status: &'static str, now: Instant) {
+pub(crate) fn mark_deposit(world: &mut World, id: Uuid, status: &'static str, now: Instant) {
     if let Some(deposit) = world.deposits.get_mut(id) {
         deposit.status = status;
         deposit.updated_at = now;

@@ -6,11 +6,11 @@ use uuid::Uuid;
 use super::Call;
 use crate::base::money::{Currency, Money};
 use crate::simulator::config::{AmountEcho, InsufficientFunds};
-use crate::simulator::error::ApiError;
-use crate::simulator::ledger::{LedgerError, Place};
-use crate::simulator::lifecycle::Step;
-use crate::simulator::page::page;
-use crate::simulator::resources::{
+use crate::simulator::augustus::error::ApiError;
+use crate::simulator::core::ledger::{LedgerError, Place};
+use crate::simulator::augustus::lifecycle::Step;
+use crate::simulator::augustus::page::page;
+use crate::simulator::augustus::resources::{
     Account, AccountStatus, CURRENCIES, Ending, Failure, FinancialAddress, Payout, TransferStatus,
 };
 use crate::simulator::state::World;
@@ -69,7 +69,7 @@ pub(super) fn create(world: &mut World, call: &Call) -> Result<Json, ApiError> {
     let id = world.new_id();
     let funds = reserve(world, id, source_account_id, amount, "payout.created")?;
     let late_refusal = match &destination {
-        FinancialAddress::Iban { iban, .. } if !crate::simulator::iban::is_valid(iban) => {
+        FinancialAddress::Iban { iban, .. } if !crate::simulator::core::iban::is_valid(iban) => {
             Some(Failure::new("invalid_account_format", "the IBAN is not valid", false))
         }
         _ => None,

@@ -14,7 +14,7 @@ use crate::base::clock::Instant;
 use crate::base::money::{Currency, Money};
 
 /// A time as the API writes it.
-pub(super) fn stamp(at: Instant) -> String {
+pub(crate) fn stamp(at: Instant) -> String {
     at.to_rfc3339_opts(SecondsFormat::Millis, true)
 }
 
@@ -65,7 +65,7 @@ pub enum FinancialAddress {
 
 impl FinancialAddress {
     /// Whether both name the same account; names and banks aside.
-    pub(super) fn same_account(&self, other: &Self) -> bool {
+    pub(crate) fn same_account(&self, other: &Self) -> bool {
         match (self, other) {
             (Self::Iban { iban: left, .. }, Self::Iban { iban: right, .. }) => left == right,
             (
@@ -107,7 +107,7 @@ impl FinancialAddress {
     }
 
     /// The number or address itself.
-    pub(super) fn number(&self) -> &str {
+    pub(crate) fn number(&self) -> &str {
         match self {
             Self::Iban { iban, .. } => iban,
             Self::SortCode { account_number, .. } | Self::Aba { account_number, .. } => account_number,
@@ -116,7 +116,7 @@ impl FinancialAddress {
     }
 
     /// In whose name, where that is known.
-    pub(super) fn holder(&self) -> Option<&str> {
+    pub(crate) fn holder(&self) -> Option<&str> {
         match self {
             Self::Iban {
                 account_holder_name, ..
@@ -131,7 +131,7 @@ impl FinancialAddress {
         }
     }
 
-    pub(super) fn to_json(&self) -> Json {
+    pub(crate) fn to_json(&self) -> Json {
         // Serialising strings and options of strings cannot fail.
         serde_json::to_value(self).unwrap_or_default()
     }
@@ -139,7 +139,7 @@ impl FinancialAddress {
 
 /// The states of accounts and programs.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum AccountStatus {
+pub(crate) enum AccountStatus {
     Pending,
     Active,
     Frozen,
@@ -147,7 +147,7 @@ pub(super) enum AccountStatus {
 }
 
 impl AccountStatus {
-    pub(super) fn name(self) -> &'static str {
+    pub(crate) fn name(self) -> &'static str {
         match self {
             Self::Pending => "pending",
             Self::Active => "active",
@@ -158,16 +158,16 @@ impl AccountStatus {
 }
 
 #[derive(Debug)]
-pub(super) struct Program {
-    pub(super) id: Uuid,
-    pub(super) label: String,
-    pub(super) currency: Currency,
-    pub(super) account_program_type: String,
-    pub(super) created_at: Instant,
+pub(crate) struct Program {
+    pub(crate) id: Uuid,
+    pub(crate) label: String,
+    pub(crate) currency: Currency,
+    pub(crate) account_program_type: String,
+    pub(crate) created_at: Instant,
 }
 
 impl Program {
-    pub(super) fn to_json(&self) -> Json {
+    pub(crate) fn to_json(&self) -> Json {
         json!({
             "id": self.id,
             "type": "account_program",
@@ -181,19 +181,19 @@ impl Program {
 }
 
 #[derive(Debug)]
-pub(super) struct Account {
-    pub(super) id: Uuid,
-    pub(super) program: Option<Uuid>,
-    pub(super) currency: Currency,
-    pub(super) label: String,
-    pub(super) status: AccountStatus,
-    pub(super) financial_addresses: Vec<FinancialAddress>,
-    pub(super) created_at: Instant,
-    pub(super) updated_at: Instant,
+pub(crate) struct Account {
+    pub(crate) id: Uuid,
+    pub(crate) program: Option<Uuid>,
+    pub(crate) currency: Currency,
+    pub(crate) label: String,
+    pub(crate) status: AccountStatus,
+    pub(crate) financial_addresses: Vec<FinancialAddress>,
+    pub(crate) created_at: Instant,
+    pub(crate) updated_at: Instant,
 }
 
 impl Account {
-    pub(super) fn to_json(&self) -> Json {
+    pub(crate) fn to_json(&self) -> Json {
         json!({
             "id": self.id,
             "type": "account",
@@ -210,9 +210,9 @@ impl Account {
 }
 
 /// The currencies of the API.
-pub(super) const CURRENCIES: [&str; 8] = ["EUR", "GBP", "USD", "USDC", "BTC", "ETH", "SOL", "POL"];
+pub(crate) const CURRENCIES: [&str; 8] = ["EUR", "GBP", "USD", "USDC", "BTC", "ETH", "SOL", "POL"];
 
-pub(super) fn is_fiat(currency: Currency) -> bool {
+pub(crate) fn is_fiat(currency: Currency) -> bool {
     matches!(currency.code(), "EUR" | "GBP" | "USD")
 }
 
@@ -241,7 +241,7 @@ impl Failure {
 }
 
 /// The documented failure codes.
-pub(super) const FAILURE_CODES: [&str; 14] = [
+pub(crate) const FAILURE_CODES: [&str; 14] = [
     "account_closed",
     "account_blocked",
     "insufficient_funds",
@@ -260,14 +260,14 @@ pub(super) const FAILURE_CODES: [&str; 14] = [
 
 /// How a resource under way is to end, decided when it was made.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub(super) enum Ending {
+pub(crate) enum Ending {
     Good,
     Bad(Failure),
 }
 
 /// The states of payouts and returns.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum TransferStatus {
+pub(crate) enum TransferStatus {
     Pending,
     Paid,
     Failed,
@@ -275,7 +275,7 @@ pub(super) enum TransferStatus {
 }
 
 impl TransferStatus {
-    pub(super) fn name(self) -> &'static str {
+    pub(crate) fn name(self) -> &'static str {
         match self {
             Self::Pending => "pending",
             Self::Paid => "paid",
@@ -286,29 +286,29 @@ impl TransferStatus {
 }
 
 #[derive(Debug)]
-pub(super) struct Payout {
-    pub(super) id: Uuid,
-    pub(super) status: TransferStatus,
-    pub(super) source_account_id: Uuid,
-    pub(super) amount: Money,
-    pub(super) amount_text: String,
-    pub(super) destination: FinancialAddress,
-    pub(super) reference: String,
-    pub(super) failure: Option<Failure>,
-    pub(super) metadata: BTreeMap<String, String>,
-    pub(super) created_at: Instant,
-    pub(super) updated_at: Instant,
+pub(crate) struct Payout {
+    pub(crate) id: Uuid,
+    pub(crate) status: TransferStatus,
+    pub(crate) source_account_id: Uuid,
+    pub(crate) amount: Money,
+    pub(crate) amount_text: String,
+    pub(crate) destination: FinancialAddress,
+    pub(crate) reference: String,
+    pub(crate) failure: Option<Failure>,
+    pub(crate) metadata: BTreeMap<String, String>,
+    pub(crate) created_at: Instant,
+    pub(crate) updated_at: Instant,
     /// The merchant's own account at the destination.
-    pub(super) own_account: Option<Uuid>,
+    pub(crate) own_account: Option<Uuid>,
     /// Whether money is set aside for it.
-    pub(super) reserved: bool,
-    pub(super) initiated: bool,
-    pub(super) ending: Ending,
-    pub(super) key: Option<String>,
+    pub(crate) reserved: bool,
+    pub(crate) initiated: bool,
+    pub(crate) ending: Ending,
+    pub(crate) key: Option<String>,
 }
 
 impl Payout {
-    pub(super) fn to_json(&self) -> Json {
+    pub(crate) fn to_json(&self) -> Json {
         json!({
             "id": self.id,
             "type": "payout",
@@ -327,14 +327,14 @@ impl Payout {
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum ConversionStatus {
+pub(crate) enum ConversionStatus {
     Pending,
     Completed,
     Failed,
 }
 
 impl ConversionStatus {
-    pub(super) fn name(self) -> &'static str {
+    pub(crate) fn name(self) -> &'static str {
         match self {
             Self::Pending => "pending",
             Self::Completed => "completed",
@@ -344,30 +344,30 @@ impl ConversionStatus {
 }
 
 #[derive(Debug)]
-pub(super) struct Conversion {
-    pub(super) id: Uuid,
-    pub(super) status: ConversionStatus,
+pub(crate) struct Conversion {
+    pub(crate) id: Uuid,
+    pub(crate) status: ConversionStatus,
     /// The quote as far as the API names it.
-    pub(super) quote_id: Option<Uuid>,
+    pub(crate) quote_id: Option<Uuid>,
     /// The quote it is made at.
-    pub(super) quote: Uuid,
-    pub(super) source_account_id: Uuid,
-    pub(super) target_account_id: Uuid,
-    pub(super) source: Money,
-    pub(super) source_text: String,
-    pub(super) target: Money,
-    pub(super) failure: Option<String>,
-    pub(super) metadata: BTreeMap<String, String>,
-    pub(super) created_at: Instant,
-    pub(super) updated_at: Instant,
-    pub(super) completed_at: Option<Instant>,
-    pub(super) reserved: bool,
-    pub(super) ending: Ending,
-    pub(super) key: Option<String>,
+    pub(crate) quote: Uuid,
+    pub(crate) source_account_id: Uuid,
+    pub(crate) target_account_id: Uuid,
+    pub(crate) source: Money,
+    pub(crate) source_text: String,
+    pub(crate) target: Money,
+    pub(crate) failure: Option<String>,
+    pub(crate) metadata: BTreeMap<String, String>,
+    pub(crate) created_at: Instant,
+    pub(crate) updated_at: Instant,
+    pub(crate) completed_at: Option<Instant>,
+    pub(crate) reserved: bool,
+    pub(crate) ending: Ending,
+    pub(crate) key: Option<String>,
 }
 
 impl Conversion {
-    pub(super) fn to_json(&self) -> Json {
+    pub(crate) fn to_json(&self) -> Json {
         json!({
             "id": self.id,
             "type": "conversion",
@@ -388,21 +388,21 @@ impl Conversion {
 }
 
 #[derive(Debug)]
-pub(super) struct Quote {
-    pub(super) id: Uuid,
-    pub(super) status: &'static str,
-    pub(super) funding_status: &'static str,
-    pub(super) source: Money,
-    pub(super) target: Money,
-    pub(super) exchange_rate: Decimal,
-    pub(super) venue: String,
-    pub(super) expires_at: Instant,
-    pub(super) created_at: Instant,
-    pub(super) updated_at: Instant,
+pub(crate) struct Quote {
+    pub(crate) id: Uuid,
+    pub(crate) status: &'static str,
+    pub(crate) funding_status: &'static str,
+    pub(crate) source: Money,
+    pub(crate) target: Money,
+    pub(crate) exchange_rate: Decimal,
+    pub(crate) venue: String,
+    pub(crate) expires_at: Instant,
+    pub(crate) created_at: Instant,
+    pub(crate) updated_at: Instant,
 }
 
 impl Quote {
-    pub(super) fn to_json(&self) -> Json {
+    pub(crate) fn to_json(&self) -> Json {
         json!({
             "id": self.id,
             "type": "quote",
@@ -422,24 +422,24 @@ impl Quote {
 }
 
 #[derive(Debug)]
-pub(super) struct Deposit {
-    pub(super) id: Uuid,
-    pub(super) status: &'static str,
-    pub(super) amount: Money,
-    pub(super) source: FinancialAddress,
-    pub(super) destination_account_id: Uuid,
-    pub(super) bank_statement_reference: Option<String>,
-    pub(super) rail: Option<String>,
-    pub(super) tx_hash: Option<String>,
-    pub(super) returns: Vec<Uuid>,
-    pub(super) created_at: Instant,
-    pub(super) updated_at: Instant,
+pub(crate) struct Deposit {
+    pub(crate) id: Uuid,
+    pub(crate) status: &'static str,
+    pub(crate) amount: Money,
+    pub(crate) source: FinancialAddress,
+    pub(crate) destination_account_id: Uuid,
+    pub(crate) bank_statement_reference: Option<String>,
+    pub(crate) rail: Option<String>,
+    pub(crate) tx_hash: Option<String>,
+    pub(crate) returns: Vec<Uuid>,
+    pub(crate) created_at: Instant,
+    pub(crate) updated_at: Instant,
     /// The merchant's own account it came from.
-    pub(super) own_source: Option<Uuid>,
+    pub(crate) own_source: Option<Uuid>,
 }
 
 impl Deposit {
-    pub(super) fn to_json(&self) -> Json {
+    pub(crate) fn to_json(&self) -> Json {
         json!({
             "id": self.id,
             "type": "deposit",
@@ -459,22 +459,22 @@ impl Deposit {
 }
 
 #[derive(Debug)]
-pub(super) struct Return {
-    pub(super) id: Uuid,
-    pub(super) status: TransferStatus,
-    pub(super) deposit_id: Uuid,
-    pub(super) account_id: Uuid,
-    pub(super) amount: Money,
-    pub(super) failure: Option<Failure>,
-    pub(super) created_at: Instant,
-    pub(super) updated_at: Instant,
-    pub(super) reserved: bool,
-    pub(super) ending: Ending,
-    pub(super) key: Option<String>,
+pub(crate) struct Return {
+    pub(crate) id: Uuid,
+    pub(crate) status: TransferStatus,
+    pub(crate) deposit_id: Uuid,
+    pub(crate) account_id: Uuid,
+    pub(crate) amount: Money,
+    pub(crate) failure: Option<Failure>,
+    pub(crate) created_at: Instant,
+    pub(crate) updated_at: Instant,
+    pub(crate) reserved: bool,
+    pub(crate) ending: Ending,
+    pub(crate) key: Option<String>,
 }
 
 impl Return {
-    pub(super) fn to_json(&self) -> Json {
+    pub(crate) fn to_json(&self) -> Json {
         json!({
             "id": self.id,
             "type": "return",

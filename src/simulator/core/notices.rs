@@ -3,21 +3,21 @@
 use serde_json::{Value as Json, json};
 use uuid::Uuid;
 
-use super::resources::stamp;
+use crate::simulator::augustus::resources::stamp;
 use crate::base::clock::Instant;
 use crate::base::secret::Secret;
 
 #[derive(Debug)]
-pub(super) struct Event {
-    pub(super) id: Uuid,
-    pub(super) event_type: &'static str,
-    pub(super) api_version: String,
-    pub(super) data: Json,
-    pub(super) created_at: Instant,
+pub(crate) struct Event {
+    pub(crate) id: Uuid,
+    pub(crate) event_type: &'static str,
+    pub(crate) api_version: String,
+    pub(crate) data: Json,
+    pub(crate) created_at: Instant,
 }
 
 impl Event {
-    pub(super) fn to_json(&self) -> Json {
+    pub(crate) fn to_json(&self) -> Json {
         json!({
             "id": self.id,
             "type": "event",
@@ -29,7 +29,7 @@ impl Event {
     }
 
     /// The form that is pushed: the same facts under other names.
-    pub(super) fn envelope(&self) -> Json {
+    pub(crate) fn envelope(&self) -> Json {
         json!({
             "id": self.id,
             "type": self.event_type,
@@ -41,20 +41,20 @@ impl Event {
 }
 
 #[derive(Debug)]
-pub(super) struct Subscription {
-    pub(super) id: Uuid,
-    pub(super) url: String,
+pub(crate) struct Subscription {
+    pub(crate) id: Uuid,
+    pub(crate) url: String,
     /// `None` is every event, later ones too.
-    pub(super) events: Option<Vec<String>>,
-    pub(super) secret: Secret,
-    pub(super) created_at: Instant,
-    pub(super) updated_at: Instant,
-    pub(super) deleted: bool,
-    pub(super) failures_in_a_row: u32,
+    pub(crate) events: Option<Vec<String>>,
+    pub(crate) secret: Secret,
+    pub(crate) created_at: Instant,
+    pub(crate) updated_at: Instant,
+    pub(crate) deleted: bool,
+    pub(crate) failures_in_a_row: u32,
 }
 
 impl Subscription {
-    pub(super) fn to_json(&self) -> Json {
+    pub(crate) fn to_json(&self) -> Json {
         let events = match &self.events {
             Some(events) => events.clone(),
             None => EVENT_TYPES
@@ -73,7 +73,7 @@ impl Subscription {
         })
     }
 
-    pub(super) fn wants(&self, event_type: &str) -> bool {
+    pub(crate) fn wants(&self, event_type: &str) -> bool {
         !self.deleted
             && self
                 .events
@@ -83,10 +83,10 @@ impl Subscription {
 }
 
 /// The event that is only ever triggered by hand.
-pub(super) const PING: &str = "ping.test";
+pub(crate) const PING: &str = "ping.test";
 
 /// The documented event types.
-pub(super) const EVENT_TYPES: [&str; 13] = [
+pub(crate) const EVENT_TYPES: [&str; 13] = [
     "payout.created",
     "payout.initiated",
     "payout.paid",
@@ -103,7 +103,7 @@ pub(super) const EVENT_TYPES: [&str; 13] = [
 ];
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum DeliveryStatus {
+pub(crate) enum DeliveryStatus {
     Pending,
     Processing,
     Delivered,
@@ -112,9 +112,9 @@ pub(super) enum DeliveryStatus {
 }
 
 impl DeliveryStatus {
-    pub(super) const NAMES: [&str; 5] = ["pending", "processing", "delivered", "failed", "ignored"];
+    pub(crate) const NAMES: [&str; 5] = ["pending", "processing", "delivered", "failed", "ignored"];
 
-    pub(super) fn name(self) -> &'static str {
+    pub(crate) fn name(self) -> &'static str {
         match self {
             Self::Pending => "pending",
             Self::Processing => "processing",
@@ -126,28 +126,28 @@ impl DeliveryStatus {
 }
 
 #[derive(Debug)]
-pub(super) struct Attempt {
-    pub(super) attempted_at: Instant,
-    pub(super) delivered: bool,
+pub(crate) struct Attempt {
+    pub(crate) attempted_at: Instant,
+    pub(crate) delivered: bool,
     /// 0 when no answer came: the field is documented as never null.
-    pub(super) status_code: u16,
+    pub(crate) status_code: u16,
 }
 
 #[derive(Debug)]
-pub(super) struct Delivery {
-    pub(super) id: Uuid,
-    pub(super) event_id: Uuid,
-    pub(super) subscription_id: Uuid,
-    pub(super) status: DeliveryStatus,
-    pub(super) attempts: Vec<Attempt>,
-    pub(super) created_at: Instant,
-    pub(super) updated_at: Instant,
+pub(crate) struct Delivery {
+    pub(crate) id: Uuid,
+    pub(crate) event_id: Uuid,
+    pub(crate) subscription_id: Uuid,
+    pub(crate) status: DeliveryStatus,
+    pub(crate) attempts: Vec<Attempt>,
+    pub(crate) created_at: Instant,
+    pub(crate) updated_at: Instant,
     /// Retries used up.
-    pub(super) retries: usize,
+    pub(crate) retries: usize,
 }
 
 impl Delivery {
-    pub(super) fn to_json(&self) -> Json {
+    pub(crate) fn to_json(&self) -> Json {
         let attempts: Vec<Json> = self
             .attempts
             .iter()

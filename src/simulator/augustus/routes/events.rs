@@ -3,9 +3,9 @@
 use serde_json::Value as Json;
 
 use super::Call;
-use crate::simulator::error::ApiError;
-use crate::simulator::notices::{Delivery, DeliveryStatus, EVENT_TYPES, Event};
-use crate::simulator::page::page;
+use crate::simulator::augustus::error::ApiError;
+use crate::simulator::core::notices::{Delivery, DeliveryStatus, EVENT_TYPES, Event};
+use crate::simulator::augustus::page::page;
 use crate::simulator::state::{Due, World};
 
 pub(super) fn list(world: &mut World, call: &Call) -> Result<Json, ApiError> {

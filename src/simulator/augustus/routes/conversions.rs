@@ -8,10 +8,10 @@ use super::Call;
 use super::payouts::{echo, ending, exact, reserve, sender};
 use crate::base::money::{Currency, Money, Rounding};
 use crate::simulator::config::{Conversions, QuoteId};
-use crate::simulator::error::ApiError;
-use crate::simulator::lifecycle::Step;
-use crate::simulator::page::page;
-use crate::simulator::resources::{AccountStatus, Conversion, ConversionStatus, Quote, stamp};
+use crate::simulator::augustus::error::ApiError;
+use crate::simulator::augustus::lifecycle::Step;
+use crate::simulator::augustus::page::page;
+use crate::simulator::augustus::resources::{AccountStatus, Conversion, ConversionStatus, Quote, stamp};
 use crate::simulator::state::World;
 
 /// Decimals of a rate.

@@ -7,10 +7,10 @@ use super::Call;
 use crate::base::clock::Instant;
 use crate::base::money::Money;
 use crate::simulator::config::UnknownParameters;
-use crate::simulator::error::ApiError;
-use crate::simulator::lifecycle::Step;
-use crate::simulator::page::page;
-use crate::simulator::resources::{Account, AccountStatus, FinancialAddress, Program, is_fiat, stamp};
+use crate::simulator::augustus::error::ApiError;
+use crate::simulator::augustus::lifecycle::Step;
+use crate::simulator::augustus::page::page;
+use crate::simulator::augustus::resources::{Account, AccountStatus, FinancialAddress, Program, is_fiat, stamp};
 use crate::simulator::state::World;
 use crate::simulator::validate::Fields;
 

@@ -1,7 +1,7 @@
 //! IBANs: the ISO 7064 checksum, to refuse wrong ones and to make right ones.
 
 /// Whether the text is an IBAN with a right checksum. Spaces are not allowed.
-pub(super) fn is_valid(iban: &str) -> bool {
+pub(crate) fn is_valid(iban: &str) -> bool {
     let shape = (15..=34).contains(&iban.len())
         && iban
             .bytes()
@@ -12,7 +12,7 @@ pub(super) fn is_valid(iban: &str) -> bool {
 }
 
 /// The IBAN of this country and national part, with its check digits.
-pub(super) fn make(country: &str, national: &str) -> String {
+pub(crate) fn make(country: &str, national: &str) -> String {
     let check = 98 - remainder(national.chars().chain(country.chars()).chain("00".chars()));
     format!("{country}{check:02}{national}")
 }

@@ -6,7 +6,7 @@ use std::collections::BTreeMap;
 use serde::{Deserialize, Serialize};
 use serde_json::Value as Json;
 
-use super::resources::Failure;
+use crate::simulator::augustus::resources::Failure;
 
 /// One rule. Of several that match, the first fires.
 #[derive(Debug, Clone, Serialize, Deserialize)]
@@ -236,29 +236,29 @@ impl Counter {
 
 /// The rules in force.
 #[derive(Debug, Default)]
-pub(super) struct Faults {
+pub(crate) struct Faults {
     requests: Vec<(FaultRule, Counter)>,
     webhooks: Vec<(WebhookFaultRule, Counter)>,
 }
 
 impl Faults {
-    pub(super) fn new(requests: &[FaultRule], webhooks: &[WebhookFaultRule]) -> Self {
+    pub(crate) fn new(requests: &[FaultRule], webhooks: &[WebhookFaultRule]) -> Self {
         Self {
             requests: requests.iter().map(|rule| (rule.clone(), Counter::default())).collect(),
             webhooks: webhooks.iter().map(|rule| (rule.clone(), Counter::default())).collect(),
         }
     }
 
-    pub(super) fn add(&mut self, rule: FaultRule) {
+    pub(crate) fn add(&mut self, rule: FaultRule) {
         self.requests.push((rule, Counter::default()));
     }
 
-    pub(super) fn add_webhook(&mut self, rule: WebhookFaultRule) {
+    pub(crate) fn add_webhook(&mut self, rule: WebhookFaultRule) {
         self.webhooks.push((rule, Counter::default()));
     }
 
     /// The fault for this request. Every rule that matches counts it, also one that comes too late to fire.
-    pub(super) fn for_request(&mut self, endpoint: &str, method: &str, body: &Json) -> Option<FaultAction> {
+    pub(crate) fn for_request(&mut self, endpoint: &str, method: &str, body: &Json) -> Option<FaultAction> {
         let mut chosen = None;
         for (rule, counter) in &mut self.requests {
             if rule.matches(endpoint, method, body) && counter.fires(chosen.is_some(), rule.nth, rule.times) {
@@ -269,7 +269,7 @@ impl Faults {
     }
 
     /// The fault for the delivery of this event.
-    pub(super) fn for_event(&mut self, event_type: &str) -> Option<WebhookFault> {
+    pub(crate) fn for_event(&mut self, event_type: &str) -> Option<WebhookFault> {
         let mut chosen = None;
         for (rule, counter) in &mut self.webhooks {
             let matches = rule.event.as_deref().is_none_or(|name| name == event_type);
@@ -281,7 +281,7 @@ impl Faults {
     }
 
     /// Each rule with how often it matched and fired.
-    pub(super) fn describe(&self) -> Json {
+    pub(crate) fn describe(&self) -> Json {
         let requests = self.requests.iter().map(|(rule, counter)| describe(rule, counter));
         let webhooks = self.webhooks.iter().map(|(rule, counter)| describe(rule, counter));
         serde_json::json!({

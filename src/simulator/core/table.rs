@@ -9,18 +9,18 @@ use crate::base::clock::Instant;
 
 /// One resource and what a list needs to know of it.
 #[derive(Debug)]
-pub(super) struct Row<T> {
+pub(crate) struct Row<T> {
     /// Creation order; breaks ties between equal times.
-    pub(super) number: u64,
-    pub(super) created_at: Instant,
+    pub(crate) number: u64,
+    pub(crate) created_at: Instant,
     /// Lists do not show it before this (elapsed time).
-    pub(super) listed_from: Duration,
-    pub(super) item: T,
+    pub(crate) listed_from: Duration,
+    pub(crate) item: T,
 }
 
 /// Resources of one kind, in creation order.
 #[derive(Debug)]
-pub(super) struct Table<T> {
+pub(crate) struct Table<T> {
     rows: Vec<Row<T>>,
     index: HashMap<Uuid, usize>,
 }
@@ -35,7 +35,7 @@ impl<T> Default for Table<T> {
 }
 
 impl<T> Table<T> {
-    pub(super) fn insert(&mut self, id: Uuid, created_at: Instant, listed_from: Duration, item: T) {
+    pub(crate) fn insert(&mut self, id: Uuid, created_at: Instant, listed_from: Duration, item: T) {
         let number = u64::try_from(self.rows.len()).unwrap_or(u64::MAX);
         self.index.insert(id, self.rows.len());
         self.rows.push(Row {
@@ -46,23 +46,23 @@ impl<T> Table<T> {
         });
     }
 
-    pub(super) fn get(&self, id: Uuid) -> Option<&T> {
+    pub(crate) fn get(&self, id: Uuid) -> Option<&T> {
         self.index
             .get(&id)
             .and_then(|place| self.rows.get(*place))
             .map(|row| &row.item)
     }
 
-    pub(super) fn get_mut(&mut self, id: Uuid) -> Option<&mut T> {
+    pub(crate) fn get_mut(&mut self, id: Uuid) -> Option<&mut T> {
         let place = self.index.get(&id)?;
         self.rows.get_mut(*place).map(|row| &mut row.item)
     }
 
-    pub(super) fn rows(&self) -> &[Row<T>] {
+    pub(crate) fn rows(&self) -> &[Row<T>] {
         &self.rows
     }
 
-    pub(super) fn iter(&self) -> impl Iterator<Item = &T> {
+    pub(crate) fn iter(&self) -> impl Iterator<Item = &T> {
         self.rows.iter().map(|row| &row.item)
     }
 }

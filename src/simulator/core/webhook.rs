@@ -16,18 +16,18 @@ use crate::connector::signature::{self, BadSecret};
 
 /// A delivery on its way out.
 #[derive(Debug)]
-pub(super) struct Outgoing {
-    pub(super) delivery: Uuid,
-    pub(super) copy: bool,
-    pub(super) url: String,
-    pub(super) secret: Secret,
-    pub(super) event_id: Uuid,
-    pub(super) body: String,
+pub(crate) struct Outgoing {
+    pub(crate) delivery: Uuid,
+    pub(crate) copy: bool,
+    pub(crate) url: String,
+    pub(crate) secret: Secret,
+    pub(crate) event_id: Uuid,
+    pub(crate) body: String,
 }
 
 /// Posts the delivery and returns the status of the answer; `None` when no answer came. Each attempt is signed
 /// with its own time, so that a late retry is not refused as stale.
-pub(super) async fn post(outgoing: &Outgoing, now: Instant) -> Option<u16> {
+pub(crate) async fn post(outgoing: &Outgoing, now: Instant) -> Option<u16> {
     let url: Uri = outgoing.url.parse().ok()?;
     // Only plain HTTP: a stand-in on loopback speaks no TLS.
     let authority = url.authority().filter(|_| url.scheme() == Some(&Scheme::HTTP))?;
@@ -71,7 +71,7 @@ async fn read_status(stream: &mut TcpStream) -> Option<u16> {
 }
 
 /// How long a receiver may take for everything.
-pub(super) fn timeout(timeout_ms: u64) -> Duration {
+pub(crate) fn timeout(timeout_ms: u64) -> Duration {
     Duration::from_millis(timeout_ms)
 }
 
@@ -81,6 +81,6 @@ fn scheme() -> signature::Scheme {
 }
 
 /// Whether deliveries can be signed with this secret.
-pub(super) fn check_secret(secret: &str) -> Result<(), BadSecret> {
+pub(crate) fn check_secret(secret: &str) -> Result<(), BadSecret> {
     signature::check_secret(&scheme(), &Secret::new(secret.to_owned()))
 }

@@ -9,19 +9,19 @@ use std::time::Duration;
 use bytes::Bytes;
 use serde_json::Value as Json;
 
-use super::config::{BodyComparison, Idempotency, KeyScope};
+use crate::simulator::config::{BodyComparison, Idempotency, KeyScope};
 use crate::base::ids::Digest;
 
 /// An answer kept under a key.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub(super) struct Stored {
-    pub(super) status: u16,
-    pub(super) body: Bytes,
+pub(crate) struct Stored {
+    pub(crate) status: u16,
+    pub(crate) body: Bytes,
 }
 
 /// What to do with a request that carries a key.
 #[derive(Debug, PartialEq, Eq)]
-pub(super) enum Begin {
+pub(crate) enum Begin {
     /// The first of its kind: run it, then [`Keys::finish`] the slot.
     Run(String),
     /// Answered before.
@@ -41,11 +41,11 @@ struct Record {
 
 /// Every key in use.
 #[derive(Debug, Default)]
-pub(super) struct Keys(HashMap<String, Record>);
+pub(crate) struct Keys(HashMap<String, Record>);
 
 impl Keys {
     /// Takes a key into use for a request, or says why not.
-    pub(super) fn begin(
+    pub(crate) fn begin(
         &mut self,
         settings: &Idempotency,
         key: &str,
@@ -78,7 +78,7 @@ impl Keys {
     }
 
     /// Keeps the answer, or forgets the key when there is none to keep.
-    pub(super) fn finish(&mut self, slot: &str, answer: Option<Stored>) {
+    pub(crate) fn finish(&mut self, slot: &str, answer: Option<Stored>) {
         match answer {
             Some(answer) => {
                 if let Some(record) = self.0.get_mut(slot) {

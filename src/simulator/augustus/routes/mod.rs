@@ -13,14 +13,14 @@ mod webhooks;
 use serde_json::{Map, Value as Json};
 use uuid::Uuid;
 
-use super::error::ApiError;
-use super::resources::Failure;
-use super::state::World;
-use super::validate::{Fields, Query};
+use crate::simulator::augustus::error::ApiError;
+use crate::simulator::augustus::resources::Failure;
+use crate::simulator::state::World;
+use crate::simulator::validate::{Fields, Query};
 
 /// Who may call an operation.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Access {
+pub(crate) enum Access {
     /// Everyone.
     Public,
     /// Any valid key.
@@ -31,7 +31,7 @@ pub(super) enum Access {
 
 /// What an operation does with its body.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Body {
+pub(crate) enum Body {
     /// There is none; an empty object is let pass.
     None,
     /// A JSON object.
@@ -42,40 +42,40 @@ type Handler = fn(&mut World, &Call) -> Result<Json, ApiError>;
 
 /// One operation of the API.
 #[derive(Debug)]
-pub(super) struct Operation {
-    pub(super) name: &'static str,
-    pub(super) method: &'static str,
-    pub(super) path: &'static str,
-    pub(super) access: Access,
-    pub(super) query: &'static [&'static str],
-    pub(super) body: Body,
-    pub(super) run: Handler,
+pub(crate) struct Operation {
+    pub(crate) name: &'static str,
+    pub(crate) method: &'static str,
+    pub(crate) path: &'static str,
+    pub(crate) access: Access,
+    pub(crate) query: &'static [&'static str],
+    pub(crate) body: Body,
+    pub(crate) run: Handler,
 }
 
 /// A request that was let in.
 #[derive(Debug)]
-pub(super) struct Call {
-    pub(super) operation: &'static Operation,
-    pub(super) id: Option<Uuid>,
-    pub(super) query: Query,
-    pub(super) body: Map<String, Json>,
-    pub(super) idempotency_key: Option<String>,
-    pub(super) api_version: &'static str,
-    pub(super) api_key: Option<Uuid>,
+pub(crate) struct Call {
+    pub(crate) operation: &'static Operation,
+    pub(crate) id: Option<Uuid>,
+    pub(crate) query: Query,
+    pub(crate) body: Map<String, Json>,
+    pub(crate) idempotency_key: Option<String>,
+    pub(crate) api_version: &'static str,
+    pub(crate) api_key: Option<Uuid>,
     /// Scripted: what is created stays out of lists for so much longer.
-    pub(super) unlisted_ms: u64,
+    pub(crate) unlisted_ms: u64,
     /// Scripted: what is created fails later.
-    pub(super) fail_later: Option<Failure>,
+    pub(crate) fail_later: Option<Failure>,
 }
 
 impl Call {
     /// The id of the path; only operations whose path has one ask for it.
-    pub(super) fn id(&self) -> Result<Uuid, ApiError> {
+    pub(crate) fn id(&self) -> Result<Uuid, ApiError> {
         self.id.ok_or_else(|| ApiError::parameter_missing("id"))
     }
 
     /// The fields of the body.
-    pub(super) fn fields(&self) -> Fields<'_> {
+    pub(crate) fn fields(&self) -> Fields<'_> {
         Fields::new(&self.body)
     }
 }
@@ -127,7 +127,7 @@ const PAGED: &[&str] = &["limit", "cursor"];
 
 /// Every operation, in the order of the reference.
 #[rustfmt::skip]
-pub(super) static OPERATIONS: [Operation; 37] = [
+pub(crate) static OPERATIONS: [Operation; 37] = [
     get("list_account_programs", "/v1/account_programs", "account_programs:read", PAGED, accounts::list_programs),
     get("retrieve_account_program", "/v1/account_programs/{id}", "account_programs:read", &[], accounts::retrieve_program),
     get("retrieve_account_program_balance", "/v1/account_programs/{id}/balance", "account_programs:read", &[], accounts::program_balance),

@@ -7,10 +7,10 @@ use uuid::Uuid;
 
 use super::Call;
 use crate::simulator::config::SubscriptionSeed;
-use crate::simulator::error::ApiError;
-use crate::simulator::notices::{DeliveryStatus, EVENT_TYPES, Event, PING, Subscription};
-use crate::simulator::page::page;
-use crate::simulator::resources::stamp;
+use crate::simulator::augustus::error::ApiError;
+use crate::simulator::core::notices::{DeliveryStatus, EVENT_TYPES, Event, PING, Subscription};
+use crate::simulator::augustus::page::page;
+use crate::simulator::augustus::resources::stamp;
 use crate::simulator::state::{Due, World};
 
 fn find(world: &World, call: &Call) -> Result<Uuid, ApiError> {

@@ -5,10 +5,10 @@ use serde_json::Value as Json;
 use super::Call;
 use super::payouts::{ending, reserve, sender};
 use crate::simulator::config::DuplicateReturn;
-use crate::simulator::error::ApiError;
-use crate::simulator::lifecycle::{Step, mark_deposit};
-use crate::simulator::page::page;
-use crate::simulator::resources::{Deposit, Return, TransferStatus};
+use crate::simulator::augustus::error::ApiError;
+use crate::simulator::augustus::lifecycle::{Step, mark_deposit};
+use crate::simulator::augustus::page::page;
+use crate::simulator::augustus::resources::{Deposit, Return, TransferStatus};
 use crate::simulator::state::World;
 
 pub(super) fn list_deposits(world: &mut World, call: &Call) -> Result<Json, ApiError> {

@@ -7,19 +7,19 @@ use std::time::Duration;
 use serde_json::{Value as Json, json};
 use uuid::Uuid;
 
-use super::config::{ApiKey, RateLimit};
-use super::error::ApiError;
-use super::resources::stamp;
+use crate::simulator::config::{ApiKey, RateLimit};
+use crate::simulator::augustus::error::ApiError;
+use crate::simulator::augustus::resources::stamp;
 use crate::base::clock::Instant;
 
 /// The latest API version, and the one new keys are pinned to.
-pub(super) const LATEST_VERSION: &str = "2026-05-01";
+pub(crate) const LATEST_VERSION: &str = "2026-05-01";
 
 /// Known versions with the day each was released, oldest first.
-pub(super) const VERSIONS: [&str; 2] = ["2023-01-01", LATEST_VERSION];
+pub(crate) const VERSIONS: [&str; 2] = ["2023-01-01", LATEST_VERSION];
 
 /// The catalogue of scopes.
-pub(super) const SCOPES: [(&str, &str); 16] = [
+pub(crate) const SCOPES: [(&str, &str); 16] = [
     ("payouts:read", "Read payouts"),
     ("payouts:write", "Create payouts"),
     ("deposits:read", "Read deposits"),
@@ -39,7 +39,7 @@ pub(super) const SCOPES: [(&str, &str); 16] = [
 ];
 
 /// The scopes a list of scopes and aliases stands for.
-pub(super) fn expand(granted: &[String]) -> Vec<&'static str> {
+pub(crate) fn expand(granted: &[String]) -> Vec<&'static str> {
     let covers = |pattern: &str, scope: &str| match pattern {
         "full_access" => true,
         "read_only" | "*:read" => scope.ends_with(":read"),
@@ -59,14 +59,14 @@ pub(super) fn expand(granted: &[String]) -> Vec<&'static str> {
 
 /// A key as the simulator knows it.
 #[derive(Debug)]
-pub(super) struct Key {
-    pub(super) id: Uuid,
-    pub(super) settings: ApiKey,
-    pub(super) created_at: Instant,
+pub(crate) struct Key {
+    pub(crate) id: Uuid,
+    pub(crate) settings: ApiKey,
+    pub(crate) created_at: Instant,
 }
 
 impl Key {
-    pub(super) fn to_json(&self, merchant_id: Uuid, api_version: &str) -> Json {
+    pub(crate) fn to_json(&self, merchant_id: Uuid, api_version: &str) -> Json {
         json!({
             "type": "api_key",
             "id": self.id,
@@ -81,7 +81,7 @@ impl Key {
     }
 
     /// Whether the key may be used now, from there, for this.
-    pub(super) fn admits(&self, now: Instant, peer: IpAddr, scope: Option<&'static str>) -> Result<(), ApiError> {
+    pub(crate) fn admits(&self, now: Instant, peer: IpAddr, scope: Option<&'static str>) -> Result<(), ApiError> {
         if self.settings.expires_at.is_some_and(|end| end <= now) {
             return Err(ApiError::authentication_required());
         }
@@ -122,11 +122,11 @@ fn contains(block: &str, address: IpAddr) -> bool {
 
 /// Requests of each key in the window under way.
 #[derive(Debug, Default)]
-pub(super) struct Rates(HashMap<Uuid, (Duration, u32)>);
+pub(crate) struct Rates(HashMap<Uuid, (Duration, u32)>);
 
 impl Rates {
     /// Counts a request, or refuses it.
-    pub(super) fn count(&mut self, limit: Option<RateLimit>, key: Uuid, elapsed: Duration) -> Result<(), ApiError> {
+    pub(crate) fn count(&mut self, limit: Option<RateLimit>, key: Uuid, elapsed: Duration) -> Result<(), ApiError> {
         let Some(limit) = limit else { return Ok(()) };
         let window = Duration::from_millis(limit.window_ms);
         let (began, used) = self.0.entry(key).or_insert((elapsed, 0));

@@ -3,8 +3,8 @@
 use serde_json::{Value as Json, json};
 
 use super::Call;
-use crate::simulator::auth::{LATEST_VERSION, SCOPES, VERSIONS};
-use crate::simulator::error::ApiError;
+use crate::simulator::augustus::auth::{LATEST_VERSION, SCOPES, VERSIONS};
+use crate::simulator::augustus::error::ApiError;
 use crate::simulator::state::World;
 
 fn whole(data: impl Iterator<Item = Json>) -> Json {

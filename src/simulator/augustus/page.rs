@@ -6,10 +6,10 @@ use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use serde_json::{Value as Json, json};
 
-use super::error::ApiError;
-use super::routes::Call;
-use super::state::World;
-use super::table::{Row, Table};
+use crate::simulator::augustus::error::ApiError;
+use crate::simulator::augustus::routes::Call;
+use crate::simulator::state::World;
+use crate::simulator::core::table::{Row, Table};
 use crate::base::ids::Digest;
 
 /// A place in a list: after the row with this time and number.
@@ -60,7 +60,7 @@ fn seal(text: &str) -> String {
 }
 
 /// One page of a table: what `keep` lets through, within the dates asked for.
-pub(super) fn page<T>(
+pub(crate) fn page<T>(
     world: &World,
     call: &Call,
     table: &Table<T>,
