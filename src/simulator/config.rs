@@ -10,8 +10,8 @@ use rust_decimal::Decimal;
 use serde::{Deserialize, Serialize};
 use uuid::Uuid;
 
-use crate::simulator::core::faults::{FaultRule, WebhookFaultRule};
-use crate::simulator::augustus::resources::FinancialAddress;
+use super::faults::{FaultRule, WebhookFaultRule};
+use super::resources::FinancialAddress;
 use crate::base::clock::Instant;
 use crate::base::money::Currency;
 
@@ -285,12 +285,51 @@ pub enum AfterServerError {
     RunAgain,
 }
 
+/// What a known key does for another request.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum OtherRequest {
+    /// 409.
+    #[default]
+    Refuse,
+    /// The answer of the first request, as if it had been the same: the worst a provider could do.
+    Replay,
+}
+
+/// What a key does while its first request is still being executed.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum InFlight {
+    /// 409.
+    #[default]
+    Refuse,
+    /// The request runs beside the first: the worst a provider could do.
+    RunBoth,
+}
+
+/// What the window of a key is counted from.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum WindowFrom {
+    /// The first request.
+    #[default]
+    Request,
+    /// The answer that is kept.
+    Answer,
+}
+
 /// What an idempotency key does.
 #[derive(Debug, Clone, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct Idempotency {
     /// How long a key protects; a day by default.
     pub window_ms: u64,
+    /// What that is counted from.
+    pub window_from: WindowFrom,
+    /// What a known key does for another request.
+    pub other_request: OtherRequest,
+    /// What a key does while its first request is still being executed.
+    pub in_flight: InFlight,
     /// Whether refusals (4xx) are kept under their key.
     pub keep_client_errors: bool,
     /// Whether server errors that came *before* the effect are kept under their key.
@@ -307,6 +346,9 @@ impl Default for Idempotency {
     fn default() -> Self {
         Self {
             window_ms: 24 * 60 * 60 * 1_000,
+            window_from: WindowFrom::Request,
+            other_request: OtherRequest::Refuse,
+            in_flight: InFlight::Refuse,
             keep_client_errors: false,
             keep_server_errors: false,
             after_server_error: AfterServerError::Success,

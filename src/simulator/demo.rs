@@ -3,15 +3,18 @@
 
 use uuid::Uuid;
 
-use crate::simulator::config::{AccountSeed, ProgramSeed, SimulatorConfig};
-use crate::simulator::core::iban;
-use crate::simulator::augustus::resources::FinancialAddress;
+use super::config::{AccountSeed, ProgramSeed, SimulatorConfig};
+use super::core::iban;
+use super::resources::FinancialAddress;
 use crate::base::money::Currency;
 
 /// The accounts that the shipped workflows name.
 const TREASURY: &str = "3c90c3cc-0d44-4b50-8888-8dd25736052a";
 const MARKETPLACE: &str = "5f0c1a52-7a0e-4d57-9c1b-6f3d2b8e4a10";
 const COLLECTIONS: &str = "9b7d3f60-2c4e-4f0b-8d55-0c9e1a7b2f31";
+
+/// The treasury account's national number.
+const TREASURY_NUMBER: &str = "370400440532013000";
 
 /// In whose name the demo accounts are.
 const HOLDER: &str = "Nordlicht Handels GmbH";
@@ -21,7 +24,7 @@ impl SimulatorConfig {
     pub fn demo() -> Self {
         let program = "Marketplace sellers";
         let accounts = [
-            ("Treasury EUR", "EUR", "250000.00", "370400440532013000", None, TREASURY),
+            ("Treasury EUR", "EUR", "250000.00", TREASURY_NUMBER, None, TREASURY),
             (
                 "Marketplace EUR",
                 "EUR",
@@ -84,18 +87,21 @@ impl SimulatorConfig {
     }
 }
 
+fn iban_of(national: &str) -> FinancialAddress {
+    FinancialAddress::Iban {
+        iban: iban::make("DE", national),
+        account_holder_name: HOLDER.to_owned(),
+        bic: Some("COBADEFFXXX".to_owned()),
+    }
+}
+
 fn address(currency: &str, national: &str) -> Vec<FinancialAddress> {
-    let holder = HOLDER.to_owned();
     vec![match currency {
-        "EUR" => FinancialAddress::Iban {
-            iban: iban::make("DE", national),
-            account_holder_name: holder,
-            bic: Some("COBADEFFXXX".to_owned()),
-        },
+        "EUR" => iban_of(national),
         "USD" => FinancialAddress::Aba {
             routing_number: "021000021".to_owned(),
             account_number: "483920175".to_owned(),
-            account_holder_name: holder,
+            account_holder_name: HOLDER.to_owned(),
         },
         _ => FinancialAddress::CryptoWallet {
             address: "0x52908400098527886E0F7030069857D2E4169EE7".to_owned(),

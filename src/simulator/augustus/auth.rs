@@ -1,16 +1,20 @@
-//! Keys, scopes, allowed addresses and the rate limit. Pure; it answers who may do what.
+//! Versions, keys, scopes, allowed addresses and the rate limit: who may do what.
 
 use std::collections::HashMap;
 use std::net::IpAddr;
 use std::time::Duration;
 
+use axum::http::HeaderMap;
 use serde_json::{Value as Json, json};
 use uuid::Uuid;
 
-use crate::simulator::config::{ApiKey, RateLimit};
-use crate::simulator::augustus::error::ApiError;
-use crate::simulator::augustus::resources::stamp;
+use super::resources::stamp;
 use crate::base::clock::Instant;
+use crate::simulator::config::{ApiKey, RateLimit};
+use crate::simulator::contract::{Access, Caller, Operation};
+use crate::simulator::core::refusal::Refusal;
+use crate::simulator::core::serve::{Inbound, header_of};
+use crate::simulator::world::World;
 
 /// The latest API version, and the one new keys are pinned to.
 pub(crate) const LATEST_VERSION: &str = "2026-05-01";
@@ -81,21 +85,74 @@ impl Key {
     }
 
     /// Whether the key may be used now, from there, for this.
-    pub(crate) fn admits(&self, now: Instant, peer: IpAddr, scope: Option<&'static str>) -> Result<(), ApiError> {
+    pub(crate) fn admits(&self, now: Instant, peer: IpAddr, scope: Option<&'static str>) -> Result<(), Refusal> {
         if self.settings.expires_at.is_some_and(|end| end <= now) {
-            return Err(ApiError::authentication_required());
+            return Err(Refusal::authentication_required());
         }
         let allowed = &self.settings.ip_allow_list;
         if !allowed.is_empty() && !allowed.iter().any(|block| contains(block, peer)) {
-            return Err(ApiError::permission_denied(
+            return Err(Refusal::permission_denied(
                 "the API key may not be used from this address",
             ));
         }
         match scope {
-            Some(scope) if !expand(&self.settings.scopes).contains(&scope) => Err(ApiError::insufficient_scope(scope)),
+            Some(scope) if !expand(&self.settings.scopes).contains(&scope) => Err(Refusal::insufficient_scope(scope)),
             _ => Ok(()),
         }
     }
+}
+
+/// The version asked for is known, the key may do this now and from there, and its rate is not used up.
+pub(crate) fn authenticate(world: &mut World, operation: &Operation, inbound: &Inbound) -> Result<Caller, Refusal> {
+    let (api_version, known) = version(world, &inbound.headers);
+    known?;
+    let api_key = match (operation.access, key_of(world, &inbound.headers)) {
+        (Access::Public, _) => None,
+        (_, None) => return Err(Refusal::authentication_required()),
+        (access, Some(key)) => {
+            let scope = match access {
+                Access::Scope(scope) => Some(scope),
+                Access::AnyKey | Access::Public => None,
+            };
+            key.admits(world.core.now, inbound.peer, scope)?;
+            Some(key.id)
+        }
+    };
+    if let Some(api_key) = api_key {
+        let limit = world.core.config.rate_limit;
+        world.augustus.rates.count(limit, api_key, world.core.elapsed)?;
+    }
+    Ok(Caller { api_key, api_version })
+}
+
+/// Every answer says its version and the request's id.
+pub(crate) fn headers(world: &World, asked: &HeaderMap, correlation_id: &str) -> Vec<(&'static str, String)> {
+    vec![
+        ("api-version", version(world, asked).0.to_owned()),
+        ("Correlation-Id", correlation_id.to_owned()),
+    ]
+}
+
+/// The version to answer in, and whether the one asked for is known.
+fn version(world: &World, headers: &HeaderMap) -> (&'static str, Result<(), Refusal>) {
+    let known = |name: &str| VERSIONS.iter().find(|version| **version == name).copied();
+    let pinned = key_of(world, headers).and_then(|key| known(&key.settings.api_version));
+    let pinned = pinned.unwrap_or(LATEST_VERSION);
+    match header_of(headers, "api-version") {
+        None => (pinned, Ok(())),
+        Some(asked) => match known(&asked) {
+            Some(version) => (version, Ok(())),
+            None => (pinned, Err(Refusal::api_version("api-version", &asked))),
+        },
+    }
+}
+
+fn key_of<'a>(world: &'a World, headers: &HeaderMap) -> Option<&'a Key> {
+    let header = header_of(headers, "authorization")?;
+    let (scheme, token) = header.split_once(' ')?;
+    let bearer = scheme.eq_ignore_ascii_case("bearer");
+    let mut keys = world.augustus.keys.iter();
+    keys.find(|key| bearer && key.settings.key == token.trim())
 }
 
 /// Whether an address is in a block such as `10.0.0.0/8`, or is the one address named.
@@ -126,7 +183,7 @@ pub(crate) struct Rates(HashMap<Uuid, (Duration, u32)>);
 
 impl Rates {
     /// Counts a request, or refuses it.
-    pub(crate) fn count(&mut self, limit: Option<RateLimit>, key: Uuid, elapsed: Duration) -> Result<(), ApiError> {
+    pub(crate) fn count(&mut self, limit: Option<RateLimit>, key: Uuid, elapsed: Duration) -> Result<(), Refusal> {
         let Some(limit) = limit else { return Ok(()) };
         let window = Duration::from_millis(limit.window_ms);
         let (began, used) = self.0.entry(key).or_insert((elapsed, 0));
@@ -138,7 +195,7 @@ impl Rates {
             return Ok(());
         }
         let left = window.saturating_sub(elapsed.saturating_sub(*began));
-        Err(ApiError::rate_limited(limit.retry_after.then(|| left.as_secs() + 1)))
+        Err(Refusal::rate_limited(limit.retry_after.then(|| left.as_secs() + 1)))
     }
 }
 

@@ -6,11 +6,11 @@ use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use serde_json::{Value as Json, json};
 
-use crate::simulator::augustus::error::ApiError;
-use crate::simulator::augustus::routes::Call;
-use crate::simulator::state::World;
-use crate::simulator::core::table::{Row, Table};
 use crate::base::ids::Digest;
+use crate::simulator::contract::Call;
+use crate::simulator::core::refusal::Refusal;
+use crate::simulator::core::table::{Row, Table};
+use crate::simulator::world::World;
 
 /// A place in a list: after the row with this time and number.
 struct Cursor {
@@ -28,21 +28,21 @@ impl Cursor {
         URL_SAFE_NO_PAD.encode(format!("{fields}.{bound}.{check}"))
     }
 
-    fn read(text: &str, filters: &str) -> Result<Self, ApiError> {
+    fn read(text: &str, filters: &str) -> Result<Self, Refusal> {
         let decoded = URL_SAFE_NO_PAD
             .decode(text)
             .ok()
             .and_then(|bytes| String::from_utf8(bytes).ok())
-            .ok_or_else(ApiError::invalid_cursor)?;
+            .ok_or_else(Refusal::invalid_cursor)?;
         let parts: Vec<&str> = decoded.split('.').collect();
         let [created_at, number, issued, bound, check] = parts.as_slice() else {
-            return Err(ApiError::invalid_cursor());
+            return Err(Refusal::invalid_cursor());
         };
         if seal(&format!("{created_at}.{number}.{issued}.{bound}")) != *check {
-            return Err(ApiError::invalid_cursor());
+            return Err(Refusal::invalid_cursor());
         }
         if seal(filters) != *bound {
-            return Err(ApiError::cursor_mismatch());
+            return Err(Refusal::cursor_mismatch());
         }
         let cursor = (|| {
             Some(Self {
@@ -51,7 +51,7 @@ impl Cursor {
                 issued_ms: issued.parse().ok()?,
             })
         })();
-        cursor.ok_or_else(ApiError::invalid_cursor)
+        cursor.ok_or_else(Refusal::invalid_cursor)
     }
 }
 
@@ -66,7 +66,7 @@ pub(crate) fn page<T>(
     table: &Table<T>,
     keep: impl Fn(&T) -> bool,
     render: impl Fn(&T) -> Json,
-) -> Result<Json, ApiError> {
+) -> Result<Json, Refusal> {
     let query = &call.query;
     let limit = match query.one("limit")? {
         None => 10,
@@ -74,7 +74,7 @@ pub(crate) fn page<T>(
             .parse::<usize>()
             .ok()
             .filter(|limit| (1..=100).contains(limit))
-            .ok_or_else(|| ApiError::parameter_invalid("limit", "limit is a whole number from 1 to 100"))?,
+            .ok_or_else(|| Refusal::parameter_invalid("limit", "limit is a whole number from 1 to 100"))?,
     };
     let dated = call.operation.query.contains(&"created_at.gte");
     let (from, until) = if dated {
@@ -92,7 +92,7 @@ pub(crate) fn page<T>(
     let mut rows: Vec<&Row<T>> = table
         .rows()
         .iter()
-        .filter(|row| row.listed_from <= world.elapsed)
+        .filter(|row| row.listed_from <= world.core.elapsed)
         .filter(|row| from.is_none_or(|from| row.created_at >= from))
         .filter(|row| until.is_none_or(|until| row.created_at <= until))
         .filter(|row| {
@@ -109,7 +109,7 @@ pub(crate) fn page<T>(
         let cursor = Cursor {
             created_at_ms: row.created_at.timestamp_millis(),
             number: row.number,
-            issued_ms: world.elapsed.as_millis(),
+            issued_ms: world.core.elapsed.as_millis(),
         };
         cursor.write(&filters)
     });
@@ -117,10 +117,10 @@ pub(crate) fn page<T>(
     Ok(json!({ "data": data, "has_more": has_more, "next_cursor": next_cursor }))
 }
 
-fn usable(cursor: Cursor, world: &World) -> Result<Cursor, ApiError> {
-    let age = world.elapsed.as_millis().saturating_sub(cursor.issued_ms);
-    if age > Duration::from_millis(world.config.lists.cursor_lifetime_ms).as_millis() {
-        return Err(ApiError::invalid_cursor());
+fn usable(cursor: Cursor, world: &World) -> Result<Cursor, Refusal> {
+    let age = world.core.elapsed.as_millis().saturating_sub(cursor.issued_ms);
+    if age > Duration::from_millis(world.core.config.lists.cursor_lifetime_ms).as_millis() {
+        return Err(Refusal::invalid_cursor());
     }
     Ok(cursor)
 }

@@ -12,6 +12,10 @@ use uuid::Uuid;
 
 use crate::base::clock::Instant;
 use crate::base::money::{Currency, Money};
+use crate::simulator::core::address::{Address, Number};
+use crate::simulator::core::failure::Ending;
+
+pub use crate::simulator::core::failure::Failure;
 
 /// A time as the API writes it.
 pub(crate) fn stamp(at: Instant) -> String {
@@ -66,44 +70,60 @@ pub enum FinancialAddress {
 impl FinancialAddress {
     /// Whether both name the same account; names and banks aside.
     pub(crate) fn same_account(&self, other: &Self) -> bool {
-        match (self, other) {
-            (Self::Iban { iban: left, .. }, Self::Iban { iban: right, .. }) => left == right,
-            (
-                Self::SortCode {
-                    sort_code: left_bank,
-                    account_number: left,
-                    ..
-                },
-                Self::SortCode {
-                    sort_code: right_bank,
-                    account_number: right,
-                    ..
-                },
-            )
-            | (
-                Self::Aba {
-                    routing_number: left_bank,
-                    account_number: left,
-                    ..
-                },
-                Self::Aba {
-                    routing_number: right_bank,
-                    account_number: right,
-                    ..
-                },
-            ) => left_bank == right_bank && left == right,
-            (
-                Self::CryptoWallet {
-                    address: left,
-                    blockchain: left_chain,
-                },
-                Self::CryptoWallet {
-                    address: right,
-                    blockchain: right_chain,
-                },
-            ) => left == right && left_chain == right_chain,
-            _ => false,
+        self.address().same_account(&other.address())
+    }
+
+    /// In no provider's words.
+    pub(crate) fn address(&self) -> Address {
+        let (number, bic) = match self.clone() {
+            Self::Iban { iban, bic, .. } => (Number::Iban(iban), bic),
+            Self::SortCode {
+                sort_code,
+                account_number: account,
+                ..
+            } => (Number::SortCode { sort_code, account }, None),
+            Self::Aba {
+                routing_number: routing,
+                account_number: account,
+                ..
+            } => (Number::Aba { routing, account }, None),
+            Self::CryptoWallet {
+                address,
+                blockchain: chain,
+            } => (Number::Wallet { address, chain }, None),
+        };
+        Address {
+            holder: self.holder().map(str::to_owned),
+            number,
+            bic,
         }
+    }
+
+    /// In this provider's words, as far as it has any.
+    pub(crate) fn of(address: Address) -> Option<Self> {
+        let account_holder_name = address.holder.unwrap_or_default();
+        Some(match address.number {
+            Number::Iban(iban) => Self::Iban {
+                iban,
+                account_holder_name,
+                bic: address.bic,
+            },
+            Number::SortCode { sort_code, account } => Self::SortCode {
+                sort_code,
+                account_number: account,
+                account_holder_name,
+            },
+            Number::Aba { routing, account } => Self::Aba {
+                routing_number: routing,
+                account_number: account,
+                account_holder_name,
+            },
+            Number::Wallet { address, chain } => Self::CryptoWallet {
+                address,
+                blockchain: chain,
+            },
+            Number::BankCode { .. } | Number::Bban(_) => return None,
+        })
     }
 
     /// The number or address itself.
@@ -216,30 +236,6 @@ pub(crate) fn is_fiat(currency: Currency) -> bool {
     matches!(currency.code(), "EUR" | "GBP" | "USD")
 }
 
-/// Why a payout or return did not go through.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(deny_unknown_fields)]
-pub struct Failure {
-    /// One of the documented codes.
-    pub code: String,
-    /// For people.
-    pub message: String,
-    /// Whether a new attempt may work.
-    #[serde(default)]
-    pub retry: bool,
-}
-
-impl Failure {
-    /// A failure with this code.
-    pub fn new(code: &str, message: &str, retry: bool) -> Self {
-        Self {
-            code: code.to_owned(),
-            message: message.to_owned(),
-            retry,
-        }
-    }
-}
-
 /// The documented failure codes.
 pub(crate) const FAILURE_CODES: [&str; 14] = [
     "account_closed",
@@ -257,13 +253,6 @@ pub(crate) const FAILURE_CODES: [&str; 14] = [
     "blocked_by_review",
     "unknown",
 ];
-
-/// How a resource under way is to end, decided when it was made.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub(crate) enum Ending {
-    Good,
-    Bad(Failure),
-}
 
 /// The states of payouts and returns.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

@@ -9,8 +9,8 @@ use std::time::Duration;
 use bytes::Bytes;
 use serde_json::Value as Json;
 
-use crate::simulator::config::{BodyComparison, Idempotency, KeyScope};
 use crate::base::ids::Digest;
+use crate::simulator::config::{BodyComparison, Idempotency, InFlight, KeyScope, OtherRequest, WindowFrom};
 
 /// An answer kept under a key.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -36,7 +36,19 @@ pub(crate) enum Begin {
 struct Record {
     fingerprint: Digest,
     began: Duration,
-    answer: Option<Stored>,
+    /// The answer, and when it was given.
+    answer: Option<(Stored, Duration)>,
+}
+
+impl Record {
+    fn is_over(&self, settings: &Idempotency, elapsed: Duration) -> bool {
+        let from = match (settings.window_from, &self.answer) {
+            (WindowFrom::Request, _) => self.began,
+            (WindowFrom::Answer, Some((_, answered))) => *answered,
+            (WindowFrom::Answer, None) => return false,
+        };
+        elapsed.saturating_sub(from) >= Duration::from_millis(settings.window_ms)
+    }
 }
 
 /// Every key in use.
@@ -58,13 +70,13 @@ impl Keys {
             KeyScope::MerchantAndPath => format!("{key}\n{target}"),
         };
         let fingerprint = fingerprint(settings.body_comparison, target, body);
-        let window = Duration::from_millis(settings.window_ms);
-        if let Some(record) = self.0.get(&slot)
-            && elapsed.saturating_sub(record.began) < window
-        {
+        let known = self.0.get(&slot).filter(|record| !record.is_over(settings, elapsed));
+        if let Some(record) = known {
+            let same = record.fingerprint == fingerprint;
             return match &record.answer {
-                _ if record.fingerprint != fingerprint => Begin::OtherRequest,
-                Some(answer) => Begin::Replay(answer.clone()),
+                _ if !same && settings.other_request == OtherRequest::Refuse => Begin::OtherRequest,
+                Some((answer, _)) => Begin::Replay(answer.clone()),
+                None if settings.in_flight == InFlight::RunBoth => Begin::Run(slot),
                 None => Begin::StillRunning,
             };
         }
@@ -78,11 +90,11 @@ impl Keys {
     }
 
     /// Keeps the answer, or forgets the key when there is none to keep.
-    pub(crate) fn finish(&mut self, slot: &str, answer: Option<Stored>) {
+    pub(crate) fn finish(&mut self, slot: &str, answer: Option<Stored>, elapsed: Duration) {
         match answer {
             Some(answer) => {
                 if let Some(record) = self.0.get_mut(slot) {
-                    record.answer = Some(answer);
+                    record.answer = Some((answer, elapsed));
                 }
             }
             None => {
@@ -126,10 +138,10 @@ mod tests {
         assert_eq!(begin(&mut keys, b"{}", 0), Begin::Run("k".to_owned()));
         assert_eq!(begin(&mut keys, b"{}", 1), Begin::StillRunning);
         assert_eq!(begin(&mut keys, b"{ }", 2), Begin::OtherRequest);
-        keys.finish("k", Some(stored()));
+        keys.finish("k", Some(stored()), Duration::from_millis(5));
         assert_eq!(begin(&mut keys, b"{}", 999), Begin::Replay(stored()));
         assert_eq!(begin(&mut keys, b"{}", 1_000), Begin::Run("k".to_owned()));
-        keys.finish("k", None);
+        keys.finish("k", None, Duration::from_millis(1_000));
         assert_eq!(begin(&mut keys, b"{ }", 1_001), Begin::Run("k".to_owned()));
     }
 
@@ -154,5 +166,34 @@ mod tests {
         check(BodyComparison::Canonical, KeyScope::Merchant, "POST /a", turned, same);
         check(BodyComparison::Canonical, KeyScope::Merchant, "POST /b", turned, other);
         check(BodyComparison::Bytes, KeyScope::MerchantAndPath, "POST /b", turned, new);
+    }
+
+    #[test]
+    fn the_worst_a_provider_could_do_is_a_setting_too() {
+        let worst = Idempotency {
+            window_ms: 1_000,
+            window_from: WindowFrom::Answer,
+            other_request: OtherRequest::Replay,
+            in_flight: InFlight::RunBoth,
+            ..Idempotency::default()
+        };
+        let mut keys = Keys::default();
+        let begin = |keys: &mut Keys, body: &[u8], at| {
+            keys.begin(&worst, "k", "POST /v1/payments", body, Duration::from_millis(at))
+        };
+        let run = || Begin::Run("k".to_owned());
+        assert_eq!(begin(&mut keys, b"{}", 0), run());
+        assert_eq!(
+            begin(&mut keys, b"{}", 5_000),
+            run(),
+            "beside the first, however long that takes"
+        );
+        keys.finish("k", Some(stored()), Duration::from_millis(6_000));
+        assert_eq!(
+            begin(&mut keys, b"{ }", 6_999),
+            Begin::Replay(stored()),
+            "for another body"
+        );
+        assert_eq!(begin(&mut keys, b"{}", 7_000), run());
     }
 }

@@ -10,75 +10,7 @@ mod payouts;
 mod returns;
 mod webhooks;
 
-use serde_json::{Map, Value as Json};
-use uuid::Uuid;
-
-use crate::simulator::augustus::error::ApiError;
-use crate::simulator::augustus::resources::Failure;
-use crate::simulator::state::World;
-use crate::simulator::validate::{Fields, Query};
-
-/// Who may call an operation.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum Access {
-    /// Everyone.
-    Public,
-    /// Any valid key.
-    AnyKey,
-    /// A key with this scope.
-    Scope(&'static str),
-}
-
-/// What an operation does with its body.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum Body {
-    /// There is none; an empty object is let pass.
-    None,
-    /// A JSON object.
-    Object,
-}
-
-type Handler = fn(&mut World, &Call) -> Result<Json, ApiError>;
-
-/// One operation of the API.
-#[derive(Debug)]
-pub(crate) struct Operation {
-    pub(crate) name: &'static str,
-    pub(crate) method: &'static str,
-    pub(crate) path: &'static str,
-    pub(crate) access: Access,
-    pub(crate) query: &'static [&'static str],
-    pub(crate) body: Body,
-    pub(crate) run: Handler,
-}
-
-/// A request that was let in.
-#[derive(Debug)]
-pub(crate) struct Call {
-    pub(crate) operation: &'static Operation,
-    pub(crate) id: Option<Uuid>,
-    pub(crate) query: Query,
-    pub(crate) body: Map<String, Json>,
-    pub(crate) idempotency_key: Option<String>,
-    pub(crate) api_version: &'static str,
-    pub(crate) api_key: Option<Uuid>,
-    /// Scripted: what is created stays out of lists for so much longer.
-    pub(crate) unlisted_ms: u64,
-    /// Scripted: what is created fails later.
-    pub(crate) fail_later: Option<Failure>,
-}
-
-impl Call {
-    /// The id of the path; only operations whose path has one ask for it.
-    pub(crate) fn id(&self) -> Result<Uuid, ApiError> {
-        self.id.ok_or_else(|| ApiError::parameter_missing("id"))
-    }
-
-    /// The fields of the body.
-    pub(crate) fn fields(&self) -> Fields<'_> {
-        Fields::new(&self.body)
-    }
-}
+use crate::simulator::contract::{Access, Body, Handler, Operation};
 
 const fn get(
     name: &'static str,
@@ -94,6 +26,7 @@ const fn get(
         access: Access::Scope(scope),
         query,
         body: Body::None,
+        posts_first: None,
         run,
     }
 }
@@ -106,6 +39,7 @@ const fn post(name: &'static str, path: &'static str, scope: &'static str, body:
         access: Access::Scope(scope),
         query: &[],
         body,
+        posts_first: None,
         run,
     }
 }
@@ -118,6 +52,7 @@ const fn open(name: &'static str, path: &'static str, access: Access, run: Handl
         access,
         query: &[],
         body: Body::None,
+        posts_first: None,
         run,
     }
 }
@@ -178,6 +113,7 @@ pub(crate) static OPERATIONS: [Operation; 37] = [
         access: Access::Scope("webhook_subscriptions:write"),
         query: &[],
         body: Body::None,
+        posts_first: None,
         run: webhooks::delete,
     },
     post("send_test_event", "/v1/webhook_subscriptions/{id}/send_test_event", "webhook_subscriptions:write", Body::None, webhooks::send_test_event),

@@ -1,57 +1,61 @@
 //! Webhook subscriptions and the test event.
 
-use axum::http::Uri;
-use axum::http::uri::Scheme;
 use serde_json::{Value as Json, json};
 use uuid::Uuid;
 
-use super::Call;
-use crate::simulator::config::SubscriptionSeed;
-use crate::simulator::augustus::error::ApiError;
-use crate::simulator::core::notices::{DeliveryStatus, EVENT_TYPES, Event, PING, Subscription};
+use crate::simulator::augustus::CONTRACT;
+use crate::simulator::augustus::notices::{self, EVENT_TYPES, PING};
 use crate::simulator::augustus::page::page;
 use crate::simulator::augustus::resources::stamp;
-use crate::simulator::state::{Due, World};
+use crate::simulator::config::SubscriptionSeed;
+use crate::simulator::contract::Call;
+use crate::simulator::core::notices::Subscription;
+use crate::simulator::core::refusal::Refusal;
+use crate::simulator::core::webhook;
+use crate::simulator::world::World;
 
-fn find(world: &World, call: &Call) -> Result<Uuid, ApiError> {
+fn find(world: &World, call: &Call) -> Result<Uuid, Refusal> {
     let id = call.id()?;
-    match world.subscriptions.get(id) {
-        Some(subscription) if !subscription.deleted => Ok(id),
-        _ => Err(ApiError::not_found("the webhook subscription")),
+    match world.core.subscriptions.get(id) {
+        Some(subscription) if subscription.provider.is(&CONTRACT) && !subscription.deleted => Ok(id),
+        _ => Err(Refusal::not_found("the webhook subscription")),
     }
 }
 
-fn shown(world: &World, id: Uuid) -> Result<Json, ApiError> {
-    let subscription = world.subscriptions.get(id).map(Subscription::to_json);
-    subscription.ok_or_else(|| ApiError::not_found("the webhook subscription"))
+fn shown(world: &World, id: Uuid) -> Result<Json, Refusal> {
+    let subscription = world.core.subscriptions.get(id).map(notices::subscription);
+    subscription.ok_or_else(|| Refusal::not_found("the webhook subscription"))
 }
 
-pub(super) fn list(world: &mut World, call: &Call) -> Result<Json, ApiError> {
-    let keep = |subscription: &Subscription| !subscription.deleted;
-    page(world, call, &world.subscriptions, keep, Subscription::to_json)
+pub(super) fn list(world: &mut World, call: &Call) -> Result<Json, Refusal> {
+    let keep = |subscription: &Subscription| subscription.provider.is(&CONTRACT) && !subscription.deleted;
+    page(world, call, &world.core.subscriptions, keep, notices::subscription)
 }
 
-pub(super) fn retrieve(world: &mut World, call: &Call) -> Result<Json, ApiError> {
+pub(super) fn retrieve(world: &mut World, call: &Call) -> Result<Json, Refusal> {
     let id = find(world, call)?;
     shown(world, id)
 }
 
-pub(super) fn create(world: &mut World, call: &Call) -> Result<Json, ApiError> {
+pub(super) fn create(world: &mut World, call: &Call) -> Result<Json, Refusal> {
     let mut fields = call.fields();
     let url = check_url(world, fields.text("url")?)?;
     let events = fields.optional_texts("events")?;
-    let events = check_events(&events.ok_or_else(|| ApiError::parameter_missing("events"))?)?;
-    fields.finish(world.config.unknown_parameters)?;
+    let events = check_events(&events.ok_or_else(|| Refusal::parameter_missing("events"))?)?;
+    fields.finish(world.core.config.unknown_parameters)?;
     let seed = SubscriptionSeed {
         url,
         events,
         secret: None,
     };
-    let id = world.subscribe(&seed).map_err(|_| ApiError::internal())?;
+    let id = world
+        .core
+        .subscribe(&CONTRACT, &seed)
+        .map_err(|_| Refusal::internal())?;
     shown(world, id)
 }
 
-pub(super) fn update(world: &mut World, call: &Call) -> Result<Json, ApiError> {
+pub(super) fn update(world: &mut World, call: &Call) -> Result<Json, Refusal> {
     let id = find(world, call)?;
     let mut fields = call.fields();
     let url = fields
@@ -62,9 +66,9 @@ pub(super) fn update(world: &mut World, call: &Call) -> Result<Json, ApiError> {
         .optional_texts("events")?
         .map(|events| check_events(&events))
         .transpose()?;
-    fields.finish(world.config.unknown_parameters)?;
-    let now = world.now;
-    if let Some(subscription) = world.subscriptions.get_mut(id) {
+    fields.finish(world.core.config.unknown_parameters)?;
+    let now = world.core.now;
+    if let Some(subscription) = world.core.subscriptions.get_mut(id) {
         if let Some(url) = url {
             subscription.url = url;
         }
@@ -77,62 +81,44 @@ pub(super) fn update(world: &mut World, call: &Call) -> Result<Json, ApiError> {
 }
 
 /// 200 with what was deleted, not 204.
-pub(super) fn delete(world: &mut World, call: &Call) -> Result<Json, ApiError> {
+pub(super) fn delete(world: &mut World, call: &Call) -> Result<Json, Refusal> {
     let id = find(world, call)?;
-    if let Some(subscription) = world.subscriptions.get_mut(id) {
+    if let Some(subscription) = world.core.subscriptions.get_mut(id) {
         subscription.deleted = true;
     }
     shown(world, id)
 }
 
 /// Goes to this subscription only, and does not count for its health.
-pub(super) fn send_test_event(world: &mut World, call: &Call) -> Result<Json, ApiError> {
+pub(super) fn send_test_event(world: &mut World, call: &Call) -> Result<Json, Refusal> {
     let subscription = find(world, call)?;
     let data = json!({
-        "id": world.new_id(),
+        "id": world.core.new_id(),
         "type": "ping",
-        "merchant_id": world.merchant_id,
-        "dispatched_at": stamp(world.now),
+        "merchant_id": world.augustus.merchant_id,
+        "dispatched_at": stamp(world.core.now),
         "message": "This is a test event.",
     });
-    let event = world.record_event(PING, data);
-    let delivery = world.new_delivery(event, subscription, DeliveryStatus::Pending);
-    world.plan(0, Due::Deliver(delivery));
+    let event = world.core.record_event(&CONTRACT, PING, data);
+    world.core.deliver_again(&CONTRACT, event, subscription);
     world
+        .core
         .events
         .get(event)
-        .map(Event::to_json)
-        .ok_or_else(ApiError::internal)
+        .map(notices::event)
+        .ok_or_else(Refusal::internal)
 }
 
-fn check_url(world: &World, url: &str) -> Result<String, ApiError> {
-    let plain_allowed = world.config.webhooks.allow_http_subscriptions;
-    let can_be_posted_to = url.parse::<Uri>().is_ok_and(|uri| {
-        let scheme_allowed =
-            uri.scheme() == Some(&Scheme::HTTPS) || plain_allowed && uri.scheme() == Some(&Scheme::HTTP);
-        // The port is read late: one out of range is no error of the parser.
-        let authority = uri.authority().map_or("", |authority| authority.as_str());
-        let port_given = authority.rsplit_once(':').filter(|(_, port)| !port.contains(']'));
-        let port_possible = uri.port_u16().is_some() || port_given.is_none();
-        let host_given = uri.host().is_some_and(|host| !host.is_empty());
-        scheme_allowed && host_given && port_possible && !authority.contains('@')
-    });
-    // A fragment is never sent; the parser leaves it out.
-    if can_be_posted_to && !url.contains('#') {
-        return Ok(url.to_owned());
-    }
-    Err(ApiError::parameter_invalid(
-        "url",
-        "url is an https URI, without user or fragment",
-    ))
+fn check_url(world: &World, url: &str) -> Result<String, Refusal> {
+    webhook::check_url(url, world.core.config.webhooks.allow_http_subscriptions)
 }
 
-fn check_events(events: &[&str]) -> Result<Vec<String>, ApiError> {
+fn check_events(events: &[&str]) -> Result<Vec<String>, Refusal> {
     let all = events == ["*"];
     let known = |name: &&str| EVENT_TYPES.contains(name) && *name != PING;
     if all || !events.is_empty() && events.iter().all(known) {
         return Ok(events.iter().map(|name| (*name).to_owned()).collect());
     }
     let message = format!("events is [\"*\"] or some of {}", EVENT_TYPES.join(", "));
-    Err(ApiError::parameter_invalid("events", message))
+    Err(Refusal::parameter_invalid("events", message))
 }

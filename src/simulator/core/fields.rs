@@ -6,26 +6,24 @@ use rust_decimal::Decimal;
 use serde_json::{Map, Value as Json};
 use uuid::Uuid;
 
-use crate::simulator::config::UnknownParameters;
-use crate::simulator::augustus::error::ApiError;
-use crate::simulator::core::iban;
-use crate::simulator::augustus::resources::{CURRENCIES, FinancialAddress, is_fiat};
+use super::refusal::Refusal;
 use crate::base::clock::Instant;
 use crate::base::money::{Currency, parse_plain};
+use crate::simulator::config::UnknownParameters;
 
 /// The query of a request, in written order.
 #[derive(Debug, Clone, Default)]
-pub(super) struct Query(Vec<(String, String)>);
+pub(crate) struct Query(Vec<(String, String)>);
 
 impl Query {
     /// Reads a raw query. `created_at[gte]` is another spelling of `created_at.gte`.
-    pub(super) fn parse(raw: &str) -> Result<Self, ApiError> {
+    pub(crate) fn parse(raw: &str) -> Result<Self, Refusal> {
         let mut pairs = Vec::new();
         for part in raw.split('&').filter(|part| !part.is_empty()) {
             let (name, value) = part.split_once('=').unwrap_or((part, ""));
             let decoded = decode(name).zip(decode(value));
             let (name, value) =
-                decoded.ok_or_else(|| ApiError::validation("the query is not valid percent-encoding"))?;
+                decoded.ok_or_else(|| Refusal::validation("the query is not valid percent-encoding"))?;
             let name = match name.strip_suffix(']').and_then(|name| name.split_once('[')) {
                 Some((name, "")) => name.to_owned(),
                 Some((name, inner)) => format!("{name}.{inner}"),
@@ -37,17 +35,17 @@ impl Query {
     }
 
     /// The value of a parameter that may stand once.
-    pub(super) fn one(&self, name: &str) -> Result<Option<&str>, ApiError> {
+    pub(crate) fn one(&self, name: &str) -> Result<Option<&str>, Refusal> {
         let mut values = self.0.iter().filter(|(known, _)| known == name);
         let first = values.next();
         if values.next().is_some() {
-            return Err(ApiError::parameter_invalid(name, format!("{name} may be given once")));
+            return Err(Refusal::parameter_invalid(name, format!("{name} may be given once")));
         }
         Ok(first.map(|(_, value)| value.as_str()))
     }
 
     /// The values of a parameter that may be repeated or written with commas.
-    pub(super) fn many(&self, name: &str) -> Vec<&str> {
+    pub(crate) fn many(&self, name: &str) -> Vec<&str> {
         self.0
             .iter()
             .filter(|(known, _)| known == name)
@@ -56,7 +54,7 @@ impl Query {
     }
 
     /// A parameter that is one of a few words.
-    pub(super) fn one_of(&self, name: &str, allowed: &[&str]) -> Result<Option<&str>, ApiError> {
+    pub(crate) fn one_of(&self, name: &str, allowed: &[&str]) -> Result<Option<&str>, Refusal> {
         match self.one(name)? {
             Some(value) if !allowed.contains(&value) => Err(not_one_of(name, allowed)),
             value => Ok(value),
@@ -64,19 +62,19 @@ impl Query {
     }
 
     /// A parameter that is a UUID.
-    pub(super) fn uuid(&self, name: &str) -> Result<Option<Uuid>, ApiError> {
+    pub(crate) fn uuid(&self, name: &str) -> Result<Option<Uuid>, Refusal> {
         self.one(name)?.map(|text| uuid(name, text)).transpose()
     }
 
     /// A parameter that is a time.
-    pub(super) fn time(&self, name: &str) -> Result<Option<Instant>, ApiError> {
+    pub(crate) fn time(&self, name: &str) -> Result<Option<Instant>, Refusal> {
         let Some(text) = self.one(name)? else { return Ok(None) };
         let time = chrono::DateTime::parse_from_rfc3339(text)
             .ok()
             .filter(|_| text.ends_with('Z'));
         match time {
             Some(time) => Ok(Some(time.to_utc())),
-            None => Err(ApiError::parameter_invalid(
+            None => Err(Refusal::parameter_invalid(
                 name,
                 format!("{name} is an ISO 8601 time in UTC that ends with Z"),
             )),
@@ -84,20 +82,20 @@ impl Query {
     }
 
     /// A parameter that is a currency.
-    pub(super) fn currency(&self, name: &str) -> Result<Option<Currency>, ApiError> {
-        self.one(name)?.map(|text| currency(name, text)).transpose()
+    pub(crate) fn currency(&self, name: &str, allowed: &[&str]) -> Result<Option<Currency>, Refusal> {
+        self.one(name)?.map(|text| currency(name, text, allowed)).transpose()
     }
 
     /// Refuses names that the operation does not know.
-    pub(super) fn check_known(&self, known: &[&str]) -> Result<(), ApiError> {
+    pub(crate) fn check_known(&self, known: &[&str]) -> Result<(), Refusal> {
         match self.0.iter().find(|(name, _)| !known.contains(&name.as_str())) {
-            Some((name, _)) => Err(ApiError::unknown_field(name)),
+            Some((name, _)) => Err(Refusal::unknown_field(name)),
             None => Ok(()),
         }
     }
 
     /// The filters alone, in one order: what a cursor is bound to.
-    pub(super) fn filters(&self) -> String {
+    pub(crate) fn filters(&self) -> String {
         let mut filters: Vec<String> = self
             .0
             .iter()
@@ -127,32 +125,32 @@ fn decode(text: &str) -> Option<String> {
     String::from_utf8(decoded).ok()
 }
 
-fn not_one_of(name: &str, allowed: &[&str]) -> ApiError {
-    ApiError::parameter_invalid(name, format!("{name} is one of {}", allowed.join(", ")))
+fn not_one_of(name: &str, allowed: &[&str]) -> Refusal {
+    Refusal::parameter_invalid(name, format!("{name} is one of {}", allowed.join(", ")))
 }
 
 /// A UUID in its usual form: lower case, with hyphens.
-pub(super) fn uuid(name: &str, text: &str) -> Result<Uuid, ApiError> {
+pub(crate) fn uuid(name: &str, text: &str) -> Result<Uuid, Refusal> {
     Uuid::parse_str(text)
         .ok()
         .filter(|_| text.len() == 36)
-        .ok_or_else(|| ApiError::parameter_invalid(name, format!("{name} is a UUID")))
+        .ok_or_else(|| Refusal::parameter_invalid(name, format!("{name} is a UUID")))
 }
 
-fn currency(name: &str, text: &str) -> Result<Currency, ApiError> {
+fn currency(name: &str, text: &str, allowed: &[&str]) -> Result<Currency, Refusal> {
     Currency::from_code(text)
         .ok()
-        .filter(|currency| CURRENCIES.contains(&currency.code()))
-        .ok_or_else(|| not_one_of(name, &CURRENCIES))
+        .filter(|currency| allowed.contains(&currency.code()))
+        .ok_or_else(|| not_one_of(name, allowed))
 }
 
 /// An unsigned decimal number, more than zero.
-pub(super) fn amount(name: &str, text: &str) -> Result<Decimal, ApiError> {
+pub(crate) fn amount(name: &str, text: &str) -> Result<Decimal, Refusal> {
     parse_plain(text)
         .ok()
         .filter(|amount| *amount > Decimal::ZERO && !text.starts_with('-'))
         .ok_or_else(|| {
-            ApiError::parameter_invalid(
+            Refusal::parameter_invalid(
                 name,
                 format!("{name} is a decimal string above zero, such as \"100.50\""),
             )
@@ -161,14 +159,14 @@ pub(super) fn amount(name: &str, text: &str) -> Result<Decimal, ApiError> {
 
 /// The fields of one JSON object. What is not asked for by the end is refused.
 #[derive(Debug)]
-pub(super) struct Fields<'a> {
+pub(crate) struct Fields<'a> {
     map: &'a Map<String, Json>,
     prefix: String,
     asked: Vec<&'static str>,
 }
 
 impl<'a> Fields<'a> {
-    pub(super) fn new(map: &'a Map<String, Json>) -> Self {
+    pub(crate) fn new(map: &'a Map<String, Json>) -> Self {
         Self {
             map,
             prefix: String::new(),
@@ -177,16 +175,23 @@ impl<'a> Fields<'a> {
     }
 
     /// The full name of a field: `destination.iban`.
-    pub(super) fn name(&self, field: &str) -> String {
+    pub(crate) fn name(&self, field: &str) -> String {
         format!("{}{field}", self.prefix)
     }
 
-    fn get(&mut self, field: &'static str) -> Option<&'a Json> {
+    /// The value of a field, if there is one: `null` is none.
+    pub(crate) fn get(&mut self, field: &'static str) -> Option<&'a Json> {
         self.asked.push(field);
         self.map.get(field).filter(|value| !value.is_null())
     }
 
-    pub(super) fn optional_text(&mut self, field: &'static str) -> Result<Option<&'a str>, ApiError> {
+    /// Whether a field is there and `null`, which some requests mean as "empty it".
+    pub(crate) fn is_null(&mut self, field: &'static str) -> bool {
+        self.asked.push(field);
+        self.map.get(field).is_some_and(Json::is_null)
+    }
+
+    pub(crate) fn optional_text(&mut self, field: &'static str) -> Result<Option<&'a str>, Refusal> {
         match self.get(field) {
             None => Ok(None),
             Some(Json::String(text)) => Ok(Some(text)),
@@ -194,13 +199,13 @@ impl<'a> Fields<'a> {
         }
     }
 
-    pub(super) fn text(&mut self, field: &'static str) -> Result<&'a str, ApiError> {
+    pub(crate) fn text(&mut self, field: &'static str) -> Result<&'a str, Refusal> {
         self.optional_text(field)?
-            .ok_or_else(|| ApiError::parameter_missing(self.name(field)))
+            .ok_or_else(|| Refusal::parameter_missing(self.name(field)))
     }
 
     /// Text of a length within bounds, counted in characters.
-    pub(super) fn bounded(&mut self, field: &'static str, min: usize, max: usize) -> Result<&'a str, ApiError> {
+    pub(crate) fn bounded(&mut self, field: &'static str, min: usize, max: usize) -> Result<&'a str, Refusal> {
         let text = self.text(field)?;
         if (min..=max).contains(&text.chars().count()) {
             return Ok(text);
@@ -208,34 +213,48 @@ impl<'a> Fields<'a> {
         Err(self.invalid(field, &format!("has {min} to {max} characters")))
     }
 
-    pub(super) fn optional_one_of(
+    pub(crate) fn optional_one_of(
         &mut self,
         field: &'static str,
         allowed: &[&str],
-    ) -> Result<Option<&'a str>, ApiError> {
+    ) -> Result<Option<&'a str>, Refusal> {
         match self.optional_text(field)? {
             Some(text) if !allowed.contains(&text) => Err(not_one_of(&self.name(field), allowed)),
             text => Ok(text),
         }
     }
 
-    pub(super) fn one_of(&mut self, field: &'static str, allowed: &[&str]) -> Result<&'a str, ApiError> {
+    pub(crate) fn one_of(&mut self, field: &'static str, allowed: &[&str]) -> Result<&'a str, Refusal> {
         self.optional_one_of(field, allowed)?
-            .ok_or_else(|| ApiError::parameter_missing(self.name(field)))
+            .ok_or_else(|| Refusal::parameter_missing(self.name(field)))
     }
 
-    pub(super) fn uuid(&mut self, field: &'static str) -> Result<Uuid, ApiError> {
+    pub(crate) fn uuid(&mut self, field: &'static str) -> Result<Uuid, Refusal> {
         let text = self.text(field)?;
         uuid(&self.name(field), text)
     }
 
-    pub(super) fn currency(&mut self, field: &'static str) -> Result<Currency, ApiError> {
+    pub(crate) fn currency(&mut self, field: &'static str, allowed: &[&str]) -> Result<Currency, Refusal> {
         let text = self.text(field)?;
-        currency(&self.name(field), text)
+        currency(&self.name(field), text, allowed)
+    }
+
+    pub(crate) fn optional_uuid(&mut self, field: &'static str) -> Result<Option<Uuid>, Refusal> {
+        let text = self.optional_text(field)?;
+        text.map(|text| uuid(&self.name(field), text)).transpose()
+    }
+
+    pub(crate) fn optional_currency(
+        &mut self,
+        field: &'static str,
+        allowed: &[&str],
+    ) -> Result<Option<Currency>, Refusal> {
+        let text = self.optional_text(field)?;
+        text.map(|text| currency(&self.name(field), text, allowed)).transpose()
     }
 
     /// The object in a field, to be read by itself.
-    pub(super) fn object(&mut self, field: &'static str) -> Result<Self, ApiError> {
+    pub(crate) fn object(&mut self, field: &'static str) -> Result<Self, Refusal> {
         match self.get(field) {
             Some(Json::Object(map)) => Ok(Self {
                 map,
@@ -243,12 +262,67 @@ impl<'a> Fields<'a> {
                 asked: Vec::new(),
             }),
             Some(_) => Err(self.invalid(field, "is an object")),
-            None => Err(ApiError::parameter_missing(self.name(field))),
+            None => Err(Refusal::parameter_missing(self.name(field))),
+        }
+    }
+
+    /// The object in a field, if there is one.
+    pub(crate) fn optional_object(&mut self, field: &'static str) -> Result<Option<Self>, Refusal> {
+        match self.get(field) {
+            None => Ok(None),
+            Some(_) => self.object(field).map(Some),
+        }
+    }
+
+    /// A list of objects, if there is one, each to be read by itself.
+    pub(crate) fn optional_objects(&mut self, field: &'static str) -> Result<Option<Vec<Self>>, Refusal> {
+        let Some(value) = self.get(field) else { return Ok(None) };
+        let item = |(index, item): (usize, &'a Json)| {
+            Some(Self {
+                map: item.as_object()?,
+                prefix: format!("{}{field}.{index}.", self.prefix),
+                asked: Vec::new(),
+            })
+        };
+        value
+            .as_array()
+            .and_then(|items| items.iter().enumerate().map(item).collect())
+            .map(Some)
+            .ok_or_else(|| self.invalid(field, "is an array of objects"))
+    }
+
+    pub(crate) fn optional_bool(&mut self, field: &'static str) -> Result<Option<bool>, Refusal> {
+        match self.get(field) {
+            None => Ok(None),
+            Some(Json::Bool(value)) => Ok(Some(*value)),
+            Some(_) => Err(self.invalid(field, "is true or false")),
+        }
+    }
+
+    /// A number as it is written, which no binary float has touched.
+    pub(crate) fn optional_number(&mut self, field: &'static str) -> Result<Option<Decimal>, Refusal> {
+        let Some(value) = self.get(field) else { return Ok(None) };
+        let Json::Number(number) = value else {
+            return Err(self.invalid(field, "is a number"));
+        };
+        let text = number.to_string();
+        parse_plain(&text)
+            .or_else(|_| Decimal::from_scientific(&text))
+            .map(Some)
+            .map_err(|_| self.invalid(field, "is a number"))
+    }
+
+    /// A whole number within bounds.
+    pub(crate) fn optional_count(&mut self, field: &'static str, min: u64, max: u64) -> Result<Option<u64>, Refusal> {
+        let Some(value) = self.get(field) else { return Ok(None) };
+        match value.as_u64().filter(|count| (min..=max).contains(count)) {
+            Some(count) => Ok(Some(count)),
+            None => Err(self.invalid(field, &format!("is a whole number from {min} to {max}"))),
         }
     }
 
     /// A list of texts, if there is one.
-    pub(super) fn optional_texts(&mut self, field: &'static str) -> Result<Option<Vec<&'a str>>, ApiError> {
+    pub(crate) fn optional_texts(&mut self, field: &'static str) -> Result<Option<Vec<&'a str>>, Refusal> {
         let Some(value) = self.get(field) else { return Ok(None) };
         value
             .as_array()
@@ -258,7 +332,7 @@ impl<'a> Fields<'a> {
     }
 
     /// The metadata map: text to text, within the documented sizes.
-    pub(super) fn metadata(&mut self) -> Result<BTreeMap<String, String>, ApiError> {
+    pub(crate) fn metadata(&mut self) -> Result<BTreeMap<String, String>, Refusal> {
         let map = match self.get("metadata") {
             None => return Ok(BTreeMap::new()),
             Some(Json::Object(map)) => map,
@@ -272,7 +346,7 @@ impl<'a> Fields<'a> {
                 Json::String(value) if key.chars().count() <= 40 && value.chars().count() <= 500 => {
                     Ok((key.clone(), value.clone()))
                 }
-                _ => Err(ApiError::parameter_invalid(
+                _ => Err(Refusal::parameter_invalid(
                     format!("metadata.{key}"),
                     "metadata maps keys of at most 40 characters to strings of at most 500",
                 )),
@@ -280,95 +354,20 @@ impl<'a> Fields<'a> {
             .collect()
     }
 
-    pub(super) fn invalid(&self, field: &str, what: &str) -> ApiError {
+    pub(crate) fn invalid(&self, field: &str, what: &str) -> Refusal {
         let name = self.name(field);
         let message = format!("{name} {what}");
-        ApiError::parameter_invalid(name, message)
+        Refusal::parameter_invalid(name, message)
     }
 
     /// Refuses fields nobody asked for.
-    pub(super) fn finish(&self, unknown: UnknownParameters) -> Result<(), ApiError> {
+    pub(crate) fn finish(&self, unknown: UnknownParameters) -> Result<(), Refusal> {
         let stray = self.map.keys().find(|name| !self.asked.contains(&name.as_str()));
         match stray {
-            Some(name) if unknown == UnknownParameters::Refuse => Err(ApiError::unknown_field(self.name(name))),
+            Some(name) if unknown == UnknownParameters::Refuse => Err(Refusal::unknown_field(self.name(name))),
             _ => Ok(()),
         }
     }
-}
-
-const BLOCKCHAINS: [&str; 8] = [
-    "bitcoin",
-    "ethereum",
-    "solana",
-    "polygon",
-    "bitcoin_testnet4",
-    "ethereum_sepolia",
-    "solana_devnet",
-    "polygon_amoy",
-];
-
-/// A payout's destination: its form, and whether money of this currency can go there.
-pub(super) fn destination(
-    mut fields: Fields<'_>,
-    currency: Currency,
-    check_iban: bool,
-    unknown: UnknownParameters,
-) -> Result<FinancialAddress, ApiError> {
-    let kind = fields.one_of("type", &["iban", "sort_code", "aba", "crypto_wallet"])?;
-    let fits = match kind {
-        "iban" => matches!(currency.code(), "EUR" | "GBP"),
-        "sort_code" => currency.code() == "GBP",
-        "aba" => currency.code() == "USD",
-        _ => !is_fiat(currency),
-    };
-    if !fits {
-        return Err(fields.invalid("type", &format!("cannot receive {currency}")));
-    }
-    let digits = |text: &str, count: usize| text.len() == count && text.bytes().all(|byte| byte.is_ascii_digit());
-    let address = match kind {
-        "iban" => {
-            let number = fields.text("iban")?;
-            if check_iban && !iban::is_valid(number) {
-                return Err(fields.invalid("iban", "is not a valid IBAN"));
-            }
-            FinancialAddress::Iban {
-                iban: number.to_owned(),
-                account_holder_name: fields.bounded("account_holder_name", 1, 255)?.to_owned(),
-                bic: fields.optional_text("bic")?.map(str::to_owned),
-            }
-        }
-        "sort_code" => {
-            let (sort_code, account_number) = (fields.text("sort_code")?, fields.text("account_number")?);
-            if !digits(sort_code, 6) {
-                return Err(fields.invalid("sort_code", "has 6 digits"));
-            }
-            if !digits(account_number, 8) {
-                return Err(fields.invalid("account_number", "has 8 digits"));
-            }
-            FinancialAddress::SortCode {
-                sort_code: sort_code.to_owned(),
-                account_number: account_number.to_owned(),
-                account_holder_name: fields.bounded("account_holder_name", 1, 255)?.to_owned(),
-            }
-        }
-        "aba" => {
-            let routing_number = fields.text("routing_number")?;
-            if !digits(routing_number, 9) {
-                return Err(fields.invalid("routing_number", "has 9 digits"));
-            }
-            FinancialAddress::Aba {
-                routing_number: routing_number.to_owned(),
-                account_number: fields.bounded("account_number", 1, 17)?.to_owned(),
-                account_holder_name: fields.bounded("account_holder_name", 1, 255)?.to_owned(),
-            }
-        }
-        _ => FinancialAddress::CryptoWallet {
-            address: fields.bounded("address", 1, 128)?.to_owned(),
-            blockchain: fields.one_of("blockchain", &BLOCKCHAINS)?.to_owned(),
-        },
-    };
-    fields.finish(unknown)?;
-    Ok(address)
 }
 
 #[cfg(test)]
