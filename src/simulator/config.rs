@@ -15,6 +15,10 @@ use super::resources::FinancialAddress;
 use crate::base::clock::Instant;
 use crate::base::money::Currency;
 
+pub use super::ivy::config as ivy;
+
+use self::ivy::IvyConfig;
+
 /// The key that the simulator lets in. Everybody knows it.
 pub const DEMO_API_KEY: &str = "sandbox.demo-key";
 /// What the simulator signs with. Everybody knows it.
@@ -62,6 +66,8 @@ pub struct SimulatorConfig {
     pub body_bytes_max: usize,
     /// How long events and deliveries are kept.
     pub event_retention_days: i64,
+    /// The second provider, under the path `/ivy`.
+    pub ivy: IvyConfig,
     /// Faults from the start; more can be set at run time.
     pub faults: Vec<FaultRule>,
     /// Faults of webhook deliveries from the start.
@@ -90,6 +96,7 @@ impl Default for SimulatorConfig {
             amount_echo: AmountEcho::default(),
             body_bytes_max: 256 * 1024,
             event_retention_days: 30,
+            ivy: IvyConfig::default(),
             faults: Vec::new(),
             webhook_faults: Vec::new(),
         }

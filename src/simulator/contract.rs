@@ -18,12 +18,13 @@ use super::core::notices::Event;
 use super::core::refusal::Refusal;
 use super::core::serve::Inbound;
 use super::core::timeline::StepError;
+use super::ivy;
 use super::world::World;
 use crate::base::money::{Currency, Money};
 use crate::base::secret::Secret;
 
 /// Every provider served.
-pub(crate) static CONTRACTS: [&Contract; 1] = [&augustus::CONTRACT];
+pub(crate) static CONTRACTS: [&Contract; 2] = [&augustus::CONTRACT, &ivy::CONTRACT];
 
 /// A provider.
 #[derive(Debug)]

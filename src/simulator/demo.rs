@@ -1,8 +1,9 @@
 //! A ready scenario: a small company with a treasury account, three operating accounts, dollars, a wallet
-//! and a program of virtual accounts. Data only.
+//! and a program of virtual accounts, and a shop that collects at a second provider. Data only.
 
 use uuid::Uuid;
 
+use super::config::ivy::IvyConfig;
 use super::config::{AccountSeed, ProgramSeed, SimulatorConfig};
 use super::core::iban;
 use super::resources::FinancialAddress;
@@ -82,6 +83,35 @@ impl SimulatorConfig {
                     },
                 )
                 .collect(),
+            ..Self::default()
+        }
+    }
+}
+
+impl IvyConfig {
+    /// The demo: the same company's shop, which settles to its treasury account at the first provider.
+    pub fn demo() -> Self {
+        let account = |label: &str, currency: &str, opening: &str, address: FinancialAddress| AccountSeed {
+            holder: Some(HOLDER.to_owned()),
+            financial_addresses: vec![address],
+            ..AccountSeed::new(label, known(currency), opening)
+        };
+        let pounds = FinancialAddress::SortCode {
+            sort_code: "040004".to_owned(),
+            account_number: "31926819".to_owned(),
+            account_holder_name: HOLDER.to_owned(),
+        };
+        let coins = FinancialAddress::CryptoWallet {
+            address: "0xfB6916095ca1df60bB79Ce92cE3Ea74c37c5d359".to_owned(),
+            blockchain: "ethereum".to_owned(),
+        };
+        Self {
+            accounts: vec![
+                account("Ivy EUR", "EUR", "20000.00", iban_of("100110012600000001")),
+                account("Ivy GBP", "GBP", "5000.00", pounds),
+                account("Ivy USDC", "USDC", "1000.000000", coins),
+            ],
+            settlement_destination: Some(iban_of(TREASURY_NUMBER)),
             ..Self::default()
         }
     }

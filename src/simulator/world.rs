@@ -17,6 +17,7 @@ use super::core::Core;
 use super::core::address::Address;
 use super::core::ledger::Place;
 use super::core::timeline::{Due, StepError};
+use super::ivy::state::Ivy;
 use crate::base::clock::Instant;
 use crate::base::money::Money;
 
@@ -24,6 +25,7 @@ use crate::base::money::Money;
 pub(crate) struct World {
     pub(crate) core: Core,
     pub(crate) augustus: Augustus,
+    pub(crate) ivy: Ivy,
 }
 
 /// Money on its way out of a provider.
@@ -43,7 +45,8 @@ impl World {
     pub(crate) fn new(config: Arc<SimulatorConfig>, now: Instant, elapsed: Duration) -> Result<Self, SimulatorError> {
         let mut core = Core::new(config, now, elapsed);
         let augustus = Augustus::new(&mut core).map_err(SimulatorError::Config)?;
-        Ok(Self { core, augustus })
+        let ivy = Ivy::new(&mut core).map_err(SimulatorError::Config)?;
+        Ok(Self { core, augustus, ivy })
     }
 
     /// Lets the world catch up with the present. What is due happens at its own time, not at this one, so that
