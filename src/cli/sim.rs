@@ -12,6 +12,7 @@ use super::error::{CliError, Exit};
 use super::input;
 use super::output::{FAINT, STRONG, Table};
 use crate::base::clock::SystemClock;
+use crate::simulator::config::ivy::IvyConfig;
 use crate::simulator::config::{SimulatorConfig, SimulatorError, SubscriptionSeed};
 use crate::simulator::{Running, Simulator};
 
@@ -55,7 +56,10 @@ pub(super) fn run(args: Args, context: &Context) -> Result<Exit, CliError> {
 
 fn config(args: &Serve) -> Result<SimulatorConfig, CliError> {
     let mut config = match &args.setup {
-        None => SimulatorConfig::demo(),
+        None => SimulatorConfig {
+            ivy: IvyConfig::demo(),
+            ..SimulatorConfig::demo()
+        },
         Some(file) => serde_json::from_value(input::json(file)?).map_err(|error| {
             CliError::usage(format!("{}: {error}", file.display())).hint("leave --setup out for the demo company")
         })?,

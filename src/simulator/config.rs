@@ -15,6 +15,10 @@ use super::resources::FinancialAddress;
 use crate::base::clock::Instant;
 use crate::base::money::Currency;
 
+pub use super::ivy::config as ivy;
+
+use self::ivy::IvyConfig;
+
 /// The key that the simulator lets in. Everybody knows it.
 pub const DEMO_API_KEY: &str = "sandbox.demo-key";
 /// What the simulator signs with. Everybody knows it.
@@ -62,6 +66,8 @@ pub struct SimulatorConfig {
     pub body_bytes_max: usize,
     /// How long events and deliveries are kept.
     pub event_retention_days: i64,
+    /// The second provider, under the path `/ivy`.
+    pub ivy: IvyConfig,
     /// Faults from the start; more can be set at run time.
     pub faults: Vec<FaultRule>,
     /// Faults of webhook deliveries from the start.
@@ -90,6 +96,7 @@ impl Default for SimulatorConfig {
             amount_echo: AmountEcho::default(),
             body_bytes_max: 256 * 1024,
             event_retention_days: 30,
+            ivy: IvyConfig::default(),
             faults: Vec::new(),
             webhook_faults: Vec::new(),
         }
@@ -285,12 +292,51 @@ pub enum AfterServerError {
     RunAgain,
 }
 
+/// What a known key does for another request.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum OtherRequest {
+    /// 409.
+    #[default]
+    Refuse,
+    /// The answer of the first request, as if it had been the same: the worst a provider could do.
+    Replay,
+}
+
+/// What a key does while its first request is still being executed.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum InFlight {
+    /// 409.
+    #[default]
+    Refuse,
+    /// The request runs beside the first: the worst a provider could do.
+    RunBoth,
+}
+
+/// What the window of a key is counted from.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum WindowFrom {
+    /// The first request.
+    #[default]
+    Request,
+    /// The answer that is kept.
+    Answer,
+}
+
 /// What an idempotency key does.
 #[derive(Debug, Clone, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct Idempotency {
     /// How long a key protects; a day by default.
     pub window_ms: u64,
+    /// What that is counted from.
+    pub window_from: WindowFrom,
+    /// What a known key does for another request.
+    pub other_request: OtherRequest,
+    /// What a key does while its first request is still being executed.
+    pub in_flight: InFlight,
     /// Whether refusals (4xx) are kept under their key.
     pub keep_client_errors: bool,
     /// Whether server errors that came *before* the effect are kept under their key.
@@ -307,6 +353,9 @@ impl Default for Idempotency {
     fn default() -> Self {
         Self {
             window_ms: 24 * 60 * 60 * 1_000,
+            window_from: WindowFrom::Request,
+            other_request: OtherRequest::Refuse,
+            in_flight: InFlight::Refuse,
             keep_client_errors: false,
             keep_server_errors: false,
             after_server_error: AfterServerError::Success,

@@ -11,15 +11,16 @@ use serde_json::Value as Json;
 use uuid::Uuid;
 
 use super::Shared;
+use super::augustus::resources::{Account, FinancialAddress, is_fiat};
+use super::augustus::{self, state};
 use super::config::{AccountSeed, SimulatorConfig, SubscriptionSeed};
-use super::faults::{FaultRule, Faults, WebhookFaultRule};
-use super::ledger::{Movement, Place};
-use super::lifecycle::{self, Arrival, StepError};
-use super::notices::{DeliveryStatus, Event};
-use super::resources::{
-    Account, Conversion, Deposit, FAILURE_CODES, Failure, FinancialAddress, Payout, Return, is_fiat,
-};
-use super::state::{Due, RequestCount, World};
+use super::contract::{Arrival, CONTRACTS, Contract};
+use super::core::RequestCount;
+use super::core::failure::Failure;
+use super::core::faults::{FaultRule, Faults, WebhookFaultRule};
+use super::core::ledger::{Movement, Place};
+use super::core::timeline::StepError;
+use super::world::World;
 use crate::base::clock::Instant;
 use crate::base::money::{Currency, Money};
 
@@ -41,6 +42,7 @@ impl From<StepError> for ControlError {
     fn from(error: StepError) -> Self {
         match error {
             StepError::NotFound => Self::NotFound("such resource".to_owned()),
+            StepError::NoSuchFailure(_) => Self::Invalid(error.to_string()),
             error => Self::Conflict(error.to_string()),
         }
     }
@@ -82,10 +84,12 @@ impl NewDeposit {
     }
 }
 
-/// One payout, conversion or return ever made, whatever became of it.
+/// One payout, conversion, return, refund or settlement ever made, whatever became of it.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub struct Effect {
-    /// `payout`, `conversion` or `return`.
+    /// Where it was made: `augustus`, `ivy`.
+    pub provider: &'static str,
+    /// `payout`, `conversion`, `return`; at some providers `refund`, `settlement`.
     pub kind: &'static str,
     /// Its id.
     pub id: Uuid,
@@ -159,29 +163,33 @@ impl Control {
     /// # Errors
     /// When there is one of that name, no such program, or the balance is no amount.
     pub fn create_account(&self, account: &AccountSeed) -> Result<Uuid, ControlError> {
-        self.shared
-            .with(|world| world.open_account(account).map_err(ControlError::Invalid))
+        self.shared.with(|world| {
+            world
+                .augustus
+                .open_account(&mut world.core, account)
+                .map_err(ControlError::Invalid)
+        })
     }
 
     /// The id of the account with this label.
     pub fn account(&self, label: &str) -> Option<Uuid> {
         self.shared.with(|world| {
-            let account = world.accounts.iter().find(|account| account.label == label);
-            account.map(|account| account.id)
+            let holding = holdings(world).find(|(_, holding)| holding.label == label);
+            holding.map(|(_, holding)| holding.account_id)
         })
     }
 
     /// Every account, as the API shows it.
     pub fn accounts(&self) -> Vec<Json> {
         self.shared
-            .with(|world| world.accounts.iter().map(Account::to_json).collect())
+            .with(|world| world.augustus.accounts.iter().map(Account::to_json).collect())
     }
 
     /// What is available on an account.
     pub fn balance(&self, account: Uuid) -> Option<Money> {
         self.shared.with(|world| {
-            let account = world.accounts.get(account)?;
-            Some(world.available(account))
+            let holding = holdings(world).find(|(_, holding)| holding.account_id == account);
+            holding.map(|(_, holding)| holding.available)
         })
     }
 
@@ -191,30 +199,24 @@ impl Control {
     /// When there is no such account, it cannot receive, or the amount is none.
     pub fn create_deposit(&self, deposit: &NewDeposit) -> Result<Uuid, ControlError> {
         self.shared.with(|world| {
-            let arrival = arrival(world, deposit)?;
-            Ok(lifecycle::arrive(
-                world,
-                Place::Outside,
-                ("deposit.received", None),
-                arrival,
-            )?)
+            let (provider, arrival) = arrival(world, deposit)?;
+            let step = ("deposit.received", None);
+            Ok((provider.control.arrive)(world, Place::Outside, step, arrival)?)
         })
     }
 
-    /// Moves a payout, conversion, return or account to a status, with a failure where it is `failed`.
+    /// Moves a resource to a status, with a failure where it is `failed`.
     /// Gives the resource as the API now shows it.
     ///
     /// # Errors
     /// When there is no such resource or the step does not fit where it stands.
     pub fn advance(&self, id: Uuid, status: &str, failure: Option<Failure>) -> Result<Json, ControlError> {
-        if let Some(failure) = &failure
-            && !FAILURE_CODES.contains(&failure.code.as_str())
-        {
-            let known = FAILURE_CODES.join(", ");
-            return Err(ControlError::Invalid(format!("the failure code is one of {known}")));
-        }
         self.shared.with(|world| {
-            lifecycle::advance(world, id, status, failure)?;
+            let owner = CONTRACTS
+                .into_iter()
+                .find(|contract| (contract.control.resource)(world, id).is_some())
+                .ok_or(StepError::NotFound)?;
+            (owner.control.advance)(world, id, status, failure)?;
             resource(world, id).ok_or_else(|| ControlError::NotFound("such resource".to_owned()))
         })
     }
@@ -224,33 +226,25 @@ impl Control {
         self.shared.with(|world| resource(world, id))
     }
 
-    /// Every payout, conversion and return ever made, oldest first within its kind.
+    /// Everything that moved the merchant's money, provider by provider, oldest first within its kind.
     pub fn effects(&self) -> Vec<Effect> {
         self.shared.with(|world| effects(world))
     }
 
     /// Every movement of money, oldest first.
     pub fn movements(&self) -> Vec<Movement> {
-        self.shared.with(|world| world.ledger.movements().to_vec())
+        self.shared.with(|world| world.core.ledger.movements().to_vec())
     }
 
     /// The books, checked.
     pub fn ledger(&self) -> LedgerSummary {
         self.shared.with(|world| {
-            let checked = world.ledger.check();
+            let checked = world.core.ledger.check();
             LedgerSummary {
                 effects: effects(world),
-                balances: world
-                    .accounts
-                    .iter()
-                    .map(|account| Holding {
-                        account_id: account.id,
-                        label: account.label.clone(),
-                        available: world.available(account),
-                    })
-                    .collect(),
-                places: world.ledger.balances().collect(),
-                movements: world.ledger.movements().len(),
+                balances: holdings(world).map(|(_, holding)| holding).collect(),
+                places: world.core.ledger.balances().collect(),
+                movements: world.core.ledger.movements().len(),
                 invariant_ok: checked.is_ok(),
                 invariant_error: checked.err().map(|error| error.to_string()),
             }
@@ -259,33 +253,39 @@ impl Control {
 
     /// Every event, oldest first, as the API shows it.
     pub fn events(&self) -> Vec<Json> {
-        self.shared
-            .with(|world| world.events.iter().map(Event::to_json).collect())
+        self.shared.with(|world| {
+            world
+                .core
+                .events
+                .iter()
+                .map(|event| (event.provider.control.event)(event))
+                .collect()
+        })
     }
 
     /// How often each operation was asked for.
     pub fn requests(&self) -> BTreeMap<&'static str, RequestCount> {
-        self.shared.with(|world| world.requests.clone())
+        self.shared.with(|world| world.core.requests.clone())
     }
 
     /// Adds a fault to those in force.
     pub fn add_fault(&self, rule: FaultRule) {
-        self.shared.with(|world| world.faults.add(rule));
+        self.shared.with(|world| world.core.faults.add(rule));
     }
 
     /// Adds a fault of deliveries to those in force.
     pub fn add_webhook_fault(&self, rule: WebhookFaultRule) {
-        self.shared.with(|world| world.faults.add_webhook(rule));
+        self.shared.with(|world| world.core.faults.add_webhook(rule));
     }
 
     /// The faults in force, with how often each matched and fired.
     pub fn faults(&self) -> Json {
-        self.shared.with(|world| world.faults.describe())
+        self.shared.with(|world| world.core.faults.describe())
     }
 
     /// Nothing goes wrong any more.
     pub fn clear_faults(&self) {
-        self.shared.with(|world| world.faults = Faults::default());
+        self.shared.with(|world| world.core.faults = Faults::default());
     }
 
     /// Adds a webhook subscription, with a secret of its own where one is given.
@@ -293,33 +293,48 @@ impl Control {
     /// # Errors
     /// When nothing can be signed with the secret.
     pub fn add_subscription(&self, subscription: &SubscriptionSeed) -> Result<Uuid, ControlError> {
-        self.shared
-            .with(|world| world.subscribe(subscription).map_err(ControlError::Invalid))
+        self.add_subscription_at(augustus::CONTRACT.name, subscription)
+    }
+
+    /// Adds a webhook subscription at a provider: `augustus`, `ivy`.
+    ///
+    /// # Errors
+    /// When there is no such provider, or nothing can be signed with the secret.
+    pub fn add_subscription_at(&self, provider: &str, subscription: &SubscriptionSeed) -> Result<Uuid, ControlError> {
+        let known = CONTRACTS.into_iter().find(|contract| contract.name == provider);
+        let contract = known.ok_or_else(|| ControlError::NotFound(format!("provider `{provider}`")))?;
+        self.shared.with(|world| {
+            let subscribed = world.core.subscribe(contract, subscription);
+            subscribed.map_err(ControlError::Invalid)
+        })
     }
 
     /// Delivers every event again to everybody who is subscribed to it, as a person may ask in the provider's console.
     pub fn redeliver_all(&self) {
         self.shared.with(|world| {
             let delivered: BTreeSet<_> = world
+                .core
                 .deliveries
                 .iter()
                 .map(|delivery| (delivery.event_id, delivery.subscription_id))
                 .collect();
             for (event, subscription) in delivered {
-                let id = world.new_delivery(event, subscription, DeliveryStatus::Pending);
-                world.plan(0, Due::Deliver(id));
+                let provider = world.core.events.get(event).map(|event| event.provider);
+                if let Some(provider) = provider {
+                    world.core.deliver_again(provider, event, subscription);
+                }
             }
         });
     }
 
     /// The settings in force.
     pub fn config(&self) -> SimulatorConfig {
-        self.shared.with(|world| (*world.config).clone())
+        self.shared.with(|world| (*world.core.config).clone())
     }
 
     /// Changes settings that are read as the simulator runs: everything but what exists at the start.
     pub fn configure(&self, change: impl FnOnce(&mut SimulatorConfig)) {
-        self.shared.with(|world| change(Arc::make_mut(&mut world.config)));
+        self.shared.with(|world| change(Arc::make_mut(&mut world.core.config)));
     }
 
     /// Begins anew, from the settings in force.
@@ -328,8 +343,8 @@ impl Control {
     /// When those make no sense any more.
     pub fn reset(&self) -> Result<(), ControlError> {
         self.shared.with(|world| {
-            let config = Arc::clone(&world.config);
-            *world = World::new(config, world.now, world.elapsed)
+            let config = Arc::clone(&world.core.config);
+            *world = World::new(config, world.core.now, world.core.elapsed)
                 .map_err(|error| ControlError::Invalid(error.to_string()))?;
             Ok(())
         })
@@ -337,21 +352,19 @@ impl Control {
 }
 
 /// A deposit request, completed with what is usual.
-fn arrival(world: &mut World, deposit: &NewDeposit) -> Result<Arrival, ControlError> {
+fn arrival(world: &mut World, deposit: &NewDeposit) -> Result<(&'static Contract, Arrival), ControlError> {
     let wanted = Uuid::parse_str(&deposit.account).ok();
-    let account = world
-        .accounts
-        .iter()
-        .find(|account| Some(account.id) == wanted || account.label == deposit.account)
+    let (provider, holding) = holdings(world)
+        .find(|(_, holding)| Some(holding.account_id) == wanted || holding.label == deposit.account)
         .ok_or_else(|| ControlError::NotFound(format!("account `{}`", deposit.account)))?;
-    let (account, currency) = (account.id, account.currency);
+    let (account, currency) = (holding.account_id, holding.available.currency());
     if deposit.currency.is_some_and(|asked| asked != currency) {
         return Err(ControlError::Invalid(format!("the account holds {currency}")));
     }
     let amount = Money::parse(&deposit.amount, currency).map_err(|error| ControlError::Invalid(error.to_string()))?;
     let source = match &deposit.source {
-        Some(source) => source.clone(),
-        None => world.new_address(currency, "Erika Mustermann"),
+        Some(source) => source.address(),
+        None => state::new_address(&mut world.core, currency, "Erika Mustermann").address(),
     };
     let usual_rail = match currency.code() {
         "EUR" => "sepa_instant",
@@ -362,8 +375,8 @@ fn arrival(world: &mut World, deposit: &NewDeposit) -> Result<Arrival, ControlEr
         "POL" => "matic",
         _ => "eth",
     };
-    let tx_hash = (!is_fiat(currency)).then(|| format!("0x{}", world.new_id().simple()));
-    Ok(Arrival {
+    let tx_hash = (!is_fiat(currency)).then(|| format!("0x{}", world.core.new_id().simple()));
+    let arrival = Arrival {
         account,
         amount,
         source,
@@ -371,56 +384,27 @@ fn arrival(world: &mut World, deposit: &NewDeposit) -> Result<Arrival, ControlEr
         rail: Some(deposit.rail.clone().unwrap_or_else(|| usual_rail.to_owned())),
         tx_hash,
         own_source: None,
-    })
+    };
+    Ok((provider, arrival))
 }
 
 fn resource(world: &World, id: Uuid) -> Option<Json> {
-    world
-        .payouts
-        .get(id)
-        .map(Payout::to_json)
-        .or_else(|| world.conversions.get(id).map(Conversion::to_json))
-        .or_else(|| world.returns.get(id).map(Return::to_json))
-        .or_else(|| world.deposits.get(id).map(Deposit::to_json))
-        .or_else(|| world.accounts.get(id).map(Account::to_json))
+    CONTRACTS
+        .iter()
+        .find_map(|contract| (contract.control.resource)(world, id))
 }
 
 fn effects(world: &World) -> Vec<Effect> {
-    let payouts = world.payouts.iter().map(|payout| Effect {
-        kind: "payout",
-        id: payout.id,
-        status: payout.status.name(),
-        amount: payout.amount,
-        source_account_id: payout.source_account_id,
-        destination: payout.destination.to_json(),
-        reference: Some(payout.reference.clone()),
-        metadata: payout.metadata.clone(),
-        idempotency_key: payout.key.clone(),
-        created_at: payout.created_at,
-    });
-    let conversions = world.conversions.iter().map(|conversion| Effect {
-        kind: "conversion",
-        id: conversion.id,
-        status: conversion.status.name(),
-        amount: conversion.source,
-        source_account_id: conversion.source_account_id,
-        destination: Json::String(conversion.target_account_id.to_string()),
-        reference: None,
-        metadata: conversion.metadata.clone(),
-        idempotency_key: conversion.key.clone(),
-        created_at: conversion.created_at,
-    });
-    let returns = world.returns.iter().map(|given_back| Effect {
-        kind: "return",
-        id: given_back.id,
-        status: given_back.status.name(),
-        amount: given_back.amount,
-        source_account_id: given_back.account_id,
-        destination: Json::String(given_back.deposit_id.to_string()),
-        reference: None,
-        metadata: BTreeMap::new(),
-        idempotency_key: given_back.key.clone(),
-        created_at: given_back.created_at,
-    });
-    payouts.chain(conversions).chain(returns).collect()
+    CONTRACTS
+        .iter()
+        .flat_map(|contract| (contract.control.effects)(world))
+        .collect()
+}
+
+/// What is on every account, with whose it is.
+fn holdings(world: &World) -> impl Iterator<Item = (&'static Contract, Holding)> {
+    CONTRACTS.into_iter().flat_map(|contract| {
+        let holdings = (contract.control.holdings)(world);
+        holdings.into_iter().map(move |holding| (contract, holding))
+    })
 }

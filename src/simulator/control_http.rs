@@ -4,7 +4,7 @@
 //! |---|---|---|
 //! | `GET /_sim/ledger` | | effects, balances, places, movements, invariant_ok |
 //! | `GET /_sim/movements` | | every movement |
-//! | `GET /_sim/effects` | | every payout, conversion and return |
+//! | `GET /_sim/effects` | | every payout, conversion, return and refund |
 //! | `GET /_sim/requests` | | counts by operation |
 //! | `GET /_sim/events` | | every event |
 //! | `GET /_sim/accounts` | | every account |
@@ -14,7 +14,7 @@
 //! | `GET /_sim/faults` | | the rules with their counts |
 //! | `POST /_sim/faults` | `{requests?: [...], webhooks?: [...]}` | the rules; these are added |
 //! | `DELETE /_sim/faults` | | no rules |
-//! | `POST /_sim/subscriptions` | `{url, events?, secret?}` | `{id}` |
+//! | `POST /_sim/subscriptions` | `{url, events?, secret?, provider?}` | `{id}` |
 //! | `GET`, `POST /_sim/settings` | some settings, merged | the settings in force |
 //! | `POST /_sim/reset` | | `{}` |
 
@@ -143,7 +143,12 @@ fn add_faults(control: &Control, body: &[u8]) -> Result<Json, ControlError> {
 }
 
 fn add_subscription(control: &Control, body: &[u8]) -> Result<Json, ControlError> {
-    let id = control.add_subscription(&parse::<SubscriptionSeed>(body)?)?;
+    let mut request: Json = parse(body)?;
+    let provider = request.as_object_mut().and_then(|request| request.remove("provider"));
+    let seed: SubscriptionSeed =
+        serde_json::from_value(request).map_err(|error| ControlError::Invalid(error.to_string()))?;
+    let provider = provider.as_ref().and_then(Json::as_str).unwrap_or("augustus");
+    let id = control.add_subscription_at(provider, &seed)?;
     Ok(json!({ "id": id }))
 }
 

@@ -1,10 +1,11 @@
 //! A ready scenario: a small company with a treasury account, three operating accounts, dollars, a wallet
-//! and a program of virtual accounts. Data only.
+//! and a program of virtual accounts, and a shop that collects at a second provider. Data only.
 
 use uuid::Uuid;
 
+use super::config::ivy::IvyConfig;
 use super::config::{AccountSeed, ProgramSeed, SimulatorConfig};
-use super::iban;
+use super::core::iban;
 use super::resources::FinancialAddress;
 use crate::base::money::Currency;
 
@@ -12,6 +13,9 @@ use crate::base::money::Currency;
 const TREASURY: &str = "3c90c3cc-0d44-4b50-8888-8dd25736052a";
 const MARKETPLACE: &str = "5f0c1a52-7a0e-4d57-9c1b-6f3d2b8e4a10";
 const COLLECTIONS: &str = "9b7d3f60-2c4e-4f0b-8d55-0c9e1a7b2f31";
+
+/// The treasury account's national number.
+const TREASURY_NUMBER: &str = "370400440532013000";
 
 /// In whose name the demo accounts are.
 const HOLDER: &str = "Nordlicht Handels GmbH";
@@ -21,7 +25,7 @@ impl SimulatorConfig {
     pub fn demo() -> Self {
         let program = "Marketplace sellers";
         let accounts = [
-            ("Treasury EUR", "EUR", "250000.00", "370400440532013000", None, TREASURY),
+            ("Treasury EUR", "EUR", "250000.00", TREASURY_NUMBER, None, TREASURY),
             (
                 "Marketplace EUR",
                 "EUR",
@@ -84,18 +88,50 @@ impl SimulatorConfig {
     }
 }
 
+impl IvyConfig {
+    /// The demo: the same company's shop, which settles to its treasury account at the first provider.
+    pub fn demo() -> Self {
+        let account = |label: &str, currency: &str, opening: &str, address: FinancialAddress| AccountSeed {
+            holder: Some(HOLDER.to_owned()),
+            financial_addresses: vec![address],
+            ..AccountSeed::new(label, known(currency), opening)
+        };
+        let pounds = FinancialAddress::SortCode {
+            sort_code: "040004".to_owned(),
+            account_number: "31926819".to_owned(),
+            account_holder_name: HOLDER.to_owned(),
+        };
+        let coins = FinancialAddress::CryptoWallet {
+            address: "0xfB6916095ca1df60bB79Ce92cE3Ea74c37c5d359".to_owned(),
+            blockchain: "ethereum".to_owned(),
+        };
+        Self {
+            accounts: vec![
+                account("Ivy EUR", "EUR", "20000.00", iban_of("100110012600000001")),
+                account("Ivy GBP", "GBP", "5000.00", pounds),
+                account("Ivy USDC", "USDC", "1000.000000", coins),
+            ],
+            settlement_destination: Some(iban_of(TREASURY_NUMBER)),
+            ..Self::default()
+        }
+    }
+}
+
+fn iban_of(national: &str) -> FinancialAddress {
+    FinancialAddress::Iban {
+        iban: iban::make("DE", national),
+        account_holder_name: HOLDER.to_owned(),
+        bic: Some("COBADEFFXXX".to_owned()),
+    }
+}
+
 fn address(currency: &str, national: &str) -> Vec<FinancialAddress> {
-    let holder = HOLDER.to_owned();
     vec![match currency {
-        "EUR" => FinancialAddress::Iban {
-            iban: iban::make("DE", national),
-            account_holder_name: holder,
-            bic: Some("COBADEFFXXX".to_owned()),
-        },
+        "EUR" => iban_of(national),
         "USD" => FinancialAddress::Aba {
             routing_number: "021000021".to_owned(),
             account_number: "483920175".to_owned(),
-            account_holder_name: holder,
+            account_holder_name: HOLDER.to_owned(),
         },
         _ => FinancialAddress::CryptoWallet {
             address: "0x52908400098527886E0F7030069857D2E4169EE7".to_owned(),

@@ -1,33 +1,23 @@
-//! A faithful stand-in of the Augustus Banking API on a local socket, with a ledger that knows every cent.
+//! Faithful stand-ins of payment providers on one local socket, with one ledger that knows every cent.
 //!
-//! It serves the 37 operations of the version 2026-05-01 with strict checks, idempotency keys, cursors,
-//! signed webhooks and lifecycles, and lets a test script what goes wrong. It keeps everything in memory,
+//! The Augustus Banking API (37 operations, at the root) and Ivy (38, under `/ivy`), with strict checks,
+//! idempotency keys as each of them has them, signed webhooks and lifecycles; a test scripts what goes wrong.
+//! What they share is in `core`, what differs is a `contract` each. It keeps everything in memory,
 //! takes its time from a [`Clock`] and its ids from a seed, and must not see the store, the engine or the
 //! triggers: what it counts has to be independent of what it judges.
 //!
 //! [`Simulator::start`] serves; [`Control`] opens accounts, lets money arrive, moves resources on, scripts
 //! faults and reads the books, in process or under `/_sim/` (see `control_http`).
 
-mod auth;
+mod augustus;
 pub mod config;
+mod contract;
 pub mod control;
 mod control_http;
+mod core;
 mod demo;
-mod error;
-pub mod faults;
-mod iban;
-mod idempotency;
-pub mod ledger;
-mod lifecycle;
-mod notices;
-mod page;
-pub mod resources;
-mod routes;
-mod serve;
-mod state;
-mod table;
-mod validate;
-mod webhook;
+mod ivy;
+mod world;
 
 use std::net::SocketAddr;
 use std::sync::{Arc, Mutex, PoisonError};
@@ -40,11 +30,14 @@ use tokio::task::{JoinHandle, JoinSet};
 
 use self::config::{SimulatorConfig, SimulatorError};
 use self::control::Control;
-use self::serve::{Hangup, Peer};
-use self::state::World;
+use self::core::answer::Hangup;
+use self::core::serve::{self, Peer};
+use self::core::webhook::{self, Outgoing};
+use self::world::World;
 use crate::base::clock::Clock;
 
-pub use self::state::RequestCount;
+pub use self::augustus::resources;
+pub use self::core::{RequestCount, faults, ledger};
 
 /// What requests, the driver and the control share.
 pub(crate) struct Shared {
@@ -58,13 +51,24 @@ impl Shared {
     /// Holds the world, caught up with the present, for the length of a closure.
     fn with<T>(&self, act: impl FnOnce(&mut World) -> T) -> T {
         let mut world = self.world.lock().unwrap_or_else(PoisonError::into_inner);
-        let due = world.next_due();
+        let due = world.core.timeline.next();
         world.tick(self.clock.now(), self.clock.elapsed());
         let result = act(&mut world);
-        if world.next_due() != due || !world.outbox.is_empty() {
+        if world.core.timeline.next() != due || !world.core.outbox.is_empty() {
             self.changed.notify_one();
         }
         result
+    }
+
+    /// Tries a delivery once and takes note of how that went.
+    async fn post(&self, outgoing: &Outgoing) -> Option<u16> {
+        let timeout = self.with(|world| outgoing.timeout(&world.core.config));
+        let status = tokio::select! {
+            status = webhook::post(outgoing, self.clock.now()) => status,
+            () = self.clock.sleep(timeout) => None,
+        };
+        self.with(|world| world.core.attempted(outgoing, status));
+        status
     }
 }
 
@@ -178,24 +182,14 @@ async fn connection(stream: TcpStream, peer: SocketAddr, router: axum::Router) {
 async fn drive(shared: Arc<Shared>) {
     let mut sending = JoinSet::new();
     loop {
-        let (outbox, next_due, elapsed, timeout_ms) = shared.with(|world| {
-            let outbox = std::mem::take(&mut world.outbox);
-            (
-                outbox,
-                world.next_due(),
-                world.elapsed,
-                world.config.webhooks.timeout_ms,
-            )
+        let (outbox, next_due, elapsed) = shared.with(|world| {
+            let core = &mut world.core;
+            let outbox = std::mem::take(&mut core.outbox);
+            (outbox, core.timeline.next(), core.elapsed)
         });
         for outgoing in outbox {
             let shared = Arc::clone(&shared);
-            sending.spawn(async move {
-                let status = tokio::select! {
-                    status = webhook::post(&outgoing, shared.clock.now()) => status,
-                    () = shared.clock.sleep(webhook::timeout(timeout_ms)) => None,
-                };
-                shared.with(|world| world.attempted(&outgoing, status));
-            });
+            sending.spawn(async move { shared.post(&outgoing).await });
         }
         while sending.try_join_next().is_some() {}
         let pause = async {

@@ -13,6 +13,7 @@ mod errors;
 mod faults;
 mod http;
 mod idempotency;
+mod ivy;
 mod ledger;
 mod lifecycle;
 mod lists;
