@@ -1,0 +1,219 @@
+//! One endpoint: its call, its parameters, its money, and what is done when its outcome is not known.
+
+use std::collections::BTreeSet;
+
+use super::param::check_param;
+use super::{is_word, pointer};
+use crate::connector::table::{AmountField, Connector, Effect, Endpoint, InDoubt, Kind, Method, Param, Place};
+use crate::model::document::Document;
+
+/// The checks of one endpoint.
+pub(super) struct Check<'a, 'b, 'c> {
+    pub(super) connector: &'a Connector,
+    pub(super) endpoint: &'a Endpoint,
+    pub(super) source: &'b mut Document<'c>,
+}
+
+impl<'a> Check<'a, '_, '_> {
+    pub(super) fn wrong(&mut self, keys: &[&str], message: impl Into<String>) {
+        let path = [&["endpoint", self.endpoint.name.as_str()], keys].concat();
+        self.source.wrong(&path, message);
+    }
+
+    pub(super) fn pointer(&mut self, keys: &[&str], value: Option<&String>) {
+        let path = [&["endpoint", self.endpoint.name.as_str()], keys].concat();
+        pointer(&path, value, self.source);
+    }
+
+    /// The parameter of this name, or a finding.
+    pub(super) fn need_param(&mut self, keys: &[&str], name: &str) -> Option<&'a Param> {
+        let found = self.endpoint.param(name);
+        if found.is_none() {
+            let path = [&["endpoint", self.endpoint.name.as_str()], keys].concat();
+            let known = self.endpoint.params.iter().map(|param| param.name.as_str());
+            self.source.unknown(&path, "parameter", name, known);
+        }
+        found
+    }
+
+    /// What a look-up reads out of a request that was sent has to be in its body.
+    pub(super) fn need_in_body(&mut self, keys: &[&str], field: &str) {
+        let param = field.split_once('.').map_or(field, |(param, _)| param);
+        if let Some(param) = self.need_param(keys, param)
+            && param.place != Place::Body
+        {
+            let name = &param.name;
+            self.wrong(
+                keys,
+                format!("`{name}` is not in the body: a look-up reads only that of what was sent"),
+            );
+        }
+    }
+
+    pub(super) fn call(&mut self) {
+        let endpoint = self.endpoint;
+        if !is_word(&endpoint.name) {
+            self.wrong(&[], format!("`{}` is not a word a script could write", endpoint.name));
+        }
+        if endpoint.doc.is_empty() {
+            self.wrong(&["doc"], "it is not explained");
+        }
+        if !endpoint.path.starts_with('/') || endpoint.path.contains(['?', '#', ' ']) {
+            self.wrong(&["path"], "a path begins with a slash and has no query");
+        }
+        if endpoint.effect != Effect::Read && endpoint.method == Method::Get {
+            self.wrong(&["method"], "GET changes nothing: anybody may repeat it");
+        }
+        if endpoint.shows_key && (endpoint.effect != Effect::Read || endpoint.public) {
+            self.wrong(&["shows_key"], "only a read with a key shows it");
+        }
+        if endpoint.list && endpoint.effect != Effect::Read {
+            self.wrong(&["list"], "only a read answers with a list");
+        }
+        if endpoint.one_page && !endpoint.list {
+            self.wrong(&["one_page"], "it answers with no list");
+        }
+        if endpoint.list && self.connector.pagination.is_none() {
+            self.wrong(&["list"], "there is no [pagination] to say where the items stand");
+        }
+        if let Some(kind) = &endpoint.resource
+            && self.connector.resource(kind).is_none()
+        {
+            let known = self.connector.resources.keys().map(String::as_str);
+            let path = ["endpoint", endpoint.name.as_str(), "resource"];
+            self.source.unknown(&path, "resource", kind, known);
+        }
+    }
+
+    pub(super) fn params(&mut self) {
+        let endpoint = self.endpoint;
+        let placeholders: Vec<&str> = endpoint
+            .path
+            .split('/')
+            .filter_map(|part| part.strip_prefix('{')?.strip_suffix('}'))
+            .collect();
+        for name in &placeholders {
+            if endpoint.param(name).is_none_or(|param| param.place != Place::Path) {
+                self.wrong(&["path"], format!("`{{{name}}}` has no parameter with in = \"path\""));
+            }
+        }
+        let mut names = BTreeSet::new();
+        let mut wires = BTreeSet::new();
+        for (index, param) in endpoint.params.iter().enumerate() {
+            let index = index.to_string();
+            let keys = ["params", index.as_str()];
+            check_param(
+                self.connector,
+                &["endpoint", &endpoint.name, "params", &index],
+                param,
+                self.source,
+            );
+            let wire = (
+                param.place == Place::Path,
+                param.place == Place::Query,
+                param.wire_name(),
+            );
+            if !names.insert(&param.name) || !wires.insert(wire) {
+                self.wrong(&keys, format!("`{}` is described twice", param.name));
+            }
+            match param.place {
+                Place::Path if !placeholders.contains(&param.name.as_str()) => {
+                    self.wrong(&keys, format!("the path has no `{{{}}}`", param.name));
+                }
+                Place::Body if endpoint.method == Method::Get => {
+                    self.wrong(&keys, format!("`{}` is in the body, which GET has none of", param.name));
+                }
+                Place::Path | Place::Query if matches!(param.kind, Kind::TextMap | Kind::Object) => {
+                    self.wrong(&keys, format!("a map like `{}` can only stand in the body", param.name));
+                }
+                Place::Path | Place::Query | Place::Body => {}
+            }
+        }
+    }
+
+    pub(super) fn money(&mut self) {
+        let endpoint = self.endpoint;
+        match &endpoint.amount {
+            None if endpoint.effect == Effect::MovesMoney => {
+                self.wrong(
+                    &[],
+                    "it moves money and says no `amount`: limits could not see it (write amount = \"whole\" if it always moves all there is)",
+                );
+            }
+            Some(AmountField::Whole(_)) if endpoint.effect != Effect::MovesMoney => {
+                self.wrong(&["amount"], "it moves no money");
+            }
+            Some(AmountField::Field(place)) => {
+                if let Some(param) = self.need_param(&["amount"], &place.field)
+                    && param.kind != Kind::Decimal
+                {
+                    self.wrong(&["amount"], format!("`{}` has to be of type \"decimal\"", param.name));
+                }
+                if let Some(currency) = &place.currency
+                    && let Some(param) = self.need_param(&["amount"], currency)
+                    && param.kind != Kind::Text
+                {
+                    self.wrong(&["amount"], format!("`{currency}` has to be of type \"text\""));
+                }
+                if endpoint.effect == Effect::MovesMoney
+                    && endpoint.param(&place.field).is_some_and(|param| !param.required)
+                {
+                    self.wrong(&["amount"], format!("`{}` has to be required", place.field));
+                }
+            }
+            None | Some(AmountField::Whole(_)) => {}
+        }
+        if let Some(field) = &endpoint.source {
+            self.need_param(&["source"], field);
+        }
+        if let Some(beneficiary) = &endpoint.beneficiary
+            && let Some(param) = self.need_param(&["beneficiary"], &beneficiary.field)
+            && (param.kind == Kind::Object) == beneficiary.keys.is_empty()
+        {
+            self.wrong(
+                &["beneficiary"],
+                "an object needs `keys` that name the account, a text has none",
+            );
+        }
+        if let Some(field) = &endpoint.our_reference {
+            let (param, member) = field
+                .split_once('.')
+                .map_or((field.as_str(), None), |(p, m)| (p, Some(m)));
+            let wanted = if member.is_some() { Kind::TextMap } else { Kind::Text };
+            if let Some(param) = self.need_param(&["our_reference"], param)
+                && (param.place != Place::Body || param.kind != wanted)
+            {
+                self.wrong(
+                    &["our_reference"],
+                    "our reference fits a text, or a member of a text_map, of the body",
+                );
+            }
+        }
+        self.pointer(&["echo", "amount"], endpoint.echo.amount.as_ref());
+        self.pointer(&["echo", "currency"], endpoint.echo.currency.as_ref());
+        self.pointer(&["echo", "beneficiary"], endpoint.echo.beneficiary.as_ref());
+    }
+
+    pub(super) fn doubt(&mut self) {
+        let endpoint = self.endpoint;
+        if endpoint.effect == Effect::Read {
+            if endpoint.in_doubt != InDoubt::Park || endpoint.lookup.is_some() {
+                self.wrong(&["in_doubt"], "a read is simply repeated");
+            }
+            return;
+        }
+        if endpoint.in_doubt == InDoubt::Repeat && !endpoint.idempotent {
+            let method = endpoint.method.as_str();
+            self.wrong(
+                &["in_doubt"],
+                format!("it cannot be repeated: [idempotency] names no key for {method}, so it could happen twice"),
+            );
+        }
+        match (&endpoint.lookup, endpoint.in_doubt) {
+            (None, InDoubt::Lookup) => self.wrong(&["in_doubt"], "there is no `lookup` to say how"),
+            (Some(_), InDoubt::Park) => self.wrong(&["in_doubt"], "it parks at once: the `lookup` is never used"),
+            (Some(lookup), _) => self.lookup(lookup),
+            (None, _) => {}
+        }
+    }
+}
