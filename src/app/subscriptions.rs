@@ -182,8 +182,8 @@ impl<'a> Desk<'a> {
                 Err(error) => classify_error(endpoint, error),
             };
             let value = applied(verdict)?;
-            found.extend(page::items(connector, &value).iter().filter_map(Subscription::of));
-            next = page::next_page(connector, endpoint, &request, &value);
+            found.extend(page::items(endpoint, &value).iter().filter_map(Subscription::of));
+            next = page::next_page(endpoint, &request, &value);
         }
         Ok(found)
     }

@@ -12,7 +12,7 @@ use serde_json::Value as Json;
 use super::client::SendError;
 use super::lookup::Match;
 use super::request::{identity, sent};
-use super::table::{AmountField, Connector, Effect, Endpoint, ErrorClass, Unit};
+use super::table::{AmountField, Connector, Effect, Endpoint, ErrorClass, Pagination, Unit};
 use crate::base::clock::Instant;
 use crate::base::guard::{Guard, holds};
 use crate::base::limits::{RETRY_AFTER_MAX, RETRY_AFTER_MIN};
@@ -170,13 +170,13 @@ fn read_body(connector: &Connector, endpoint: &Endpoint, body: &[u8]) -> Result<
     }
     let json: Json = serde_json::from_slice(body).map_err(|_| "its body is not JSON".to_owned())?;
     let value = Value::from_plain(&json).map_err(|error| format!("its body cannot be taken: {error}"))?;
-    let items = connector.pagination.as_ref().filter(|_| endpoint.list);
-    if items.is_some_and(|pagination| value.pointer(&pagination.items).and_then(Value::as_list).is_none()) {
+    let items = |paging: &Pagination| value.pointer(&paging.items).and_then(Value::as_list);
+    if endpoint.paging.as_ref().is_some_and(|paging| items(paging).is_none()) {
         return Err("its body is not a list".to_owned());
     }
     let resource = endpoint.resource.as_deref().and_then(|kind| connector.resource(kind));
     let has_id = |value: &Value, id: &str| value.pointer(id).is_some_and(|id| !id.is_null());
-    match resource.filter(|_| !endpoint.list) {
+    match resource.filter(|_| endpoint.paging.is_none()) {
         Some(resource) if !has_id(&value, &resource.id) => Err("its body names no id".to_owned()),
         _ => Ok(value),
     }

@@ -10,7 +10,7 @@ mod encode;
 use serde_json::{Map as JsonMap, Value as Json};
 
 use super::connection::Connection;
-use super::table::{AmountField, Effect, Endpoint, Kind, Param, Place};
+use super::table::{AmountField, Effect, Endpoint, Kind, PageSize, Param, Place};
 use crate::base::ids::Digest;
 use crate::base::suggest::nearest;
 use crate::model::journal::{Failure, StoredRequest};
@@ -89,10 +89,9 @@ pub fn prepare(
         return Err(fail(unknown_argument(unknown, &endpoint.params)));
     }
     let amount = amount::take(endpoint, &mut args).map_err(fail)?;
-    let pagination = connection.connector.pagination.as_ref().filter(|_| endpoint.is_paged());
-    if let Some(pagination) = pagination {
-        args.entry(pagination.limit_param.clone())
-            .or_insert_with(|| Value::Int(pagination.limit.into()));
+    if let Some(limit) = page_size(endpoint) {
+        args.entry(limit.asked.param.clone())
+            .or_insert_with(|| Value::Int(limit.size.into()));
     }
     let missing = endpoint
         .params
@@ -304,7 +303,7 @@ fn summary(endpoint: &Endpoint, args: &Map, movement: Option<&Movement>) -> Stri
         };
     }
     let shown = endpoint.params.iter().filter(|param| {
-        let paging = endpoint.is_paged() && param.name == "limit";
+        let paging = page_size(endpoint).is_some_and(|limit| limit.asked.param == param.name);
         let whole = movement.is_some() && param.required;
         (param.place != Place::Body || whole) && !paging
     });
@@ -319,6 +318,10 @@ fn summary(endpoint: &Endpoint, args: &Map, movement: Option<&Movement>) -> Stri
         })
         .collect();
     words.join(" ")
+}
+
+fn page_size(endpoint: &Endpoint) -> Option<&PageSize> {
+    endpoint.paging.as_ref()?.limit.as_ref()
 }
 
 /// The end of an identifier, which is what people compare.

@@ -15,6 +15,7 @@ mod webhook;
 
 use std::collections::BTreeMap;
 use std::num::NonZeroU32;
+use std::sync::Arc;
 
 use serde::Deserialize;
 
@@ -24,7 +25,7 @@ pub use endpoint::{Beneficiary, Echo, Effect, Endpoint, InDoubt, Method};
 pub use errors::{ErrorClass, ErrorRow, Errors};
 pub use map::{Achieved, Existing, OwnAccount, PrimitiveMap, QuoteMap, Resource, Stage};
 pub use money::{AmountField, AmountPlace, Unit, Whole};
-pub use paging::Pagination;
+pub use paging::{PageParam, PageSize, Pagination, Style};
 pub use param::{Kind, Param, Place, Shape};
 pub use webhook::{Backfill, Envelope, EventType, Subscriptions, WebhookTable};
 
@@ -47,12 +48,11 @@ pub struct Connector {
     pub headers: BTreeMap<String, String>,
     /// How a repeated call is told from a new one, if the provider can.
     pub idempotency: Option<Idempotency>,
-    /// How lists are cut into pages.
-    pub pagination: Option<Pagination>,
     /// What refused calls look like and mean.
     pub errors: Errors,
     /// How many requests the provider takes, if it says so.
     pub rate: Option<RateTable>,
+    paginations: BTreeMap<String, Arc<Pagination>>,
     webhook: Option<WebhookTable>,
     backfill: Option<Backfill>,
     shapes: BTreeMap<String, Shape>,
@@ -91,6 +91,11 @@ impl Connector {
         };
         let own = self.endpoints().find(|endpoint| endpoint.shows_key && usable(endpoint));
         own.or_else(|| self.endpoints().find(usable))
+    }
+
+    /// The ways in which its lists come, by name.
+    pub fn paginations(&self) -> impl Iterator<Item = &Pagination> {
+        self.paginations.values().map(Arc::as_ref)
     }
 
     /// How a treasury primitive is done here, if it can be.

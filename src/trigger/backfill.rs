@@ -300,7 +300,7 @@ impl Backfill {
                 }
             };
             reading.pages += 1;
-            for item in page::items(&connection.connector, &answer) {
+            for item in page::items(list, &answer) {
                 match read_listed(
                     backfill,
                     item,
@@ -318,9 +318,9 @@ impl Backfill {
             if events.len() >= BACKFILLED_EVENTS_MAX {
                 self.admit(&mut events, filled).await?;
             }
-            match page::next_page(&connection.connector, list, &reading.next, &answer) {
+            match page::next_page(list, &reading.next, &answer) {
                 Some(next) => reading.next = next,
-                None if page::says_more(&connection.connector, list, &answer) => {
+                None if page::says_more(list, &answer) => {
                     let reason = "it says that there is more, and not where".to_owned();
                     return Err(Stopped::for_good(BackfillError::Provider(reason)));
                 }

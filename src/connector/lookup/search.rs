@@ -1,7 +1,5 @@
 //! The walk itself: a [`Search`] says which page to ask for, takes the answer, and ends with what it came to.
 
-use std::sync::Arc;
-
 use chrono::TimeDelta;
 
 use super::strays::{Other, is_same_run, other_run_of, parts, request_as_of, same_step};
@@ -11,7 +9,7 @@ use crate::base::guard::{Guard, holds};
 use crate::base::limits::PROVIDER_TOTAL_TIMEOUT;
 use crate::connector::connection::Connection;
 use crate::connector::reply::{RawAnswer, Verdict, provider_time};
-use crate::connector::table::{Connector, Endpoint};
+use crate::connector::table::Endpoint;
 use crate::connector::{page, reply, request};
 use crate::model::journal::{Failure, Intent, StoredRequest};
 use crate::model::value::{Map, Value, parse_time};
@@ -25,7 +23,6 @@ const DEAD_MARGIN: TimeDelta = TimeDelta::minutes(5);
 /// A search on its way.
 #[derive(Debug, Clone)]
 pub struct Search {
-    connector: Arc<Connector>,
     /// The endpoint whose outcome is looked for.
     effect: Endpoint,
     lookup: Lookup,
@@ -143,7 +140,6 @@ impl Search {
             .collect::<Result<Map, Failure>>()?;
         let request = request::prepare(connection, &list, &args, None)?.request;
         Ok(Self {
-            connector: connection.connector.clone(),
             effect: endpoint.clone(),
             // A request may arrive for as long as we waited for its answer, and be shown later still.
             visible_from: last_sent + request_time() + TimeDelta::seconds(lookup.visibility_lag_secs.into()),
@@ -187,7 +183,7 @@ impl Search {
                 return over(Sought::Failed(reason), self.others);
             }
         };
-        let others = page::items(&self.connector, &page)
+        let others = page::items(&self.list, &page)
             .iter()
             .filter_map(|item| self.other(item));
         let seen: Vec<Other> = others.collect();
@@ -242,7 +238,7 @@ impl Search {
     /// Takes the answer to [`Search::request`], which was sent at `asked_at`.
     pub fn take(mut self, answer: &Value, asked_at: Instant) -> Progress {
         let mut past_window = false;
-        for item in page::items(&self.connector, answer) {
+        for item in page::items(&self.list, answer) {
             // What bears our mark is ours, however old its clock makes it.
             if self.is_ours(item) {
                 return match self.misfit(item).filter(|_| holds(Guard::FoundFits)) {
@@ -254,7 +250,7 @@ impl Search {
         }
         self.pages += 1;
         self.read_early |= asked_at < self.visible_from;
-        let next = page::next_page(&self.connector, &self.list, &self.request, answer);
+        let next = page::next_page(&self.list, &self.request, answer);
         match next.filter(|_| !past_window && holds(Guard::EveryPage)) {
             Some(_) if self.pages >= crate::base::limits::PAGES_MAX => Progress::Unproved { again_at: None },
             Some(request) => {

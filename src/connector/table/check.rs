@@ -10,7 +10,7 @@ mod webhook;
 
 use std::collections::BTreeSet;
 
-use super::{Connector, Endpoint};
+use super::{Connector, Endpoint, Pagination, Style};
 use crate::connector::connection::check_base_url;
 use crate::model::document::Document;
 
@@ -58,10 +58,8 @@ fn provider(connector: &Connector, source: &mut Document<'_>) {
             );
         }
     }
-    if let Some(pagination) = &connector.pagination {
-        pointer(&["pagination", "items"], Some(&pagination.items), source);
-        pointer(&["pagination", "next"], Some(&pagination.next), source);
-        pointer(&["pagination", "more"], pagination.more.as_ref(), source);
+    for pagination in connector.paginations() {
+        paging(pagination, source);
     }
     pointer(&["errors", "code"], connector.errors.code.as_ref(), source);
     pointer(&["errors", "message"], connector.errors.message.as_ref(), source);
@@ -73,6 +71,20 @@ fn provider(connector: &Connector, source: &mut Document<'_>) {
         }
         if !seen.insert((row.status, &row.code)) {
             source.wrong(&at, format!("{} is classed twice", row.status));
+        }
+    }
+}
+
+fn paging(pagination: &Pagination, source: &mut Document<'_>) {
+    let at = |key: &'static str| ["pagination", &pagination.name, key];
+    // Nothing at all leads to the answer itself.
+    let items = Some(&pagination.items).filter(|items| !items.is_empty());
+    pointer(&at("items"), items, source);
+    match &pagination.style {
+        Style::Whole => {}
+        Style::Cursor { next, more, .. } => {
+            pointer(&at("next"), Some(next), source);
+            pointer(&at("more"), more.as_ref(), source);
         }
     }
 }

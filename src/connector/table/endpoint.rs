@@ -1,8 +1,10 @@
 //! One operation of a provider: how it is called, what it does outside, and what is done when nobody knows.
 
+use std::sync::Arc;
+
 use serde::Deserialize;
 
-use super::{AmountField, Param, Place};
+use super::{AmountField, Pagination, Param, Place};
 use crate::connector::lookup::Lookup;
 
 /// A method of HTTP.
@@ -94,12 +96,11 @@ pub struct Endpoint {
     /// Whether it shows the key it is called with: every key that works may make this call.
     #[serde(default)]
     pub shows_key: bool,
-    /// Whether the answer is a list.
-    #[serde(default)]
-    pub list: bool,
-    /// Whether that list always comes as one page.
-    #[serde(default)]
-    pub one_page: bool,
+    /// The name of the way in which its answer is a list, if it is one.
+    pub list: Option<String>,
+    /// That way: follows from `list`.
+    #[serde(skip)]
+    pub paging: Option<Arc<Pagination>>,
     /// Its parameters.
     #[serde(default)]
     pub params: Vec<Param>,
@@ -134,9 +135,9 @@ fn keyed() -> bool {
 }
 
 impl Endpoint {
-    /// Whether its list may go on after the first page.
-    pub fn is_paged(&self) -> bool {
-        self.list && !self.one_page
+    /// Whether it reads a list.
+    pub fn lists(&self) -> bool {
+        self.effect == Effect::Read && self.paging.is_some()
     }
 
     /// A parameter by the name scripts use.

@@ -27,7 +27,7 @@ pub(super) fn arity(endpoint: &Endpoint) -> RangeInclusive<usize> {
 pub(super) fn endpoint(turn: &Turn, connection: &Arc<Connection>, name: &str, args: &[Value]) -> Result<Value, Thrown> {
     let endpoint = find(connection, name)?;
     let map = arguments(endpoint, args).map_err(Thrown::Failure)?;
-    if endpoint.list {
+    if endpoint.lists() {
         list(turn, connection, endpoint, map).map(Value::List)
     } else {
         turn.call(connection, endpoint, &map)
@@ -67,8 +67,8 @@ pub(super) fn list(
         let mut items = Vec::new();
         for _ in 0..PAGES_MAX {
             let page = turn.call(connection, endpoint, &args)?;
-            items.extend_from_slice(page::items(&connection.connector, &page));
-            let next = page::next_cursor(&connection.connector, endpoint, &page).filter(|_| items.len() < limit);
+            items.extend_from_slice(page::items(endpoint, &page));
+            let next = page::next_cursor(endpoint, &page).filter(|_| items.len() < limit);
             let Some((param, cursor)) = next else {
                 items.truncate(limit);
                 return Ok(items);

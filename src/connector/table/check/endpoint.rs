@@ -67,14 +67,8 @@ impl<'a> Check<'a, '_, '_> {
         if endpoint.shows_key && (endpoint.effect != Effect::Read || endpoint.public) {
             self.wrong(&["shows_key"], "only a read with a key shows it");
         }
-        if endpoint.list && endpoint.effect != Effect::Read {
+        if endpoint.list.is_some() && endpoint.effect != Effect::Read {
             self.wrong(&["list"], "only a read answers with a list");
-        }
-        if endpoint.one_page && !endpoint.list {
-            self.wrong(&["one_page"], "it answers with no list");
-        }
-        if endpoint.list && self.connector.pagination.is_none() {
-            self.wrong(&["list"], "there is no [pagination] to say where the items stand");
         }
         if let Some(kind) = &endpoint.resource
             && self.connector.resource(kind).is_none()

@@ -3,7 +3,6 @@
 use super::endpoint::Check;
 use super::{known_param, unknown_endpoint};
 use crate::connector::lookup::{Lookup, Match, Template};
-use crate::connector::table::Effect;
 
 impl<'a> Check<'a, '_, '_> {
     pub(super) fn lookup(&mut self, lookup: &'a Lookup) {
@@ -12,7 +11,7 @@ impl<'a> Check<'a, '_, '_> {
             unknown_endpoint(self.connector, &path, &lookup.endpoint, self.source);
             return;
         };
-        if list.effect != Effect::Read || !list.list {
+        if !list.lists() {
             self.wrong(
                 &["lookup", "endpoint"],
                 format!("`{}` is not a read that lists", list.name),

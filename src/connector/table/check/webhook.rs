@@ -60,7 +60,7 @@ pub(super) fn webhook(connector: &Connector, source: &mut Document<'_>) {
             source.wrong(&["backfill"], message);
         }
         if let Some(list) = known_endpoint(connector, &["backfill", "endpoint"], &backfill.endpoint, source) {
-            if list.effect != Effect::Read || !list.list {
+            if !list.lists() {
                 let message = format!("`{}` is not a read that lists", list.name);
                 source.wrong(&["backfill", "endpoint"], message);
             }
