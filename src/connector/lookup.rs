@@ -10,7 +10,6 @@ mod strays;
 use std::collections::BTreeMap;
 
 use serde::{Deserialize, Deserializer};
-use serde_json::Value as Json;
 
 use super::request;
 use super::table::Endpoint;
@@ -50,11 +49,10 @@ impl Lookup {
     /// shows nothing of another: our reference, by its name or as the field of the request that bears it.
     pub fn asks_by_reference(&self, endpoint: &Endpoint, intent: &Intent) -> bool {
         let run = intent.reference.split('/').next().unwrap_or_default();
-        let body = sent_body(intent);
         self.query.values().any(|template| match template {
             Template::Reference => true,
-            Template::Body(field) => {
-                let said = request::sent(endpoint, &body, field);
+            Template::Sent(field) => {
+                let said = request::sent(endpoint, &intent.request, field);
                 endpoint.our_reference.as_ref() == Some(field)
                     || said.is_some_and(|said| said.to_string().contains(run))
             }
@@ -98,8 +96,9 @@ pub enum Template {
     WindowStart,
     /// `{reference}`: our reference.
     Reference,
-    /// `{body.deposit_id}`: a field of the request we sent.
-    Body(String),
+    /// `{sent.deposit_id}`: what the request we sent says under a parameter, wherever that stands. `{body.deposit_id}`
+    /// is another spelling of it.
+    Sent(String),
     /// Text as it stands.
     Fixed(String),
 }
@@ -110,26 +109,18 @@ impl<'de> Deserialize<'de> for Template {
         let Some(inner) = text.strip_prefix('{').and_then(|rest| rest.strip_suffix('}')) else {
             return Ok(Self::Fixed(text));
         };
-        match (inner, inner.strip_prefix("body.")) {
+        let field = inner.strip_prefix("sent.").or_else(|| inner.strip_prefix("body."));
+        match (inner, field) {
             ("window_start", _) => Ok(Self::WindowStart),
             ("reference", _) => Ok(Self::Reference),
-            (_, Some(field)) => Ok(Self::Body(field.to_owned())),
+            (_, Some(field)) => Ok(Self::Sent(field.to_owned())),
             _ => Err(serde::de::Error::custom(format!(
-                "`{text}` cannot be filled in: expected {{window_start}}, {{reference}} or {{body.field}}"
+                "`{text}` cannot be filled in: expected {{window_start}}, {{reference}} or {{sent.parameter}}"
             ))),
         }
     }
 }
 
-fn sent_body(intent: &Intent) -> Json {
-    intent
-        .request
-        .body
-        .as_deref()
-        .and_then(|body| serde_json::from_str(body).ok())
-        .unwrap_or_default()
-}
-
-fn sent_field(endpoint: &Endpoint, body: &Json, field: &str) -> Option<Value> {
-    Value::from_plain(request::sent(endpoint, body, field)?).ok()
+fn sent_value(endpoint: &Endpoint, intent: &Intent, field: &str) -> Option<Value> {
+    Value::from_plain(&request::sent(endpoint, &intent.request, field)?).ok()
 }

@@ -206,19 +206,16 @@ pub fn contradiction(
     value: &Value,
 ) -> Option<String> {
     another_amount(endpoint, movement, value).or_else(|| {
-        let body: Json = serde_json::from_str(request.body.as_deref()?).ok()?;
-        if let Some(field) = another_resource(endpoint, &body, value) {
+        if let Some(field) = another_resource(endpoint, request, value) {
             return Some(format!("the answer is about another one: it differs under `{field}`"));
         }
-        another_beneficiary(endpoint, &body, value)
+        another_beneficiary(endpoint, request, value)
     })
 }
 
 /// Whether a resource moves what the request would move, whoever asked for it.
 pub fn same_movement(endpoint: &Endpoint, request: &StoredRequest, movement: &Movement, value: &Value) -> bool {
-    let body = request.body.as_deref().and_then(|body| serde_json::from_str(body).ok());
-    another_amount(endpoint, Some(movement), value).is_none()
-        && body.is_none_or(|body| another_beneficiary(endpoint, &body, value).is_none())
+    another_amount(endpoint, Some(movement), value).is_none() && another_beneficiary(endpoint, request, value).is_none()
 }
 
 /// What of a movement a resource does not say, so that nobody can tell by it alone whether it is the same one.
@@ -233,20 +230,16 @@ pub(super) fn left_unsaid(
     if movement.amount.is_some() && !says_amount {
         return Some("amount");
     }
-    let says_beneficiary = || {
-        let body: Json = serde_json::from_str(request.body.as_deref()?).ok()?;
-        says_beneficiary(endpoint, &body, value)
-    };
     let has_beneficiary = movement.beneficiary.is_some();
-    (has_beneficiary && says_beneficiary() != Some(true)).then_some("beneficiary")
+    (has_beneficiary && says_beneficiary(endpoint, request, value) != Some(true)).then_some("beneficiary")
 }
 
 /// Whether a resource repeats everything by which the request names its beneficiary.
-fn says_beneficiary(endpoint: &Endpoint, body: &Json, value: &Value) -> Option<bool> {
+fn says_beneficiary(endpoint: &Endpoint, request: &StoredRequest, value: &Value) -> Option<bool> {
     let described = endpoint.beneficiary.as_ref()?;
     let answered = said(value, &endpoint.echo.beneficiary)?;
-    let wire = endpoint.param(&described.field)?.wire_name();
-    let (Value::Map(wanted), Value::Map(answered)) = (Value::from_plain(body.get(wire)?).ok()?, answered) else {
+    let wanted = Value::from_plain(&sent(endpoint, request, &described.field)?).ok()?;
+    let (Value::Map(wanted), Value::Map(answered)) = (wanted, answered) else {
         return Some(true);
     };
     let text_of = |map: &Map, key: &str| map.get(key).and_then(Value::as_text).is_some();
@@ -283,11 +276,10 @@ fn another_amount(endpoint: &Endpoint, movement: Option<&Movement>, value: &Valu
     None
 }
 
-fn another_beneficiary(endpoint: &Endpoint, body: &Json, value: &Value) -> Option<String> {
+fn another_beneficiary(endpoint: &Endpoint, request: &StoredRequest, value: &Value) -> Option<String> {
     let described = endpoint.beneficiary.as_ref()?;
     let answered = said(value, &endpoint.echo.beneficiary)?;
-    let wire = endpoint.param(&described.field)?.wire_name();
-    let wanted = Value::from_plain(body.get(wire)?).ok()?;
+    let wanted = Value::from_plain(&sent(endpoint, request, &described.field)?).ok()?;
     let differs = match (&wanted, answered) {
         (Value::Map(wanted), Value::Map(answered)) => described.keys.iter().any(|key| {
             let one = |map: &Map| identity(&Value::Map(map.clone()), std::slice::from_ref(key));
@@ -299,14 +291,14 @@ fn another_beneficiary(endpoint: &Endpoint, body: &Json, value: &Value) -> Optio
 }
 
 /// The field by which a look-up would tell what the answer shows from what was asked for, if it would.
-fn another_resource<'a>(endpoint: &'a Endpoint, body: &Json, value: &Value) -> Option<&'a str> {
+fn another_resource<'a>(endpoint: &'a Endpoint, request: &StoredRequest, value: &Value) -> Option<&'a str> {
     let (field, pointer) = match &endpoint.lookup.as_ref()?.matching {
         Match::Reference(pointer) => (endpoint.our_reference.as_deref()?, pointer),
         Match::Natural { field, pointer, .. } => (field.as_str(), pointer),
     };
-    let wanted = sent(endpoint, body, field)?.as_str()?;
+    let wanted = sent(endpoint, request, field)?;
     let shown = value.pointer(pointer)?.as_text()?;
-    (shown != wanted).then_some(field)
+    (wanted.as_str()? != shown).then_some(field)
 }
 
 fn read_amount(endpoint: &Endpoint, value: &Value, currency: Currency) -> Option<Money> {

@@ -6,6 +6,7 @@
 mod amount;
 mod argument;
 mod encode;
+mod sent;
 
 use serde_json::{Map as JsonMap, Value as Json};
 
@@ -19,6 +20,7 @@ use crate::model::value::{Map, Value};
 
 use amount::Amount;
 pub(super) use encode::with_query_param;
+pub(super) use sent::sent;
 
 /// A request with what has to be known about it before it may be sent.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -101,7 +103,12 @@ pub fn prepare(
         return Err(fail(format!("`{}` is missing: {}", param.name, param.doc)));
     }
 
-    let Written { path, query, mut body } = write(connection, endpoint, &args, amount.as_ref()).map_err(fail)?;
+    let Written {
+        path,
+        query,
+        headers: said,
+        mut body,
+    } = write(connection, endpoint, &args, amount.as_ref()).map_err(fail)?;
     if let (Some(reference), Some(field)) = (reference, &endpoint.our_reference) {
         write_reference(endpoint, &mut body, field, reference).map_err(fail)?;
     }
@@ -115,7 +122,7 @@ pub fn prepare(
     let request = StoredRequest {
         method: endpoint.method.as_str().to_owned(),
         path: encode::with_query(path, &query),
-        headers: headers(connection, takes_body),
+        headers: headers(connection, takes_body).into_iter().chain(said).collect(),
         body: takes_body.then(|| Json::Object(body).to_string()),
     };
     Ok(Prepared {
@@ -126,16 +133,18 @@ pub fn prepare(
     })
 }
 
-/// The three places of a request that arguments go to.
+/// The places of a request that arguments go to.
 struct Written {
     path: String,
     query: Vec<(String, String)>,
+    headers: Vec<(String, String)>,
     body: JsonMap<String, Json>,
 }
 
 fn write(connection: &Connection, endpoint: &Endpoint, args: &Map, amount: Option<&Amount>) -> Result<Written, String> {
     let mut path = endpoint.path.clone();
     let mut query = Vec::new();
+    let mut headers = Vec::new();
     let mut body = JsonMap::new();
     for param in &endpoint.params {
         let Some(value) = args.get(&param.name) else { continue };
@@ -152,12 +161,24 @@ fn write(connection: &Connection, endpoint: &Endpoint, args: &Map, amount: Optio
                 path = path.replace(&format!("{{{}}}", param.name), &segment);
             }
             Place::Query => encode::push_query(&mut query, param.wire_name(), &written),
+            Place::Header => {
+                let text = encode::in_header(&written).ok_or_else(|| {
+                    let name = &param.name;
+                    format!("`{name}` cannot be `{value}`: it is sent as a header, which takes visible ASCII alone")
+                })?;
+                headers.push((param.wire_name().to_lowercase(), text));
+            }
             Place::Body => {
                 body.insert(param.wire_name().to_owned(), written);
             }
         }
     }
-    Ok(Written { path, query, body })
+    Ok(Written {
+        path,
+        query,
+        headers,
+        body,
+    })
 }
 
 /// Something an answer showed, as an argument: without the members the parameter does not know, which a
@@ -170,7 +191,8 @@ pub fn as_argument(connection: &Connection, endpoint: &Endpoint, param: &str, sh
     }
 }
 
-/// The name of exactly this request: connection, endpoint, method, path, body, and what it moves.
+/// The name of exactly this request: connection, endpoint, method, path, body, what it moves, and the headers that
+/// arguments make: two requests that differ in one alone may be for two accounts.
 pub fn fingerprint(
     connection: &Connection,
     endpoint: &Endpoint,
@@ -195,6 +217,12 @@ pub fn fingerprint(
         currency,
         beneficiary.unwrap_or(""),
     ];
+    let said = endpoint.params_in(Place::Header).filter_map(|param| {
+        let name = param.wire_name();
+        Some(format!("{}: {}", name.to_lowercase(), sent::header(request, name)?))
+    });
+    let said: Vec<String> = said.collect();
+    let parts = parts.into_iter().chain(said.iter().map(String::as_str));
     Digest::of(parts.map(str::as_bytes))
 }
 
@@ -222,15 +250,6 @@ fn unknown_argument(name: &str, params: &[Param]) -> String {
             format!("there is no argument `{name}`: it takes {}", known.join(", "))
         }
     }
-}
-
-/// What a request says under a parameter, or a member of it (`metadata.bursar`): tables name parameters as scripts
-/// do, and the body has their names on the wire.
-pub(super) fn sent<'b>(endpoint: &Endpoint, body: &'b Json, field: &str) -> Option<&'b Json> {
-    let (param, members) = field.split_once('.').unwrap_or((field, ""));
-    let said = body.get(endpoint.param(param)?.wire_name())?;
-    let mut members = members.split('.').filter(|member| !member.is_empty());
-    members.try_fold(said, |said, member| said.get(member))
 }
 
 /// Writes our reference to `field` or `map.member` of the body. What the script put there stays its own.

@@ -3,7 +3,7 @@
 use chrono::TimeDelta;
 
 use super::strays::{Other, is_same_run, other_run_of, parts, request_as_of, same_step};
-use super::{Lookup, Match, Template, sent_body, sent_field};
+use super::{Lookup, Match, Template, sent_value};
 use crate::base::clock::Instant;
 use crate::base::guard::{Guard, holds};
 use crate::base::limits::PROVIDER_TOTAL_TIMEOUT;
@@ -117,27 +117,26 @@ impl Search {
             .ok_or_else(|| cannot(format!("there is no endpoint `{}`", lookup.endpoint)))?
             .clone();
         let window_start = first_sent - TimeDelta::seconds(lookup.margin_secs.into());
-        let body = sent_body(intent);
         // Nothing could ever be told to be ours, and what is never found would count as absent.
         if let Match::Natural { field, .. } = &lookup.matching
-            && sent_field(endpoint, &body, field).is_none()
+            && sent_value(endpoint, intent, field).is_none()
         {
             return Err(cannot(format!("the stored request has no `{field}`")));
         }
-        let args = lookup
+        let args: Map = lookup
             .query
             .iter()
-            .map(|(param, template)| {
+            .filter_map(|(param, template)| {
                 let value = match template {
                     Template::WindowStart => Value::Time(window_start),
                     Template::Reference => Value::text(&intent.reference),
                     Template::Fixed(text) => Value::text(text),
-                    Template::Body(field) => sent_field(endpoint, &body, field)
-                        .ok_or_else(|| cannot(format!("the stored request has no `{field}`")))?,
+                    // What was not sent is not asked for; where the list cannot do without, it is refused below.
+                    Template::Sent(field) => sent_value(endpoint, intent, field)?,
                 };
-                Ok((param.clone(), value))
+                Some((param.clone(), value))
             })
-            .collect::<Result<Map, Failure>>()?;
+            .collect();
         let request = request::prepare(connection, &list, &args, None)?.request;
         Ok(Self {
             effect: endpoint.clone(),
@@ -321,7 +320,7 @@ impl Search {
                 reference.is_some_and(|reference| self.is_reference(reference))
             }
             Match::Natural { field, pointer, dead } => {
-                let wanted = sent_field(&self.effect, &sent_body(&self.intent), field);
+                let wanted = sent_value(&self.effect, &self.intent, field);
                 let matches = wanted.is_some() && item.pointer(pointer) == wanted.as_ref();
                 let is_dead = dead.as_ref().is_some_and(|dead| {
                     let status = item.pointer(&dead.pointer).and_then(Value::as_text);

@@ -10,6 +10,33 @@ pub(super) fn in_path(value: &Json) -> Option<String> {
     (!["", ".", ".."].contains(&text.as_str())).then(|| percent_encode(&text))
 }
 
+/// A value as a header. None for one that a header does not take as it is: anything but visible ASCII, with spaces
+/// only in between.
+pub(super) fn in_header(value: &Json) -> Option<String> {
+    let text = plain_text(value);
+    let is_visible = |byte: u8| byte.is_ascii_graphic() || byte == b' ';
+    (!text.is_empty() && text.trim() == text && text.bytes().all(is_visible)).then_some(text)
+}
+
+/// What stands in a path where its template has `{name}`.
+pub(super) fn out_of_path(template: &str, path: &str, name: &str) -> Option<String> {
+    let bare = path.split_once('?').map_or(path, |(bare, _)| bare);
+    let mut places = template.split('/').zip(bare.split('/'));
+    let (_, segment) =
+        places.find(|(place, _)| place.strip_prefix('{').and_then(|rest| rest.strip_suffix('}')) == Some(name))?;
+    percent_decode(segment)
+}
+
+/// What a query says under a name, as often as it does.
+pub(super) fn out_of_query(path: &str, name: &str) -> Vec<String> {
+    let (_, query) = path.split_once('?').unwrap_or((path, ""));
+    let pairs = query.split('&').filter_map(|pair| pair.split_once('='));
+    pairs
+        .filter(|(known, _)| percent_decode(known).as_deref() == Some(name))
+        .filter_map(|(_, value)| percent_decode(value))
+        .collect()
+}
+
 /// Adds a value to a query; a list is repeated.
 pub(super) fn push_query(query: &mut Vec<(String, String)>, name: &str, value: &Json) {
     match value {
@@ -62,4 +89,19 @@ fn percent_encode(text: &str) -> String {
         }
     }
     encoded
+}
+
+fn percent_decode(text: &str) -> Option<String> {
+    let mut bytes = text.bytes();
+    let mut decoded = Vec::with_capacity(text.len());
+    while let Some(byte) = bytes.next() {
+        if byte != b'%' {
+            decoded.push(byte);
+            continue;
+        }
+        let mut digit = || char::from(bytes.next()?).to_digit(16);
+        let (high, low) = (digit()?, digit()?);
+        decoded.push(u8::try_from(high * 16 + low).ok()?);
+    }
+    String::from_utf8(decoded).ok()
 }

@@ -5,13 +5,15 @@ use std::collections::BTreeMap;
 use serde::Deserialize;
 
 /// Where a parameter stands in the request.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Deserialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Default, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Place {
     /// In the path.
     Path,
     /// In the query.
     Query,
+    /// In a header.
+    Header,
     /// In the body.
     #[default]
     Body,

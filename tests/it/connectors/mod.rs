@@ -11,6 +11,7 @@ mod request;
 mod schemes;
 mod signature;
 mod table;
+mod wires;
 
 use bursar::base::clock::Instant;
 use bursar::base::money::Money;

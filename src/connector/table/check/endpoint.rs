@@ -4,8 +4,24 @@ use std::collections::BTreeSet;
 
 use super::param::check_param;
 use super::{is_word, pointer};
-use crate::connector::table::{AmountField, Connector, Effect, Endpoint, InDoubt, Kind, Method, Param, Place};
+use crate::connector::table::{AmountField, Auth, Connector, Effect, Endpoint, InDoubt, Kind, Method, Param, Place};
 use crate::model::document::Document;
+
+/// Headers that belong to how a request is sent, or to who sends it.
+const OWN_HEADERS: &[&str] = &[
+    "accept",
+    "authorization",
+    "connection",
+    "content-encoding",
+    "content-length",
+    "content-type",
+    "expect",
+    "host",
+    "te",
+    "transfer-encoding",
+    "upgrade",
+    "user-agent",
+];
 
 /// The checks of one endpoint.
 pub(super) struct Check<'a, 'b, 'c> {
@@ -34,20 +50,6 @@ impl<'a> Check<'a, '_, '_> {
             self.source.unknown(&path, "parameter", name, known);
         }
         found
-    }
-
-    /// What a look-up reads out of a request that was sent has to be in its body.
-    pub(super) fn need_in_body(&mut self, keys: &[&str], field: &str) {
-        let param = field.split_once('.').map_or(field, |(param, _)| param);
-        if let Some(param) = self.need_param(keys, param)
-            && param.place != Place::Body
-        {
-            let name = &param.name;
-            self.wrong(
-                keys,
-                format!("`{name}` is not in the body: a look-up reads only that of what was sent"),
-            );
-        }
     }
 
     pub(super) fn call(&mut self) {
@@ -102,12 +104,11 @@ impl<'a> Check<'a, '_, '_> {
                 param,
                 self.source,
             );
-            let wire = (
-                param.place == Place::Path,
-                param.place == Place::Query,
-                param.wire_name(),
-            );
-            if !names.insert(&param.name) || !wires.insert(wire) {
+            let wire = match param.place {
+                Place::Header => param.wire_name().to_lowercase(),
+                Place::Path | Place::Query | Place::Body => param.wire_name().to_owned(),
+            };
+            if !names.insert(&param.name) || !wires.insert((param.place, wire)) {
                 self.wrong(&keys, format!("`{}` is described twice", param.name));
             }
             match param.place {
@@ -117,11 +118,49 @@ impl<'a> Check<'a, '_, '_> {
                 Place::Body if endpoint.method == Method::Get => {
                     self.wrong(&keys, format!("`{}` is in the body, which GET has none of", param.name));
                 }
-                Place::Path | Place::Query if matches!(param.kind, Kind::TextMap | Kind::Object) => {
+                Place::Path | Place::Query | Place::Header if matches!(param.kind, Kind::TextMap | Kind::Object) => {
                     self.wrong(&keys, format!("a map like `{}` can only stand in the body", param.name));
                 }
+                Place::Header => self.header(&keys, param),
                 Place::Path | Place::Query | Place::Body => {}
             }
+        }
+    }
+
+    /// A header that an argument makes: one value, under a name that nothing else of the request has.
+    fn header(&mut self, keys: &[&str], param: &Param) {
+        let name = param.wire_name();
+        if param.kind == Kind::Texts {
+            self.wrong(
+                keys,
+                format!("a list like `{}` can only stand in the query or the body", param.name),
+            );
+        }
+        let is_letter = |byte: u8| byte.is_ascii_alphanumeric() || byte == b'-' || byte == b'_';
+        if name.is_empty() || !name.bytes().all(is_letter) {
+            self.wrong(
+                keys,
+                format!("`{name}` is no name of a header: write it as `wire` with letters, digits and `-`"),
+            );
+        }
+        let is = |known: &str| known.eq_ignore_ascii_case(name);
+        let connector = self.connector;
+        let holder = if OWN_HEADERS.iter().any(|known| is(known)) {
+            Some("bursar")
+        } else if matches!(&connector.auth, Auth::Header { name } if is(name)) {
+            Some("[auth]")
+        } else if connector.idempotency.as_ref().is_some_and(|table| is(&table.header)) {
+            Some("[idempotency]")
+        } else if connector.headers.keys().any(|known| is(known)) {
+            Some("[headers]")
+        } else {
+            None
+        };
+        if let Some(holder) = holder {
+            self.wrong(
+                keys,
+                format!("the header `{name}` is written by {holder}: no argument may change it"),
+            );
         }
     }
 
