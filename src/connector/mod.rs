@@ -11,6 +11,7 @@
 //! | [`registry`] | tables | connectors by name |
 //! | [`connection`] | a connector, an address, credentials | what scripts name |
 //! | [`request`] | the arguments of a script | the exact request |
+//! | [`units`] | money | a provider's amount, and back |
 //! | [`client`] | a request | an answer, or how far it got |
 //! | [`reply`] | an answer | what it means for the step |
 //! | [`page`] | one page of a list | its items, the request for the next |
@@ -28,6 +29,7 @@ pub mod reply;
 pub mod request;
 pub mod signature;
 pub mod table;
+pub mod units;
 
 mod auth;
 mod unread;

@@ -12,11 +12,11 @@ use serde_json::Value as Json;
 use super::client::SendError;
 use super::lookup::Match;
 use super::request::{identity, sent};
-use super::table::{AmountField, Connector, Effect, Endpoint, ErrorClass, Pagination, Unit};
+use super::table::{Connector, Effect, Endpoint, ErrorClass, Pagination};
+use super::units;
 use crate::base::clock::Instant;
 use crate::base::guard::{Guard, holds};
 use crate::base::limits::{RETRY_AFTER_MAX, RETRY_AFTER_MIN};
-use crate::base::money::{Currency, Money, parse_plain};
 use crate::model::journal::{Failure, StoredRequest};
 use crate::model::policy::Movement;
 use crate::model::value::{Map, Value};
@@ -226,7 +226,8 @@ pub(super) fn left_unsaid(
     value: &Value,
 ) -> Option<&'static str> {
     let says = |pointer| said(value, pointer).is_some();
-    let says_amount = says(&endpoint.echo.amount) && says(&endpoint.echo.currency);
+    let says_currency = says(&endpoint.echo.currency) || endpoint.money.currency.is_some();
+    let says_amount = says(&endpoint.echo.amount) && says_currency;
     if movement.amount.is_some() && !says_amount {
         return Some("amount");
     }
@@ -269,7 +270,7 @@ fn another_amount(endpoint: &Endpoint, movement: Option<&Movement>, value: &Valu
         return Some(format!("asked for {asked}, the answer says {code}"));
     }
     if let (Some(asked), Some(amount)) = (asked, said(&echo.amount))
-        && read_amount(endpoint, amount, asked.currency()) != Some(asked)
+        && units::read(&endpoint.money, endpoint.unit(), amount, asked.currency()) != Some(asked)
     {
         return Some(format!("asked for {asked}, the answer says {amount}"));
     }
@@ -299,21 +300,6 @@ fn another_resource<'a>(endpoint: &'a Endpoint, request: &StoredRequest, value: 
     let wanted = sent(endpoint, request, field)?;
     let shown = value.pointer(pointer)?.as_text()?;
     (wanted.as_str()? != shown).then_some(field)
-}
-
-fn read_amount(endpoint: &Endpoint, value: &Value, currency: Currency) -> Option<Money> {
-    let number = match value {
-        Value::Text(text) => parse_plain(text).ok()?,
-        other => other.as_decimal()?,
-    };
-    let in_minor_units = matches!(&endpoint.amount, Some(AmountField::Field(place)) if place.unit == Unit::MinorNumber);
-    if in_minor_units {
-        let number = number.normalize();
-        return (number.scale() == 0)
-            .then(|| Money::from_minor(number.mantissa(), currency).ok())
-            .flatten();
-    }
-    Money::from_decimal(number, currency).ok()
 }
 
 fn refusal(connector: &Connector, endpoint: &Endpoint, answer: &RawAnswer) -> Verdict {

@@ -11,7 +11,7 @@ mod sent;
 use serde_json::{Map as JsonMap, Value as Json};
 
 use super::connection::Connection;
-use super::table::{AmountField, Effect, Endpoint, Kind, PageSize, Param, Place};
+use super::table::{Effect, Endpoint, Kind, PageSize, Param, Place};
 use crate::base::ids::Digest;
 use crate::base::suggest::nearest;
 use crate::model::journal::{Failure, StoredRequest};
@@ -91,6 +91,8 @@ pub fn prepare(
         return Err(fail(unknown_argument(unknown, &endpoint.params)));
     }
     let amount = amount::take(endpoint, &mut args).map_err(fail)?;
+    let main = endpoint.amount_place().map(|place| place.field.as_str());
+    amount::leave_currencies(&endpoint.money, &endpoint.params, main, &mut args).map_err(fail)?;
     if let Some(limit) = page_size(endpoint) {
         args.entry(limit.asked.param.clone())
             .or_insert_with(|| Value::Int(limit.size.into()));
@@ -148,9 +150,12 @@ fn write(connection: &Connection, endpoint: &Endpoint, args: &Map, amount: Optio
     let mut body = JsonMap::new();
     for param in &endpoint.params {
         let Some(value) = args.get(&param.name) else { continue };
-        let written = match (amount, &endpoint.amount) {
-            (Some(amount), Some(AmountField::Field(place))) if place.field == param.name => {
-                amount.written(place.unit)?
+        let written = match (amount, endpoint.amount_place()) {
+            (Some(amount), Some(place)) if place.field == param.name => {
+                let name = &param.name;
+                amount
+                    .written(&endpoint.money)
+                    .map_err(|reason| format!("`{name}`: {reason}"))?
             }
             _ => argument::write(&connection.connector, param, value)?,
         };

@@ -24,7 +24,7 @@ use crate::model::diagnostic::Diagnostic;
 pub use endpoint::{Beneficiary, Echo, Effect, Endpoint, InDoubt, Method};
 pub use errors::{ErrorClass, ErrorRow, Errors};
 pub use map::{Achieved, Existing, OwnAccount, PrimitiveMap, QuoteMap, Resource, Stage};
-pub use money::{AmountField, AmountPlace, Unit, Whole};
+pub use money::{AmountField, AmountPlace, MoneyTable, Unit, Whole};
 pub use paging::{PageParam, PageSize, Pagination, Style};
 pub use param::{Kind, Param, Place, Shape};
 pub use webhook::{Backfill, Envelope, EventType, Subscriptions, WebhookTable};
@@ -48,6 +48,8 @@ pub struct Connector {
     pub headers: BTreeMap<String, String>,
     /// How a repeated call is told from a new one, if the provider can.
     pub idempotency: Option<Idempotency>,
+    /// How amounts are written.
+    pub money: Arc<MoneyTable>,
     /// What refused calls look like and mean.
     pub errors: Errors,
     /// How many requests the provider takes, if it says so.

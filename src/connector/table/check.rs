@@ -10,9 +10,14 @@ mod webhook;
 
 use std::collections::BTreeSet;
 
+use super::money::DEFAULT_EXPONENT;
 use super::{Connector, Endpoint, Pagination, Style};
+use crate::base::money::Currency;
 use crate::connector::connection::check_base_url;
 use crate::model::document::Document;
+
+/// The most decimals of a smallest unit.
+const EXPONENT_MAX: u32 = 18;
 
 pub(super) fn all(connector: &Connector, source: &mut Document<'_>) {
     provider(connector, source);
@@ -55,6 +60,20 @@ fn provider(connector: &Connector, source: &mut Document<'_>) {
             source.wrong(
                 &["idempotency", "window_secs"],
                 "a key that protects for no time is none",
+            );
+        }
+    }
+    for (currency, decimals) in &connector.money.exponent {
+        let at = ["money", "exponent", currency];
+        if currency != DEFAULT_EXPONENT
+            && let Err(error) = Currency::from_code(currency)
+        {
+            source.wrong(&at, error.to_string());
+        }
+        if *decimals > EXPONENT_MAX {
+            source.wrong(
+                &at,
+                format!("{decimals} decimals are more than any currency has: {EXPONENT_MAX} at most"),
             );
         }
     }

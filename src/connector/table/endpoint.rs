@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use serde::Deserialize;
 
-use super::{AmountField, Pagination, Param, Place};
+use super::{AmountField, AmountPlace, MoneyTable, Pagination, Param, Place, Unit};
 use crate::connector::lookup::Lookup;
 
 /// A method of HTTP.
@@ -106,6 +106,9 @@ pub struct Endpoint {
     pub params: Vec<Param>,
     /// How much it moves or asks about.
     pub amount: Option<AmountField>,
+    /// How amounts are written, as the table has it.
+    #[serde(skip)]
+    pub money: Arc<MoneyTable>,
     /// The request field that names where the money comes from.
     pub source: Option<String>,
     /// The request field that names who gets it.
@@ -138,6 +141,25 @@ impl Endpoint {
     /// Whether it reads a list.
     pub fn lists(&self) -> bool {
         self.effect == Effect::Read && self.paging.is_some()
+    }
+
+    /// Where its request says an amount, if it does.
+    pub fn amount_place(&self) -> Option<&AmountPlace> {
+        match self.amount.as_ref()? {
+            AmountField::Field(place) => Some(place),
+            AmountField::Whole(_) => None,
+        }
+    }
+
+    /// How its amount is written, there and in what it answers.
+    pub fn unit(&self) -> Unit {
+        let place = self.amount_place();
+        let param = place.and_then(|place| self.param(&place.field));
+        place
+            .and_then(|place| place.unit)
+            .or_else(|| param.and_then(|param| param.unit))
+            .or(self.money.unit)
+            .unwrap_or(Unit::DecimalText)
     }
 
     /// A parameter by the name scripts use.

@@ -1,6 +1,36 @@
 //! Where an amount stands in a request, and how the provider writes amounts.
 
+use std::collections::BTreeMap;
+
 use serde::Deserialize;
+
+use crate::base::money::Currency;
+
+/// How a provider writes amounts: `[money]`.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct MoneyTable {
+    /// How every amount is written that does not say otherwise.
+    pub unit: Option<Unit>,
+    /// How many decimals the provider's smallest unit has, by currency, and as `default` for those not named. Without
+    /// it, as many as ISO 4217 gives the currency.
+    #[serde(default)]
+    pub exponent: BTreeMap<String, u32>,
+    /// The currency of amounts that name none.
+    pub currency: Option<Currency>,
+}
+
+/// The entry of [`MoneyTable::exponent`] for currencies without one.
+pub(super) const DEFAULT_EXPONENT: &str = "default";
+
+impl MoneyTable {
+    /// How many decimals the provider's smallest unit of this currency has.
+    pub fn exponent_of(&self, currency: Currency) -> u32 {
+        let told = self.exponent.get(currency.code());
+        let told = told.or_else(|| self.exponent.get(DEFAULT_EXPONENT));
+        told.copied().unwrap_or_else(|| currency.exponent())
+    }
+}
 
 /// How much an endpoint moves or asks about.
 #[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
@@ -29,11 +59,11 @@ pub enum Whole {
 pub struct AmountPlace {
     /// The parameter.
     pub field: String,
-    /// The parameter that names its currency. Without one the request does not say it, and scripts have to
-    /// give money rather than a number, so that limits know what is moved.
+    /// The parameter that names its currency. Without one it is [`MoneyTable::currency`]; without that either the
+    /// request does not say it, and scripts have to give money rather than a number, so that limits know what is moved.
     pub currency: Option<String>,
-    /// How it is written.
-    pub unit: Unit,
+    /// How it is written, if not as [`MoneyTable::unit`] says.
+    pub unit: Option<Unit>,
 }
 
 /// How an amount is written.

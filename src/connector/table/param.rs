@@ -4,6 +4,8 @@ use std::collections::BTreeMap;
 
 use serde::Deserialize;
 
+use super::Unit;
+
 /// Where a parameter stands in the request.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Default, Deserialize)]
 #[serde(rename_all = "snake_case")]
@@ -45,6 +47,10 @@ pub struct Param {
     pub max_length: Option<usize>,
     /// The members, if it is an object.
     pub shape: Option<String>,
+    /// How an amount is written, if not as the table says for all.
+    pub unit: Option<Unit>,
+    /// The parameter beside it that names the currency of an amount.
+    pub currency: Option<String>,
     /// One sentence for people.
     pub doc: String,
 }
@@ -69,7 +75,7 @@ pub enum Kind {
     Bool,
     /// A whole number.
     Int,
-    /// A plain decimal number without a sign, sent as text; for an amount field also money.
+    /// A decimal number without a sign, or money where its currency is told: sent in its unit, else as text.
     Decimal,
     /// A time, sent as RFC 3339 text.
     Time,

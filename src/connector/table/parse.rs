@@ -8,7 +8,7 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use super::check;
-use super::{Connector, Effect, Endpoint, Errors, Pagination, Place};
+use super::{Connector, Effect, Endpoint, Errors, MoneyTable, Pagination, Place};
 use crate::model::diagnostic::Diagnostic;
 use crate::model::document::Document;
 
@@ -20,6 +20,7 @@ const SECTIONS: &[&str] = &[
     "base_url",
     "auth",
     "headers",
+    "money",
     "idempotency",
     "pagination",
     "errors",
@@ -55,6 +56,7 @@ fn read(source: &mut Document<'_>) -> Option<Connector> {
     let auth = source.required("auth");
     let headers = source.optional("headers").unwrap_or_default();
     let idempotency: Option<super::Idempotency> = source.optional("idempotency");
+    let money: Arc<MoneyTable> = Arc::new(source.optional("money").unwrap_or_default());
     let paginations = paging::read(source);
     let errors: Errors = source.optional("errors").unwrap_or_default();
     let rate = source.optional("rate");
@@ -66,6 +68,7 @@ fn read(source: &mut Document<'_>) -> Option<Connector> {
     let resources = source.named("resource");
     for (name, endpoint) in &mut endpoints {
         endpoint.name.clone_from(name);
+        endpoint.money = Arc::clone(&money);
         endpoint.idempotent = endpoint.effect != Effect::Read
             && endpoint.keyed
             && idempotency
@@ -85,6 +88,7 @@ fn read(source: &mut Document<'_>) -> Option<Connector> {
         auth: auth?,
         headers,
         idempotency,
+        money,
         paginations,
         errors,
         rate,

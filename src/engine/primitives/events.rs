@@ -4,9 +4,9 @@ use std::sync::Arc;
 
 use super::args::{Args, duration, invalid};
 use super::convert::decimal_at;
-use super::positions::mapping;
+use super::positions::{amount_in, mapping};
 use super::{Body, Kind, Module, Primitive, calls};
-use crate::base::money::{Currency, Money};
+use crate::base::money::Currency;
 use crate::connector::connection::Connection;
 use crate::connector::request::arguments;
 use crate::connector::table::WebhookTable;
@@ -107,9 +107,7 @@ fn achieved(turn: &Turn, connection: &Arc<Connection>, conversion: &Value) -> Re
     let quote = turn.call(connection, endpoint, &args)?;
     let money = |amount: &str, currency: &str| -> Option<Value> {
         let currency: Currency = quote.pointer(currency)?.as_text()?.parse().ok()?;
-        Some(Value::Money(
-            Money::from_decimal(decimal_at(&quote, amount)?, currency).ok()?,
-        ))
+        amount_in(connection, map, quote.pointer(amount)?, currency).map(Value::Money)
     };
     if let Some(sold) = money(&achieved.sold, &achieved.sold_currency) {
         told.insert("sold".to_owned(), sold);

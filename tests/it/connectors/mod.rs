@@ -11,6 +11,7 @@ mod request;
 mod schemes;
 mod signature;
 mod table;
+mod units;
 mod wires;
 
 use bursar::base::clock::Instant;

@@ -4,7 +4,9 @@ use std::collections::BTreeSet;
 
 use super::param::check_param;
 use super::{is_word, pointer};
-use crate::connector::table::{AmountField, Auth, Connector, Effect, Endpoint, InDoubt, Kind, Method, Param, Place};
+use crate::connector::table::{
+    AmountField, AmountPlace, Auth, Connector, Effect, Endpoint, InDoubt, Kind, Method, Param, Place,
+};
 use crate::model::document::Document;
 
 /// Headers that belong to how a request is sent, or to who sends it.
@@ -111,6 +113,9 @@ impl<'a> Check<'a, '_, '_> {
             if !names.insert(&param.name) || !wires.insert((param.place, wire)) {
                 self.wrong(&keys, format!("`{}` is described twice", param.name));
             }
+            if let Some(currency) = &param.currency {
+                self.need_currency(&keys, currency);
+            }
             match param.place {
                 Place::Path if !placeholders.contains(&param.name.as_str()) => {
                     self.wrong(&keys, format!("the path has no `{{{}}}`", param.name));
@@ -124,6 +129,42 @@ impl<'a> Check<'a, '_, '_> {
                 Place::Header => self.header(&keys, param),
                 Place::Path | Place::Query | Place::Body => {}
             }
+        }
+    }
+
+    /// How the amount is written has to be said, and said once.
+    fn unit(&mut self, place: &AmountPlace) {
+        let param = self.endpoint.param(&place.field);
+        let twice = |own: bool, beside: Option<bool>| own && beside == Some(true);
+        if twice(place.unit.is_some(), param.map(|param| param.unit.is_some())) {
+            self.wrong(
+                &["amount"],
+                format!("its `unit` is said twice, here and at `{}`", place.field),
+            );
+        }
+        if twice(place.currency.is_some(), param.map(|param| param.currency.is_some())) {
+            self.wrong(
+                &["amount"],
+                format!("its `currency` is said twice, here and at `{}`", place.field),
+            );
+        }
+        let of_param = param.and_then(|param| param.unit);
+        if place.unit.or(of_param).or(self.connector.money.unit).is_none() {
+            let path = ["endpoint", self.endpoint.name.as_str(), "amount"];
+            self.source
+                .wrong(&path, "it does not say how the amount is written")
+                .help = Some(
+                "write unit = \"decimal_text\", \"decimal_number\" or \"minor_number\" here, or for all in [money]"
+                    .to_owned(),
+            );
+        }
+    }
+
+    fn need_currency(&mut self, keys: &[&str], name: &str) {
+        if let Some(param) = self.need_param(keys, name)
+            && param.kind != Kind::Text
+        {
+            self.wrong(keys, format!("`{name}` has to be of type \"text\""));
         }
     }
 
@@ -182,12 +223,10 @@ impl<'a> Check<'a, '_, '_> {
                 {
                     self.wrong(&["amount"], format!("`{}` has to be of type \"decimal\"", param.name));
                 }
-                if let Some(currency) = &place.currency
-                    && let Some(param) = self.need_param(&["amount"], currency)
-                    && param.kind != Kind::Text
-                {
-                    self.wrong(&["amount"], format!("`{currency}` has to be of type \"text\""));
+                if let Some(currency) = &place.currency {
+                    self.need_currency(&["amount"], currency);
                 }
+                self.unit(place);
                 if endpoint.effect == Effect::MovesMoney
                     && endpoint.param(&place.field).is_some_and(|param| !param.required)
                 {

@@ -32,6 +32,15 @@ pub(super) fn check_param(connector: &Connector, path: &[&str], param: &Param, s
             ),
         );
     }
+    if (param.unit.is_some() || param.currency.is_some()) && param.kind != Kind::Decimal {
+        source.wrong(
+            path,
+            format!(
+                "only a decimal has a `unit` or a `currency`; `{name}` takes {}",
+                param.kind.describe()
+            ),
+        );
+    }
     match (&param.shape, param.kind) {
         (None, Kind::Object) => {
             source.wrong(path, format!("`{name}` is an object without a `shape`"));
@@ -66,6 +75,19 @@ pub(super) fn check_shape(connector: &Connector, name: &str, shape: &Shape, sour
             check_param(connector, &at, field, source);
             if field.place != Place::Body {
                 source.wrong(&at, format!("`{}` is a member: it has no place of its own", field.name));
+            }
+            if let Some(currency) = &field.currency
+                && !fields
+                    .iter()
+                    .any(|other| other.name == *currency && other.kind == Kind::Text)
+            {
+                let known = fields.iter().filter(|other| other.kind == Kind::Text);
+                source.unknown(
+                    &at,
+                    "text beside it named",
+                    currency,
+                    known.map(|other| other.name.as_str()),
+                );
             }
             if !seen.insert(&field.name) {
                 source.wrong(&at, format!("`{}` is described twice", field.name));

@@ -162,6 +162,8 @@ pub(super) fn params(pagination: &Pagination) -> Vec<Param> {
         min_length: None,
         max_length: None,
         shape: None,
+        unit: None,
+        currency: None,
         doc: doc.to_owned(),
     };
     let limit = pagination.limit.as_ref();
