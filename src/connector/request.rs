@@ -19,7 +19,7 @@ use crate::model::policy::Movement;
 use crate::model::value::{Map, Value};
 
 use amount::Amount;
-pub(super) use encode::with_query_param;
+pub(super) use encode::{with_body_param, with_query_param};
 pub(super) use sent::sent;
 
 /// A request with what has to be known about it before it may be sent.
@@ -93,6 +93,12 @@ pub fn prepare(
     let amount = amount::take(endpoint, &mut args).map_err(fail)?;
     let main = endpoint.amount_place().map(|place| place.field.as_str());
     amount::leave_currencies(&endpoint.money, &endpoint.params, main, &mut args).map_err(fail)?;
+    if let Some(paging) = &endpoint.paging
+        && let (Some(position), Some(start)) = (paging.position(), paging.start())
+    {
+        // Where a list begins is said, not left to the provider.
+        args.entry(position.param.clone()).or_insert(Value::Int(start));
+    }
     if let Some(limit) = page_size(endpoint) {
         args.entry(limit.asked.param.clone())
             .or_insert_with(|| Value::Int(limit.size.into()));

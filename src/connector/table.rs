@@ -25,7 +25,7 @@ pub use endpoint::{Beneficiary, Echo, Effect, Endpoint, InDoubt, Method};
 pub use errors::{ErrorClass, ErrorRow, Errors};
 pub use map::{Achieved, Existing, OwnAccount, PrimitiveMap, QuoteMap, Resource, Stage};
 pub use money::{AmountField, AmountPlace, MoneyTable, Unit, Whole};
-pub use paging::{PageParam, PageSize, Pagination, Style};
+pub use paging::{Counted, PageParam, PageSize, Pagination, Style};
 pub use param::{Kind, Param, Place, Shape};
 pub use webhook::{Backfill, Envelope, EventType, Subscriptions, WebhookTable};
 

@@ -8,6 +8,7 @@ use crate::base::clock::Instant;
 use crate::base::guard::{Guard, holds};
 use crate::base::limits::PROVIDER_TOTAL_TIMEOUT;
 use crate::connector::connection::Connection;
+use crate::connector::page::Next;
 use crate::connector::reply::{RawAnswer, Verdict, provider_time};
 use crate::connector::table::Endpoint;
 use crate::connector::{page, reply, request};
@@ -35,6 +36,7 @@ pub struct Search {
     visible_from: Instant,
     /// Whether a page was read before that: what it did not show may have been there.
     read_early: bool,
+    walk: page::Walk,
     pages: usize,
     others: Vec<Other>,
 }
@@ -86,6 +88,8 @@ pub enum Progress {
     Next(Box<Search>),
     /// It did not happen: proved.
     Absent,
+    /// It was not found in a list that did not show all it has, or cannot be shown to have.
+    Lost(String),
     /// It was not found, which proves nothing yet, or never will.
     Unproved {
         /// From when on another search can prove it; none if no search can.
@@ -138,6 +142,7 @@ impl Search {
             })
             .collect();
         let request = request::prepare(connection, &list, &args, None)?.request;
+        let walk = page::Walk::of_request(&list, &request);
         Ok(Self {
             effect: endpoint.clone(),
             // A request may arrive for as long as we waited for its answer, and be shown later still.
@@ -149,6 +154,7 @@ impl Search {
             first_sent,
             window_start,
             read_early: false,
+            walk,
             pages: 0,
             others: Vec::new(),
         })
@@ -200,6 +206,7 @@ impl Search {
             Progress::Found(resource) => over(Sought::Found(resource), others),
             Progress::Contradiction(reason) => over(Sought::Contradiction(reason), others),
             Progress::Absent => over(Sought::Absent, others),
+            Progress::Lost(reason) => over(Sought::Failed(reason), others),
             Progress::Unproved { again_at } => {
                 let again_at = again_at.map(|at| at + (asked_at - read_at));
                 over(Sought::Unproved { again_at }, others)
@@ -249,19 +256,27 @@ impl Search {
         }
         self.pages += 1;
         self.read_early |= asked_at < self.visible_from;
-        let next = page::next_page(&self.list, &self.request, answer);
-        match next.filter(|_| !past_window && holds(Guard::EveryPage)) {
-            Some(_) if self.pages >= crate::base::limits::PAGES_MAX => Progress::Unproved { again_at: None },
-            Some(request) => {
-                self.request = request;
+        let (_, next) = self.walk.take(answer);
+        let next = if past_window || !holds(Guard::EveryPage) {
+            Next::End
+        } else {
+            next
+        };
+        match next {
+            Next::At(_) if self.pages >= crate::base::limits::PAGES_MAX => Progress::Unproved { again_at: None },
+            Next::At(position) => {
+                self.request = page::turn_to(&self.list, &self.request, &position);
                 Progress::Next(Box::new(self))
             }
-            None if !self.lookup.covers_window && holds(Guard::WindowCovered) => Progress::Unproved { again_at: None },
-            None if self.is_untraceable() => Progress::Unproved { again_at: None },
-            None if self.read_early && holds(Guard::VisibilityLag) => Progress::Unproved {
+            Next::Lost(reason) => Progress::Lost(format!("`{}` was not read whole: {reason}", self.list.name)),
+            Next::End if !self.lookup.covers_window && holds(Guard::WindowCovered) => {
+                Progress::Unproved { again_at: None }
+            }
+            Next::End if self.is_untraceable() => Progress::Unproved { again_at: None },
+            Next::End if self.read_early && holds(Guard::VisibilityLag) => Progress::Unproved {
                 again_at: Some(self.visible_from),
             },
-            None => Progress::Absent,
+            Next::End => Progress::Absent,
         }
     }
 

@@ -72,6 +72,13 @@ pub(in crate::connector) fn with_query_param(path: &str, name: &str, value: &str
     with_query(bare, &[(name.to_owned(), value.to_owned())])
 }
 
+/// The same body with this member set to this value.
+pub(in crate::connector) fn with_body_param(body: Option<&str>, name: &str, value: Json) -> Option<String> {
+    let mut body: Json = serde_json::from_str(body?).ok()?;
+    body.as_object_mut()?.insert(name.to_owned(), value);
+    Some(body.to_string())
+}
+
 fn plain_text(value: &Json) -> String {
     match value {
         Json::String(text) => text.clone(),

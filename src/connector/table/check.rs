@@ -11,7 +11,7 @@ mod webhook;
 use std::collections::BTreeSet;
 
 use super::money::DEFAULT_EXPONENT;
-use super::{Connector, Endpoint, Pagination, Style};
+use super::{Connector, Endpoint, Pagination, Place, Style};
 use crate::base::money::Currency;
 use crate::connector::connection::check_base_url;
 use crate::model::document::Document;
@@ -99,11 +99,26 @@ fn paging(pagination: &Pagination, source: &mut Document<'_>) {
     // Nothing at all leads to the answer itself.
     let items = Some(&pagination.items).filter(|items| !items.is_empty());
     pointer(&at("items"), items, source);
+    if !matches!(pagination.place, Place::Query | Place::Body) {
+        source.wrong(&at("in"), "pages are asked for in the query or in the body");
+    }
+    if pagination.limit.as_ref().is_some_and(|limit| limit.size == 0) {
+        source.wrong(&at("limit"), "a page of no items leads nowhere");
+    }
     match &pagination.style {
         Style::Whole => {}
         Style::Cursor { next, more, .. } => {
             pointer(&at("next"), Some(next), source);
             pointer(&at("more"), more.as_ref(), source);
+        }
+        Style::LastItem { id, more, .. } => {
+            pointer(&at("id"), Some(id), source);
+            pointer(&at("more"), more.as_ref(), source);
+        }
+        Style::Offset { counted, .. } | Style::Page { counted, .. } => {
+            pointer(&at("id"), counted.id.as_ref(), source);
+            pointer(&at("more"), counted.more.as_ref(), source);
+            pointer(&at("total"), counted.total.as_ref(), source);
         }
     }
 }

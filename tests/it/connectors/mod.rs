@@ -6,6 +6,7 @@ mod client;
 mod events;
 mod golden;
 mod lookup;
+mod paging;
 mod reply;
 mod request;
 mod schemes;

@@ -74,6 +74,16 @@ impl<'a> Check<'a, '_, '_> {
         if endpoint.list.is_some() && endpoint.effect != Effect::Read {
             self.wrong(&["list"], "only a read answers with a list");
         }
+        if endpoint.method == Method::Get
+            && let Some(paging) = &endpoint.paging
+            && paging.place == Place::Body
+        {
+            let message = format!(
+                "[pagination.{}] asks for pages in the body, which GET has none of",
+                paging.name
+            );
+            self.wrong(&["list"], message);
+        }
         if let Some(kind) = &endpoint.resource
             && self.connector.resource(kind).is_none()
         {

@@ -31,6 +31,14 @@ impl<'a> Check<'a, '_, '_> {
                 self.need_sent(&["lookup", "query", param], field);
             }
         }
+        let counted = list.paging.as_ref().and_then(|paging| paging.counted());
+        if counted.is_some_and(|counted| counted.id.is_none()) {
+            let message = format!(
+                "`{}` shifts while things come and go: its [pagination] has to name the `id` by which an item is known again",
+                list.name
+            );
+            self.wrong(&["lookup", "endpoint"], message);
+        }
         self.asks_alike(lookup, list);
         self.pointer(&["lookup", "created_at"], Some(&lookup.created_at));
         match &lookup.matching {

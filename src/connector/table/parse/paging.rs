@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use serde::Deserialize;
 
-use crate::connector::table::paging::{PageParam, PageSize, Pagination, Style};
+use crate::connector::table::paging::{Counted, PageParam, PageSize, Pagination, Style};
 use crate::connector::table::{Kind, Param, Place};
 use crate::model::document::Document;
 
@@ -14,11 +14,22 @@ use crate::model::document::Document;
 #[serde(deny_unknown_fields)]
 struct Section {
     style: Word,
+    #[serde(default = "query", rename = "in")]
+    place: Place,
     items: String,
     next: Option<String>,
     more: Option<String>,
+    total: Option<String>,
+    id: Option<String>,
     cursor: Option<Asked>,
+    after: Option<Asked>,
+    offset: Option<Asked>,
+    page: Option<Numbered>,
     limit: Option<Size>,
+}
+
+fn query() -> Place {
+    Place::Query
 }
 
 /// The styles, as they are written.
@@ -27,6 +38,9 @@ struct Section {
 enum Word {
     Whole,
     Cursor,
+    LastItem,
+    Offset,
+    Page,
 }
 
 impl Word {
@@ -34,6 +48,9 @@ impl Word {
         match self {
             Self::Whole => "whole",
             Self::Cursor => "cursor",
+            Self::LastItem => "last_item",
+            Self::Offset => "offset",
+            Self::Page => "page",
         }
     }
 
@@ -42,6 +59,9 @@ impl Word {
         match self {
             Self::Whole => (&[], &[]),
             Self::Cursor => (&["next", "cursor"], &["more", "limit"]),
+            Self::LastItem => (&["id", "after"], &["more", "limit"]),
+            Self::Offset => (&["offset"], &["id", "more", "total", "limit"]),
+            Self::Page => (&["page"], &["id", "more", "total", "limit"]),
         }
     }
 }
@@ -72,6 +92,14 @@ struct Size {
     size: u32,
 }
 
+#[derive(Debug, Clone, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Numbered {
+    param: String,
+    wire: Option<String>,
+    first: u32,
+}
+
 impl From<Asked> for PageParam {
     fn from(asked: Asked) -> Self {
         match asked {
@@ -86,13 +114,23 @@ impl Section {
         match key {
             "next" => self.next.is_some(),
             "more" => self.more.is_some(),
+            "total" => self.total.is_some(),
+            "id" => self.id.is_some(),
             "cursor" => self.cursor.is_some(),
+            "after" => self.after.is_some(),
+            "offset" => self.offset.is_some(),
+            "page" => self.page.is_some(),
             "limit" => self.limit.is_some(),
             _ => false,
         }
     }
 
     fn read(self, name: &str) -> Option<Pagination> {
+        let counted = Counted {
+            id: self.id.clone(),
+            more: self.more.clone(),
+            total: self.total,
+        };
         let style = match self.style {
             Word::Whole => Style::Whole,
             Word::Cursor => Style::Cursor {
@@ -100,6 +138,23 @@ impl Section {
                 more: self.more,
                 cursor: self.cursor?.into(),
             },
+            Word::LastItem => Style::LastItem {
+                id: self.id?,
+                more: self.more,
+                after: self.after?.into(),
+            },
+            Word::Offset => Style::Offset {
+                offset: self.offset?.into(),
+                counted,
+            },
+            Word::Page => {
+                let Numbered { param, wire, first } = self.page?;
+                Style::Page {
+                    page: PageParam { param, wire },
+                    first,
+                    counted,
+                }
+            }
         };
         let limit = self.limit.map(|Size { param, wire, size }| PageSize {
             asked: PageParam { param, wire },
@@ -107,6 +162,7 @@ impl Section {
         });
         Some(Pagination {
             name: name.to_owned(),
+            place: self.place,
             items: self.items,
             limit,
             style,
@@ -114,12 +170,22 @@ impl Section {
     }
 }
 
+/// The keys that not every style has.
+const KEYS: [&str; 9] = [
+    "next", "more", "total", "id", "cursor", "after", "offset", "page", "limit",
+];
+
 /// What a key of a section says, for who left it out.
 fn meaning(key: &str) -> &'static str {
     match key {
         "next" => "where the cursor of the next page stands in the answer",
         "more" => "where the answer says whether there is a next page",
+        "total" => "where the answer says how many items there are",
+        "id" => "where the id of an item stands",
         "cursor" => "the parameter that takes the cursor",
+        "after" => "the parameter that takes the id of the last item",
+        "offset" => "the parameter that takes how many items are passed over",
+        "page" => "the parameter that takes the number of the page, and the number of the `first`",
         _ => "the parameter that takes the size of a page",
     }
 }
@@ -135,7 +201,7 @@ pub(super) fn read(source: &mut Document<'_>) -> BTreeMap<String, Arc<Pagination
             let message = format!("a list of style `{word}` needs `{key}`: {}", meaning(key));
             source.wrong(&["pagination", &name], message);
         }
-        for key in ["next", "more", "cursor", "limit"] {
+        for key in KEYS {
             if section.has(key) && !needed.contains(&key) && !allowed.contains(&key) {
                 source.wrong(
                     &["pagination", &name, key],
@@ -155,7 +221,7 @@ pub(super) fn params(pagination: &Pagination) -> Vec<Param> {
     let param = |asked: &PageParam, kind, doc: &str| Param {
         name: asked.param.clone(),
         wire: asked.wire.clone(),
-        place: Place::Query,
+        place: pagination.place,
         kind,
         required: false,
         values: Vec::new(),
@@ -168,8 +234,12 @@ pub(super) fn params(pagination: &Pagination) -> Vec<Param> {
     };
     let limit = pagination.limit.as_ref();
     let size = limit.map(|limit| param(&limit.asked, Kind::Int, "How many items a page has."));
-    let position = pagination
-        .position()
-        .map(|asked| param(asked, Kind::Text, "The page to begin with."));
+    let (kind, doc) = match &pagination.style {
+        Style::Whole | Style::Cursor { .. } => (Kind::Text, "The page to begin with."),
+        Style::LastItem { .. } => (Kind::Text, "The id of the item to begin after."),
+        Style::Offset { .. } => (Kind::Int, "How many items to pass over."),
+        Style::Page { .. } => (Kind::Int, "The number of the page to begin with."),
+    };
+    let position = pagination.position().map(|asked| param(asked, kind, doc));
     size.into_iter().chain(position).collect()
 }
