@@ -11,7 +11,7 @@ mod sent;
 use serde_json::{Map as JsonMap, Value as Json};
 
 use super::connection::Connection;
-use super::table::{Effect, Endpoint, Kind, PageSize, Param, Place};
+use super::table::{Effect, Endpoint, Kind, PageSize, Param, Place, WHOLE_BODY};
 use crate::base::ids::Digest;
 use crate::base::suggest::nearest;
 use crate::model::journal::{Failure, StoredRequest};
@@ -179,9 +179,8 @@ fn write(connection: &Connection, endpoint: &Endpoint, args: &Map, amount: Optio
                 })?;
                 headers.push((param.wire_name().to_lowercase(), text));
             }
-            Place::Body => {
-                body.insert(param.wire_name().to_owned(), written);
-            }
+            Place::Body => put(&mut body, param.wire_name(), written)
+                .ok_or_else(|| format!("`{}` has no place: another argument stands there", param.name))?,
         }
     }
     Ok(Written {
@@ -190,6 +189,15 @@ fn write(connection: &Connection, endpoint: &Endpoint, args: &Map, amount: Optio
         headers,
         body,
     })
+}
+
+/// Puts a value where its name on the wire leads.
+fn put(body: &mut JsonMap<String, Json>, wire: &str, value: Json) -> Option<()> {
+    match value {
+        Json::Object(members) if wire == WHOLE_BODY => body.extend(members),
+        value => *encode::place_in(body, wire)? = value,
+    }
+    Some(())
 }
 
 /// Something an answer showed, as an argument: without the members the parameter does not know, which a
@@ -272,18 +280,17 @@ fn write_reference(
 ) -> Result<(), String> {
     let taken = || format!("`{field}` is where bursar writes its own reference: leave it out");
     let on_the_wire = |param: &str| endpoint.param(param).map_or(param, Param::wire_name).to_owned();
-    let (map, member) = match field.split_once('.') {
-        None => (body, on_the_wire(field)),
-        Some((outer, member)) => {
-            let map = body
-                .entry(on_the_wire(outer))
-                .or_insert_with(|| Json::Object(JsonMap::new()));
-            (map.as_object_mut().ok_or_else(taken)?, member.to_owned())
-        }
+    let wire = match field.split_once('.') {
+        None => on_the_wire(field),
+        Some((outer, member)) if on_the_wire(outer) == WHOLE_BODY => member.to_owned(),
+        Some((outer, member)) => format!("{}.{member}", on_the_wire(outer)),
     };
-    match map.insert(member, Json::String(reference.to_owned())) {
-        None => Ok(()),
-        Some(_) => Err(taken()),
+    match encode::place_in(body, &wire) {
+        Some(place) if place.is_null() => {
+            *place = Json::String(reference.to_owned());
+            Ok(())
+        }
+        Some(_) | None => Err(taken()),
     }
 }
 

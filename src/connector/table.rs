@@ -26,7 +26,7 @@ pub use errors::{ErrorClass, ErrorRow, Errors};
 pub use map::{Achieved, Existing, OwnAccount, PrimitiveMap, QuoteMap, Resource, Stage};
 pub use money::{AmountField, AmountPlace, MoneyTable, Unit, Whole};
 pub use paging::{Counted, PageParam, PageSize, Pagination, Style};
-pub use param::{Kind, Param, Place, Shape};
+pub use param::{Kind, Param, Place, Shape, WHOLE_BODY};
 pub use webhook::{Backfill, Envelope, EventType, Subscriptions, WebhookTable};
 
 /// A described provider.

@@ -2,7 +2,7 @@
 
 use serde_json::{Map as JsonMap, Value as Json};
 
-use super::{amount, unknown_argument};
+use super::{amount, encode, unknown_argument};
 use crate::base::money::parse_plain;
 use crate::base::suggest::nearest;
 use crate::connector::table::{Connector, Kind, MoneyTable, Param, Shape, Unit};
@@ -141,7 +141,10 @@ fn write_object(connector: &Connector, shape: Option<&Shape>, name: &str, map: &
         match map.get(&field.name).filter(|value| !value.is_null()) {
             Some(value) => {
                 let value = write(connector, field, value).map_err(within)?;
-                written.insert(field.wire_name().to_owned(), value);
+                let place = encode::place_in(&mut written, field.wire_name());
+                *place
+                    .ok_or_else(|| within(format!("`{}` has no place: another member stands there", field.name)))? =
+                    value;
             }
             None if field.required => return Err(within(format!("`{}` is missing: {}", field.name, field.doc))),
             None => {}

@@ -1,8 +1,11 @@
-//! Paths and queries: percent-encoding as RFC 3986 has it, everything but unreserved characters.
+//! Where values stand on the wire: in paths and queries, percent-encoded as RFC 3986 has it (everything but unreserved
+//! characters), in headers, and in the maps of a body.
 
 use std::fmt::Write as _;
 
-use serde_json::Value as Json;
+use serde_json::{Map as JsonMap, Value as Json};
+
+use crate::connector::table::WHOLE_BODY;
 
 /// A value as one segment of a path. None for a text that would lead to another path: nothing, `.`, `..`.
 pub(super) fn in_path(value: &Json) -> Option<String> {
@@ -74,9 +77,29 @@ pub(in crate::connector) fn with_query_param(path: &str, name: &str, value: &str
 
 /// The same body with this member set to this value.
 pub(in crate::connector) fn with_body_param(body: Option<&str>, name: &str, value: Json) -> Option<String> {
-    let mut body: Json = serde_json::from_str(body?).ok()?;
-    body.as_object_mut()?.insert(name.to_owned(), value);
-    Some(body.to_string())
+    let mut body: JsonMap<String, Json> = serde_json::from_str(body?).ok()?;
+    *place_in(&mut body, name)? = value;
+    Some(Json::Object(body).to_string())
+}
+
+/// The place in a body that a name on the wire leads to: its points lead into maps, which are made on the way. None if
+/// something else stands there.
+pub(super) fn place_in<'b>(body: &'b mut JsonMap<String, Json>, name: &str) -> Option<&'b mut Json> {
+    match name.split_once('.') {
+        None => Some(body.entry(name).or_insert(Json::Null)),
+        Some((outer, inner)) => {
+            let map = body.entry(outer).or_insert_with(|| Json::Object(JsonMap::new()));
+            place_in(map.as_object_mut()?, inner)
+        }
+    }
+}
+
+/// What stands in a body under a name on the wire. [`WHOLE_BODY`] is all of it.
+pub(super) fn out_of_body<'b>(body: &'b Json, name: &str) -> Option<&'b Json> {
+    if name == WHOLE_BODY {
+        return Some(body);
+    }
+    name.split('.').try_fold(body, |body, name| body.get(name))
 }
 
 fn plain_text(value: &Json) -> String {

@@ -12,7 +12,7 @@ pub(in crate::connector) fn sent(endpoint: &Endpoint, request: &StoredRequest, f
     let (name, members) = field.split_once('.').unwrap_or((field, ""));
     let param = endpoint.param(name)?;
     let said = match param.place {
-        Place::Body => body(request)?.get(param.wire_name())?.clone(),
+        Place::Body => encode::out_of_body(&body(request)?, param.wire_name())?.clone(),
         Place::Path => read(param, &encode::out_of_path(&endpoint.path, &request.path, name)?)?,
         Place::Header => read(param, header(request, param.wire_name())?)?,
         Place::Query => {

@@ -21,13 +21,17 @@ pub enum Place {
     Body,
 }
 
+/// The name on the wire of what is the whole body.
+pub const WHOLE_BODY: &str = "*";
+
 /// A parameter of an endpoint, or a member of a nested argument.
 #[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Param {
     /// Its name in scripts.
     pub name: String,
-    /// Its name on the wire, where that is not a word a script could write.
+    /// Its name on the wire, where that is another. In a body its points lead into maps (`price.total`), and
+    /// [`WHOLE_BODY`] is the body itself.
     pub wire: Option<String>,
     /// Where it stands.
     #[serde(default, rename = "in")]

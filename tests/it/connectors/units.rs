@@ -1,6 +1,5 @@
 //! Amounts on the wire: every unit and every exponent, both ways, and what is refused rather than rounded.
 
-use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use bursar::base::money::{Currency, Money};
@@ -297,7 +296,7 @@ fn money_without_a_currency_on_the_wire_is_refused_where_no_other_is_fixed() {
 
 #[test]
 fn a_table_is_told_what_is_wrong_with_its_units() {
-    let cases: BTreeMap<(&str, &str), &str> = BTreeMap::from([
+    let cases = [
         (
             ("unit = \"minor_number\"\n", ""),
             "it does not say how the amount is written (write unit = \"decimal_text\"",
@@ -339,7 +338,7 @@ fn a_table_is_told_what_is_wrong_with_its_units() {
             ),
             "its `currency` is said twice, here and at `other`",
         ),
-    ]);
+    ];
     for ((from, to), expected) in cases {
         assert!(TOY.contains(from), "{from}");
         let told = Connector::parse("connectors/toy.toml", &TOY.replacen(from, to, 1)).unwrap_err();

@@ -3,12 +3,13 @@
 
 use std::sync::Arc;
 
+use bursar::base::ids::Digest;
 use bursar::connector::connection::Connection;
 use bursar::connector::lookup::{Progress, Search};
 use bursar::connector::reply::contradiction;
 use bursar::connector::request::{Prepared, prepare};
 use bursar::connector::table::Connector;
-use bursar::model::journal::{Failure, Intent};
+use bursar::model::journal::{Failure, Intent, StoredRequest};
 use bursar::model::value::{Map, Value};
 use serde_json::{Value as Json, json};
 
@@ -98,20 +99,33 @@ fn refund(given: &[(&str, &str)]) -> Result<Prepared, Failure> {
     prepare(&toy, endpoint(&toy, "refund"), &args(given), Some("run_1/3"))
 }
 
-fn search(given: &[(&str, &str)]) -> Search {
-    let toy = connection();
-    let prepared = refund(given).unwrap();
-    let intent = Intent {
+fn intent(fingerprint: Digest) -> Intent {
+    Intent {
         connection: "toy".to_owned(),
         endpoint: "refund".to_owned(),
         epoch: 0,
         key: None,
         key_safe_until: None,
         reference: "run_1/3".to_owned(),
-        fingerprint: prepared.fingerprint,
+        fingerprint,
+        request: StoredRequest {
+            method: "POST".to_owned(),
+            path: "/".to_owned(),
+            headers: Vec::new(),
+            body: None,
+        },
+        movement: None,
+        forgotten: None,
+    }
+}
+
+fn search(given: &[(&str, &str)]) -> Search {
+    let toy = connection();
+    let prepared = refund(given).unwrap();
+    let intent = Intent {
         request: prepared.request,
         movement: prepared.movement,
-        forgotten: None,
+        ..intent(prepared.fingerprint)
     };
     let sent = time("2026-05-01T09:30:00Z");
     Search::begin(&toy, endpoint(&toy, "refund"), &intent, sent, sent).unwrap()
@@ -233,6 +247,145 @@ fn money_goes_under_the_names_of_the_wire() {
         request.body.as_deref(),
         Some(r#"{"currencyCode":"EUR","value":"1.50"}"#)
     );
+}
+
+/// A provider whose bodies are maps in maps.
+const NESTED: &str = r#"name  = "toy"
+title = "Toy"
+doc   = "A provider of our own."
+base_url = { live = "https://api.example.com" }
+auth = { scheme = "bearer" }
+[shape.item]
+fields = [
+  { name = "city", wire = "where.city", required = true, doc = "Where." },
+  { name = "street", wire = "where.street.line1", doc = "There." },
+]
+[endpoint.order]
+doc = "Orders."
+method = "POST"
+path = "/orders"
+effect = "moves_money"
+amount = { field = "total", currency = "currency", unit = "decimal_number" }
+our_reference = "number"
+params = [
+  { name = "total", wire = "price.total", type = "decimal", required = true, doc = "How much." },
+  { name = "currency", wire = "price.currency", required = true, doc = "Of what." },
+  { name = "number", wire = "intent.data.reference_id", doc = "For our reference." },
+  { name = "address", wire = "intent.address", type = "object", shape = "item", doc = "To where." },
+]
+[endpoint.replace]
+doc = "Replaces all there is."
+method = "PUT"
+path = "/state"
+effect = "write"
+our_reference = "texts.note"
+params = [{ name = "texts", wire = "*", type = "text_map", required = true, doc = "All there is." }]
+"#;
+
+#[test]
+fn points_in_a_name_on_the_wire_lead_into_the_maps_of_a_body() {
+    let connector = Connector::parse("connectors/toy.toml", NESTED).unwrap_or_else(|wrong| panic!("{wrong:#?}"));
+    let toy = Connection {
+        connector: Arc::new(connector),
+        ..bank()
+    };
+    let body = |name: &str, args: Map| {
+        let built = prepare(&toy, endpoint(&toy, name), &args, Some("run_1/3"));
+        built
+            .map(|built| built.request.body.unwrap())
+            .map_err(|failure| failure.message)
+    };
+    let total = || Map::from([("total".to_owned(), money("1.50", "EUR"))]);
+    assert_eq!(
+        body("order", total()).unwrap(),
+        r#"{"intent":{"data":{"reference_id":"run_1/3"}},"price":{"currency":"EUR","total":1.50}}"#
+    );
+    let mut with_address = total();
+    let address = Value::map([("city", Value::text("Bonn")), ("street", Value::text("Markt 1"))]);
+    with_address.insert("address".to_owned(), address);
+    assert_eq!(
+        body("order", with_address).unwrap(),
+        r#"{"intent":{"address":{"where":{"city":"Bonn","street":{"line1":"Markt 1"}}},"data":{"reference_id":"run_1/3"}},"price":{"currency":"EUR","total":1.50}}"#
+    );
+    let mut own = total();
+    own.insert("number".to_owned(), Value::text("mine"));
+    assert!(
+        body("order", own)
+            .unwrap_err()
+            .contains("`number` is where bursar writes its own reference")
+    );
+    let texts = |texts: Value| Map::from([("texts".to_owned(), texts)]);
+    assert_eq!(
+        body("replace", texts(Value::map([("a", Value::text("b"))]))).unwrap(),
+        r#"{"a":"b","note":"run_1/3"}"#
+    );
+    let taken = body("replace", texts(Value::map([("note", Value::text("b"))]))).unwrap_err();
+    assert!(
+        taken.contains("`texts.note` is where bursar writes its own reference"),
+        "{taken}"
+    );
+    let sent = |name: &str, args: Map, field: &str| {
+        let lookup = format!(
+            "[endpoint.{name}.lookup]\nendpoint = \"all\"\nquery = {{ at = \"{{sent.{field}}}\" }}\nmatch = {{ reference = \"/n\" }}\n\
+             created_at = \"/made\"\nmargin_secs = 1\nvisibility_lag_secs = 1\ncovers_window = true\n\
+             [pagination.whole]\nstyle = \"whole\"\nitems = \"\"\n\
+             [endpoint.all]\ndoc = \"All.\"\nmethod = \"GET\"\npath = \"/all\"\neffect = \"read\"\nlist = \"whole\"\n\
+             params = [{{ name = \"at\", in = \"query\", doc = \"At.\" }}]\n"
+        );
+        let first = format!("[endpoint.{name}]\n");
+        let text = NESTED.replacen(&first, &format!("{first}in_doubt = \"lookup\"\n"), 1) + &lookup;
+        let connector = Connector::parse("toy.toml", &text).unwrap_or_else(|wrong| panic!("{wrong:#?}"));
+        let toy = Connection {
+            connector: Arc::new(connector),
+            ..bank()
+        };
+        let built = prepare(&toy, endpoint(&toy, name), &args, Some("run_1/3")).unwrap();
+        let intent = Intent {
+            request: built.request,
+            ..intent(built.fingerprint)
+        };
+        let at = time("2026-05-01T09:30:00Z");
+        let search = Search::begin(&toy, endpoint(&toy, name), &intent, at, at).unwrap();
+        search.request().path.clone()
+    };
+    assert_eq!(sent("order", total(), "currency"), "/all?at=EUR");
+    assert_eq!(sent("order", total(), "number"), "/all?at=run_1%2F3");
+    let given = texts(Value::map([("a", Value::text("b"))]));
+    assert_eq!(sent("replace", given, "texts.a"), "/all?at=b");
+    for (from, to, expected) in [
+        (
+            "wire = \"price.currency\"",
+            "wire = \"price\"",
+            "`total` stands on the wire inside `currency`",
+        ),
+        (
+            "wire = \"price.currency\"",
+            "wire = \"price..currency\"",
+            "`price..currency` leads nowhere",
+        ),
+        (
+            "wire = \"price.currency\"",
+            "wire = \"*\"",
+            "only a map is a whole body; `currency` takes text",
+        ),
+        (
+            "wire = \"where.city\"",
+            "wire = \"where\"",
+            "`street` stands on the wire inside `city`",
+        ),
+        (
+            "wire = \"where.city\"",
+            "wire = \"*\"",
+            "`city` is a member: it cannot be the whole body",
+        ),
+    ] {
+        assert!(NESTED.contains(from), "{from}");
+        let told = Connector::parse("toy.toml", &NESTED.replacen(from, to, 1)).unwrap_err();
+        assert!(
+            told.iter().any(|finding| finding.message.contains(expected)),
+            "{to}: {told:#?}"
+        );
+    }
 }
 
 #[test]

@@ -2,10 +2,10 @@
 
 use std::collections::BTreeSet;
 
-use super::param::check_param;
+use super::param::{check_param, hidden_by};
 use super::{is_word, pointer};
 use crate::connector::table::{
-    AmountField, AmountPlace, Auth, Connector, Effect, Endpoint, InDoubt, Kind, Method, Param, Place,
+    AmountField, AmountPlace, Auth, Connector, Effect, Endpoint, InDoubt, Kind, Method, Param, Place, WHOLE_BODY,
 };
 use crate::model::document::Document;
 
@@ -137,7 +137,8 @@ impl<'a> Check<'a, '_, '_> {
                     self.wrong(&keys, format!("a map like `{}` can only stand in the body", param.name));
                 }
                 Place::Header => self.header(&keys, param),
-                Place::Path | Place::Query | Place::Body => {}
+                Place::Body => self.body(&keys, param),
+                Place::Path | Place::Query => {}
             }
         }
     }
@@ -175,6 +176,26 @@ impl<'a> Check<'a, '_, '_> {
             && param.kind != Kind::Text
         {
             self.wrong(keys, format!("`{name}` has to be of type \"text\""));
+        }
+    }
+
+    /// Something in the body: nothing else may stand where it does.
+    fn body(&mut self, keys: &[&str], param: &Param) {
+        if let Some(other) = hidden_by(&self.endpoint.params, param) {
+            self.wrong(
+                keys,
+                format!("`{}` stands on the wire inside `{}`", param.name, other.name),
+            );
+        }
+        if param.wire_name() == WHOLE_BODY && !matches!(param.kind, Kind::TextMap | Kind::Object) {
+            self.wrong(
+                keys,
+                format!(
+                    "only a map is a whole body; `{}` takes {}",
+                    param.name,
+                    param.kind.describe()
+                ),
+            );
         }
     }
 

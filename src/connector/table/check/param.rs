@@ -3,7 +3,7 @@
 use std::collections::BTreeSet;
 
 use super::is_word;
-use crate::connector::table::{Connector, Kind, Param, Place, Shape};
+use crate::connector::table::{Connector, Kind, Param, Place, Shape, WHOLE_BODY};
 use crate::model::document::Document;
 
 /// What is asked of parameters and of members alike.
@@ -17,6 +17,15 @@ pub(super) fn check_param(connector: &Connector, path: &[&str], param: &Param, s
     }
     if param.doc.is_empty() {
         source.wrong(path, format!("`{name}` is not explained"));
+    }
+    if param.place == Place::Body && param.wire_name().split('.').any(str::is_empty) {
+        source.wrong(
+            path,
+            format!(
+                "`{}` leads nowhere: a name stands on each side of a point",
+                param.wire_name()
+            ),
+        );
     }
     if matches!((param.min_length, param.max_length), (Some(min), Some(max)) if min > max) {
         source.wrong(path, format!("`{name}` has a least length above its greatest"));
@@ -58,6 +67,17 @@ pub(super) fn check_param(connector: &Connector, path: &[&str], param: &Param, s
     }
 }
 
+/// What of a body stands where another is to stand inside.
+pub(super) fn hidden_by<'a>(params: &'a [Param], inner: &Param) -> Option<&'a Param> {
+    let mut others = params
+        .iter()
+        .filter(|other| other.place == Place::Body && other.name != inner.name);
+    others.find(|other| {
+        let rest = inner.wire_name().strip_prefix(other.wire_name());
+        other.wire_name() == WHOLE_BODY || rest.is_some_and(|rest| rest.starts_with('.'))
+    })
+}
+
 pub(super) fn check_shape(connector: &Connector, name: &str, shape: &Shape, source: &mut Document<'_>) {
     if shape.tag.is_some() == shape.variant.is_empty() || shape.tag.is_some() != shape.fields.is_empty() {
         source.wrong(&["shape", name], "a shape has either `tag` and variants, or `fields`");
@@ -87,6 +107,18 @@ pub(super) fn check_shape(connector: &Connector, name: &str, shape: &Shape, sour
                     "text beside it named",
                     currency,
                     known.map(|other| other.name.as_str()),
+                );
+            }
+            if field.wire_name() == WHOLE_BODY {
+                source.wrong(
+                    &at,
+                    format!("`{}` is a member: it cannot be the whole body", field.name),
+                );
+            }
+            if let Some(other) = hidden_by(fields, field) {
+                source.wrong(
+                    &at,
+                    format!("`{}` stands on the wire inside `{}`", field.name, other.name),
                 );
             }
             if !seen.insert(&field.name) {
