@@ -51,11 +51,11 @@ impl Lookup {
         let run = intent.reference.split('/').next().unwrap_or_default();
         self.query.values().any(|template| match template {
             Template::Reference => true,
-            Template::Sent(field) => {
+            Template::Sent(fields) => fields.iter().any(|field| {
                 let said = request::sent(endpoint, &intent.request, field);
                 endpoint.our_reference.as_ref() == Some(field)
                     || said.is_some_and(|said| said.to_string().contains(run))
-            }
+            }),
             Template::WindowStart | Template::Fixed(_) => false,
         })
     }
@@ -96,9 +96,9 @@ pub enum Template {
     WindowStart,
     /// `{reference}`: our reference.
     Reference,
-    /// `{sent.deposit_id}`: what the request we sent says under a parameter, wherever that stands. `{body.deposit_id}`
-    /// is another spelling of it.
-    Sent(String),
+    /// `{sent.deposit_id}`: what the request we sent says under a parameter, wherever that stands; of several
+    /// (`{sent.order|number}`) the first that it says. `{body.deposit_id}` is another spelling of it.
+    Sent(Vec<String>),
     /// Text as it stands.
     Fixed(String),
 }
@@ -113,7 +113,7 @@ impl<'de> Deserialize<'de> for Template {
         match (inner, field) {
             ("window_start", _) => Ok(Self::WindowStart),
             ("reference", _) => Ok(Self::Reference),
-            (_, Some(field)) => Ok(Self::Sent(field.to_owned())),
+            (_, Some(fields)) => Ok(Self::Sent(fields.split('|').map(str::to_owned).collect())),
             _ => Err(serde::de::Error::custom(format!(
                 "`{text}` cannot be filled in: expected {{window_start}}, {{reference}} or {{sent.parameter}}"
             ))),

@@ -136,7 +136,7 @@ impl Search {
                     Template::Reference => Value::text(&intent.reference),
                     Template::Fixed(text) => Value::text(text),
                     // What was not sent is not asked for; where the list cannot do without, it is refused below.
-                    Template::Sent(field) => sent_value(endpoint, intent, field)?,
+                    Template::Sent(fields) => fields.iter().find_map(|field| sent_value(endpoint, intent, field))?,
                 };
                 Some((param.clone(), value))
             })

@@ -47,7 +47,7 @@ params = [
 ]
 [endpoint.refund.lookup]
 endpoint = "refunds"
-query = { account = "{sent.account}", of = "{sent.payment}", at = "{sent.region}", why = "{sent.reason}" }
+query = { account = "{sent.account}", of = "{sent.payment}", at = "{sent.region}", why = "{sent.reason|region}" }
 match = { natural = { field = "payment", pointer = "/paymentId" } }
 created_at = "/made"
 margin_secs = 1
@@ -220,7 +220,7 @@ fn what_was_sent_is_looked_for_wherever_it_stood() {
 #[test]
 fn what_was_not_sent_is_not_asked_for() {
     let search = search(&[("payment", "p"), ("region", "r")]);
-    assert_eq!(search.request().path, "/refunds?paymentId=p&region.code=r");
+    assert_eq!(search.request().path, "/refunds?paymentId=p&region.code=r&reason=r");
     assert!(!search.request().headers.iter().any(|(name, _)| name == "x-account"));
 }
 
@@ -436,6 +436,11 @@ fn a_table_is_told_which_headers_it_cannot_have() {
             "account = \"{sent.account}\", of",
             "of",
             "`refunds` has to be asked under the same header as the call it looks for (write account = \"{sent.account}\" in its `query`)",
+        ),
+        (
+            "{sent.reason|region}",
+            "{sent.reason|regoin}",
+            "there is no parameter `regoin` (did you mean `region`?)",
         ),
         (
             "{sent.payment}",

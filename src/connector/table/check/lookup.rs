@@ -27,8 +27,10 @@ impl<'a> Check<'a, '_, '_> {
                 param.as_str(),
             ];
             known_param(list, &path, param, self.source);
-            if let Template::Sent(field) = template {
-                self.need_sent(&["lookup", "query", param], field);
+            if let Template::Sent(fields) = template {
+                for field in fields {
+                    self.need_sent(&["lookup", "query", param], field);
+                }
             }
         }
         let counted = list.paging.as_ref().and_then(|paging| paging.counted());
@@ -66,7 +68,7 @@ impl<'a> Check<'a, '_, '_> {
             let Some(theirs) = list.params_in(Place::Header).find(same) else {
                 continue;
             };
-            let sent = Template::Sent(param.name.clone());
+            let sent = Template::Sent(vec![param.name.clone()]);
             if lookup.query.get(&theirs.name) != Some(&sent) {
                 let (list, ours, theirs) = (&list.name, &param.name, &theirs.name);
                 let message = format!("`{list}` has to be asked under the same header as the call it looks for");
