@@ -32,7 +32,7 @@ pub use webhook::{Backfill, Envelope, EventType, Subscriptions, WebhookTable};
 /// A described provider.
 #[derive(Debug, Clone)]
 pub struct Connector {
-    /// Its name in settings: `augustus`.
+    /// Its name in settings, and that of its file.
     pub name: String,
     /// Its name for people.
     pub title: String,
