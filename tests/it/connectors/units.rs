@@ -38,7 +38,7 @@ fn what_is_written_is_read_back_as_it_was() {
         state = state
             .wrapping_mul(6_364_136_223_846_793_005)
             .wrapping_add(1_442_695_040_888_963_407);
-        i128::from(state >> 24)
+        i128::from(state >> 38)
     };
     let codes = [
         "EUR", "USD", "JPY", "KRW", "BHD", "KWD", "TND", "CLF", "USDC", "BTC", "SOL", "ETH",
