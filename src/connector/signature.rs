@@ -108,6 +108,21 @@ impl Scheme {
     }
 }
 
+impl HmacScheme {
+    /// One digest of the body and nothing else.
+    pub fn over_body(header: &str, encoding: Encoding) -> Self {
+        Self {
+            header: header.to_owned(),
+            prefix: String::new(),
+            encoding,
+            separator: None,
+            signed: Signed::Body,
+            timestamp_header: None,
+            tolerance_secs: None,
+        }
+    }
+}
+
 fn standard_prefix() -> String {
     "webhook".to_owned()
 }
