@@ -14,9 +14,10 @@ use crate::base::limits::PAGES_MAX;
 use crate::base::secret::Secret;
 use crate::connector::client::Client;
 use crate::connector::connection::Connection;
+use crate::connector::page::{self, Next, Walk};
 use crate::connector::reply::{Verdict, classify, classify_error};
+use crate::connector::request;
 use crate::connector::table::{Endpoint, Subscriptions, WebhookTable};
-use crate::connector::{page, request};
 use crate::model::value::{Map, Value};
 
 /// How often a call of unknown outcome is sent at most.
@@ -172,20 +173,26 @@ impl<'a> Desk<'a> {
         let connector = &self.connection.connector;
         let prepared = request::prepare(self.connection, endpoint, &Map::new(), None)
             .map_err(|failure| SubscriptionError::Refused(failure.message))?;
-        let mut next = Some(prepared.request);
+        let mut request = prepared.request;
+        let mut walk = Walk::of_request(endpoint, &request);
         let mut found = Vec::new();
         for _ in 0..PAGES_MAX {
-            let Some(request) = next.take() else { break };
             let answer = self.client.send(self.connection, endpoint, &request, None).await;
             let verdict = match &answer {
                 Ok(answer) => classify(connector, endpoint, &request, None, answer),
                 Err(error) => classify_error(endpoint, error),
             };
             let value = applied(verdict)?;
-            found.extend(page::items(connector, &value).iter().filter_map(Subscription::of));
-            next = page::next_page(connector, endpoint, &request, &value);
+            let (shown, next) = walk.take(&value);
+            found.extend(shown.into_iter().filter_map(Subscription::of));
+            match next {
+                Next::At(position) => request = page::turn_to(endpoint, &request, &position),
+                Next::End => return Ok(found),
+                Next::Lost(reason) => return Err(SubscriptionError::Unknown(format!("the list of them: {reason}"))),
+            }
         }
-        Ok(found)
+        let reason = format!("the list of them has more than {PAGES_MAX} pages");
+        Err(SubscriptionError::Unknown(reason))
     }
 
     /// Has webhooks of these types sent to an address: one subscription for it, changed if it has other types. A secret

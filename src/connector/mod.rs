@@ -11,9 +11,10 @@
 //! | [`registry`] | tables | connectors by name |
 //! | [`connection`] | a connector, an address, credentials | what scripts name |
 //! | [`request`] | the arguments of a script | the exact request |
+//! | [`units`] | money | a provider's amount, and back |
 //! | [`client`] | a request | an answer, or how far it got |
 //! | [`reply`] | an answer | what it means for the step |
-//! | [`page`] | one page of a list | its items, the request for the next |
+//! | [`page`] | the pages of a list | its items, where the next page is, whether it was all |
 //! | [`lookup`] | an effect nobody heard the outcome of | whether it happened |
 //! | [`signature`] | a delivery | whether the provider sent it |
 //! | [`event`] | a verified delivery | an event |
@@ -28,6 +29,7 @@ pub mod reply;
 pub mod request;
 pub mod signature;
 pub mod table;
+pub mod units;
 
 mod auth;
 mod unread;

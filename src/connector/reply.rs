@@ -12,11 +12,11 @@ use serde_json::Value as Json;
 use super::client::SendError;
 use super::lookup::Match;
 use super::request::{identity, sent};
-use super::table::{AmountField, Connector, Effect, Endpoint, ErrorClass, Unit};
+use super::table::{Connector, Effect, Endpoint, ErrorClass, Pagination};
+use super::units;
 use crate::base::clock::Instant;
 use crate::base::guard::{Guard, holds};
 use crate::base::limits::{RETRY_AFTER_MAX, RETRY_AFTER_MIN};
-use crate::base::money::{Currency, Money, parse_plain};
 use crate::model::journal::{Failure, StoredRequest};
 use crate::model::policy::Movement;
 use crate::model::value::{Map, Value};
@@ -170,13 +170,13 @@ fn read_body(connector: &Connector, endpoint: &Endpoint, body: &[u8]) -> Result<
     }
     let json: Json = serde_json::from_slice(body).map_err(|_| "its body is not JSON".to_owned())?;
     let value = Value::from_plain(&json).map_err(|error| format!("its body cannot be taken: {error}"))?;
-    let items = connector.pagination.as_ref().filter(|_| endpoint.list);
-    if items.is_some_and(|pagination| value.pointer(&pagination.items).and_then(Value::as_list).is_none()) {
+    let items = |paging: &Pagination| value.pointer(&paging.items).and_then(Value::as_list);
+    if endpoint.paging.as_ref().is_some_and(|paging| items(paging).is_none()) {
         return Err("its body is not a list".to_owned());
     }
     let resource = endpoint.resource.as_deref().and_then(|kind| connector.resource(kind));
     let has_id = |value: &Value, id: &str| value.pointer(id).is_some_and(|id| !id.is_null());
-    match resource.filter(|_| !endpoint.list) {
+    match resource.filter(|_| endpoint.paging.is_none()) {
         Some(resource) if !has_id(&value, &resource.id) => Err("its body names no id".to_owned()),
         _ => Ok(value),
     }
@@ -206,19 +206,16 @@ pub fn contradiction(
     value: &Value,
 ) -> Option<String> {
     another_amount(endpoint, movement, value).or_else(|| {
-        let body: Json = serde_json::from_str(request.body.as_deref()?).ok()?;
-        if let Some(field) = another_resource(endpoint, &body, value) {
+        if let Some(field) = another_resource(endpoint, request, value) {
             return Some(format!("the answer is about another one: it differs under `{field}`"));
         }
-        another_beneficiary(endpoint, &body, value)
+        another_beneficiary(endpoint, request, value)
     })
 }
 
 /// Whether a resource moves what the request would move, whoever asked for it.
 pub fn same_movement(endpoint: &Endpoint, request: &StoredRequest, movement: &Movement, value: &Value) -> bool {
-    let body = request.body.as_deref().and_then(|body| serde_json::from_str(body).ok());
-    another_amount(endpoint, Some(movement), value).is_none()
-        && body.is_none_or(|body| another_beneficiary(endpoint, &body, value).is_none())
+    another_amount(endpoint, Some(movement), value).is_none() && another_beneficiary(endpoint, request, value).is_none()
 }
 
 /// What of a movement a resource does not say, so that nobody can tell by it alone whether it is the same one.
@@ -229,24 +226,21 @@ pub(super) fn left_unsaid(
     value: &Value,
 ) -> Option<&'static str> {
     let says = |pointer| said(value, pointer).is_some();
-    let says_amount = says(&endpoint.echo.amount) && says(&endpoint.echo.currency);
+    let says_currency = says(&endpoint.echo.currency) || endpoint.money.currency.is_some();
+    let says_amount = says(&endpoint.echo.amount) && says_currency;
     if movement.amount.is_some() && !says_amount {
         return Some("amount");
     }
-    let says_beneficiary = || {
-        let body: Json = serde_json::from_str(request.body.as_deref()?).ok()?;
-        says_beneficiary(endpoint, &body, value)
-    };
     let has_beneficiary = movement.beneficiary.is_some();
-    (has_beneficiary && says_beneficiary() != Some(true)).then_some("beneficiary")
+    (has_beneficiary && says_beneficiary(endpoint, request, value) != Some(true)).then_some("beneficiary")
 }
 
 /// Whether a resource repeats everything by which the request names its beneficiary.
-fn says_beneficiary(endpoint: &Endpoint, body: &Json, value: &Value) -> Option<bool> {
+fn says_beneficiary(endpoint: &Endpoint, request: &StoredRequest, value: &Value) -> Option<bool> {
     let described = endpoint.beneficiary.as_ref()?;
     let answered = said(value, &endpoint.echo.beneficiary)?;
-    let wire = endpoint.param(&described.field)?.wire_name();
-    let (Value::Map(wanted), Value::Map(answered)) = (Value::from_plain(body.get(wire)?).ok()?, answered) else {
+    let wanted = Value::from_plain(&sent(endpoint, request, &described.field)?).ok()?;
+    let (Value::Map(wanted), Value::Map(answered)) = (wanted, answered) else {
         return Some(true);
     };
     let text_of = |map: &Map, key: &str| map.get(key).and_then(Value::as_text).is_some();
@@ -276,18 +270,17 @@ fn another_amount(endpoint: &Endpoint, movement: Option<&Movement>, value: &Valu
         return Some(format!("asked for {asked}, the answer says {code}"));
     }
     if let (Some(asked), Some(amount)) = (asked, said(&echo.amount))
-        && read_amount(endpoint, amount, asked.currency()) != Some(asked)
+        && units::read(&endpoint.money, endpoint.unit(), amount, asked.currency()) != Some(asked)
     {
         return Some(format!("asked for {asked}, the answer says {amount}"));
     }
     None
 }
 
-fn another_beneficiary(endpoint: &Endpoint, body: &Json, value: &Value) -> Option<String> {
+fn another_beneficiary(endpoint: &Endpoint, request: &StoredRequest, value: &Value) -> Option<String> {
     let described = endpoint.beneficiary.as_ref()?;
     let answered = said(value, &endpoint.echo.beneficiary)?;
-    let wire = endpoint.param(&described.field)?.wire_name();
-    let wanted = Value::from_plain(body.get(wire)?).ok()?;
+    let wanted = Value::from_plain(&sent(endpoint, request, &described.field)?).ok()?;
     let differs = match (&wanted, answered) {
         (Value::Map(wanted), Value::Map(answered)) => described.keys.iter().any(|key| {
             let one = |map: &Map| identity(&Value::Map(map.clone()), std::slice::from_ref(key));
@@ -299,29 +292,14 @@ fn another_beneficiary(endpoint: &Endpoint, body: &Json, value: &Value) -> Optio
 }
 
 /// The field by which a look-up would tell what the answer shows from what was asked for, if it would.
-fn another_resource<'a>(endpoint: &'a Endpoint, body: &Json, value: &Value) -> Option<&'a str> {
+fn another_resource<'a>(endpoint: &'a Endpoint, request: &StoredRequest, value: &Value) -> Option<&'a str> {
     let (field, pointer) = match &endpoint.lookup.as_ref()?.matching {
         Match::Reference(pointer) => (endpoint.our_reference.as_deref()?, pointer),
         Match::Natural { field, pointer, .. } => (field.as_str(), pointer),
     };
-    let wanted = sent(endpoint, body, field)?.as_str()?;
+    let wanted = sent(endpoint, request, field)?;
     let shown = value.pointer(pointer)?.as_text()?;
-    (shown != wanted).then_some(field)
-}
-
-fn read_amount(endpoint: &Endpoint, value: &Value, currency: Currency) -> Option<Money> {
-    let number = match value {
-        Value::Text(text) => parse_plain(text).ok()?,
-        other => other.as_decimal()?,
-    };
-    let in_minor_units = matches!(&endpoint.amount, Some(AmountField::Field(place)) if place.unit == Unit::MinorNumber);
-    if in_minor_units {
-        let number = number.normalize();
-        return (number.scale() == 0)
-            .then(|| Money::from_minor(number.mantissa(), currency).ok())
-            .flatten();
-    }
-    Money::from_decimal(number, currency).ok()
+    (wanted.as_str()? != shown).then_some(field)
 }
 
 fn refusal(connector: &Connector, endpoint: &Endpoint, answer: &RawAnswer) -> Verdict {

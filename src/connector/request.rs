@@ -6,11 +6,12 @@
 mod amount;
 mod argument;
 mod encode;
+mod sent;
 
 use serde_json::{Map as JsonMap, Value as Json};
 
 use super::connection::Connection;
-use super::table::{AmountField, Effect, Endpoint, Kind, Param, Place};
+use super::table::{Effect, Endpoint, Kind, PageSize, Param, Place, WHOLE_BODY};
 use crate::base::ids::Digest;
 use crate::base::suggest::nearest;
 use crate::model::journal::{Failure, StoredRequest};
@@ -18,7 +19,8 @@ use crate::model::policy::Movement;
 use crate::model::value::{Map, Value};
 
 use amount::Amount;
-pub(super) use encode::with_query_param;
+pub(super) use encode::{with_body_param, with_query_param};
+pub(super) use sent::sent;
 
 /// A request with what has to be known about it before it may be sent.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -89,10 +91,17 @@ pub fn prepare(
         return Err(fail(unknown_argument(unknown, &endpoint.params)));
     }
     let amount = amount::take(endpoint, &mut args).map_err(fail)?;
-    let pagination = connection.connector.pagination.as_ref().filter(|_| endpoint.is_paged());
-    if let Some(pagination) = pagination {
-        args.entry(pagination.limit_param.clone())
-            .or_insert_with(|| Value::Int(pagination.limit.into()));
+    let main = endpoint.amount_place().map(|place| place.field.as_str());
+    amount::leave_currencies(&endpoint.money, &endpoint.params, main, &mut args).map_err(fail)?;
+    if let Some(paging) = &endpoint.paging
+        && let (Some(position), Some(start)) = (paging.position(), paging.start())
+    {
+        // Where a list begins is said, not left to the provider.
+        args.entry(position.param.clone()).or_insert(Value::Int(start));
+    }
+    if let Some(limit) = page_size(endpoint) {
+        args.entry(limit.asked.param.clone())
+            .or_insert_with(|| Value::Int(limit.size.into()));
     }
     let missing = endpoint
         .params
@@ -102,7 +111,12 @@ pub fn prepare(
         return Err(fail(format!("`{}` is missing: {}", param.name, param.doc)));
     }
 
-    let Written { path, query, mut body } = write(connection, endpoint, &args, amount.as_ref()).map_err(fail)?;
+    let Written {
+        path,
+        query,
+        headers: said,
+        mut body,
+    } = write(connection, endpoint, &args, amount.as_ref()).map_err(fail)?;
     if let (Some(reference), Some(field)) = (reference, &endpoint.our_reference) {
         write_reference(endpoint, &mut body, field, reference).map_err(fail)?;
     }
@@ -116,7 +130,7 @@ pub fn prepare(
     let request = StoredRequest {
         method: endpoint.method.as_str().to_owned(),
         path: encode::with_query(path, &query),
-        headers: headers(connection, takes_body),
+        headers: headers(connection, takes_body).into_iter().chain(said).collect(),
         body: takes_body.then(|| Json::Object(body).to_string()),
     };
     Ok(Prepared {
@@ -127,22 +141,27 @@ pub fn prepare(
     })
 }
 
-/// The three places of a request that arguments go to.
+/// The places of a request that arguments go to.
 struct Written {
     path: String,
     query: Vec<(String, String)>,
+    headers: Vec<(String, String)>,
     body: JsonMap<String, Json>,
 }
 
 fn write(connection: &Connection, endpoint: &Endpoint, args: &Map, amount: Option<&Amount>) -> Result<Written, String> {
     let mut path = endpoint.path.clone();
     let mut query = Vec::new();
+    let mut headers = Vec::new();
     let mut body = JsonMap::new();
     for param in &endpoint.params {
         let Some(value) = args.get(&param.name) else { continue };
-        let written = match (amount, &endpoint.amount) {
-            (Some(amount), Some(AmountField::Field(place))) if place.field == param.name => {
-                amount.written(place.unit)?
+        let written = match (amount, endpoint.amount_place()) {
+            (Some(amount), Some(place)) if place.field == param.name => {
+                let name = &param.name;
+                amount
+                    .written(&endpoint.money)
+                    .map_err(|reason| format!("`{name}`: {reason}"))?
             }
             _ => argument::write(&connection.connector, param, value)?,
         };
@@ -153,12 +172,32 @@ fn write(connection: &Connection, endpoint: &Endpoint, args: &Map, amount: Optio
                 path = path.replace(&format!("{{{}}}", param.name), &segment);
             }
             Place::Query => encode::push_query(&mut query, param.wire_name(), &written),
-            Place::Body => {
-                body.insert(param.wire_name().to_owned(), written);
+            Place::Header => {
+                let text = encode::in_header(&written).ok_or_else(|| {
+                    let name = &param.name;
+                    format!("`{name}` cannot be `{value}`: it is sent as a header, which takes visible ASCII alone")
+                })?;
+                headers.push((param.wire_name().to_lowercase(), text));
             }
+            Place::Body => put(&mut body, param.wire_name(), written)
+                .ok_or_else(|| format!("`{}` has no place: another argument stands there", param.name))?,
         }
     }
-    Ok(Written { path, query, body })
+    Ok(Written {
+        path,
+        query,
+        headers,
+        body,
+    })
+}
+
+/// Puts a value where its name on the wire leads.
+fn put(body: &mut JsonMap<String, Json>, wire: &str, value: Json) -> Option<()> {
+    match value {
+        Json::Object(members) if wire == WHOLE_BODY => body.extend(members),
+        value => *encode::place_in(body, wire)? = value,
+    }
+    Some(())
 }
 
 /// Something an answer showed, as an argument: without the members the parameter does not know, which a
@@ -171,7 +210,8 @@ pub fn as_argument(connection: &Connection, endpoint: &Endpoint, param: &str, sh
     }
 }
 
-/// The name of exactly this request: connection, endpoint, method, path, body, and what it moves.
+/// The name of exactly this request: connection, endpoint, method, path, body, what it moves, and the headers that
+/// arguments make: two requests that differ in one alone may be for two accounts.
 pub fn fingerprint(
     connection: &Connection,
     endpoint: &Endpoint,
@@ -196,6 +236,12 @@ pub fn fingerprint(
         currency,
         beneficiary.unwrap_or(""),
     ];
+    let said = endpoint.params_in(Place::Header).filter_map(|param| {
+        let name = param.wire_name();
+        Some(format!("{}: {}", name.to_lowercase(), sent::header(request, name)?))
+    });
+    let said: Vec<String> = said.collect();
+    let parts = parts.into_iter().chain(said.iter().map(String::as_str));
     Digest::of(parts.map(str::as_bytes))
 }
 
@@ -225,15 +271,6 @@ fn unknown_argument(name: &str, params: &[Param]) -> String {
     }
 }
 
-/// What a request says under a parameter, or a member of it (`metadata.bursar`): tables name parameters as scripts
-/// do, and the body has their names on the wire.
-pub(super) fn sent<'b>(endpoint: &Endpoint, body: &'b Json, field: &str) -> Option<&'b Json> {
-    let (param, members) = field.split_once('.').unwrap_or((field, ""));
-    let said = body.get(endpoint.param(param)?.wire_name())?;
-    let mut members = members.split('.').filter(|member| !member.is_empty());
-    members.try_fold(said, |said, member| said.get(member))
-}
-
 /// Writes our reference to `field` or `map.member` of the body. What the script put there stays its own.
 fn write_reference(
     endpoint: &Endpoint,
@@ -243,18 +280,17 @@ fn write_reference(
 ) -> Result<(), String> {
     let taken = || format!("`{field}` is where bursar writes its own reference: leave it out");
     let on_the_wire = |param: &str| endpoint.param(param).map_or(param, Param::wire_name).to_owned();
-    let (map, member) = match field.split_once('.') {
-        None => (body, on_the_wire(field)),
-        Some((outer, member)) => {
-            let map = body
-                .entry(on_the_wire(outer))
-                .or_insert_with(|| Json::Object(JsonMap::new()));
-            (map.as_object_mut().ok_or_else(taken)?, member.to_owned())
-        }
+    let wire = match field.split_once('.') {
+        None => on_the_wire(field),
+        Some((outer, member)) if on_the_wire(outer) == WHOLE_BODY => member.to_owned(),
+        Some((outer, member)) => format!("{}.{member}", on_the_wire(outer)),
     };
-    match map.insert(member, Json::String(reference.to_owned())) {
-        None => Ok(()),
-        Some(_) => Err(taken()),
+    match encode::place_in(body, &wire) {
+        Some(place) if place.is_null() => {
+            *place = Json::String(reference.to_owned());
+            Ok(())
+        }
+        Some(_) | None => Err(taken()),
     }
 }
 
@@ -304,7 +340,7 @@ fn summary(endpoint: &Endpoint, args: &Map, movement: Option<&Movement>) -> Stri
         };
     }
     let shown = endpoint.params.iter().filter(|param| {
-        let paging = endpoint.is_paged() && param.name == "limit";
+        let paging = page_size(endpoint).is_some_and(|limit| limit.asked.param == param.name);
         let whole = movement.is_some() && param.required;
         (param.place != Place::Body || whole) && !paging
     });
@@ -319,6 +355,10 @@ fn summary(endpoint: &Endpoint, args: &Map, movement: Option<&Movement>) -> Stri
         })
         .collect();
     words.join(" ")
+}
+
+fn page_size(endpoint: &Endpoint) -> Option<&PageSize> {
+    endpoint.paging.as_ref()?.limit.as_ref()
 }
 
 /// The end of an identifier, which is what people compare.

@@ -3,8 +3,6 @@
 //! Pure; the time is an argument. Every secret is tried to the end and compared in constant time, so that how
 //! long a refusal takes tells nothing.
 
-use std::borrow::Cow;
-
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use hmac::{Hmac, KeyInit as _, Mac as _};
@@ -34,8 +32,6 @@ pub enum Scheme {
         #[serde(default = "tolerance")]
         tolerance_secs: u32,
     },
-    /// `X-Ivy-Signature`: HMAC-SHA256 over the body alone, in lower-case hexadecimal.
-    Ivy {},
     /// HMAC-SHA256 with the secret's own bytes, in a header of the provider's choice.
     HmacSha256(HmacScheme),
 }
@@ -108,15 +104,6 @@ impl Scheme {
             _ if hmac.header.is_empty() => Some("`header` is empty"),
             _ if hmac.separator.as_deref() == Some("") => Some("`separator` is empty"),
             _ => None,
-        }
-    }
-
-    /// How a provider that only signs is described in full.
-    fn as_hmac(&self) -> Option<Cow<'_, HmacScheme>> {
-        match self {
-            Self::StandardWebhooks { .. } => None,
-            Self::Ivy {} => Some(Cow::Owned(HmacScheme::over_body("X-Ivy-Signature", Encoding::Hex))),
-            Self::HmacSha256(hmac) => Some(Cow::Borrowed(hmac)),
         }
     }
 }
@@ -202,8 +189,7 @@ pub fn sign(
                 ),
             ]
         }
-        Scheme::Ivy {} | Scheme::HmacSha256(_) => {
-            let hmac = scheme.as_hmac().expect("both are such schemes");
+        Scheme::HmacSha256(hmac) => {
             let before = hmac
                 .timestamp_header
                 .as_ref()
@@ -230,7 +216,7 @@ pub fn message_id(scheme: &Scheme, delivery: &Delivery) -> Option<String> {
             let id = delivery.header(&format!("{header_prefix}-id"))?;
             Some(id.to_owned()).filter(|id| !id.is_empty())
         }
-        Scheme::Ivy {} | Scheme::HmacSha256(_) => {
+        Scheme::HmacSha256(_) => {
             let mut hash = Sha256::new();
             hash.update(delivery.connection.as_bytes());
             hash.update([0]); // no name has it
@@ -262,7 +248,10 @@ pub fn verify<'a>(
     let claim = claim(scheme, delivery, now);
     let nothing = Claim::default();
     let shown = claim.as_ref().unwrap_or(&nothing);
-    let encoding = scheme.as_hmac().map_or(Encoding::Base64, |hmac| hmac.encoding);
+    let encoding = match scheme {
+        Scheme::StandardWebhooks { .. } => Encoding::Base64,
+        Scheme::HmacSha256(hmac) => hmac.encoding,
+    };
     let mut matched = Choice::from(0);
     for key in &keys {
         let expected = encoding.write(&digest(key, &[shown.before_body.as_bytes(), &delivery.body]));
@@ -291,23 +280,22 @@ struct Claim {
 
 fn claim(scheme: &Scheme, delivery: &Delivery, now: Instant) -> Result<Claim, Rejected> {
     let header = |name: &str| delivery.header(&name.to_lowercase()).ok_or(Rejected::Missing);
-    let Some(hmac) = scheme.as_hmac() else {
-        let Scheme::StandardWebhooks {
+    let hmac = match scheme {
+        Scheme::HmacSha256(hmac) => hmac,
+        Scheme::StandardWebhooks {
             header_prefix: prefix,
             tolerance_secs,
-        } = scheme
-        else {
-            return Err(Rejected::Malformed);
-        };
-        let id = header(&format!("{prefix}-id"))?;
-        let timestamp = header(&format!("{prefix}-timestamp"))?;
-        let signatures = header(&format!("{prefix}-signature"))?;
-        fresh(timestamp, *tolerance_secs, now)?;
-        return Ok(Claim {
-            before_body: format!("{id}.{timestamp}."),
-            // Versions we do not know are passed over: a sender may use several.
-            signatures: after_prefix("v1,", signatures.split(' ')),
-        });
+        } => {
+            let id = header(&format!("{prefix}-id"))?;
+            let timestamp = header(&format!("{prefix}-timestamp"))?;
+            let signatures = header(&format!("{prefix}-signature"))?;
+            fresh(timestamp, *tolerance_secs, now)?;
+            return Ok(Claim {
+                before_body: format!("{id}.{timestamp}."),
+                // Versions we do not know are passed over: a sender may use several.
+                signatures: after_prefix("v1,", signatures.split(' ')),
+            });
+        }
     };
     let value = header(&hmac.header)?;
     let before_body = match &hmac.timestamp_header {
@@ -353,7 +341,7 @@ fn key(scheme: &Scheme, secret: &Secret) -> Result<Vec<u8>, BadSecret> {
         Scheme::StandardWebhooks { .. } => STANDARD
             .decode(text.strip_prefix("whsec_").unwrap_or(text))
             .map_err(|_| BadSecret)?,
-        Scheme::Ivy {} | Scheme::HmacSha256(_) => text.as_bytes().to_vec(),
+        Scheme::HmacSha256(_) => text.as_bytes().to_vec(),
     };
     if key.is_empty() { Err(BadSecret) } else { Ok(key) }
 }

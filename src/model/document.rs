@@ -213,6 +213,12 @@ impl<'a> Document<'a> {
             .collect()
     }
 
+    /// Whether there is a section `[what.name]`, right or wrong.
+    pub fn has_named(&self, what: &str, name: &str) -> bool {
+        let section = self.root.get(what).map(Spanned::get_ref);
+        matches!(section, Some(DeValue::Table(sections)) if sections.contains_key(name))
+    }
+
     fn value<T: DeserializeOwned>(&mut self, value: Spanned<DeValue<'a>>) -> Option<T> {
         match T::deserialize(ValueDeserializer::from(value)) {
             Ok(value) => Some(value),

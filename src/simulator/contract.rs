@@ -160,6 +160,9 @@ pub(crate) struct KeyRule {
 /// The name and value of a header.
 pub(crate) type Header = (String, String);
 
+/// The headers that sign a body with this id at this Unix time; none where that cannot be done.
+pub(crate) type Sign = fn(&Secret, &str, i64, &[u8]) -> Option<Vec<Header>>;
+
 /// How events go out.
 #[derive(Debug)]
 pub(crate) struct DeliveryRule {
@@ -167,8 +170,7 @@ pub(crate) struct DeliveryRule {
     /// Signs deliveries to subscriptions that have no secret of their own.
     pub(crate) secret: fn(&SimulatorConfig) -> &str,
     pub(crate) check_secret: fn(&str) -> Result<(), String>,
-    /// The headers that sign a body with this id at this Unix time; none where that cannot be done.
-    pub(crate) sign: fn(&Secret, &str, i64, &[u8]) -> Option<Vec<Header>>,
+    pub(crate) sign: Sign,
     /// What is pushed.
     pub(crate) envelope: fn(&Event) -> Json,
     /// The event sent on request only, which does not count for a subscription's health.

@@ -22,9 +22,10 @@ use crate::base::wake::Wake;
 use crate::connector::client::{Client, SendError};
 use crate::connector::connection::Connection;
 use crate::connector::event::read_listed;
+use crate::connector::page::{self, Next, Walk};
 use crate::connector::reply::{RawAnswer, Verdict, classify, classify_error};
+use crate::connector::request;
 use crate::connector::table::{self, Endpoint};
-use crate::connector::{page, request};
 use crate::model::event::Event;
 use crate::model::journal::StoredRequest;
 use crate::model::value::{Map, Value, time_text};
@@ -100,6 +101,8 @@ struct Reading {
     from: Instant,
     /// The page that comes next.
     next: StoredRequest,
+    /// What was shown so far.
+    walk: Walk,
     /// How many were read.
     pages: usize,
 }
@@ -270,6 +273,7 @@ impl Backfill {
         Ok(Some(Reading {
             begun,
             from,
+            walk: Walk::of_request(list, &prepared.request),
             next: prepared.request,
             pages: 0,
         }))
@@ -300,7 +304,8 @@ impl Backfill {
                 }
             };
             reading.pages += 1;
-            for item in page::items(&connection.connector, &answer) {
+            let (shown, next) = reading.walk.take(&answer);
+            for item in shown {
                 match read_listed(
                     backfill,
                     item,
@@ -318,13 +323,10 @@ impl Backfill {
             if events.len() >= BACKFILLED_EVENTS_MAX {
                 self.admit(&mut events, filled).await?;
             }
-            match page::next_page(&connection.connector, list, &reading.next, &answer) {
-                Some(next) => reading.next = next,
-                None if page::says_more(&connection.connector, list, &answer) => {
-                    let reason = "it says that there is more, and not where".to_owned();
-                    return Err(Stopped::for_good(BackfillError::Provider(reason)));
-                }
-                None => {
+            match next {
+                Next::At(position) => reading.next = page::turn_to(list, &reading.next, &position),
+                Next::Lost(reason) => return Err(Stopped::for_good(BackfillError::Provider(reason))),
+                Next::End => {
                     self.admit(&mut events, filled).await?;
                     return Ok(End::Whole);
                 }

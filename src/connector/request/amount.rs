@@ -4,7 +4,8 @@ use rust_decimal::Decimal;
 use serde_json::Value as Json;
 
 use crate::base::money::{Currency, Money, parse_plain};
-use crate::connector::table::{AmountField, AmountPlace, Effect, Endpoint, Unit};
+use crate::connector::table::{AmountPlace, Effect, Endpoint, MoneyTable, Param, Unit};
+use crate::connector::units;
 use crate::model::value::{Map, Value};
 
 /// An amount that was passed: as money where its currency is known, else as the plain number.
@@ -13,46 +14,39 @@ pub(super) struct Amount {
     pub(super) money: Option<Money>,
     /// Without.
     plain: Decimal,
+    unit: Unit,
 }
 
 impl Amount {
     /// As the provider wants it written.
-    pub(super) fn written(&self, unit: Unit) -> Result<Json, String> {
-        let text = match (unit, self.money) {
-            (Unit::MinorNumber, Some(money)) => money.minor().to_string(),
-            (_, Some(money)) => money.amount().to_string(),
-            (_, None) => self.plain.to_string(),
-        };
-        match unit {
-            Unit::DecimalText => Ok(Json::String(text)),
-            Unit::DecimalNumber | Unit::MinorNumber => {
-                serde_json::from_str(&text).map_err(|_| format!("the amount {text} cannot be written as a number"))
-            }
+    pub(super) fn written(&self, table: &MoneyTable) -> Result<Json, String> {
+        match self.money {
+            Some(money) => units::write(table, self.unit, money),
+            None => units::write_plain(self.unit, self.plain),
         }
     }
 }
 
 /// Reads the amount and leaves its currency among the arguments.
 pub(super) fn take(endpoint: &Endpoint, args: &mut Map) -> Result<Option<Amount>, String> {
-    let Some(AmountField::Field(place)) = &endpoint.amount else {
+    let Some(place) = endpoint.amount_place() else {
         return Ok(None);
     };
     let Some(given) = args.get(&place.field).cloned() else {
         return Ok(None);
     };
+    let unit = endpoint.unit();
     let amount = match &given {
         Value::Money(money) => {
-            if let Some(field) = &place.currency {
-                match args.insert(field.clone(), Value::text(money.currency().code())) {
-                    Some(other) if other != Value::text(money.currency().code()) => {
-                        return Err(format!("`{}` is {money}, but `{field}` says {other}", place.field));
-                    }
-                    _ => {}
-                }
-            }
+            let named = place.currency.as_deref().or_else(|| {
+                let param = endpoint.param(&place.field)?;
+                param.currency.as_deref()
+            });
+            leave_currency(&endpoint.money, &place.field, named, *money, args)?;
             Amount {
                 money: Some(*money),
                 plain: money.amount(),
+                unit,
             }
         }
         number => plain_amount(endpoint, place, number, args)?,
@@ -63,34 +57,87 @@ pub(super) fn take(endpoint: &Endpoint, args: &mut Map) -> Result<Option<Amount>
     Ok(Some(amount))
 }
 
+/// Leaves the currencies of money among the arguments, or the members of a map: of every amount but the one that
+/// [`take`] reads.
+pub(super) fn leave_currencies(
+    table: &MoneyTable,
+    params: &[Param],
+    except: Option<&str>,
+    args: &mut Map,
+) -> Result<(), String> {
+    for param in params.iter().filter(|param| Some(param.name.as_str()) != except) {
+        let Some(Value::Money(money)) = args.get(&param.name) else {
+            continue;
+        };
+        let money = *money;
+        leave_currency(table, &param.name, param.currency.as_deref(), money, args)?;
+        if param.currency.is_none() && table.currency.is_none() {
+            let name = &param.name;
+            return Err(format!(
+                "`{name}` takes a plain number, not {money}: the request does not say its currency"
+            ));
+        }
+    }
+    Ok(())
+}
+
+/// Leaves the currency of money under the name it has in the request, or sees that it is the one that goes without.
+fn leave_currency(
+    table: &MoneyTable,
+    field: &str,
+    named: Option<&str>,
+    money: Money,
+    args: &mut Map,
+) -> Result<(), String> {
+    let code = Value::text(money.currency().code());
+    match (named, table.currency) {
+        (Some(named), _) => match args.insert(named.to_owned(), code.clone()) {
+            Some(other) if other != code => Err(format!("`{field}` is {money}, but `{named}` says {other}")),
+            _ => Ok(()),
+        },
+        (None, Some(only)) if only != money.currency() => {
+            Err(format!("`{field}` is {money}: this call takes {only} alone"))
+        }
+        (None, _) => Ok(()),
+    }
+}
+
 /// A number as amount: in the provider's own unit, its currency beside it.
 fn plain_amount(endpoint: &Endpoint, place: &AmountPlace, given: &Value, args: &Map) -> Result<Amount, String> {
     let field = &place.field;
+    let unit = endpoint.unit();
     let plain = match given {
         Value::Text(text) => parse_plain(text).map_err(|error| format!("`{field}`: {error}"))?,
         other => other
             .as_decimal()
             .ok_or_else(|| format!("`{field}` takes an amount such as EUR(100.50), not {}", given.kind()))?,
     };
-    let currency = place.currency.as_ref().and_then(|field| args.get(field)?.as_text());
-    let Some(code) = currency else {
+    let named = place
+        .currency
+        .as_ref()
+        .or_else(|| endpoint.param(field)?.currency.as_ref());
+    let told = named.and_then(|name| args.get(name)?.as_text());
+    let currency = match (told, named, endpoint.money.currency) {
+        (Some(code), _, _) => Some(Currency::from_code(code).map_err(|error| error.to_string())?),
+        (None, None, only) => only,
+        (None, Some(_), _) => None,
+    };
+    let Some(currency) = currency else {
         if endpoint.effect == Effect::MovesMoney {
             return Err(format!(
                 "`{field}` needs its currency: write money(\"{plain}\", \"EUR\") rather than {plain}"
             ));
         }
-        return Ok(Amount { money: None, plain });
+        return Ok(Amount {
+            money: None,
+            plain,
+            unit,
+        });
     };
-    let currency = Currency::from_code(code).map_err(|error| error.to_string())?;
-    let money = match place.unit {
-        Unit::DecimalText | Unit::DecimalNumber => Money::from_decimal(plain, currency),
-        Unit::MinorNumber if plain.normalize().scale() == 0 => {
-            Money::from_minor(plain.normalize().mantissa(), currency)
-        }
-        Unit::MinorNumber => return Err(format!("`{field}` counts minor units: {plain} is not a whole number")),
-    };
+    let money = units::of_plain(&endpoint.money, unit, plain, currency);
     Ok(Amount {
         money: Some(money.map_err(|error| format!("`{field}`: {error}"))?),
         plain,
+        unit,
     })
 }

@@ -2,10 +2,11 @@
 
 use serde_json::{Map as JsonMap, Value as Json};
 
-use super::unknown_argument;
+use super::{amount, encode, unknown_argument};
 use crate::base::money::parse_plain;
 use crate::base::suggest::nearest;
-use crate::connector::table::{Connector, Kind, Param, Shape};
+use crate::connector::table::{Connector, Kind, MoneyTable, Param, Shape, Unit};
+use crate::connector::units;
 use crate::model::value::{Map, Value, parse_time, time_text};
 
 /// The value as the parameter wants it.
@@ -20,15 +21,8 @@ pub(super) fn write(connector: &Connector, param: &Param, value: &Value) -> Resu
         },
         (Kind::Bool, Value::Bool(truth)) => Ok(Json::Bool(*truth)),
         (Kind::Int, Value::Int(number)) => Ok(Json::from(*number)),
-        (Kind::Decimal, Value::Int(_) | Value::Decimal(_) | Value::Text(_)) => {
-            let number = match value {
-                Value::Text(text) => parse_plain(text).map_err(|error| format!("`{name}`: {error}"))?,
-                other => other.as_decimal().ok_or_else(refuse)?,
-            };
-            if number.is_sign_negative() && !number.is_zero() {
-                return Err(format!("`{name}` is negative: {number}"));
-            }
-            Ok(Json::String(number.to_string()))
+        (Kind::Decimal, Value::Int(_) | Value::Decimal(_) | Value::Text(_) | Value::Money(_)) => {
+            write_decimal(&connector.money, param, value)
         }
         (Kind::Time, Value::Time(time)) => Ok(Json::String(time_text(*time))),
         (Kind::Time, Value::Text(text)) => match parse_time(text) {
@@ -60,6 +54,26 @@ pub(super) fn write(connector: &Connector, param: &Param, value: &Value) -> Resu
         }
         _ => Err(refuse()),
     }
+}
+
+/// A number that is not the amount of the call, in its unit.
+fn write_decimal(table: &MoneyTable, param: &Param, value: &Value) -> Result<Json, String> {
+    let name = &param.name;
+    let within = |reason: String| format!("`{name}`: {reason}");
+    let number = match value {
+        Value::Text(text) => parse_plain(text).map_err(|error| within(error.to_string()))?,
+        Value::Money(money) => money.amount(),
+        other => other.as_decimal().unwrap_or_default(),
+    };
+    if number.is_sign_negative() && !number.is_zero() {
+        return Err(format!("`{name}` is negative: {number}"));
+    }
+    let unit = param.unit.or(table.unit).unwrap_or(Unit::DecimalText);
+    let written = match value {
+        Value::Money(money) => units::write(table, unit, *money),
+        _ => units::write_plain(unit, number),
+    };
+    written.map_err(within)
 }
 
 fn checked_text(param: &Param, text: &str) -> Result<String, String> {
@@ -119,12 +133,18 @@ fn write_object(connector: &Connector, shape: Option<&Shape>, name: &str, map: &
     {
         return Err(format!("`{name}`: {}", unknown_argument(unknown, fields)));
     }
+    let mut map = map.clone();
+    amount::leave_currencies(&connector.money, fields, None, &mut map)
+        .map_err(|message| format!("`{name}`: {message}"))?;
     for field in fields {
         let within = |message: String| format!("`{name}`: {message}");
         match map.get(&field.name).filter(|value| !value.is_null()) {
             Some(value) => {
                 let value = write(connector, field, value).map_err(within)?;
-                written.insert(field.wire_name().to_owned(), value);
+                let place = encode::place_in(&mut written, field.wire_name());
+                *place
+                    .ok_or_else(|| within(format!("`{}` has no place: another member stands there", field.name)))? =
+                    value;
             }
             None if field.required => return Err(within(format!("`{}` is missing: {}", field.name, field.doc))),
             None => {}

@@ -6,6 +6,8 @@ use std::collections::BTreeMap;
 
 use serde::Deserialize;
 
+use super::Unit;
+
 /// How a treasury primitive is done: argument names to request fields, result names to pointers.
 #[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
 #[serde(deny_unknown_fields)]
@@ -18,6 +20,8 @@ pub struct PrimitiveMap {
     /// Generic result to pointer into the answer, or into each item of a list.
     #[serde(default)]
     pub fields: BTreeMap<String, String>,
+    /// How the amounts are written that `fields` and `achieved` lead to, if not as the table says for all.
+    pub unit: Option<Unit>,
     /// The kind of resource it makes.
     pub resource: Option<String>,
     /// How one of our own accounts becomes a destination.

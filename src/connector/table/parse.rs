@@ -2,10 +2,13 @@
 //!
 //! What the types cannot say is [`super::check`]'s.
 
+mod paging;
+
 use std::collections::BTreeMap;
+use std::sync::Arc;
 
 use super::check;
-use super::{Connector, Effect, Endpoint, Errors, Kind, Pagination, Param, Place};
+use super::{Connector, Effect, Endpoint, Errors, MoneyTable, Pagination, Place};
 use crate::model::diagnostic::Diagnostic;
 use crate::model::document::Document;
 
@@ -17,6 +20,7 @@ const SECTIONS: &[&str] = &[
     "base_url",
     "auth",
     "headers",
+    "money",
     "idempotency",
     "pagination",
     "errors",
@@ -52,7 +56,8 @@ fn read(source: &mut Document<'_>) -> Option<Connector> {
     let auth = source.required("auth");
     let headers = source.optional("headers").unwrap_or_default();
     let idempotency: Option<super::Idempotency> = source.optional("idempotency");
-    let pagination: Option<Pagination> = source.optional("pagination");
+    let money: Arc<MoneyTable> = Arc::new(source.optional("money").unwrap_or_default());
+    let paginations = paging::read(source);
     let errors: Errors = source.optional("errors").unwrap_or_default();
     let rate = source.optional("rate");
     let webhook = source.optional("webhook");
@@ -63,6 +68,7 @@ fn read(source: &mut Document<'_>) -> Option<Connector> {
     let resources = source.named("resource");
     for (name, endpoint) in &mut endpoints {
         endpoint.name.clone_from(name);
+        endpoint.money = Arc::clone(&money);
         endpoint.idempotent = endpoint.effect != Effect::Read
             && endpoint.keyed
             && idempotency
@@ -71,9 +77,7 @@ fn read(source: &mut Document<'_>) -> Option<Connector> {
         for param in endpoint.params.iter_mut().filter(|param| param.place == Place::Path) {
             param.required = true;
         }
-        if let Some(pagination) = pagination.as_ref().filter(|_| endpoint.is_paged()) {
-            endpoint.params.extend(paging_params(pagination));
-        }
+        page(endpoint, &paginations, source);
     }
     Some(Connector {
         name: name?,
@@ -84,7 +88,8 @@ fn read(source: &mut Document<'_>) -> Option<Connector> {
         auth: auth?,
         headers,
         idempotency,
-        pagination,
+        money,
+        paginations,
         errors,
         rate,
         webhook,
@@ -96,22 +101,17 @@ fn read(source: &mut Document<'_>) -> Option<Connector> {
     })
 }
 
-/// The parameters every paged list has.
-fn paging_params(pagination: &Pagination) -> [Param; 2] {
-    let param = |name: &str, kind, doc: &str| Param {
-        name: name.to_owned(),
-        wire: None,
-        place: Place::Query,
-        kind,
-        required: false,
-        values: Vec::new(),
-        min_length: None,
-        max_length: None,
-        shape: None,
-        doc: doc.to_owned(),
+/// Gives an endpoint the way in which it lists.
+fn page(endpoint: &mut Endpoint, paginations: &BTreeMap<String, Arc<Pagination>>, source: &mut Document<'_>) {
+    let Some(name) = &endpoint.list else { return };
+    let Some(pagination) = paginations.get(name) else {
+        // A section that is there and wrong was told already.
+        if !source.has_named("pagination", name) {
+            let known = paginations.keys().map(String::as_str);
+            source.unknown(&["endpoint", &endpoint.name, "list"], "pagination", name, known);
+        }
+        return;
     };
-    [
-        param(&pagination.limit_param, Kind::Int, "How many items a page has."),
-        param(&pagination.cursor_param, Kind::Text, "The page to begin with."),
-    ]
+    endpoint.params.extend(paging::params(pagination));
+    endpoint.paging = Some(Arc::clone(pagination));
 }

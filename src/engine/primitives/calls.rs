@@ -6,7 +6,7 @@ use std::sync::Arc;
 use super::args::invalid;
 use crate::base::limits::{PAGES_MAX, SCRIPT_LIST_ITEMS_MAX};
 use crate::connector::connection::Connection;
-use crate::connector::page;
+use crate::connector::page::{self, Next, Walk};
 use crate::connector::request::arguments;
 use crate::connector::table::{Endpoint, Place};
 use crate::engine::turn::{Turn, fail};
@@ -27,7 +27,7 @@ pub(super) fn arity(endpoint: &Endpoint) -> RangeInclusive<usize> {
 pub(super) fn endpoint(turn: &Turn, connection: &Arc<Connection>, name: &str, args: &[Value]) -> Result<Value, Thrown> {
     let endpoint = find(connection, name)?;
     let map = arguments(endpoint, args).map_err(Thrown::Failure)?;
-    if endpoint.list {
+    if endpoint.lists() {
         list(turn, connection, endpoint, map).map(Value::List)
     } else {
         turn.call(connection, endpoint, &map)
@@ -65,15 +65,25 @@ pub(super) fn list(
     let input = typed_map_text(&args);
     turn.group(&name, &input, || {
         let mut items = Vec::new();
+        let mut walk = Walk::of_args(endpoint, &args);
         for _ in 0..PAGES_MAX {
             let page = turn.call(connection, endpoint, &args)?;
-            items.extend_from_slice(page::items(&connection.connector, &page));
-            let next = page::next_cursor(&connection.connector, endpoint, &page).filter(|_| items.len() < limit);
-            let Some((param, cursor)) = next else {
+            let (shown, next) = walk.take(&page);
+            items.extend(shown.into_iter().cloned());
+            if items.len() >= limit {
                 items.truncate(limit);
                 return Ok(items);
-            };
-            args.insert(param.to_owned(), Value::text(cursor));
+            }
+            match next {
+                Next::End => return Ok(items),
+                Next::Lost(reason) => {
+                    return Err(fail("list_not_whole", format!("`{name}` was not read whole: {reason}")));
+                }
+                Next::At(position) => {
+                    let param = page::position(endpoint).unwrap_or_default();
+                    args.insert(param.to_owned(), position);
+                }
+            }
             if items.len() >= SCRIPT_LIST_ITEMS_MAX {
                 break;
             }

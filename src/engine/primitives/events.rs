@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use super::args::{Args, duration, invalid};
 use super::convert::decimal_at;
-use super::positions::mapping;
+use super::positions::{amount_in, mapping};
 use super::{Body, Kind, Module, Primitive, calls};
 use crate::base::money::{Currency, Money};
 use crate::connector::connection::Connection;
@@ -113,7 +113,7 @@ fn achieved(turn: &Turn, connection: &Arc<Connection>, conversion: &Value) -> Re
     let quote = turn.call(connection, endpoint, &args)?;
     let money = |amount: &str, currency: &str| -> Option<Money> {
         let currency: Currency = quote.pointer(currency)?.as_text()?.parse().ok()?;
-        Money::from_decimal(decimal_at(&quote, amount)?, currency).ok()
+        amount_in(connection, map, quote.pointer(amount)?, currency)
     };
     let sold = money(&achieved.sold, &achieved.sold_currency);
     let bought = money(&achieved.bought, &achieved.bought_currency);

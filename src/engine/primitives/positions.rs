@@ -6,7 +6,8 @@ use super::args::{Args, invalid};
 use super::{Body, Kind, Module, Primitive, calls};
 use crate::base::money::{Currency, Money};
 use crate::connector::connection::Connection;
-use crate::connector::table::PrimitiveMap;
+use crate::connector::table::{PrimitiveMap, Unit};
+use crate::connector::units;
 use crate::engine::turn::{Turn, fail};
 use crate::model::value::{Map, Value};
 use crate::script::Thrown;
@@ -145,7 +146,7 @@ pub(super) fn balance(turn: &Turn, connection: &Arc<Connection>, account: &str) 
     let endpoint = calls::find(connection, &map.endpoint)?;
     let param = map.args.get("account").cloned().unwrap_or_else(|| "id".to_owned());
     let answer = turn.call(connection, endpoint, &[(param, Value::text(account))].into())?;
-    money_at(map, &answer).ok_or_else(|| {
+    money_at(connection, map, &answer).ok_or_else(|| {
         fail(
             "unreadable_answer",
             format!("the balance of account {account} is not a readable amount: {answer}"),
@@ -153,13 +154,25 @@ pub(super) fn balance(turn: &Turn, connection: &Arc<Connection>, account: &str) 
     })
 }
 
-/// An amount from a resource: decimal text or number in one field, the currency in another.
-pub(super) fn money_at(map: &PrimitiveMap, resource: &Value) -> Option<Money> {
-    let currency: Currency = field(map, "currency", resource)?.as_text()?.parse().ok()?;
-    match field(map, "amount", resource)? {
-        Value::Text(amount) => Money::parse(amount, currency).ok(),
-        number => Money::from_decimal(number.as_decimal()?, currency).ok(),
-    }
+/// An amount from a resource: in the unit of the table in one field, the currency in another, or always the same.
+pub(super) fn money_at(connection: &Connection, map: &PrimitiveMap, resource: &Value) -> Option<Money> {
+    let currency: Currency = match map.fields.get("currency") {
+        Some(pointer) => resource.pointer(pointer)?.as_text()?.parse().ok()?,
+        None => connection.connector.money.currency?,
+    };
+    amount_in(connection, map, field(map, "amount", resource)?, currency)
+}
+
+/// An amount that a primitive's map leads to.
+pub(super) fn amount_in(
+    connection: &Connection,
+    map: &PrimitiveMap,
+    amount: &Value,
+    currency: Currency,
+) -> Option<Money> {
+    let table = &connection.connector.money;
+    let unit = map.unit.or(table.unit).unwrap_or(Unit::DecimalText);
+    units::read(table, unit, amount, currency)
 }
 
 fn balances(turn: &Turn, connection: &Arc<Connection>, args: &[Value]) -> Result<Value, Thrown> {

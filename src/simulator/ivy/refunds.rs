@@ -125,7 +125,15 @@ impl Refund {
 
 // --- operations ---------------------------------------------------------------------------------
 
-pub(super) fn create(world: &mut World, call: &Call) -> Result<Json, Refusal> {
+/// What a refund is asked of.
+struct Asked {
+    order: Uuid,
+    amount: Money,
+    reference: Option<String>,
+}
+
+/// Reads a request: the order by its id, its own reference, or both if they agree.
+fn read(world: &World, call: &Call) -> Result<Asked, Refusal> {
     let mut fields = call.fields();
     let by_id = fields.optional_text("orderId")?;
     let by_reference = fields.optional_text("referenceId")?;
@@ -153,6 +161,24 @@ pub(super) fn create(world: &mut World, call: &Call) -> Result<Json, Refusal> {
         return Err(fields.invalid("bankStatementReference", "has at most 16 letters and digits"));
     }
     fields.finish(world.core.config.ivy.unknown_parameters)?;
+    Ok(Asked {
+        order,
+        amount,
+        reference,
+    })
+}
+
+pub(super) fn create(world: &mut World, call: &Call) -> Result<Json, Refusal> {
+    let Asked {
+        order,
+        amount,
+        reference,
+    } = read(world, call)?;
+    let found = world
+        .ivy
+        .orders
+        .get(order)
+        .ok_or_else(|| Refusal::not_found("the order"))?;
     let before = found.status;
     match before {
         orders::Status::Paid | orders::Status::PartiallyRefunded => {}
@@ -162,7 +188,8 @@ pub(super) fn create(world: &mut World, call: &Call) -> Result<Json, Refusal> {
     }
     let rest = found.refundable(world).ok_or_else(Refusal::internal)?;
     if amount.amount() > rest.amount() {
-        return Err(fields.invalid("amount", &format!("is more than {rest}, which is left of the order")));
+        let message = format!("amount is more than {rest}, which is left of the order");
+        return Err(Refusal::parameter_invalid("amount", message));
     }
     let account = found.account();
     let id = world.core.new_id();

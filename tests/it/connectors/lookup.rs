@@ -6,7 +6,7 @@ use bursar::base::clock::Instant;
 use bursar::base::ids::RunId;
 use bursar::connector::connection::Connection;
 use bursar::connector::lookup::{Progress, Search};
-use bursar::connector::page::{items, next_page};
+use bursar::connector::page::{Next, Walk, turn_to};
 use bursar::connector::registry::EMBEDDED;
 use bursar::connector::reply::{RawAnswer, Verdict, classify};
 use bursar::connector::request::prepare;
@@ -107,7 +107,7 @@ fn a_search_asks_for_what_was_made_since_the_first_attempt() {
         let mut parts: Vec<&str> = query.split('&').collect();
         parts.sort_unstable();
         assert_eq!(format!("{path}?{}", parts.join("&")), expected, "{name}");
-        assert!(search.list().list);
+        assert!(search.list().lists());
     }
 }
 
@@ -198,34 +198,49 @@ fn a_list_without_dates_is_walked_until_something_older() {
 }
 
 #[test]
-fn a_list_ends_when_it_says_so_or_would_go_in_circles() {
+fn a_list_ends_when_it_says_so_and_is_not_whole_when_it_goes_in_circles() {
     let bank = bank();
     let list = endpoint(&bank, "list_payouts");
     let request = prepare(&bank, list, &Map::new(), None).unwrap().request;
     let after = |request: &StoredRequest, more: Json, cursor: Json| {
         let answer = json!({"data": [1, 2], "has_more": more, "next_cursor": cursor});
         let answer = Value::from_plain(&answer).unwrap();
-        assert_eq!(items(&bank.connector, &answer).len(), 2);
-        next_page(&bank.connector, list, request, &answer)
+        let (shown, next) = Walk::of_request(list, request).take(&answer);
+        assert_eq!(shown.len(), 2);
+        match next {
+            Next::At(page) => Ok(turn_to(list, request, &page)),
+            other => Err(other),
+        }
     };
     let second = after(&request, json!(true), json!("a b")).unwrap();
     assert_eq!(second.path, "/v1/payouts?limit=100&cursor=a%20b");
     let third = after(&second, json!(true), json!("c")).unwrap();
     assert_eq!(third.path, "/v1/payouts?limit=100&cursor=c");
-    assert_eq!(after(&third, json!(true), json!("c")), None, "the same cursor again");
-    assert_eq!(
-        after(&request, json!(false), json!("c")),
-        None,
-        "it says there is no more"
-    );
-    assert_eq!(after(&request, json!(true), json!(null)), None, "it gives no cursor");
+    assert_eq!(after(&request, json!(false), json!("c")), Err(Next::End));
+    assert_eq!(after(&request, json!(false), json!(null)), Err(Next::End));
+    assert_eq!(after(&request, json!(null), json!(null)), Err(Next::End));
+    for (request, cursor) in [(&third, json!("c")), (&request, json!(null)), (&request, json!(["c"]))] {
+        let told = after(request, json!(true), cursor);
+        assert!(matches!(told, Err(Next::Lost(_))), "{told:?}");
+    }
     let scopes = endpoint(&bank, "list_scopes");
     let answer = Value::from_plain(&json!({"data": [], "has_more": true, "next_cursor": "c"})).unwrap();
-    assert_eq!(
-        next_page(&bank.connector, scopes, &request, &answer),
-        None,
-        "it has one page"
-    );
+    let (_, next) = Walk::of_request(scopes, &request).take(&answer);
+    assert_eq!(next, Next::End, "it has one page");
+}
+
+#[test]
+fn a_list_that_breaks_off_proves_no_absence() {
+    for answer in [
+        json!({"data": [], "has_more": true, "next_cursor": null}),
+        json!({"data": [], "has_more": true, "next_cursor": 1.5}),
+    ] {
+        let ended = search("create_payout").take(&Value::from_plain(&answer).unwrap(), later());
+        assert!(matches!(ended, Progress::Lost(_)), "{ended:?}");
+    }
+    let again = next(search("create_payout").take(&page(&[], Some("c")), later()));
+    let ended = again.take(&page(&[], Some("c")), later());
+    assert!(matches!(ended, Progress::Lost(_)), "{ended:?}");
 }
 
 #[test]

@@ -6,11 +6,14 @@ mod client;
 mod events;
 mod golden;
 mod lookup;
+mod paging;
 mod reply;
 mod request;
 mod schemes;
 mod signature;
 mod table;
+mod units;
+mod wires;
 
 use bursar::base::clock::Instant;
 use bursar::base::money::Money;
@@ -20,12 +23,12 @@ use bursar::connector::registry::Registry;
 use bursar::connector::table::Endpoint;
 use bursar::model::value::{Map, Value, parse_time};
 
-/// The connection `bank`, at this address.
-fn bank_at(base_url: &str) -> Connection {
+/// The connection `bank` to this provider.
+fn connection_of(connector: &str) -> Connection {
     Connection {
         name: "bank".to_owned(),
-        connector: Registry::built_in().get("augustus").unwrap().clone(),
-        base_url: base_url.to_owned(),
+        connector: Registry::built_in().get(connector).unwrap().clone(),
+        base_url: "http://127.0.0.1:1".to_owned(),
         credential: Some(Secret::new("sandbox.key".to_owned())),
         webhook_secrets: Vec::new(),
         webhook_senders: Vec::new(),
@@ -34,8 +37,16 @@ fn bank_at(base_url: &str) -> Connection {
     }
 }
 
+/// The same at this address.
+fn bank_at(base_url: &str) -> Connection {
+    Connection {
+        base_url: base_url.to_owned(),
+        ..bank()
+    }
+}
+
 fn bank() -> Connection {
-    bank_at("http://127.0.0.1:1")
+    connection_of("augustus")
 }
 
 fn endpoint<'a>(connection: &'a Connection, name: &str) -> &'a Endpoint {

@@ -60,7 +60,7 @@ const VECTORS: &[Vector] = &[
     },
     Vector {
         name: "Ivy",
-        scheme: "scheme = \"ivy\"",
+        scheme: "scheme = \"hmac_sha256\"\nheader = \"X-Ivy-Signature\"\nencoding = \"hex\"",
         secret: "ivy_whs_example_0123456789",
         id: "",
         headers: &[(
@@ -286,7 +286,9 @@ fn a_scheme_that_contradicts_itself_is_told() {
     check("separator = \"\"", "`separator` is empty");
     check("tolerence_secs = 5", "tolerence_secs");
     check("signed = \"url\"", "url");
-    let told = table("scheme = \"ivy\"\nheader = \"x\"", "").err().unwrap_or_default();
+    let told = table("scheme = \"standard_webhooks\"\nheader = \"x\"", "")
+        .err()
+        .unwrap_or_default();
     assert!(told.contains("header"), "{told}");
 }
 

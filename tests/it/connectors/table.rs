@@ -60,12 +60,12 @@ header = "Idempotency-Key"
 max_length = 64
 methods = ["POST"]
 window_secs = 60
-[pagination]
+[pagination.cursor]
+style = "cursor"
 items = "/data"
 next = "/next"
-cursor_param = "cursor"
-limit_param = "limit"
-limit = 50
+cursor = "cursor"
+limit = { param = "limit", size = 50 }
 [endpoint.pay]
 doc = "Pays."
 method = "POST"
@@ -92,7 +92,7 @@ doc = "Lists."
 method = "GET"
 path = "/pay"
 effect = "read"
-list = true
+list = "cursor"
 params = [{ name = "since", in = "query", type = "time", doc = "From when." }]
 [endpoint.show]
 doc = "Shows."
@@ -316,7 +316,7 @@ fn a_wrong_table_is_told_where_and_what_to_do() {
             "type = \"time\"",
             "is in the body, which GET has none of",
         ),
-        ("list = true", "", "`list` is not a read that lists"),
+        ("list = \"cursor\"", "", "`list` is not a read that lists"),
         (
             "method = \"POST\"\npath = \"/pay\"",
             "method = \"GET\"\npath = \"/pay\"",
@@ -327,8 +327,33 @@ fn a_wrong_table_is_told_where_and_what_to_do() {
             "window_secs = 0",
             "10:15 a key that protects for no time is none",
         ),
-        ("items = \"/data\"", "items = \"data\"", "12:9 `data` is not a pointer"),
-        ("limit = 50", "limit = ", "16:"),
+        ("items = \"/data\"", "items = \"data\"", "13:9 `data` is not a pointer"),
+        (
+            "list = \"cursor\"",
+            "list = \"cusror\"",
+            "43:8 there is no pagination `cusror` (did you mean `cursor`?)",
+        ),
+        (
+            "style = \"cursor\"",
+            "style = \"curser\"",
+            "12:9 unknown value `curser` (did you mean `cursor`?)",
+        ),
+        (
+            "next = \"/next\"\n",
+            "",
+            "11:13 a list of style `cursor` needs `next`: where the cursor of the next page stands",
+        ),
+        (
+            "style = \"cursor\"",
+            "style = \"whole\"",
+            "15:10 a list of style `whole` has no `cursor`",
+        ),
+        (
+            "cursor = \"cursor\"\n",
+            "cursor = 7\n",
+            "15:10 expected the name of a parameter, or { param, wire }",
+        ),
+        ("size = 50", "size = ", "16:"),
     ];
     let mut wrong = Vec::new();
     for (from, to, expected) in cases {
@@ -346,7 +371,7 @@ fn a_wrong_table_is_told_where_and_what_to_do() {
 fn all_wrong_sections_are_told_at_once() {
     let text = SMALL
         .replace("effect = \"moves_money\"", "effect = \"steals_money\"")
-        .replace("list = true", "list = 1")
+        .replace("list = \"cursor\"", "list = 1")
         .replace("max_length = 64", "max_length = \"long\"");
     let lines: Vec<usize> = findings(&text)
         .iter()

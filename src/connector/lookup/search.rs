@@ -1,0 +1,343 @@
+//! The walk itself: a [`Search`] says which page to ask for, takes the answer, and ends with what it came to.
+
+use chrono::TimeDelta;
+
+use super::strays::{Other, is_same_run, made_at, other_run_of, parts, request_as_of, same_step, used_before};
+use super::{Lookup, Match, Template, sent_value};
+use crate::base::clock::Instant;
+use crate::base::guard::{Guard, holds};
+use crate::base::limits::PROVIDER_TOTAL_TIMEOUT;
+use crate::connector::connection::Connection;
+use crate::connector::page::Next;
+use crate::connector::reply::{RawAnswer, Verdict, provider_time};
+use crate::connector::table::Endpoint;
+use crate::connector::{page, reply, request};
+use crate::model::journal::{Failure, Intent, StoredRequest};
+use crate::model::value::{Map, Value};
+
+/// How far two clocks may be apart before a look-up by time proves nothing; half of what look-ups allow for.
+pub(super) const CLOCKS_APART_MAX: TimeDelta = TimeDelta::hours(12);
+
+/// How much two clocks may differ when one dead item is told from an older one.
+const DEAD_MARGIN: TimeDelta = TimeDelta::minutes(5);
+
+/// A search on its way.
+#[derive(Debug, Clone)]
+pub struct Search {
+    /// The endpoint whose outcome is looked for.
+    effect: Endpoint,
+    lookup: Lookup,
+    list: Endpoint,
+    intent: Intent,
+    request: StoredRequest,
+    first_sent: Instant,
+    window_start: Instant,
+    /// From when on a miss means absence.
+    visible_from: Instant,
+    /// Whether a page was read before that: what it did not show may have been there.
+    read_early: bool,
+    walk: page::Walk,
+    pages: usize,
+    others: Vec<Other>,
+}
+
+/// What one answer of a list led to.
+#[derive(Debug, Clone)]
+pub enum Read {
+    /// Ask for the next page.
+    More(Box<Search>),
+    /// The search is over.
+    Over {
+        /// What it came to.
+        sought: Sought,
+        /// What else the list showed on the way.
+        others: Vec<Other>,
+    },
+}
+
+/// What a search came to.
+#[derive(Debug, Clone)]
+pub enum Sought {
+    /// It happened; this is what it made.
+    Found(Value),
+    /// Something bears our mark and is not what was asked for.
+    Contradiction(String),
+    /// It did not happen: proved.
+    Absent,
+    /// It was not found, which proves nothing yet, or never will.
+    Unproved {
+        /// From when on another search can prove it; none if no search can.
+        again_at: Option<Instant>,
+    },
+    /// Our clock and the provider's are so far apart that its list proves nothing.
+    ClocksApart(TimeDelta),
+    /// The list could not be read, and may be in a moment.
+    Failed(String),
+    /// Our key may not read the list.
+    Refused(String),
+}
+
+/// What one page showed.
+#[derive(Debug, Clone)]
+pub enum Progress {
+    /// It happened; this is what it made.
+    Found(Value),
+    /// Something bears our mark but is not what was asked for. Never to be sent again by itself.
+    Contradiction(String),
+    /// Not on this page: ask for the next.
+    Next(Box<Search>),
+    /// It did not happen: proved.
+    Absent,
+    /// It was not found in a list that did not show all it has, or cannot be shown to have.
+    Lost(String),
+    /// It was not found, which proves nothing yet, or never will.
+    Unproved {
+        /// From when on another search can prove it; none if no search can.
+        again_at: Option<Instant>,
+    },
+}
+
+impl Search {
+    /// Begins a search for what this intent made. The first and the last attempt bound the time in which it
+    /// may have been made.
+    ///
+    /// # Errors
+    /// A failure when the endpoint cannot be looked up, or its table does not fit the stored request.
+    pub fn begin(
+        connection: &Connection,
+        endpoint: &Endpoint,
+        intent: &Intent,
+        first_sent: Instant,
+        last_sent: Instant,
+    ) -> Result<Self, Failure> {
+        let cannot = |reason: String| Failure::new("no_lookup", format!("{}: {reason}", endpoint.name));
+        let lookup = endpoint
+            .lookup
+            .clone()
+            .ok_or_else(|| cannot("its outcome cannot be looked up".to_owned()))?;
+        let list = connection
+            .connector
+            .endpoint(&lookup.endpoint)
+            .ok_or_else(|| cannot(format!("there is no endpoint `{}`", lookup.endpoint)))?
+            .clone();
+        let window_start = first_sent - TimeDelta::seconds(lookup.margin_secs.into());
+        // Nothing could ever be told to be ours, and what is never found would count as absent.
+        if let Match::Natural { field, .. } = &lookup.matching
+            && sent_value(endpoint, intent, field).is_none()
+        {
+            return Err(cannot(format!("the stored request has no `{field}`")));
+        }
+        let args: Map = lookup
+            .query
+            .iter()
+            .filter_map(|(param, template)| {
+                let value = match template {
+                    Template::WindowStart => Value::Time(window_start),
+                    Template::Reference => Value::text(&intent.reference),
+                    Template::Fixed(text) => Value::text(text),
+                    // What was not sent is not asked for; where the list cannot do without, it is refused below.
+                    Template::Sent(fields) => fields.iter().find_map(|field| sent_value(endpoint, intent, field))?,
+                };
+                Some((param.clone(), value))
+            })
+            .collect();
+        let request = request::prepare(connection, &list, &args, None)?.request;
+        let walk = page::Walk::of_request(&list, &request);
+        Ok(Self {
+            effect: endpoint.clone(),
+            // A request may arrive for as long as we waited for its answer, and be shown later still.
+            visible_from: last_sent + request_time() + TimeDelta::seconds(lookup.visibility_lag_secs.into()),
+            lookup,
+            list,
+            intent: intent.clone(),
+            request,
+            first_sent,
+            window_start,
+            read_early: false,
+            walk,
+            pages: 0,
+            others: Vec::new(),
+        })
+    }
+
+    /// The endpoint to ask.
+    pub fn list(&self) -> &Endpoint {
+        &self.list
+    }
+
+    /// The request to send to it.
+    pub fn request(&self) -> &StoredRequest {
+        &self.request
+    }
+
+    /// Takes what came of [`Search::request`], which was sent at `asked_at`: the answer, if one came, and what it means.
+    pub fn read(mut self, answer: Option<&RawAnswer>, verdict: Verdict, asked_at: Instant, now: Instant) -> Read {
+        let theirs = answer.and_then(provider_time);
+        let over = |sought, others| Read::Over { sought, others };
+        let apart = theirs.map(|theirs| (theirs - now).abs());
+        if let Some(apart) = apart.filter(|apart| *apart > CLOCKS_APART_MAX) {
+            return over(Sought::ClocksApart(apart), self.others);
+        }
+        let page = match verdict {
+            Verdict::Applied { value, .. } => value,
+            Verdict::NotApplied {
+                failure, refused: true, ..
+            } => return over(Sought::Refused(failure.message), self.others),
+            Verdict::NotApplied { failure, .. } => return over(Sought::Failed(failure.message), self.others),
+            Verdict::Unknown { reason, .. } | Verdict::Contradiction { reason } => {
+                return over(Sought::Failed(reason), self.others);
+            }
+        };
+        let others = page::items(&self.list, &page)
+            .iter()
+            .filter_map(|item| self.other(item));
+        let seen: Vec<Other> = others.collect();
+        let mut others = std::mem::take(&mut self.others);
+        others.extend(seen);
+        // A clock of ours that was set ahead would let a list that lags look old enough to be believed. A date has
+        // whole seconds.
+        let theirs = theirs.filter(|_| holds(Guard::ListAge));
+        let read_at = theirs.map_or(asked_at, |theirs| asked_at.min(theirs + TimeDelta::seconds(1)));
+        match self.take(&page, read_at) {
+            Progress::Next(mut further) => {
+                further.others = others;
+                Read::More(further)
+            }
+            Progress::Found(resource) => over(Sought::Found(resource), others),
+            Progress::Contradiction(reason) => over(Sought::Contradiction(reason), others),
+            Progress::Absent => over(Sought::Absent, others),
+            Progress::Lost(reason) => over(Sought::Failed(reason), others),
+            Progress::Unproved { again_at } => {
+                let again_at = again_at.map(|at| at + (asked_at - read_at));
+                over(Sought::Unproved { again_at }, others)
+            }
+        }
+    }
+
+    /// What an item is if it bears the mark of another step of the same run, or moves the same for another run.
+    fn other(&self, item: &Value) -> Option<Other> {
+        let Match::Reference(pointer) = &self.lookup.matching else {
+            return None;
+        };
+        let reference = item
+            .pointer(pointer)?
+            .as_text()
+            .filter(|other| !self.is_reference(other))?;
+        let (run, path) = parts(reference)?;
+        let id = item.get("id").and_then(Value::as_text);
+        let amount = reply::amount_said(&self.effect, item).map(|amount| format!(", {amount}"));
+        let same = |movement| reply::same_movement(&self.effect, &self.intent.request, movement, item);
+        let is_alike = self.intent.movement.as_ref().is_some_and(same);
+        let (ours, _) = parts(&self.intent.reference)?;
+        let is_of_same_run = is_same_run(&self.intent, ours, run);
+        (is_alike || is_of_same_run).then_some(())?;
+        Some(Other {
+            run: if is_of_same_run { ours } else { run },
+            path,
+            is_alike,
+            id: id.map(str::to_owned),
+            made_at: self.made_at(item),
+            what: format!("{}{}", id.unwrap_or("something"), amount.unwrap_or_default()),
+        })
+    }
+
+    /// Takes the answer to [`Search::request`], which was sent at `asked_at`.
+    pub fn take(mut self, answer: &Value, asked_at: Instant) -> Progress {
+        let mut past_window = false;
+        for item in page::items(&self.list, answer) {
+            // What bears our mark is ours, however old its clock makes it.
+            if self.is_ours(item) {
+                return match self.misfit(item).filter(|_| holds(Guard::FoundFits)) {
+                    Some(reason) => Progress::Contradiction(reason),
+                    None => Progress::Found(item.clone()),
+                };
+            }
+            past_window |= self.lookup.newest_first && self.is_before(item, self.window_start);
+        }
+        self.pages += 1;
+        self.read_early |= asked_at < self.visible_from;
+        let (_, next) = self.walk.take(answer);
+        let next = if past_window || !holds(Guard::EveryPage) {
+            Next::End
+        } else {
+            next
+        };
+        match next {
+            Next::At(_) if self.pages >= crate::base::limits::PAGES_MAX => Progress::Unproved { again_at: None },
+            Next::At(position) => {
+                self.request = page::turn_to(&self.list, &self.request, &position);
+                Progress::Next(Box::new(self))
+            }
+            Next::Lost(reason) => Progress::Lost(format!("`{}` was not read whole: {reason}", self.list.name)),
+            Next::End if !self.lookup.covers_window && holds(Guard::WindowCovered) => {
+                Progress::Unproved { again_at: None }
+            }
+            Next::End if self.is_untraceable() => Progress::Unproved { again_at: None },
+            Next::End if self.read_early && holds(Guard::VisibilityLag) => Progress::Unproved {
+                again_at: Some(self.visible_from),
+            },
+            Next::End => Progress::Absent,
+        }
+    }
+
+    /// What in something that bears our mark does not fit what we sent. A key may have been used for another payment, so
+    /// what another run of the same key made has to show that it is the same, and that it can have been forgotten.
+    fn misfit(&self, item: &Value) -> Option<String> {
+        let request = request_as_of(&self.effect, &self.intent, item);
+        let movement = self.intent.movement.as_ref();
+        reply::contradiction(&self.effect, &request, movement, item).or_else(|| {
+            let other = other_run_of(&self.effect, &self.intent, item)?;
+            if let Some(reason) = used_before(&self.effect, &self.intent, item).filter(|_| holds(Guard::KeyUsedBefore))
+            {
+                return Some(reason);
+            }
+            let unsaid = reply::left_unsaid(&self.effect, &request, movement?, item)?;
+            Some(format!(
+                "{other}, a forgotten run of the same key, made it, and it does not say its {unsaid}"
+            ))
+        })
+    }
+
+    /// Whether it may have been sent under a reference that nobody knows any more, and is looked for by that.
+    fn is_untraceable(&self) -> bool {
+        let is_forgotten = self.intent.forgotten.is_some_and(|forgotten| !forgotten.traceable);
+        is_forgotten && matches!(self.lookup.matching, Match::Reference(_)) && holds(Guard::RestoreUntraceable)
+    }
+
+    /// Whether a reference is the one that is looked for, or stands for the same step of a forgotten run of the same key.
+    fn is_reference(&self, reference: &str) -> bool {
+        reference == self.intent.reference || same_step(&self.intent, reference).is_some()
+    }
+
+    fn made_at(&self, item: &Value) -> Option<Instant> {
+        made_at(&self.lookup, item)
+    }
+
+    fn is_before(&self, item: &Value, instant: Instant) -> bool {
+        self.made_at(item).is_some_and(|made_at| made_at < instant)
+    }
+
+    fn is_ours(&self, item: &Value) -> bool {
+        match &self.lookup.matching {
+            Match::Reference(pointer) => {
+                let reference = item.pointer(pointer).and_then(Value::as_text);
+                reference.is_some_and(|reference| self.is_reference(reference))
+            }
+            Match::Natural { field, pointer, dead } => {
+                let wanted = sent_value(&self.effect, &self.intent, field);
+                let matches = wanted.is_some() && item.pointer(pointer) == wanted.as_ref();
+                let is_dead = dead.as_ref().is_some_and(|dead| {
+                    let status = item.pointer(&dead.pointer).and_then(Value::as_text);
+                    status.is_some_and(|status| dead.values.iter().any(|value| value == status))
+                });
+                // One that came to nothing before we sent ours is another.
+                matches && !(is_dead && self.is_before(item, self.first_sent - DEAD_MARGIN))
+            }
+        }
+    }
+}
+
+/// The longest a request is under way.
+fn request_time() -> TimeDelta {
+    TimeDelta::from_std(PROVIDER_TOTAL_TIMEOUT).unwrap_or(TimeDelta::MAX)
+}

@@ -1,0 +1,113 @@
+//! How the treasury's words map onto the provider: primitives, and the resources that live on.
+
+use std::collections::BTreeSet;
+
+use super::{known_endpoint, known_param, pointer};
+use crate::base::money::parse_plain;
+use crate::connector::table::{Connector, Effect, Place};
+use crate::model::document::Document;
+
+/// The treasury primitives a table may map, with what their endpoint does.
+const PRIMITIVES: &[(&str, Effect, &[&str])] = &[
+    ("accounts", Effect::Read, &[]),
+    ("balance", Effect::Read, &["account"]),
+    ("payout", Effect::MovesMoney, &["from", "to", "amount", "reference"]),
+    ("convert", Effect::MovesMoney, &["from", "to", "amount"]),
+    ("return_deposit", Effect::MovesMoney, &["deposit"]),
+];
+
+pub(super) fn primitives(connector: &Connector, source: &mut Document<'_>) {
+    for (name, map) in connector.primitives() {
+        let at = |key: &'static str| ["primitive", name, key];
+        let Some((_, effect, said)) = PRIMITIVES.iter().find(|(known, ..)| *known == name) else {
+            let known = PRIMITIVES.iter().map(|(known, ..)| *known);
+            source.unknown(&["primitive", name], "primitive", name, known);
+            continue;
+        };
+        if let Some(endpoint) = known_endpoint(connector, &at("endpoint"), &map.endpoint, source) {
+            if endpoint.effect != *effect {
+                let message = format!("`{}` has the effect {}", endpoint.name, endpoint.effect.as_str());
+                source.wrong(&at("endpoint"), message);
+            }
+            for param in map.args.values() {
+                known_param(endpoint, &at("args"), param, source);
+            }
+            for said in said.iter().filter(|said| !map.args.contains_key(**said)) {
+                let message = format!("`args` has no parameter for `{said}`, which `{name}` always says");
+                source.wrong(&["primitive", name], message);
+            }
+        }
+        for value in map.fields.values() {
+            pointer(&at("fields"), Some(value), source);
+        }
+        if let Some(kind) = map.resource.as_ref().filter(|kind| connector.resource(kind).is_none()) {
+            let known = connector.resources.keys().map(String::as_str);
+            source.unknown(&at("resource"), "resource", kind, known);
+        }
+        if let Some(own) = &map.own_account {
+            if let Some(endpoint) = known_endpoint(connector, &at("own_account"), &own.endpoint, source) {
+                known_param(endpoint, &at("own_account"), &own.id, source);
+            }
+            pointer(&at("own_account"), Some(&own.address), source);
+        }
+        if let Some(quote) = &map.quote {
+            if let Some(endpoint) = known_endpoint(connector, &at("quote"), &quote.endpoint, source) {
+                quote
+                    .args
+                    .values()
+                    .for_each(|param| known_param(endpoint, &at("quote"), param, source));
+            }
+            pointer(&at("quote"), Some(&quote.rate), source);
+        }
+        if let Some(minimum) = &map.minimum
+            && let Err(error) = parse_plain(minimum)
+        {
+            source.wrong(&at("minimum"), error.to_string());
+        }
+        if let Some(achieved) = &map.achieved {
+            known_endpoint(connector, &at("achieved"), &achieved.endpoint, source);
+            for value in [&achieved.id, &achieved.sold, &achieved.bought, &achieved.rate] {
+                pointer(&at("achieved"), Some(value), source);
+            }
+        }
+        if let Some(existing) = &map.existing
+            && let Some(endpoint) = known_endpoint(connector, &at("existing"), &existing.endpoint, source)
+        {
+            existing
+                .args
+                .values()
+                .for_each(|param| known_param(endpoint, &at("existing"), param, source));
+        }
+    }
+}
+
+pub(super) fn resources(connector: &Connector, source: &mut Document<'_>) {
+    for (kind, resource) in connector.resources() {
+        let at = |key: &'static str| ["resource", kind, key];
+        if let Some(endpoint) = known_endpoint(connector, &at("retrieve"), &resource.retrieve, source) {
+            let required = endpoint.params.iter().filter(|param| param.required).count();
+            if endpoint.effect != Effect::Read || endpoint.params_in(Place::Path).count() != 1 || required != 1 {
+                source.wrong(&at("retrieve"), format!("`{}` is not a read of one id", endpoint.name));
+            }
+        }
+        pointer(&at("id"), Some(&resource.id), source);
+        pointer(&at("status"), Some(&resource.status), source);
+        pointer(&at("failure"), resource.failure.as_ref(), source);
+        let mut seen = BTreeSet::new();
+        for status in [&resource.pending, &resource.succeeded, &resource.failed]
+            .into_iter()
+            .flatten()
+        {
+            if !seen.insert(status) {
+                source.wrong(&["resource", kind], format!("the status `{status}` is named twice"));
+            }
+        }
+        let known: Vec<&str> = connector
+            .webhook()
+            .map(|table| table.event_names().collect())
+            .unwrap_or_default();
+        for event in resource.events.iter().filter(|event| !known.contains(&event.as_str())) {
+            source.unknown(&at("events"), "event", event, known.iter().copied());
+        }
+    }
+}

@@ -1,0 +1,216 @@
+//! One operation of a provider: how it is called, what it does outside, and what is done when nobody knows.
+
+use std::sync::Arc;
+
+use serde::Deserialize;
+
+use super::{AmountField, AmountPlace, MoneyTable, Pagination, Param, Place, Unit};
+use crate::connector::lookup::Lookup;
+
+/// A method of HTTP.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "UPPERCASE")]
+pub enum Method {
+    /// Reads.
+    Get,
+    /// Makes, or does.
+    Post,
+    /// Replaces.
+    Put,
+    /// Changes.
+    Patch,
+    /// Removes.
+    Delete,
+}
+
+impl Method {
+    /// As it stands in a request.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Get => "GET",
+            Self::Post => "POST",
+            Self::Put => "PUT",
+            Self::Patch => "PATCH",
+            Self::Delete => "DELETE",
+        }
+    }
+}
+
+/// What a call does outside.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Effect {
+    /// Nothing.
+    Read,
+    /// It changes something, but moves no money.
+    Write,
+    /// It moves money.
+    MovesMoney,
+}
+
+impl Effect {
+    /// As it stands in a table.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Read => "read",
+            Self::Write => "write",
+            Self::MovesMoney => "moves_money",
+        }
+    }
+}
+
+/// What is done when nobody knows whether a call had its effect.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum InDoubt {
+    /// Send the same bytes under the same key while the key protects; afterwards look it up if
+    /// [`Endpoint::lookup`] says how, else park.
+    Repeat,
+    /// Look it up as [`Endpoint::lookup`] says; never repeat.
+    Lookup,
+    /// A person decides.
+    #[default]
+    Park,
+}
+
+/// One operation of a provider.
+#[derive(Debug, Clone, PartialEq, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Endpoint {
+    /// Its name in scripts: `create_payout`.
+    #[serde(skip)]
+    pub name: String,
+    /// One sentence for people.
+    pub doc: String,
+    /// The method.
+    pub method: Method,
+    /// The path, with `{name}` where a path parameter goes.
+    pub path: String,
+    /// What it does outside.
+    pub effect: Effect,
+    /// The permission a credential needs.
+    pub scope: Option<String>,
+    /// Whether it is called without a credential.
+    #[serde(default)]
+    pub public: bool,
+    /// Whether it shows the key it is called with: every key that works may make this call.
+    #[serde(default)]
+    pub shows_key: bool,
+    /// The name of the way in which its answer is a list, if it is one.
+    pub list: Option<String>,
+    /// That way: follows from `list`.
+    #[serde(skip)]
+    pub paging: Option<Arc<Pagination>>,
+    /// Its parameters.
+    #[serde(default)]
+    pub params: Vec<Param>,
+    /// How much it moves or asks about.
+    pub amount: Option<AmountField>,
+    /// How amounts are written, as the table has it.
+    #[serde(skip)]
+    pub money: Arc<MoneyTable>,
+    /// The request field that names where the money comes from.
+    pub source: Option<String>,
+    /// The request field that names who gets it.
+    pub beneficiary: Option<Beneficiary>,
+    /// The request field we may write our reference to.
+    pub our_reference: Option<String>,
+    /// Where the answer repeats what was asked, for comparison.
+    #[serde(default)]
+    pub echo: Echo,
+    /// What is done when its outcome is not known.
+    #[serde(default)]
+    pub in_doubt: InDoubt,
+    /// How its outcome is looked up.
+    pub lookup: Option<Lookup>,
+    /// The kind of resource it makes or shows.
+    pub resource: Option<String>,
+    /// Whether the provider keeps to the key here, where its method takes one.
+    #[serde(default = "keyed")]
+    pub keyed: bool,
+    /// Whether it takes the idempotency key: follows from its method and `keyed`.
+    #[serde(skip)]
+    pub idempotent: bool,
+}
+
+fn keyed() -> bool {
+    true
+}
+
+impl Endpoint {
+    /// Whether it reads a list.
+    pub fn lists(&self) -> bool {
+        self.effect == Effect::Read && self.paging.is_some()
+    }
+
+    /// Where its request says an amount, if it does.
+    pub fn amount_place(&self) -> Option<&AmountPlace> {
+        match self.amount.as_ref()? {
+            AmountField::Field(place) => Some(place),
+            AmountField::Whole(_) => None,
+        }
+    }
+
+    /// How its amount is written, there and in what it answers.
+    pub fn unit(&self) -> Unit {
+        let place = self.amount_place();
+        let param = place.and_then(|place| self.param(&place.field));
+        place
+            .and_then(|place| place.unit)
+            .or_else(|| param.and_then(|param| param.unit))
+            .or(self.money.unit)
+            .unwrap_or(Unit::DecimalText)
+    }
+
+    /// A parameter by the name scripts use.
+    pub fn param(&self, name: &str) -> Option<&Param> {
+        self.params.iter().find(|param| param.name == name)
+    }
+
+    /// The parameters that stand in this place.
+    pub fn params_in(&self, place: Place) -> impl Iterator<Item = &Param> {
+        self.params.iter().filter(move |param| param.place == place)
+    }
+
+    /// How a script calls it: `create_return(#{ deposit_id, [rail] })`.
+    pub fn usage(&self) -> String {
+        let argument = |param: &Param| {
+            if param.required {
+                param.name.clone()
+            } else {
+                format!("[{}]", param.name)
+            }
+        };
+        match self.params.as_slice() {
+            [] => format!("{}()", self.name),
+            [only] if only.place == Place::Path => format!("{}({})", self.name, only.name),
+            params => {
+                let arguments: Vec<String> = params.iter().map(argument).collect();
+                format!("{}(#{{ {} }})", self.name, arguments.join(", "))
+            }
+        }
+    }
+}
+
+/// Who gets the money.
+#[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Beneficiary {
+    /// The parameter.
+    pub field: String,
+    /// If it is a map, the members that name an account; the others describe it (a holder's name).
+    #[serde(default)]
+    pub keys: Vec<String>,
+}
+
+/// Where the answer repeats what was asked.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Echo {
+    /// The amount.
+    pub amount: Option<String>,
+    /// Its currency.
+    pub currency: Option<String>,
+    /// Who gets it.
+    pub beneficiary: Option<String>,
+}
