@@ -25,6 +25,8 @@ const SECTIONS: &[&str] = &[
     "pagination",
     "errors",
     "rate",
+    "lacks",
+    "gap",
     "webhook",
     "backfill",
     "shape",
@@ -60,6 +62,8 @@ fn read(source: &mut Document<'_>) -> Option<Connector> {
     let paginations = paging::read(source);
     let errors: Errors = source.optional("errors").unwrap_or_default();
     let rate = source.optional("rate");
+    let lacks = source.optional("lacks").unwrap_or_default();
+    let gaps = source.optional("gap").unwrap_or_default();
     let webhook = source.optional("webhook");
     let backfill = source.optional("backfill");
     let shapes = source.named("shape");
@@ -92,6 +96,8 @@ fn read(source: &mut Document<'_>) -> Option<Connector> {
         paginations,
         errors,
         rate,
+        lacks,
+        gaps,
         webhook,
         backfill,
         shapes,
