@@ -24,7 +24,7 @@ pub(super) const ALL: &[Primitive] = &[
         name: "payout",
         kind: Kind::Step,
         params: &[
-            ("#from", "the account's id"),
+            ("#from", "the account's id; not where the provider chooses the account"),
             ("to", TO),
             ("amount", "money"),
             ("reference", "what the beneficiary reads"),
@@ -55,7 +55,7 @@ pub(super) const ALL: &[Primitive] = &[
 
 /// The request of a payout, in the words of the provider.
 pub(super) struct Pay<'a> {
-    pub(super) from: &'a str,
+    pub(super) from: Option<&'a str>,
     pub(super) to: &'a Value,
     pub(super) amount: Money,
     pub(super) reference: &'a str,
@@ -71,7 +71,7 @@ fn payout(turn: &Turn, connection: &Arc<Connection>, args: &[Value]) -> Result<V
         &["from", "to", "amount", "reference", "rail", "metadata"],
     )?;
     let pay = Pay {
-        from: args.required_text("from")?,
+        from: args.text("from")?,
         to: args.required("to")?,
         amount: args.required_money("amount")?,
         reference: args.required_text("reference")?,
@@ -87,9 +87,12 @@ fn payout(turn: &Turn, connection: &Arc<Connection>, args: &[Value]) -> Result<V
 pub(super) fn send(turn: &Turn, connection: &Arc<Connection>, pay: &Pay<'_>) -> Result<Value, Thrown> {
     let map = mapping(connection, "payout")?;
     let endpoint = calls::find(connection, &map.endpoint)?;
+    if map.args.contains_key("from") && pay.from.is_none() {
+        return Err(invalid("`payout` needs `from`"));
+    }
     let destination = destination(turn, connection, map, pay.to)?;
     let said = [
-        ("from", Some(Value::text(pay.from))),
+        ("from", pay.from.map(Value::text)),
         ("to", Some(destination)),
         ("amount", Some(Value::Money(pay.amount))),
         ("reference", Some(Value::text(pay.reference))),

@@ -87,7 +87,7 @@ fn split_total(turn: &Turn, connection: &Arc<Connection>, args: &[Value]) -> Res
                 Sent::nothing()
             } else {
                 let pay = Pay {
-                    from,
+                    from: Some(from),
                     to,
                     amount: part.amount,
                     reference,

@@ -58,6 +58,18 @@ fn keys(primitive: &Primitive) -> Vec<(String, bool)> {
     primitive.params.iter().map(key).collect()
 }
 
+/// What a table has to have a word for before a script may say it.
+const WORDS: &[&str] = &["from", "to", "amount", "reference", "rail", "metadata"];
+
+/// The same on a connection: without what its provider has no word for.
+fn keys_of(connector: &Connector, primitive: &Primitive) -> Vec<(String, bool)> {
+    let mut keys = keys(primitive);
+    if let Some(map) = connector.primitive(primitive.name) {
+        keys.retain(|(key, _)| !WORDS.contains(&key.as_str()) || map.args.contains_key(key));
+    }
+    keys
+}
+
 /// Where it takes the name of a calendar.
 fn calendar(primitive: &Primitive) -> Option<Place> {
     let bare = |name: &str| name.trim_matches(['#', '?']) == "calendar";
@@ -84,7 +96,7 @@ fn of_connector(connector: &Connector) -> ModuleSurface {
             arity: primitive.arity(),
             pure: false,
             takes_function: matches!(primitive.body, Body::Closure(_)),
-            keys: keys(primitive),
+            keys: keys_of(connector, primitive),
             calendar: calendar(primitive),
         })
         .collect();

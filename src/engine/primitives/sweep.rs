@@ -112,7 +112,7 @@ impl<'a> Route<'a> {
 
     fn pay<'b>(&'b self, from: &'b str, to: &'b Value, amount: Money) -> Pay<'b> {
         Pay {
-            from,
+            from: Some(from),
             to,
             amount,
             reference: self.reference,
