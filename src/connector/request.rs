@@ -6,6 +6,8 @@
 mod amount;
 mod argument;
 mod encode;
+mod identity;
+mod object;
 mod sent;
 
 use serde_json::{Map as JsonMap, Value as Json};
@@ -20,6 +22,7 @@ use crate::model::value::{Map, Value};
 
 use amount::Amount;
 pub(super) use encode::{with_body_param, with_query_param};
+pub(super) use identity::{identity, key_of};
 pub(super) use sent::sent;
 
 /// A request with what has to be known about it before it may be sent.
@@ -87,9 +90,18 @@ pub fn prepare(
         .filter(|(_, value)| !value.is_null())
         .map(|(name, value)| (name.clone(), value.clone()))
         .collect();
-    if let Some(unknown) = args.keys().find(|name| endpoint.param(name).is_none()) {
+    if let Some(unknown) = args
+        .keys()
+        .find(|name| !endpoint.taken().any(|param| param.name == **name))
+    {
         return Err(fail(unknown_argument(unknown, &endpoint.params)));
     }
+    for param in &endpoint.params {
+        if let Some(always) = &param.set {
+            args.insert(param.name.clone(), Value::text(always));
+        }
+    }
+    one_of_each(endpoint, &args).map_err(fail)?;
     let amount = amount::take(endpoint, &mut args).map_err(fail)?;
     let main = endpoint.amount_place().map(|place| place.field.as_str());
     amount::leave_currencies(&endpoint.money, &endpoint.params, main, &mut args).map_err(fail)?;
@@ -122,23 +134,40 @@ pub fn prepare(
     }
 
     let takes_body = endpoint.params_in(Place::Body).next().is_some();
-    let movement = (endpoint.effect == Effect::MovesMoney).then(|| Movement {
-        amount: amount.as_ref().and_then(|amount| amount.money),
-        source: endpoint.source.as_ref().and_then(|field| text_of(&args, field)),
-        beneficiary: beneficiary(endpoint, &args),
-    });
     let request = StoredRequest {
         method: endpoint.method.as_str().to_owned(),
         path: encode::with_query(path, &query),
         headers: headers(connection, takes_body).into_iter().chain(said).collect(),
         body: takes_body.then(|| Json::Object(body).to_string()),
     };
+    let movement = (endpoint.effect == Effect::MovesMoney).then(|| Movement {
+        amount: amount.as_ref().and_then(|amount| amount.money),
+        source: endpoint.source.as_ref().and_then(|field| text_of(&args, field)),
+        beneficiary: identity::of_request(endpoint, &request),
+    });
     Ok(Prepared {
         fingerprint: fingerprint(connection, endpoint, &request, movement.as_ref()),
         summary: summary(endpoint, &args, movement.as_ref()),
         request,
         movement,
     })
+}
+
+/// Of each group exactly one has to be given.
+fn one_of_each(endpoint: &Endpoint, args: &Map) -> Result<(), String> {
+    for group in &endpoint.one_of {
+        let given: Vec<&str> = group
+            .iter()
+            .filter(|name| args.contains_key(*name))
+            .map(String::as_str)
+            .collect();
+        match given.as_slice() {
+            [_] => {}
+            [] => return Err(format!("exactly one of {} is needed", group.join(", "))),
+            given => return Err(format!("{} cannot both be given", given.join(" and "))),
+        }
+    }
+    Ok(())
 }
 
 /// The places of a request that arguments go to.
@@ -163,8 +192,9 @@ fn write(connection: &Connection, endpoint: &Endpoint, args: &Map, amount: Optio
                     .written(&endpoint.money)
                     .map_err(|reason| format!("`{name}`: {reason}"))?
             }
-            _ => argument::write(&connection.connector, param, value)?,
+            _ => argument::write(connection, param, value)?,
         };
+        argument::check_bounds(param, &written)?;
         match param.place {
             Place::Path => {
                 let segment = encode::in_path(&written)
@@ -200,18 +230,18 @@ fn put(body: &mut JsonMap<String, Json>, wire: &str, value: Json) -> Option<()> 
     Some(())
 }
 
-/// Something an answer showed, as an argument: without the members the parameter does not know, which a
-/// provider may add on any day. For one of our own accounts as a destination.
+/// Something an answer showed, as an argument: in the words of scripts, and without the members the parameter does not
+/// know, which a provider may add on any day. For one of our own accounts as a destination.
 pub fn as_argument(connection: &Connection, endpoint: &Endpoint, param: &str, shown: &Value) -> Value {
     let shape = endpoint.param(param).and_then(|param| param.shape.as_deref());
     match (shape.and_then(|shape| connection.connector.shape(shape)), shown) {
-        (Some(shape), Value::Map(map)) => Value::Map(argument::keep_known(shape, map)),
+        (Some(shape), Value::Map(map)) => Value::Map(object::read_back(&connection.connector, shape, map)),
         _ => shown.clone(),
     }
 }
 
 /// The name of exactly this request: connection, endpoint, method, path, body, what it moves, and the headers that
-/// arguments make: two requests that differ in one alone may be for two accounts.
+/// arguments or the connection's own settings make: two requests that differ in one alone may be for two accounts.
 pub fn fingerprint(
     connection: &Connection,
     endpoint: &Endpoint,
@@ -236,10 +266,9 @@ pub fn fingerprint(
         currency,
         beneficiary.unwrap_or(""),
     ];
-    let said = endpoint.params_in(Place::Header).filter_map(|param| {
-        let name = param.wire_name();
-        Some(format!("{}: {}", name.to_lowercase(), sent::header(request, name)?))
-    });
+    let names = endpoint.params_in(Place::Header).map(Param::wire_name);
+    let names = names.chain(connection.headers.keys().map(String::as_str));
+    let said = names.filter_map(|name| Some(format!("{}: {}", name.to_lowercase(), sent::header(request, name)?)));
     let said: Vec<String> = said.collect();
     let parts = parts.into_iter().chain(said.iter().map(String::as_str));
     Digest::of(parts.map(str::as_bytes))
@@ -251,7 +280,10 @@ fn headers(connection: &Connection, has_body: bool) -> Vec<(String, String)> {
         headers.push(("content-type".to_owned(), "application/json".to_owned()));
     }
     let own = connection.connector.headers.iter();
-    headers.extend(own.map(|(name, value)| (name.to_lowercase(), value.clone())));
+    headers.extend(
+        own.chain(&connection.headers)
+            .map(|(name, value)| (name.to_lowercase(), value.clone())),
+    );
     headers
 }
 
@@ -260,10 +292,11 @@ fn invalid(endpoint: &Endpoint, message: &str) -> Failure {
 }
 
 fn unknown_argument(name: &str, params: &[Param]) -> String {
-    let known = || params.iter().map(|param| param.name.as_str());
+    let taken = params.iter().filter(|param| param.set.is_none());
+    let known = || taken.clone().map(|param| param.name.as_str());
     match nearest(name, known()) {
         Some(near) => format!("there is no argument `{name}`: did you mean `{near}`?"),
-        None if params.is_empty() => format!("there is no argument `{name}`: it takes none"),
+        None if known().next().is_none() => format!("there is no argument `{name}`: it takes none"),
         None => {
             let known: Vec<&str> = known().collect();
             format!("there is no argument `{name}`: it takes {}", known.join(", "))
@@ -296,34 +329,6 @@ fn write_reference(
 
 fn text_of(args: &Map, field: &str) -> Option<String> {
     args.get(field)?.as_text().map(str::to_owned)
-}
-
-/// Who gets the money, in one text: the members of the destination that name the account.
-pub(super) fn beneficiary(endpoint: &Endpoint, args: &Map) -> Option<String> {
-    let described = endpoint.beneficiary.as_ref()?;
-    let value = args.get(&described.field)?;
-    identity(value, &described.keys)
-}
-
-/// One text for one account, however it was typed: without spaces and dashes, an IBAN in capitals.
-pub(super) fn identity(value: &Value, keys: &[String]) -> Option<String> {
-    let tidy = |text: &str| -> String { text.chars().filter(|c| !c.is_whitespace() && *c != '-').collect() };
-    let parts: Vec<String> = match value {
-        Value::Text(text) => return Some(text.clone()),
-        Value::Map(map) => keys
-            .iter()
-            .filter_map(|key| Some((key, map.get(key)?.as_text()?)))
-            .map(|(key, text)| {
-                if key == "iban" {
-                    tidy(text).to_uppercase()
-                } else {
-                    tidy(text)
-                }
-            })
-            .collect(),
-        _ => return None,
-    };
-    (!parts.is_empty()).then(|| parts.join("/"))
 }
 
 /// One line for people. Nothing of the body but amount and beneficiary: the rest may be personal.

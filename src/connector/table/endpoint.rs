@@ -96,6 +96,9 @@ pub struct Endpoint {
     /// Whether it shows the key it is called with: every key that works may make this call.
     #[serde(default)]
     pub shows_key: bool,
+    /// Whether it is the read by which a connection is tried.
+    #[serde(default)]
+    pub probe: bool,
     /// The name of the way in which its answer is a list, if it is one.
     pub list: Option<String>,
     /// That way: follows from `list`.
@@ -104,6 +107,9 @@ pub struct Endpoint {
     /// Its parameters.
     #[serde(default)]
     pub params: Vec<Param>,
+    /// Of each of these groups of parameters exactly one is given.
+    #[serde(default)]
+    pub one_of: Vec<Vec<String>>,
     /// How much it moves or asks about.
     pub amount: Option<AmountField>,
     /// How amounts are written, as the table has it.
@@ -174,21 +180,34 @@ impl Endpoint {
 
     /// How a script calls it: `create_return(#{ deposit_id, [rail] })`.
     pub fn usage(&self) -> String {
-        let argument = |param: &Param| {
-            if param.required {
-                param.name.clone()
-            } else {
-                format!("[{}]", param.name)
+        let argument = |param: &&Param| {
+            let group = self.one_of.iter().find(|group| group.contains(&param.name));
+            match group {
+                Some(group) if group.first() == Some(&param.name) => Some(group.join(" | ")),
+                Some(_) => None,
+                None if param.required => Some(param.name.clone()),
+                None => Some(format!("[{}]", param.name)),
             }
         };
-        match self.params.as_slice() {
+        let params: Vec<&Param> = self.taken().collect();
+        match params.as_slice() {
             [] => format!("{}()", self.name),
             [only] if only.place == Place::Path => format!("{}({})", self.name, only.name),
             params => {
-                let arguments: Vec<String> = params.iter().map(argument).collect();
+                let arguments: Vec<String> = params.iter().filter_map(argument).collect();
                 format!("{}(#{{ {} }})", self.name, arguments.join(", "))
             }
         }
+    }
+
+    /// The parameters that a script may give.
+    pub fn taken(&self) -> impl Iterator<Item = &Param> {
+        self.params.iter().filter(|param| param.set.is_none())
+    }
+
+    /// Whether it cannot be called without an argument.
+    pub fn needs_argument(&self) -> bool {
+        !self.one_of.is_empty() || self.taken().any(|param| param.required)
     }
 }
 
@@ -198,9 +217,14 @@ impl Endpoint {
 pub struct Beneficiary {
     /// The parameter.
     pub field: String,
-    /// If it is a map, the members that name an account; the others describe it (a holder's name).
+    /// If it is a map, the members that name an account, as they stand on the wire (`iban.iban`); the others describe
+    /// it (a holder's name).
     #[serde(default)]
     pub keys: Vec<String>,
+    /// If it is a list, the member in which each of its maps has further ones.
+    pub nested: Option<String>,
+    /// The parameter that names who gets it where the other is not given.
+    pub or: Option<String>,
 }
 
 /// Where the answer repeats what was asked.

@@ -85,10 +85,10 @@ pub struct QuoteMap {
 #[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Achieved {
-    /// The endpoint that shows it.
-    pub endpoint: String,
+    /// The endpoint that shows it; the resource of the primitive itself, if not said.
+    pub endpoint: Option<String>,
     /// Where its id stands in the resource of the primitive.
-    pub id: String,
+    pub id: Option<String>,
     /// Where the amount sold stands.
     pub sold: String,
     /// Where the currency sold stands.
@@ -115,8 +115,10 @@ pub struct Existing {
 #[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Resource {
-    /// The endpoint that shows it; its only path parameter takes the id.
+    /// The endpoint that shows it.
     pub retrieve: String,
+    /// Its parameter that takes the id: the only one of its path, if not said.
+    pub param: Option<String>,
     /// Where its id stands.
     pub id: String,
     /// Where its status stands.

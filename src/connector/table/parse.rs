@@ -20,6 +20,7 @@ const SECTIONS: &[&str] = &[
     "base_url",
     "auth",
     "headers",
+    "setting",
     "money",
     "idempotency",
     "pagination",
@@ -59,6 +60,7 @@ fn read(source: &mut Document<'_>) -> Option<Connector> {
     let headers = source.optional("headers").unwrap_or_default();
     let idempotency: Option<super::Idempotency> = source.optional("idempotency");
     let money: Arc<MoneyTable> = Arc::new(source.optional("money").unwrap_or_default());
+    let settings = source.named("setting");
     let paginations = paging::read(source);
     let errors: Errors = source.optional("errors").unwrap_or_default();
     let rate = source.optional("rate");
@@ -78,8 +80,8 @@ fn read(source: &mut Document<'_>) -> Option<Connector> {
             && idempotency
                 .as_ref()
                 .is_some_and(|table| table.methods.contains(&endpoint.method));
-        for param in endpoint.params.iter_mut().filter(|param| param.place == Place::Path) {
-            param.required = true;
+        for param in &mut endpoint.params {
+            param.required |= param.place == Place::Path;
         }
         page(endpoint, &paginations, source);
     }
@@ -93,6 +95,7 @@ fn read(source: &mut Document<'_>) -> Option<Connector> {
         headers,
         idempotency,
         money,
+        settings,
         paginations,
         errors,
         rate,

@@ -137,6 +137,9 @@ pub(super) fn send_own(turn: &Turn, connection: &Arc<Connection>, pay: &Pay<'_>)
 fn send(turn: &Turn, connection: &Arc<Connection>, by: &str, pay: &Pay<'_>) -> Result<Value, Thrown> {
     let map = mapping(connection, by)?;
     let endpoint = calls::find(connection, &map.endpoint)?;
+    if map.args.contains_key("from") && pay.from.is_none() {
+        return Err(invalid(format!("`{by}` needs `from`")));
+    }
     let destination = destination(turn, connection, map, pay.to)?;
     let said = [
         ("from", pay.from.map(Value::text)),

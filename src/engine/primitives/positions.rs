@@ -225,6 +225,8 @@ mod tests {
             credential: None,
             webhook_secrets: Vec::new(),
             webhook_senders: Vec::new(),
+            settings: std::collections::BTreeMap::new(),
+            headers: std::collections::BTreeMap::new(),
             key_window_secs: None,
             pace: Pace::default(),
         };

@@ -6,7 +6,7 @@ use std::sync::Arc;
 use super::{Body, Module, PASSED, Primitive, all, calls, offered};
 use crate::connector::connection::Connection;
 use crate::connector::registry::Registry;
-use crate::connector::table::Connector;
+use crate::connector::table::{Connector, Effect};
 use crate::script::{ModuleSurface, Place, Signature, Surface};
 
 /// What a script with these `uses` may call. That a connection is not configured is said by the manifest's own
@@ -70,8 +70,12 @@ fn on(connector: &Connector, primitive: &Primitive) -> Signature {
     };
     let is_lacking = |key: &str| passed(key).is_some_and(|map| !map.args.contains_key(key));
     let is_needed = |key: &str| {
-        let param = passed(key).and_then(|map| connector.endpoint(&map.endpoint)?.param(map.args.get(key)?));
-        param.is_some_and(|param| param.required)
+        let Some(map) = passed(key) else { return false };
+        let Some(endpoint) = connector.endpoint(&map.endpoint) else { return false };
+        let param = map.args.get(key).and_then(|param| endpoint.param(param));
+        // Which account pays is never left to the provider where it can be told.
+        let is_payer = key == "from" && endpoint.effect == Effect::MovesMoney;
+        param.is_some_and(|param| param.required || is_payer)
     };
     let (lacking, keys): (Vec<_>, Vec<_>) = keys(primitive).into_iter().partition(|(key, _)| is_lacking(key));
     let needed = keys.into_iter().map(|(key, required)| {

@@ -32,6 +32,8 @@ fn connection_of(connector: &str) -> Connection {
         credential: Some(Secret::new("sandbox.key".to_owned())),
         webhook_secrets: Vec::new(),
         webhook_senders: Vec::new(),
+        settings: std::collections::BTreeMap::new(),
+        headers: std::collections::BTreeMap::new(),
         key_window_secs: None,
         pace: bursar::connector::connection::Pace::default(),
     }

@@ -378,6 +378,8 @@ fn connections() -> BTreeMap<String, Arc<bursar::connector::connection::Connecti
         credential: None,
         webhook_secrets: Vec::new(),
         webhook_senders: Vec::new(),
+        settings: std::collections::BTreeMap::new(),
+        headers: std::collections::BTreeMap::new(),
         key_window_secs: None,
         pace: bursar::connector::connection::Pace::default(),
     };

@@ -4,7 +4,7 @@ use std::collections::BTreeSet;
 
 use super::{known_endpoint, known_param, pointer};
 use crate::base::money::parse_plain;
-use crate::connector::table::{Connector, Effect, Place};
+use crate::connector::table::{Connector, Effect, Param, Place};
 use crate::model::document::Document;
 
 /// The treasury primitives a table may map, with what their endpoint does and what they always say to it.
@@ -77,8 +77,14 @@ pub(super) fn primitives(connector: &Connector, source: &mut Document<'_>) {
             source.wrong(&at("minimum"), error.to_string());
         }
         if let Some(achieved) = &map.achieved {
-            known_endpoint(connector, &at("achieved"), &achieved.endpoint, source);
-            for value in [&achieved.id, &achieved.sold, &achieved.bought, &achieved.rate] {
+            if let Some(endpoint) = &achieved.endpoint {
+                known_endpoint(connector, &at("achieved"), endpoint, source);
+            }
+            if achieved.endpoint.is_some() != achieved.id.is_some() {
+                source.wrong(&at("achieved"), "`endpoint` and `id` say together what shows it");
+            }
+            pointer(&at("achieved"), achieved.id.as_ref(), source);
+            for value in [&achieved.sold, &achieved.bought, &achieved.rate] {
                 pointer(&at("achieved"), Some(value), source);
             }
         }
@@ -139,9 +145,20 @@ pub(super) fn resources(connector: &Connector, source: &mut Document<'_>) {
     for (kind, resource) in connector.resources() {
         let at = |key: &'static str| ["resource", kind, key];
         if let Some(endpoint) = known_endpoint(connector, &at("retrieve"), &resource.retrieve, source) {
-            let required = endpoint.params.iter().filter(|param| param.required).count();
-            if endpoint.effect != Effect::Read || endpoint.params_in(Place::Path).count() != 1 || required != 1 {
-                source.wrong(&at("retrieve"), format!("`{}` is not a read of one id", endpoint.name));
+            let named = match &resource.param {
+                Some(param) => {
+                    known_param(endpoint, &at("param"), param, source);
+                    endpoint.param(param)
+                }
+                None => endpoint.params_in(Place::Path).next(),
+            };
+            let is_named = |param: &Param| named.is_some_and(|named| named.name == param.name);
+            let needs_more = endpoint.taken().any(|param| param.required && !is_named(param));
+            let ids = endpoint.params_in(Place::Path).count();
+            let is_of_one = named.is_some_and(|param| ids == usize::from(param.place == Place::Path));
+            if endpoint.effect != Effect::Read || needs_more || !is_of_one || !endpoint.one_of.is_empty() {
+                let finding = source.wrong(&at("retrieve"), format!("`{}` is not a read of one id", endpoint.name));
+                finding.help = Some("an id that is not in the path is named by `param`".to_owned());
             }
         }
         pointer(&at("id"), Some(&resource.id), source);
