@@ -375,6 +375,7 @@ impl Reader<'_> {
             self.wrong(&at, message, help);
             return None;
         };
+        self.key_window(name, &raw, connector);
         let base_url = self.base_url(name, &raw, connector)?;
         let credential = match raw.api_key {
             Some(Referred(reference)) => self.secret(name, "api_key", &reference),
@@ -426,6 +427,23 @@ impl Reader<'_> {
             key_window_secs: raw.key_window_secs,
             pace,
         })
+    }
+
+    /// A window that the provider does not promise would have a payment made twice.
+    fn key_window(&mut self, name: &str, raw: &RawConnection, connector: &Connector) {
+        let most = connector.idempotency.as_ref().and_then(|table| table.window_max_secs);
+        if let (Some(said), Some(most)) = (raw.key_window_secs, most)
+            && said > most
+        {
+            self.wrong(
+                &["connection", name],
+                format!(
+                    "connection `{name}`: `key_window_secs` is {said}, and {} promises less",
+                    connector.title
+                ),
+                format!("write {most} at the most"),
+            );
+        }
     }
 
     /// Of secrets that cannot sign what the provider sends, it is told now rather than by refused deliveries.
