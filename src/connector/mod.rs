@@ -31,5 +31,6 @@ pub mod signature;
 pub mod table;
 pub mod units;
 
+mod alike;
 mod auth;
 mod unread;

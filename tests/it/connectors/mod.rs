@@ -5,6 +5,7 @@
 mod client;
 mod events;
 mod golden;
+mod keys;
 mod lookup;
 mod paging;
 mod reply;
