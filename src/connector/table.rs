@@ -26,7 +26,7 @@ use crate::model::diagnostic::Diagnostic;
 pub use bounds::{Chars, Form, TimeForm};
 pub use endpoint::{Beneficiary, Echo, Effect, Endpoint, InDoubt, Method};
 pub use errors::{ErrorClass, ErrorRow, Errors, Pointers};
-pub use map::{Achieved, Existing, OwnAccount, PrimitiveMap, QuoteMap, Resource, Stage};
+pub use map::{Achieved, Existing, OriginalMap, OwnAccount, PrimitiveMap, QuoteMap, Resource, Stage};
 pub use money::{AmountField, AmountPlace, MoneyTable, Unit, Whole};
 pub use paging::{Counted, PageParam, PageSize, Pagination, Style};
 pub use param::{Kind, Param, Place, Shape, WHOLE_BODY};
@@ -76,6 +76,10 @@ pub struct Connector {
     pub rate: Option<RateTable>,
     settings: BTreeMap<String, SettingTable>,
     paginations: BTreeMap<String, Arc<Pagination>>,
+    /// Treasury primitives that cannot be done here, each with the reason.
+    pub lacks: BTreeMap<String, String>,
+    /// What the provider does not say and somebody who moves money should know, a sentence each.
+    pub gaps: Vec<Gap>,
     webhook: Option<WebhookTable>,
     backfill: Option<Backfill>,
     shapes: BTreeMap<String, Shape>,
@@ -214,6 +218,14 @@ pub struct Idempotency {
     pub window_assumed: bool,
     /// The header of an answer that was given before.
     pub replayed_header: Option<String>,
+}
+
+/// Something the provider does not say.
+#[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Gap {
+    /// What, and what is assumed or done instead.
+    pub doc: String,
 }
 
 /// How many requests a provider takes.

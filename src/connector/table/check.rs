@@ -38,6 +38,7 @@ pub(super) fn all(connector: &Connector, source: &mut Document<'_>) {
     }
     webhook::webhook(connector, source);
     primitives::primitives(connector, source);
+    primitives::lacks(connector, source);
     primitives::resources(connector, source);
 }
 

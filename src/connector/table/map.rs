@@ -34,6 +34,27 @@ pub struct PrimitiveMap {
     pub achieved: Option<Achieved>,
     /// How it is seen that it was done before.
     pub existing: Option<Existing>,
+    /// What it is about: read before anything is sent.
+    pub original: Option<OriginalMap>,
+    /// The provider's words for a result, and what they mean.
+    #[serde(default)]
+    pub words: BTreeMap<String, String>,
+}
+
+/// Where it stands what was paid, and what went back of it.
+#[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct OriginalMap {
+    /// The endpoint that shows it.
+    pub endpoint: String,
+    /// Its parameter that takes the id.
+    pub id: String,
+    /// Where the amount stands.
+    pub amount: String,
+    /// Where its currency stands, if the table has not one for all.
+    pub currency: Option<String>,
+    /// Where it stands how much of it went back before; not there where nothing did.
+    pub given_back: Option<String>,
 }
 
 /// How one of our own accounts becomes a destination.

@@ -26,6 +26,8 @@ const SECTIONS: &[&str] = &[
     "pagination",
     "errors",
     "rate",
+    "lacks",
+    "gap",
     "webhook",
     "backfill",
     "shape",
@@ -62,6 +64,8 @@ fn read(source: &mut Document<'_>) -> Option<Connector> {
     let paginations = paging::read(source);
     let errors: Errors = source.optional("errors").unwrap_or_default();
     let rate = source.optional("rate");
+    let lacks = source.optional("lacks").unwrap_or_default();
+    let gaps = source.optional("gap").unwrap_or_default();
     let webhook = source.optional("webhook");
     let backfill = source.optional("backfill");
     let shapes = source.named("shape");
@@ -95,6 +99,8 @@ fn read(source: &mut Document<'_>) -> Option<Connector> {
         paginations,
         errors,
         rate,
+        lacks,
+        gaps,
         webhook,
         backfill,
         shapes,

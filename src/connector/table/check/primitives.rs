@@ -7,25 +7,37 @@ use crate::base::money::parse_plain;
 use crate::connector::table::{Connector, Effect, Param, Place};
 use crate::model::document::Document;
 
-/// The treasury primitives a table may map, with what their endpoint does.
-const PRIMITIVES: &[(&str, Effect, &[&str])] = &[
-    ("accounts", Effect::Read, &[]),
-    ("balance", Effect::Read, &["account"]),
-    ("payout", Effect::MovesMoney, &["to", "amount", "reference"]),
-    ("convert", Effect::MovesMoney, &["from", "to", "amount"]),
-    ("return_deposit", Effect::MovesMoney, &["deposit"]),
+/// The treasury primitives a table may map, with what their endpoint does and what they always say to it.
+const PRIMITIVES: &[(&str, &[Effect], &[&str])] = &[
+    ("accounts", &[Effect::Read], &[]),
+    ("balance", &[Effect::Read], &["account"]),
+    ("transactions", &[Effect::Read], &[]),
+    ("quote", &[Effect::Read], &["from", "to"]),
+    ("verify_payee", &[Effect::Read], &["name"]),
+    ("dispute", &[Effect::Read], &["dispute"]),
+    ("payout", &[Effect::MovesMoney], &["to", "amount"]),
+    ("transfer", &[Effect::MovesMoney], &["from", "to", "amount"]),
+    ("convert", &[Effect::MovesMoney], &["from", "to", "amount"]),
+    ("order", &[Effect::Write], &["amount", "reference"]),
+    ("capture", &[Effect::MovesMoney], &["payment"]),
+    ("refund", &[Effect::MovesMoney], &["payment", "amount"]),
+    ("return_deposit", &[Effect::MovesMoney], &["deposit"]),
+    ("cancel", &[Effect::Write, Effect::MovesMoney], &["resource"]),
 ];
+
+/// Primitives that are made of others.
+const DERIVED: &[&str] = &["balances", "sweep", "split"];
 
 pub(super) fn primitives(connector: &Connector, source: &mut Document<'_>) {
     for (name, map) in connector.primitives() {
         let at = |key: &'static str| ["primitive", name, key];
-        let Some((_, effect, said)) = PRIMITIVES.iter().find(|(known, ..)| *known == name) else {
+        let Some((_, effects, said)) = PRIMITIVES.iter().find(|(known, ..)| *known == name) else {
             let known = PRIMITIVES.iter().map(|(known, ..)| *known);
             source.unknown(&["primitive", name], "primitive", name, known);
             continue;
         };
         if let Some(endpoint) = known_endpoint(connector, &at("endpoint"), &map.endpoint, source) {
-            if endpoint.effect != *effect {
+            if !effects.contains(&endpoint.effect) {
                 let message = format!("`{}` has the effect {}", endpoint.name, endpoint.effect.as_str());
                 source.wrong(&at("endpoint"), message);
             }
@@ -76,6 +88,28 @@ pub(super) fn primitives(connector: &Connector, source: &mut Document<'_>) {
                 pointer(&at("achieved"), Some(value), source);
             }
         }
+        if let Some(original) = &map.original {
+            if let Some(endpoint) = known_endpoint(connector, &at("original"), &original.endpoint, source) {
+                known_param(endpoint, &at("original"), &original.id, source);
+            }
+            let places = [
+                Some(&original.amount),
+                original.currency.as_ref(),
+                original.given_back.as_ref(),
+            ];
+            places
+                .into_iter()
+                .for_each(|place| pointer(&at("original"), place, source));
+        }
+        if name == "refund" && map.original.is_none() {
+            source.wrong(
+                &["primitive", name],
+                "`original` is missing: nobody would see how much is left to give back",
+            );
+        }
+        if name == "cancel" && map.resource.is_none() {
+            source.wrong(&["primitive", name], "`resource` is missing: what it calls off");
+        }
         if let Some(existing) = &map.existing
             && let Some(endpoint) = known_endpoint(connector, &at("existing"), &existing.endpoint, source)
         {
@@ -83,6 +117,26 @@ pub(super) fn primitives(connector: &Connector, source: &mut Document<'_>) {
                 .args
                 .values()
                 .for_each(|param| known_param(endpoint, &at("existing"), param, source));
+        }
+    }
+}
+
+/// A primitive that is told to be lacking is not offered as well, and is one.
+pub(super) fn lacks(connector: &Connector, source: &mut Document<'_>) {
+    let known = || {
+        PRIMITIVES
+            .iter()
+            .map(|(known, ..)| *known)
+            .chain(DERIVED.iter().copied())
+    };
+    for (name, reason) in &connector.lacks {
+        let at = ["lacks", name.as_str()];
+        if known().all(|known| known != name) {
+            source.unknown(&at, "primitive", name, known());
+        } else if connector.primitive(name).is_some() {
+            source.wrong(&at, format!("`{name}` is offered: there is [primitive.{name}]"));
+        } else if reason.trim().is_empty() {
+            source.wrong(&at, "there is no reason: say why, in a few words");
         }
     }
 }
