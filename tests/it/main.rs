@@ -32,6 +32,7 @@ mod parallel;
 mod paused;
 mod pinned;
 mod properties;
+mod providers;
 mod quarantine;
 mod reconcile;
 mod refused_key;
