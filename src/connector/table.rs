@@ -22,7 +22,7 @@ use serde::Deserialize;
 
 use crate::model::diagnostic::Diagnostic;
 
-pub use endpoint::{Beneficiary, Echo, Effect, Endpoint, InDoubt, Method};
+pub use endpoint::{Beneficiary, Echo, Effect, Endpoint, InDoubt, Method, OurReference, ReferenceForm};
 pub use errors::{ErrorClass, ErrorRow, Errors};
 pub use key::{Idempotency, InFlight, KEY_LENGTH, Kept, KeyField, KeyPlace, NaturalKey};
 pub use map::{Achieved, Existing, OwnAccount, PrimitiveMap, QuoteMap, Resource, Stage};

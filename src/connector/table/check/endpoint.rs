@@ -5,7 +5,8 @@ use std::collections::BTreeSet;
 use super::param::{check_param, hidden_by};
 use super::{is_word, pointer};
 use crate::connector::table::{
-    AmountField, AmountPlace, Auth, Connector, Effect, Endpoint, InDoubt, Kind, Method, Param, Place, WHOLE_BODY,
+    AmountField, AmountPlace, Auth, Connector, Effect, Endpoint, InDoubt, Kind, Method, OurReference, Param, Place,
+    WHOLE_BODY,
 };
 use crate::model::document::Document;
 
@@ -278,7 +279,7 @@ impl<'a> Check<'a, '_, '_> {
                 "an object needs `keys` that name the account, a text has none",
             );
         }
-        if let Some(field) = &endpoint.our_reference {
+        if let Some(OurReference { field, .. }) = &endpoint.our_reference {
             let (param, member) = field
                 .split_once('.')
                 .map_or((field.as_str(), None), |(p, m)| (p, Some(m)));
