@@ -23,7 +23,7 @@ use serde::Deserialize;
 
 use crate::model::diagnostic::Diagnostic;
 
-pub use bounds::{Chars, Form, TimeForm};
+pub use bounds::{Chars, Form, TimeForm, Times};
 pub use endpoint::{Beneficiary, Echo, Effect, Endpoint, InDoubt, Method};
 pub use errors::{ErrorClass, ErrorRow, Errors, Pointers};
 pub use map::{Achieved, Existing, OriginalMap, OwnAccount, PrimitiveMap, QuoteMap, Resource, Stage};

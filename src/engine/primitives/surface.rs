@@ -71,7 +71,9 @@ fn on(connector: &Connector, primitive: &Primitive) -> Signature {
     let is_lacking = |key: &str| passed(key).is_some_and(|map| !map.args.contains_key(key));
     let is_needed = |key: &str| {
         let Some(map) = passed(key) else { return false };
-        let Some(endpoint) = connector.endpoint(&map.endpoint) else { return false };
+        let Some(endpoint) = connector.endpoint(&map.endpoint) else {
+            return false;
+        };
         let param = map.args.get(key).and_then(|param| endpoint.param(param));
         // Which account pays is never left to the provider where it can be told.
         let is_payer = key == "from" && endpoint.effect == Effect::MovesMoney;
