@@ -381,6 +381,7 @@ impl Reader<'_> {
             self.wrong(&at, message, help);
             return None;
         };
+        self.key_window(name, &raw, connector);
         let base_url = self.base_url(name, &raw, connector)?;
         self.own_words(name, &raw, connector);
         let credential = match raw.api_key {
@@ -446,6 +447,23 @@ impl Reader<'_> {
         for wrong in wrong_headers(connector, &raw.headers) {
             let at = ["connection", name, "headers", wrong.key.as_str()];
             self.wrong(&at, format!("connection `{name}`: {}", wrong.message), wrong.help);
+        }
+    }
+
+    /// A window that the provider does not promise would have a payment made twice.
+    fn key_window(&mut self, name: &str, raw: &RawConnection, connector: &Connector) {
+        let most = connector.idempotency.as_ref().and_then(|table| table.window_max_secs);
+        if let (Some(said), Some(most)) = (raw.key_window_secs, most)
+            && said > most
+        {
+            self.wrong(
+                &["connection", name],
+                format!(
+                    "connection `{name}`: `key_window_secs` is {said}, and {} promises less",
+                    connector.title
+                ),
+                format!("write {most} at the most"),
+            );
         }
     }
 

@@ -7,7 +7,7 @@ use std::net::IpAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
-use super::table::{Connector, Endpoint, Place};
+use super::table::{Connector, Endpoint, KeyPlace, Place};
 use crate::base::clock::Instant;
 use crate::base::guard::{Guard, holds};
 use crate::base::network::Network;
@@ -128,10 +128,19 @@ impl Connection {
         valid.map(|secret| &secret.secret)
     }
 
-    /// For how long a key sent to this endpoint protects; none if it takes no key.
+    /// For how long a key sent to this endpoint protects; none if it takes no key, or one that protects for good.
     pub fn key_window(&self, endpoint: &Endpoint) -> Option<Duration> {
-        let table = self.connector.idempotency.as_ref().filter(|_| endpoint.idempotent)?;
-        Some(Duration::from_secs(self.key_window_secs.unwrap_or(table.window_secs)))
+        let table = self.connector.idempotency.as_ref();
+        let of_table = match &endpoint.key {
+            KeyPlace::Header => table?.window_secs,
+            KeyPlace::Field(place) => place.window_secs,
+            KeyPlace::Natural(natural) => natural.window_secs?,
+            KeyPlace::None => return None,
+        };
+        let said = self.key_window_secs.unwrap_or(of_table);
+        let most = table.and_then(|table| table.window_max_secs);
+        let most = most.filter(|_| holds(Guard::KeyWindowMost));
+        Some(Duration::from_secs(most.map_or(said, |most| said.min(most))))
     }
 }
 

@@ -33,5 +33,6 @@ pub mod table;
 pub mod times;
 pub mod units;
 
+mod alike;
 mod auth;
 mod unread;

@@ -9,6 +9,7 @@ use bytes::Bytes;
 use chrono::DateTime;
 use serde_json::Value as Json;
 
+use super::alike;
 use super::client::SendError;
 use super::lookup::Match;
 use super::request::{identity, key_of, sent};
@@ -209,8 +210,22 @@ pub fn contradiction(
         if let Some(field) = another_resource(endpoint, request, value) {
             return Some(format!("the answer is about another one: it differs under `{field}`"));
         }
-        another_beneficiary(endpoint, request, value)
+        another_beneficiary(endpoint, request, value).or_else(|| not_as_sent(endpoint, request, value))
     })
+}
+
+/// What the answer has to show as it was sent and does not: where a number of ours makes the provider answer with what
+/// it has, that may be something else.
+fn not_as_sent(endpoint: &Endpoint, request: &StoredRequest, value: &Value) -> Option<String> {
+    let mut said = endpoint.echo.same.iter();
+    let (field, _) = said.find(|(field, at)| {
+        let Some(sent) = sent(endpoint, request, field) else {
+            return false;
+        };
+        let shown = value.pointer(at).unwrap_or(&Value::Null);
+        !alike::shows(endpoint.param(field).map(|param| param.kind), &sent, shown)
+    })?;
+    holds(Guard::EchoSame).then(|| format!("the answer does not show what was sent as `{field}`"))
 }
 
 /// Whether a resource moves what the request would move, whoever asked for it.

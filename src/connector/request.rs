@@ -71,18 +71,39 @@ pub fn arguments(endpoint: &Endpoint, given: &[Value]) -> Result<Map, Failure> {
     }
 }
 
-/// Builds the request of one call.
-///
-/// Nothing (`()`) counts as not given. For the amount, money fills the amount and its currency. `reference` is
-/// written where the endpoint has room for it.
+/// What bursar itself writes into a request.
+#[derive(Debug, Clone, Copy, Default)]
+pub struct Own<'a> {
+    /// Our reference, where the endpoint has room for it.
+    pub reference: Option<&'a str>,
+    /// The key, where it stands in the body.
+    pub key: Option<&'a str>,
+}
+
+/// Builds the request of one call that bears no key in its body.
 ///
 /// # Errors
-/// `invalid_argument`, with a sentence that names the argument and what it takes.
+/// As [`prepare_own`].
 pub fn prepare(
     connection: &Connection,
     endpoint: &Endpoint,
     args: &Map,
     reference: Option<&str>,
+) -> Result<Prepared, Failure> {
+    prepare_own(connection, endpoint, args, Own { reference, key: None })
+}
+
+/// Builds the request of one call.
+///
+/// Nothing (`()`) counts as not given. For the amount, money fills the amount and its currency.
+///
+/// # Errors
+/// `invalid_argument`, with a sentence that names the argument and what it takes.
+pub fn prepare_own(
+    connection: &Connection,
+    endpoint: &Endpoint,
+    args: &Map,
+    own: Own<'_>,
 ) -> Result<Prepared, Failure> {
     let fail = |message: String| invalid(endpoint, &message);
     let mut args: Map = args
@@ -129,11 +150,17 @@ pub fn prepare(
         headers: said,
         mut body,
     } = write(connection, endpoint, &args, amount.as_ref()).map_err(fail)?;
-    if let (Some(reference), Some(field)) = (reference, &endpoint.our_reference) {
+    if let (Some(reference), Some(field)) = (own.reference, &endpoint.our_reference) {
         write_reference(endpoint, &mut body, field, reference).map_err(fail)?;
     }
+    if let (Some(key), Some(field)) = (own.key, endpoint.key.field()) {
+        match encode::place_in(&mut body, field) {
+            Some(place) if place.is_null() => *place = Json::String(key.to_owned()),
+            Some(_) | None => return Err(fail(format!("`{field}` is where bursar writes its key: leave it out"))),
+        }
+    }
 
-    let takes_body = endpoint.params_in(Place::Body).next().is_some();
+    let takes_body = endpoint.params_in(Place::Body).next().is_some() || endpoint.key.field().is_some();
     let request = StoredRequest {
         method: endpoint.method.as_str().to_owned(),
         path: encode::with_query(path, &query),

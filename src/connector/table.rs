@@ -7,6 +7,7 @@ mod bounds;
 mod check;
 mod endpoint;
 mod errors;
+mod key;
 mod map;
 mod money;
 mod paging;
@@ -26,6 +27,7 @@ use crate::model::diagnostic::Diagnostic;
 pub use bounds::{Chars, Form, TimeForm, Times};
 pub use endpoint::{Beneficiary, Echo, Effect, Endpoint, InDoubt, Method};
 pub use errors::{ErrorClass, ErrorRow, Errors, Pointers};
+pub use key::{Idempotency, InFlight, KEY_LENGTH, Kept, KeyField, KeyPlace, NaturalKey};
 pub use map::{Achieved, Existing, OriginalMap, OwnAccount, PrimitiveMap, QuoteMap, Resource, Stage};
 pub use money::{AmountField, AmountPlace, MoneyTable, Unit, Whole};
 pub use paging::{Counted, PageParam, PageSize, Pagination, Style};
@@ -199,25 +201,6 @@ pub enum Auth {
         /// The header.
         name: String,
     },
-}
-
-/// How a repeated call is told from a new one.
-#[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
-#[serde(deny_unknown_fields)]
-pub struct Idempotency {
-    /// The header that carries the key.
-    pub header: String,
-    /// The longest key.
-    pub max_length: usize,
-    /// Methods that take a key.
-    pub methods: Vec<Method>,
-    /// For how long a key protects. A connection may say otherwise.
-    pub window_secs: u64,
-    /// Whether the window is our own cautious guess, the provider being silent.
-    #[serde(default)]
-    pub window_assumed: bool,
-    /// The header of an answer that was given before.
-    pub replayed_header: Option<String>,
 }
 
 /// Something the provider does not say.

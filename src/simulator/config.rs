@@ -16,8 +16,10 @@ use crate::base::clock::Instant;
 use crate::base::money::Currency;
 
 pub use super::ivy::config as ivy;
+pub use super::payments::config as payments;
 
 use self::ivy::IvyConfig;
+use self::payments::PaymentsConfig;
 
 /// The key that the simulator lets in. Everybody knows it.
 pub const DEMO_API_KEY: &str = "sandbox.demo-key";
@@ -68,6 +70,8 @@ pub struct SimulatorConfig {
     pub event_retention_days: i64,
     /// The second provider, under the path `/ivy`.
     pub ivy: IvyConfig,
+    /// The third, under the path `/payments`.
+    pub payments: PaymentsConfig,
     /// Faults from the start; more can be set at run time.
     pub faults: Vec<FaultRule>,
     /// Faults of webhook deliveries from the start.
@@ -97,6 +101,7 @@ impl Default for SimulatorConfig {
             body_bytes_max: 256 * 1024,
             event_retention_days: 30,
             ivy: IvyConfig::default(),
+            payments: PaymentsConfig::default(),
             faults: Vec::new(),
             webhook_faults: Vec::new(),
         }
@@ -413,6 +418,8 @@ pub struct Webhooks {
     pub duplicate_percent: u8,
     /// A subscription gets nothing more after so many failed deliveries in a row.
     pub disable_after_failures: Option<u32>,
+    /// A subscription gets nothing more when nothing was taken for so long.
+    pub disable_after_ms: Option<u64>,
     /// The real API wants https; the local stand-in posts to plain loopback.
     pub allow_http_subscriptions: bool,
 }
@@ -427,6 +434,7 @@ impl Default for Webhooks {
             jitter_ms: 0,
             duplicate_percent: 0,
             disable_after_failures: None,
+            disable_after_ms: None,
             allow_http_subscriptions: true,
         }
     }

@@ -26,6 +26,7 @@ mod key_age;
 mod kills;
 mod model;
 mod mutants;
+mod once;
 mod pace;
 mod parallel;
 mod paused;

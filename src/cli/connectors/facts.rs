@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use serde::Serialize;
 
 use crate::connector::lookup::{Lookup, Match};
-use crate::connector::table::{Connector, Effect, Endpoint, InDoubt};
+use crate::connector::table::{Connector, Effect, Endpoint, InDoubt, KeyPlace};
 use crate::engine::primitives::offered;
 
 /// Everything that `connectors show` tells.
@@ -48,7 +48,9 @@ impl Calls {
 pub(super) struct Movement<'a> {
     pub(super) call: &'a str,
     pub(super) doc: &'a str,
-    /// For how long the provider keeps to the key; none without one.
+    /// What tells a second call from a repeated one: "header", "body", "natural" or "none".
+    pub(super) key: &'static str,
+    /// For how long it does; none where there is no key, or for good.
     pub(super) key_secs: Option<u64>,
     /// Whether that is a guess, the provider being silent.
     pub(super) key_assumed: bool,
@@ -107,13 +109,19 @@ pub(super) fn of(connector: &Connector) -> Facts<'_> {
 }
 
 fn movement<'a>(connector: &Connector, endpoint: &'a Endpoint) -> Movement<'a> {
-    let key = connector.idempotency.as_ref().filter(|_| endpoint.idempotent);
+    let (key, key_secs, key_assumed) = match (&endpoint.key, &connector.idempotency) {
+        (KeyPlace::Header, Some(table)) => ("header", Some(table.window_secs), table.window_assumed),
+        (KeyPlace::Field(place), _) => ("body", Some(place.window_secs), place.window_assumed),
+        (KeyPlace::Natural(place), _) => ("natural", place.window_secs, false),
+        (KeyPlace::Header, None) | (KeyPlace::None, _) => ("none", None, false),
+    };
     let lookup = looks_up(endpoint);
     Movement {
         call: &endpoint.name,
         doc: &endpoint.doc,
-        key_secs: key.map(|key| key.window_secs),
-        key_assumed: key.is_some_and(|key| key.window_assumed),
+        key,
+        key_secs,
+        key_assumed,
         repeated: endpoint.in_doubt == InDoubt::Repeat,
         looked_up_in: lookup.map(|lookup| lookup.endpoint.as_str()),
         found_by: lookup.map(|lookup| match lookup.matching {

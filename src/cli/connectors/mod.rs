@@ -158,12 +158,14 @@ fn text(facts: &Facts<'_>) -> String {
 
 /// What happens to a call that moves money when nobody heard the answer.
 fn once(movement: &Movement<'_>) -> String {
-    let key = match movement.key_secs {
-        None => "no key".to_owned(),
-        Some(secs) => {
+    let then = if movement.repeated { ", sent again under it" } else { "" };
+    let key = match (movement.key, movement.key_secs) {
+        ("none", _) => "no key".to_owned(),
+        (_, None) => format!("one for each number of it, for good{then}"),
+        (place, Some(secs)) => {
+            let place = if place == "body" { " in the body" } else { "" };
             let assumed = if movement.key_assumed { " (assumed)" } else { "" };
-            let then = if movement.repeated { ", sent again under it" } else { "" };
-            format!("key for {} min{assumed}{then}", secs / 60)
+            format!("key{place} for {} min{assumed}{then}", secs / 60)
         }
     };
     match (movement.looked_up_in, movement.found_by) {

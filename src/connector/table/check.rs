@@ -3,6 +3,7 @@
 //! Every problem is reported, each at its place in the text.
 
 mod endpoint;
+mod key;
 mod lookup;
 mod param;
 mod primitives;
@@ -34,6 +35,7 @@ pub(super) fn all(connector: &Connector, source: &mut Document<'_>) {
         check.params();
         check.choices();
         check.money();
+        check.key();
         check.doubt();
     }
     webhook::webhook(connector, source);
@@ -54,17 +56,7 @@ fn provider(connector: &Connector, source: &mut Document<'_>) {
             source.wrong(&["base_url", environment], error.to_string());
         }
     }
-    if let Some(table) = &connector.idempotency {
-        if table.methods.is_empty() {
-            source.wrong(&["idempotency", "methods"], "no method takes the key");
-        }
-        if table.window_secs == 0 {
-            source.wrong(
-                &["idempotency", "window_secs"],
-                "a key that protects for no time is none",
-            );
-        }
-    }
+    key::idempotency(connector, source);
     for (currency, decimals) in &connector.money.exponent {
         let at = ["money", "exponent", currency];
         if currency != DEFAULT_EXPONENT

@@ -1,10 +1,11 @@
 //! One operation of a provider: how it is called, what it does outside, and what is done when nobody knows.
 
+use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use serde::Deserialize;
 
-use super::{AmountField, AmountPlace, MoneyTable, Pagination, Param, Place, Unit};
+use super::{AmountField, AmountPlace, KeyPlace, MoneyTable, Pagination, Param, Place, Unit};
 use crate::connector::lookup::Lookup;
 
 /// A method of HTTP.
@@ -131,16 +132,18 @@ pub struct Endpoint {
     pub lookup: Option<Lookup>,
     /// The kind of resource it makes or shows.
     pub resource: Option<String>,
-    /// Whether the provider keeps to the key here, where its method takes one.
-    #[serde(default = "keyed")]
-    pub keyed: bool,
-    /// Whether it takes the idempotency key: follows from its method and `keyed`.
+    /// What tells a repeated call from a new one here, if it is not the header that `[idempotency]` names for its method.
+    #[serde(rename = "key")]
+    pub(super) key_said: Option<KeyPlace>,
+    /// What tells a repeated call from a new one: follows from its method and `key`.
     #[serde(skip)]
-    pub idempotent: bool,
-}
-
-fn keyed() -> bool {
-    true
+    pub key: KeyPlace,
+    /// Whether doing it twice is doing it once.
+    #[serde(default)]
+    pub same_twice: bool,
+    /// Whether it is looked for before it is sent for the first time: another may have done it.
+    #[serde(default)]
+    pub look_first: bool,
 }
 
 impl Endpoint {
@@ -237,4 +240,8 @@ pub struct Echo {
     pub currency: Option<String>,
     /// Who gets it.
     pub beneficiary: Option<String>,
+    /// What it has to show as it was sent: parameter to place. Of a map every member that was sent, of a list as many
+    /// items in any order; what the provider adds is passed over.
+    #[serde(default)]
+    pub same: BTreeMap<String, String>,
 }

@@ -107,10 +107,22 @@ pub struct Achieved {
 #[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Existing {
-    /// The endpoint that lists.
+    /// The endpoint that lists, or that shows one thing with the list in it.
     pub endpoint: String,
     /// Generic argument to parameter.
     pub args: BTreeMap<String, String>,
+    /// Where the list stands in what the endpoint shows, if that is no list itself.
+    pub items: Option<String>,
+    /// Where the status of an item stands.
+    #[serde(default = "status")]
+    pub status: String,
+    /// Statuses of those that came to nothing: it may be done again.
+    #[serde(default)]
+    pub dead: Vec<String>,
+}
+
+fn status() -> String {
+    "/status".to_owned()
 }
 
 /// A resource that lives on after the call that made it.

@@ -8,7 +8,7 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use super::check;
-use super::{Connector, Effect, Endpoint, Errors, MoneyTable, Pagination, Place};
+use super::{Connector, Effect, Endpoint, Errors, KeyPlace, MoneyTable, Pagination, Place};
 use crate::model::diagnostic::Diagnostic;
 use crate::model::document::Document;
 
@@ -75,11 +75,16 @@ fn read(source: &mut Document<'_>) -> Option<Connector> {
     for (name, endpoint) in &mut endpoints {
         endpoint.name.clone_from(name);
         endpoint.money = Arc::clone(&money);
-        endpoint.idempotent = endpoint.effect != Effect::Read
-            && endpoint.keyed
-            && idempotency
-                .as_ref()
-                .is_some_and(|table| table.methods.contains(&endpoint.method));
+        let method = endpoint.method;
+        let takes_header = idempotency
+            .as_ref()
+            .is_some_and(|table| table.methods.contains(&method));
+        endpoint.key = match &endpoint.key_said {
+            _ if endpoint.effect == Effect::Read => KeyPlace::None,
+            Some(said) => said.clone(),
+            None if takes_header => KeyPlace::Header,
+            None => KeyPlace::None,
+        };
         for param in &mut endpoint.params {
             param.required |= param.place == Place::Path;
         }

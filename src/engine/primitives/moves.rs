@@ -9,7 +9,7 @@ use super::{Body, Kind, Module, Primitive, calls};
 use crate::base::money::Money;
 use crate::connector::connection::Connection;
 use crate::connector::request::as_argument;
-use crate::connector::table::{Kind as ParamKind, PrimitiveMap};
+use crate::connector::table::{Existing, Kind as ParamKind, PrimitiveMap};
 use crate::engine::turn::{Turn, fail};
 use crate::model::value::{Map, Value};
 use crate::script::Thrown;
@@ -260,18 +260,7 @@ fn return_deposit(turn: &Turn, connection: &Arc<Connection>, args: &[Value]) -> 
     let input = Value::List(args.to_vec()).typed_text();
     turn.compound(&format!("{}.return_deposit", connection.name), &input, || {
         if let Some(existing) = &map.existing {
-            let list = calls::find(connection, &existing.endpoint)?;
-            let query = existing
-                .args
-                .get("deposit")
-                .cloned()
-                .unwrap_or_else(|| "deposit_id".to_owned());
-            let returns = calls::list(turn, connection, list, [(query, Value::text(deposit))].into())?;
-            // A return that failed left the money with us: it may be tried again.
-            let live = returns
-                .into_iter()
-                .find(|known| known.get("status").and_then(Value::as_text) != Some("failed"));
-            if let Some(known) = live {
+            if let Some(known) = live(turn, connection, existing, deposit)? {
                 return Ok((
                     existed(with_resource(map, known), true),
                     format!("deposit {deposit}: a return exists already"),
@@ -290,6 +279,37 @@ fn return_deposit(turn: &Turn, connection: &Arc<Connection>, args: &[Value]) -> 
             format!("deposit {deposit} returned{why}"),
         ))
     })
+}
+
+/// The return of a deposit that is there already. One that failed left the money with us: it may be tried again.
+fn live(
+    turn: &Turn,
+    connection: &Arc<Connection>,
+    existing: &Existing,
+    deposit: &str,
+) -> Result<Option<Value>, Thrown> {
+    let endpoint = calls::find(connection, &existing.endpoint)?;
+    let param = existing.args.get("deposit").map_or("deposit_id", String::as_str);
+    let args = Map::from([(param.to_owned(), Value::text(deposit))]);
+    let returns = match &existing.items {
+        None => calls::list(turn, connection, endpoint, args)?,
+        Some(items) => {
+            let shown = turn.call(connection, endpoint, &args)?;
+            let list = shown.pointer(items).and_then(Value::as_list);
+            let unreadable = || {
+                fail(
+                    "unreadable_answer",
+                    format!("`{}` does not show the returns of deposit {deposit}", endpoint.name),
+                )
+            };
+            list.ok_or_else(unreadable)?.to_vec()
+        }
+    };
+    let is_dead = |known: &Value| {
+        let status = known.pointer(&existing.status).and_then(Value::as_text);
+        status.is_some_and(|status| existing.dead.iter().any(|dead| dead == status))
+    };
+    Ok(returns.into_iter().find(|known| !is_dead(known)))
 }
 
 fn existed(resource: Value, existed: bool) -> Value {

@@ -56,8 +56,8 @@ impl Answer {
         }
     }
 
-    pub(crate) fn ok(body: &Json) -> Self {
-        Self::new(200, body.to_string().into_bytes())
+    pub(crate) fn success(status: u16, body: &Json) -> Self {
+        Self::new(status, body.to_string().into_bytes())
     }
 
     pub(crate) fn refused(contract: &Contract, refusal: &Refusal, correlation_id: &str) -> Self {

@@ -23,11 +23,22 @@ pub enum Place {
     Outside,
     /// The market conversions trade with. May go below zero in what it sells.
     Market,
+    /// Whoever pays by card or by debit. May go below zero, as the rest of the world.
+    Payer,
+    /// The provider that collects: its fees.
+    Psp,
+    /// Collected for a merchant and not settled yet; below zero when more was given back.
+    Pending(Uuid),
+    /// Settled for a merchant or a recipient of splits; below zero when more was given back.
+    Settled(Uuid),
 }
 
 impl Place {
     fn may_be_negative(self) -> bool {
-        matches!(self, Self::Outside | Self::Market)
+        matches!(
+            self,
+            Self::Outside | Self::Market | Self::Payer | Self::Pending(_) | Self::Settled(_)
+        )
     }
 }
 

@@ -6,6 +6,7 @@ mod client;
 mod events;
 mod forms;
 mod golden;
+mod keys;
 mod lookup;
 mod paging;
 mod reply;

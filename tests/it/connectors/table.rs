@@ -3,7 +3,7 @@
 use std::fs;
 
 use bursar::connector::registry::{EMBEDDED, Registry};
-use bursar::connector::table::{Connector, Effect, InDoubt, Stage};
+use bursar::connector::table::{Connector, Effect, InDoubt, KeyPlace, Stage};
 use bursar::engine::primitives::{Module, all};
 use bursar::model::diagnostic::Diagnostic;
 
@@ -185,11 +185,11 @@ fn only_three_operations_move_money_and_each_can_be_looked_up() {
     for name in moving {
         let endpoint = endpoint(&bank, name);
         assert_eq!(endpoint.in_doubt, InDoubt::Repeat);
-        assert!(endpoint.idempotent && endpoint.lookup.as_ref().unwrap().covers_window);
+        assert!(endpoint.key.is_made() && endpoint.lookup.as_ref().unwrap().covers_window);
     }
     for endpoint in bank.connector.endpoints() {
         assert_eq!(
-            endpoint.idempotent,
+            endpoint.key.is_made(),
             endpoint.method.as_str() == "POST",
             "{}",
             endpoint.name
@@ -211,15 +211,15 @@ fn a_connection_may_know_the_keys_window_better() {
 
 #[test]
 fn an_endpoint_may_keep_to_no_key_though_its_method_does() {
-    let unkept = SMALL.replacen(r#"path = "/pay""#, "path = \"/pay\"\nkeyed = false", 1);
-    let told = broken(r#"path = "/pay""#, "path = \"/pay\"\nkeyed = false");
+    let unkept = SMALL.replacen(r#"path = "/pay""#, "path = \"/pay\"\nkey = \"none\"", 1);
+    let told = broken(r#"path = "/pay""#, "path = \"/pay\"\nkey = \"none\"");
     assert!(
         told.iter().any(|told| told.contains("it could happen twice")),
         "{told:?}"
     );
     let looked_up = unkept.replacen(r#"in_doubt = "repeat""#, r#"in_doubt = "lookup""#, 1);
     let toy = Connector::parse("toy.toml", &looked_up).expect("a right table");
-    assert!(!toy.endpoint("pay").expect("there").idempotent);
+    assert_eq!(toy.endpoint("pay").expect("there").key, KeyPlace::None);
 }
 
 #[test]

@@ -346,13 +346,6 @@ impl<'a> Check<'a, '_, '_> {
             }
             return;
         }
-        if endpoint.in_doubt == InDoubt::Repeat && !endpoint.idempotent {
-            let method = endpoint.method.as_str();
-            self.wrong(
-                &["in_doubt"],
-                format!("it cannot be repeated: [idempotency] names no key for {method}, so it could happen twice"),
-            );
-        }
         match (&endpoint.lookup, endpoint.in_doubt) {
             (None, InDoubt::Lookup) => self.wrong(&["in_doubt"], "there is no `lookup` to say how"),
             (Some(_), InDoubt::Park) => self.wrong(&["in_doubt"], "it parks at once: the `lookup` is never used"),

@@ -1,0 +1,4 @@
+//! Effects at providers that keep to other keys, or to none: once all the same.
+
+mod keys;
+mod toy;
