@@ -24,7 +24,7 @@ use serde::Deserialize;
 
 use crate::model::diagnostic::Diagnostic;
 
-pub use bounds::{Chars, Form, TimeForm};
+pub use bounds::{Chars, Form, TimeForm, Times};
 pub use endpoint::{Beneficiary, Echo, Effect, Endpoint, InDoubt, Method, OurReference, ReferenceForm};
 pub use errors::{ErrorClass, ErrorRow, Errors, Pointers};
 pub use key::{Idempotency, InFlight, KEY_LENGTH, Kept, KeyField, KeyPlace, NaturalKey};

@@ -1,6 +1,5 @@
 //! One argument: checked against its parameter and written as JSON. Members of maps are `object`.
 
-use chrono::SecondsFormat;
 use rust_decimal::Decimal;
 use serde_json::Value as Json;
 
@@ -10,8 +9,8 @@ use crate::base::money::parse_plain;
 use crate::base::suggest::nearest;
 use crate::connector::connection::Connection;
 use crate::connector::table::{Form, Kind, MoneyTable, Param, TimeForm, Unit};
-use crate::connector::units;
-use crate::model::value::{Value, parse_time, time_text};
+use crate::connector::{times, units};
+use crate::model::value::{Value, parse_time};
 
 /// The value as the parameter wants it.
 pub(super) fn write(connection: &Connection, param: &Param, value: &Value) -> Result<Json, String> {
@@ -99,7 +98,7 @@ fn has_money(value: &Value) -> bool {
     }
 }
 
-/// A time in the form of its parameter. Where that has no parts of a second, what is written lies before what was meant.
+/// A time in the form of its parameter.
 fn write_time(connection: &Connection, param: &Param, time: Instant) -> Result<Json, String> {
     let name = &param.name;
     let form = match &param.format {
@@ -110,14 +109,7 @@ fn write_time(connection: &Connection, param: &Param, time: Instant) -> Result<J
             .and_then(TimeForm::of_word)
             .ok_or_else(|| format!("`{name}` cannot be written: the connection's setting `{setting}` says no form"))?,
     };
-    Ok(match form {
-        TimeForm::Rfc3339 => Json::String(time_text(time)),
-        TimeForm::Rfc3339Ms => Json::String(time.to_rfc3339_opts(SecondsFormat::Millis, true)),
-        TimeForm::Unix => Json::from(time.timestamp()),
-        TimeForm::UnixMs => Json::from(time.timestamp_millis()),
-        TimeForm::UnixText => Json::String(time.timestamp().to_string()),
-        TimeForm::Date => Json::String(time.format("%Y-%m-%d").to_string()),
-    })
+    Ok(times::write(form, time))
 }
 
 /// Whether a number lies where its parameter has it, as it stands on the wire.

@@ -66,6 +66,14 @@ impl TimeForm {
     }
 }
 
+/// How an answer says times, where it is not as RFC 3339 has them.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Times {
+    /// Numbers of seconds, or of milliseconds, since 1970: which of the two can be seen.
+    Unix,
+}
+
 /// How a time is written: always so, or as a connection says.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Form {

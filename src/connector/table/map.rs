@@ -6,7 +6,7 @@ use std::collections::BTreeMap;
 
 use serde::Deserialize;
 
-use super::Unit;
+use super::{Times, Unit};
 
 /// How a treasury primitive is done: argument names to request fields, result names to pointers.
 #[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
@@ -22,6 +22,8 @@ pub struct PrimitiveMap {
     pub fields: BTreeMap<String, String>,
     /// How the amounts are written that `fields` and `achieved` lead to, if not as the table says for all.
     pub unit: Option<Unit>,
+    /// How the times are written that `fields` lead to, if not as RFC 3339 has them.
+    pub times: Option<Times>,
     /// The kind of resource it makes.
     pub resource: Option<String>,
     /// How one of our own accounts becomes a destination.

@@ -13,8 +13,9 @@ use super::{Body, Kind, Module, Primitive, calls};
 use crate::base::money::{Currency, Money};
 use crate::connector::connection::Connection;
 use crate::connector::table::PrimitiveMap;
+use crate::connector::times;
 use crate::engine::turn::{Turn, fail};
-use crate::model::value::{Map, Value, parse_time};
+use crate::model::value::{Map, Value};
 use crate::script::Thrown;
 
 /// How far back movements are read, and how far ahead, if no time is given.
@@ -148,8 +149,7 @@ fn quote(turn: &Turn, connection: &Arc<Connection>, args: &[Value]) -> Result<Va
 /// A time of the answer, `()` where the provider does not tell; as it was told where it cannot be read.
 fn time_at(map: &PrimitiveMap, word: &str, resource: &Value) -> Value {
     let told = field(map, word, resource).cloned().unwrap_or_default();
-    let time = told.as_text().and_then(parse_time);
-    time.map_or(told, Value::Time)
+    times::read(map.times, &told).map_or(told, Value::Time)
 }
 
 fn transactions(turn: &Turn, connection: &Arc<Connection>, args: &[Value]) -> Result<Value, Thrown> {

@@ -4,6 +4,7 @@
 
 mod client;
 mod events;
+mod forms;
 mod golden;
 mod keys;
 mod lookup;
