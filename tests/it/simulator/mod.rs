@@ -18,5 +18,6 @@ mod ledger;
 mod lifecycle;
 mod lists;
 mod operations;
+mod payments;
 mod shapes;
 mod webhooks;
