@@ -208,7 +208,7 @@ async fn no_cent_is_made_or_lost_in_random_operations() {
     let mut sums = BTreeMap::new();
     for (place, amount) in &ledger.places {
         *sums.entry(amount.currency()).or_insert(0) += amount.minor();
-        let pending = matches!(place, Place::Pending(_));
+        let pending = matches!(place, Place::Unsettled(_));
         assert!(
             !pending || amount.is_zero(),
             "BURSAR_SEED={seed}: {place:?} holds {amount} for ever"
