@@ -16,8 +16,10 @@ use crate::base::clock::Instant;
 use crate::base::money::Currency;
 
 pub use super::ivy::config as ivy;
+pub use super::payaut::config as payaut;
 
 use self::ivy::IvyConfig;
+use self::payaut::PayautConfig;
 
 /// The key that the simulator lets in. Everybody knows it.
 pub const DEMO_API_KEY: &str = "sandbox.demo-key";
@@ -68,6 +70,8 @@ pub struct SimulatorConfig {
     pub event_retention_days: i64,
     /// The second provider, under the path `/ivy`.
     pub ivy: IvyConfig,
+    /// The marketplace's provider, under the path `/payaut`.
+    pub payaut: PayautConfig,
     /// Faults from the start; more can be set at run time.
     pub faults: Vec<FaultRule>,
     /// Faults of webhook deliveries from the start.
@@ -97,6 +101,7 @@ impl Default for SimulatorConfig {
             body_bytes_max: 256 * 1024,
             event_retention_days: 30,
             ivy: IvyConfig::default(),
+            payaut: PayautConfig::default(),
             faults: Vec::new(),
             webhook_faults: Vec::new(),
         }

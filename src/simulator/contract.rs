@@ -19,12 +19,13 @@ use super::core::refusal::Refusal;
 use super::core::serve::Inbound;
 use super::core::timeline::StepError;
 use super::ivy;
+use super::payaut;
 use super::world::World;
 use crate::base::money::{Currency, Money};
 use crate::base::secret::Secret;
 
 /// Every provider served.
-pub(crate) static CONTRACTS: [&Contract; 2] = [&augustus::CONTRACT, &ivy::CONTRACT];
+pub(crate) static CONTRACTS: [&Contract; 3] = [&augustus::CONTRACT, &ivy::CONTRACT, &payaut::CONTRACT];
 
 /// A provider.
 #[derive(Debug)]

@@ -18,6 +18,7 @@ use super::core::address::Address;
 use super::core::ledger::Place;
 use super::core::timeline::{Due, StepError};
 use super::ivy::state::Ivy;
+use super::payaut::state::Payaut;
 use crate::base::clock::Instant;
 use crate::base::money::Money;
 
@@ -26,6 +27,7 @@ pub(crate) struct World {
     pub(crate) core: Core,
     pub(crate) augustus: Augustus,
     pub(crate) ivy: Ivy,
+    pub(crate) payaut: Payaut,
 }
 
 /// Money on its way out of a provider.
@@ -46,7 +48,13 @@ impl World {
         let mut core = Core::new(config, now, elapsed);
         let augustus = Augustus::new(&mut core).map_err(SimulatorError::Config)?;
         let ivy = Ivy::new(&mut core).map_err(SimulatorError::Config)?;
-        Ok(Self { core, augustus, ivy })
+        let payaut = Payaut::new(&mut core).map_err(SimulatorError::Config)?;
+        Ok(Self {
+            core,
+            augustus,
+            ivy,
+            payaut,
+        })
     }
 
     /// Lets the world catch up with the present. What is due happens at its own time, not at this one, so that

@@ -23,11 +23,19 @@ pub enum Place {
     Outside,
     /// The market conversions trade with. May go below zero in what it sells.
     Market,
+    /// Those who pay by card or wallet. May go below zero, as outside.
+    Payer,
+    /// A processor of payments: captured and not handed over.
+    Psp,
+    /// Handed over and not booked to an account yet, by payment.
+    Pending(Uuid),
+    /// A marketplace's own account, which is liable for what others owe: it may go below zero.
+    Marketplace,
 }
 
 impl Place {
     fn may_be_negative(self) -> bool {
-        matches!(self, Self::Outside | Self::Market)
+        matches!(self, Self::Outside | Self::Market | Self::Payer | Self::Marketplace)
     }
 }
 
@@ -168,7 +176,7 @@ impl Ledger {
 
     fn set(&mut self, place: Place, amount: Money) {
         // An emptied reservation is forgotten, so that the books stay as small as what is under way.
-        if amount.is_zero() && matches!(place, Place::Reserved(_)) {
+        if amount.is_zero() && matches!(place, Place::Reserved(_) | Place::Pending(_)) {
             self.balances.remove(&(place, amount.currency()));
         } else {
             self.balances.insert((place, amount.currency()), amount);

@@ -18,5 +18,6 @@ mod ledger;
 mod lifecycle;
 mod lists;
 mod operations;
+mod payaut;
 mod shapes;
 mod webhooks;
