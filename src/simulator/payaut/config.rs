@@ -22,8 +22,9 @@ pub struct PayautConfig {
     /// Headers without which a request is forbidden: merchant and division codes are said to be some, their names are
     /// not told.
     pub required_headers: BTreeMap<String, String>,
-    /// The division's own, liable account, and where the division is paid out to.
-    pub marketplace: HolderSeed,
+    /// The division's own, liable account, and where the division is paid out to. Without one there is such an account
+    /// all the same, of which the control says nothing.
+    pub marketplace: Option<HolderSeed>,
     /// Where processors of payments hand money over to; one is made where this is absent.
     pub collection_address: Option<FinancialAddress>,
     /// Whether the division is an account holder like the sellers.
@@ -103,7 +104,7 @@ impl Default for PayautConfig {
         Self {
             tokens: vec![DEMO_TOKEN.to_owned()],
             required_headers: BTreeMap::new(),
-            marketplace: HolderSeed::new("Payaut marketplace", "0"),
+            marketplace: None,
             collection_address: None,
             marketplace_listed: false,
             holders: Vec::new(),

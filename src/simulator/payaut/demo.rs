@@ -24,10 +24,10 @@ impl PayautConfig {
             ..HolderSeed::new(label, opening)
         };
         Self {
-            marketplace: HolderSeed {
+            marketplace: Some(HolderSeed {
                 bank: Some(bank(MARKETPLACE, TREASURY_NUMBER)),
                 ..HolderSeed::new("Payaut marketplace", "1000.00")
-            },
+            }),
             holders: vec![
                 seller("Payaut Atelier Blum", "seller-blum", "480.00", "120300000000202051"),
                 HolderSeed {

@@ -291,7 +291,10 @@ fn holdings(world: &World) -> Vec<Holding> {
             available: available.or(euro)?,
         })
     };
-    world.payaut.accounts.iter().filter_map(holding).collect()
+    let is_set_up = world.core.config.payaut.marketplace.is_some();
+    let accounts = world.payaut.accounts.iter();
+    let accounts = accounts.filter(|account| is_set_up || !account.liable);
+    accounts.filter_map(holding).collect()
 }
 
 /// Processors hand over to one address only.

@@ -55,10 +55,12 @@ impl Payaut {
         let config = Arc::clone(&core.config);
         let (settings, seed) = (&config.payaut, config.seed);
         let collection = settings.collection_address.as_ref();
+        let marketplace = settings.marketplace.clone();
+        let marketplace = marketplace.unwrap_or_else(|| HolderSeed::new("Payaut marketplace", "0"));
         let mut payaut = Self {
             merchant: named_id(seed, "payaut merchant", ""),
             division: named_id(seed, "payaut division", ""),
-            marketplace: named_id(seed, "payaut holder", &settings.marketplace.label),
+            marketplace: named_id(seed, "payaut holder", &marketplace.label),
             liable: Uuid::nil(),
             collection: collection.map_or_else(|| made_up(seed), |address| address.address()),
             holders: Table::default(),
@@ -74,7 +76,7 @@ impl Payaut {
             notifications: Table::default(),
             schedules: Schedules::default(),
         };
-        payaut.liable = payaut.open(core, &settings.marketplace, true)?;
+        payaut.liable = payaut.open(core, &marketplace, true)?;
         for holder in &settings.holders {
             payaut.open(core, holder, false)?;
         }

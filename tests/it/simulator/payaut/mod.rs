@@ -57,7 +57,7 @@ impl Payaut {
 
     pub(crate) async fn with(change: impl FnOnce(&mut PayautConfig)) -> Self {
         let bench = Bench::with(|config| {
-            config.payaut.marketplace = seller(MARKETPLACE, "500.00");
+            config.payaut.marketplace = Some(seller(MARKETPLACE, "500.00"));
             config.payaut.holders = vec![seller(SELLER, "100.00"), seller(OTHER, "0")];
             config.payaut.holders[0].reference = Some("seller-1".to_owned());
             change(&mut config.payaut);
@@ -118,7 +118,9 @@ impl Payaut {
             .get(&format!("v1/accountholders/{holder}/externalaccounts"))
             .await
             .ok();
-        text(&all["elements"][0], "code")
+        let all = all["elements"].as_array().unwrap();
+        let selected = all.iter().find(|known| known["selected"] == true);
+        text(selected.unwrap(), "code")
     }
 
     /// The payout balance in euros, in cents.

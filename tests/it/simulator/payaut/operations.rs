@@ -326,8 +326,10 @@ async fn answer(payaut: &Payaut, (method, path, body, answer): &Case) {
 async fn every_operation_answers_its_documented_shape() {
     let payaut = Payaut::start().await;
     let funds = of_funds(&payaut).await;
-    let treasury = of_treasury(&payaut).await;
     let holders = of_holders(&payaut).await;
+    // An owner was added, so KYC began anew: nobody is paid until that is over.
+    payaut.bench.pass(500);
+    let treasury = of_treasury(&payaut).await;
     let documented = holders.len() + funds.len();
     let mut count = 0;
     for case in funds.into_iter().chain(treasury).chain(holders) {

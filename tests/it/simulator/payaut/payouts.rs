@@ -1,6 +1,6 @@
 //! Payout requests: behind the gate of KYC, without a key, reserved at once, and raced by schedules.
 
-use bursar::simulator::config::payaut::{Kyc, PayoutRefused};
+use bursar::simulator::config::payaut::{HolderSeed, Kyc, PayautConfig, PayoutRefused};
 use bursar::simulator::faults::{FaultAction, FaultRule};
 use bursar::simulator::ledger::Place;
 use bursar::simulator::resources::Failure;
@@ -100,7 +100,7 @@ async fn only_the_selected_account_of_the_holder_is_paid_and_no_more_than_there_
     let payaut = Payaut::start().await;
     let body = payaut.payout(SELLER, 10_001).await;
     let message = refused(&payaut.post(REQUESTS, &body).await, 422);
-    assert!(message.contains("100.00 EUR"), "{message}");
+    assert!(message.contains("EUR 100.00"), "{message}");
     let mut foreign = payaut.payout(SELLER, 1_000).await;
     foreign["externalAccountCode"] = json!(payaut.bank(OTHER).await);
     refused(&payaut.post(REQUESTS, &foreign).await, 422);
@@ -217,8 +217,11 @@ async fn a_list_may_not_know_yet_what_can_be_read() {
 #[tokio::test]
 async fn the_marketplace_is_paid_to_an_account_at_the_other_provider() {
     let payaut = Payaut::with(|config| {
-        let treasury = bursar::simulator::config::payaut::PayautConfig::demo().marketplace.bank;
-        config.marketplace.bank = treasury;
+        let demo = PayautConfig::demo().marketplace.unwrap();
+        config.marketplace = Some(HolderSeed {
+            bank: demo.bank,
+            ..HolderSeed::new(MARKETPLACE, "500.00")
+        });
     })
     .await;
     let divisions = payaut.get("v2/merchants/divisionInfos").await.ok();

@@ -192,12 +192,12 @@ async fn the_exponents_are_the_providers_own() {
         let shown = json!({ "currency": currency, "amount": 9_000 });
         assert!(balance["amounts"].as_array().unwrap().contains(&shown), "{balance}");
     };
-    check("JPY", "order-jpy", "9000 JPY").await;
-    check("BHD", "order-bhd", "9.000 BHD").await;
+    check("JPY", "order-jpy", "JPY 9,000").await;
+    check("BHD", "order-bhd", "BHD 9.000").await;
     // Three decimals by ISO 4217, two here.
-    check("KWD", "order-kwd", "90.000 KWD").await;
+    check("KWD", "order-kwd", "KWD 90.000").await;
     // None by ISO 4217, two here.
-    check("CLP", "order-clp", "90 CLP").await;
+    check("CLP", "order-clp", "CLP 90").await;
     payaut.bench.assert_balanced();
 }
 
