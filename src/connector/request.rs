@@ -11,6 +11,7 @@ mod sent;
 use serde_json::{Map as JsonMap, Value as Json};
 
 use super::connection::Connection;
+use super::lookup::Known;
 use super::table::{Effect, Endpoint, Kind, OurReference, PageSize, Param, Place, ReferenceForm, WHOLE_BODY};
 use crate::base::ids::Digest;
 use crate::base::suggest::nearest;
@@ -69,12 +70,14 @@ pub fn arguments(endpoint: &Endpoint, given: &[Value]) -> Result<Map, Failure> {
 }
 
 /// What bursar itself writes into a request.
-#[derive(Debug, Clone, Copy, Default)]
+#[derive(Debug, Clone, Copy)]
 pub struct Own<'a> {
     /// Our reference, where the endpoint has room for it.
     pub reference: Option<&'a str>,
     /// The key, where it stands in the body.
     pub key: Option<&'a str>,
+    /// What was read before it is sent. Where that is nothing, nothing was read yet.
+    pub before: &'a Known,
 }
 
 /// Builds the request of one call that bears no key in its body.
@@ -87,7 +90,12 @@ pub fn prepare(
     args: &Map,
     reference: Option<&str>,
 ) -> Result<Prepared, Failure> {
-    prepare_own(connection, endpoint, args, Own { reference, key: None })
+    let own = Own {
+        reference,
+        key: None,
+        before: &Known::new(),
+    };
+    prepare_own(connection, endpoint, args, own)
 }
 
 /// Builds the request of one call.
@@ -149,8 +157,12 @@ pub fn prepare_own(
     }
 
     let takes_body = endpoint.params_in(Place::Body).next().is_some() || endpoint.key.field().is_some();
+    let moved = match amount::of_before(endpoint, own.before).map_err(fail)? {
+        None => amount.as_ref().and_then(|amount| amount.money),
+        read => read,
+    };
     let movement = (endpoint.effect == Effect::MovesMoney).then(|| Movement {
-        amount: amount.as_ref().and_then(|amount| amount.money),
+        amount: moved,
         source: endpoint.source.as_ref().and_then(|field| text_of(&args, field)),
         beneficiary: beneficiary(endpoint, &args),
     });
