@@ -35,6 +35,9 @@ pub struct Lookup {
     pub query: BTreeMap<String, Template>,
     /// Where the list stands in an answer that shows one thing; nothing at all: the answer is the one item.
     pub items: Option<String>,
+    /// Whether that list is left out where it is empty.
+    #[serde(default)]
+    pub absent_is_empty: bool,
     /// Statuses that mean that the thing is not there, and so nothing in it.
     #[serde(default)]
     pub missing: Vec<u16>,
@@ -100,7 +103,11 @@ impl Lookup {
                 let ours = endpoint.our_reference.as_ref();
                 ours.is_some_and(|ours| ours.field == *field) || said.is_some_and(|said| said.to_string().contains(run))
             }),
-            Template::WindowStart | Template::WindowEnd | Template::Before(_) | Template::Fixed(_) => false,
+            Template::WindowStart
+            | Template::WindowEnd
+            | Template::Before(_)
+            | Template::Currency
+            | Template::Fixed(_) => false,
         })
     }
 }
@@ -170,6 +177,8 @@ pub enum Template {
     Sent(Vec<String>),
     /// `{before.refunded}`: what was read and kept before we sent.
     Before(String),
+    /// `{amount.currency}`: the currency of what we move, which the request may not say.
+    Currency,
     /// Text as it stands.
     Fixed(String),
 }
@@ -187,9 +196,10 @@ impl Template {
             ("window_start", _) => Ok(Self::WindowStart),
             ("window_end", _) => Ok(Self::WindowEnd),
             ("reference", _) => Ok(Self::Reference),
+            ("amount.currency", _) => Ok(Self::Currency),
             (_, Some(fields)) => Ok(Self::Sent(fields.split('|').map(str::to_owned).collect())),
             _ => Err(format!(
-                "`{text}` cannot be filled in: expected {{window_start}}, {{window_end}}, {{reference}}, {{before.name}} or {{sent.parameter}}"
+                "`{text}` cannot be filled in: expected {{window_start}}, {{window_end}}, {{reference}}, {{before.name}}, {{amount.currency}} or {{sent.parameter}}"
             )),
         }
     }

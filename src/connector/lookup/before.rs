@@ -27,6 +27,9 @@ pub struct Before {
     /// What is kept of the answer: name to place. A star (`/refunds/*/id`) leads through each item of a list.
     #[serde(default)]
     pub keep: BTreeMap<String, String>,
+    /// Whether lists are left out where they are empty.
+    #[serde(default)]
+    pub absent_is_empty: bool,
     /// What has to be so for it to be sent.
     #[serde(default)]
     pub require: Vec<Requirement>,
@@ -128,7 +131,7 @@ pub fn known(endpoint: &Endpoint, intent: &Intent, answer: &Value) -> Result<Kno
     }
     let keep = before.keep.iter();
     keep.map(|(name, at)| {
-        let shown = each(answer, at).filter(|shown| !shown.is_null());
+        let shown = each(answer, at, before.absent_is_empty).filter(|shown| !shown.is_null());
         let shown =
             shown.ok_or_else(|| unreadable(endpoint, &format!("`{}` does not show `{at}`", before.endpoint)))?;
         Ok((name.clone(), shown.to_plain()))
@@ -142,13 +145,17 @@ fn unreadable(endpoint: &Endpoint, reason: &str) -> Failure {
 }
 
 /// What stands at a pointer; a star in it stands for each item of a list.
-fn each(value: &Value, pointer: &str) -> Option<Value> {
+fn each(value: &Value, pointer: &str, absent_is_empty: bool) -> Option<Value> {
     let Some((list, rest)) = pointer.split_once("/*") else {
         return value.pointer(pointer).cloned();
     };
-    let items = value.pointer(list)?.as_list()?.iter();
+    let list = value.pointer(list).filter(|list| !list.is_null());
+    if list.is_none() && absent_is_empty && matches!(value, Value::Map(_)) {
+        return Some(Value::List(Vec::new()));
+    }
+    let items = list?.as_list()?.iter();
     let shown: Option<Vec<Value>> = items
-        .map(|item| each(item, rest).filter(|shown| !shown.is_null()))
+        .map(|item| each(item, rest, false).filter(|shown| !shown.is_null()))
         .collect();
     shown.map(Value::List)
 }

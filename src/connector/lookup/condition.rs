@@ -98,6 +98,10 @@ impl<'a> Filling<'a> {
             Template::WindowEnd => Some(Value::Time(self.window_end)),
             Template::Reference => Some(Value::text(&self.intent.reference)),
             Template::Fixed(text) => Some(Value::text(text)),
+            Template::Currency => {
+                let amount = self.intent.movement.as_ref()?.amount?;
+                Some(Value::text(amount.currency().code()))
+            }
             Template::Before(name) => Value::from_plain(self.intent.before.get(name)?).ok(),
             Template::Sent(fields) => {
                 let (_, sent) = self.sent(fields)?;

@@ -311,7 +311,11 @@ impl Search {
         match self.lookup.items.as_deref() {
             None if self.list.paging.is_some() => Some(page::items(&self.list, answer).iter().collect()),
             None | Some("") => Some(vec![answer]),
-            Some(pointer) => Some(answer.pointer(pointer)?.as_list()?.iter().collect()),
+            Some(pointer) => match answer.pointer(pointer).filter(|list| !list.is_null()) {
+                // What is no map at all leaves nothing out.
+                None if self.lookup.absent_is_empty && matches!(answer, Value::Map(_)) => Some(Vec::new()),
+                list => Some(list?.as_list()?.iter().collect()),
+            },
         }
     }
 

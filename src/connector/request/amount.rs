@@ -70,8 +70,8 @@ pub(super) fn of_before(endpoint: &Endpoint, before: &Known) -> Result<Option<Mo
     });
     let currency = named.transpose()?.or(endpoint.money.currency);
     let currency = currency.ok_or_else(|| "nothing says which currency is moved".to_owned())?;
-    let unit = place.unit.or(endpoint.money.unit).unwrap_or(Unit::DecimalText);
-    let amount = value(&place.before).and_then(|amount| units::read(&endpoint.money, unit, &amount, currency));
+    let amount =
+        value(&place.before).and_then(|amount| units::read(&endpoint.money, endpoint.unit(), &amount, currency));
     let unread = || format!("what was read under `{}` is no amount in {currency}", place.before);
     amount.map(Some).ok_or_else(unread)
 }

@@ -173,6 +173,9 @@ impl Endpoint {
     pub fn unit(&self) -> Unit {
         let place = self.amount_place();
         let param = place.and_then(|place| self.param(&place.field));
+        if let Some(AmountField::Before(place)) = &self.amount {
+            return place.unit.or(self.money.unit).unwrap_or(Unit::DecimalText);
+        }
         place
             .and_then(|place| place.unit)
             .or_else(|| param.and_then(|param| param.unit))

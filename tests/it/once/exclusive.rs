@@ -7,11 +7,13 @@ use bursar::base::clock::Clock as _;
 use bursar::base::ids::RunId;
 use bursar::model::journal::{Entry, Journal};
 use bursar::model::run::{Run, RunState};
+use bursar::store::faulty::Fault;
 use bursar::store::sqlite::care::backup::backup;
 use bursar::store::sqlite::care::restore::restore;
 use serde_json::{Value as Json, json};
 
 use super::toy::{Asked, Said, Toy};
+use crate::accidents::dies;
 
 const TABLE: &str = r#"name  = "toy"
 title = "Toy"
@@ -307,4 +309,29 @@ async fn after_a_restore_what_was_known_before_proves_nothing() {
         "{ended:?}"
     );
     assert_eq!(toy.count("POST", "/payments/p1/refunds"), 1);
+}
+
+/// The process may die before or after each write: the name is taken, the intent made, the outcome kept.
+#[tokio::test(flavor = "multi_thread")]
+async fn whatever_write_a_process_dies_at_it_is_done_once_and_lets_the_next_one_go() {
+    // 1: wake_due, 2: claim, 3: the name, 4: the intent, 5: the outcome.
+    for write in 1..=5 {
+        for fault in [Fault::Before(write), Fault::After(write)] {
+            let (toy, book) = with(|_, _| First::Done).await;
+            let store = toy.world.store().await;
+            let id = toy
+                .world
+                .start(store.as_ref(), &refund("A"), json!({}), json!({}))
+                .await;
+            store.close().await.expect("closed");
+            dies(&toy.world, fault).await;
+            let run = toy.read(id).await;
+            let run = if run.state.is_final() { run } else { toy.go_on(id).await };
+            let ended = to_the_end(&toy, &[run.id]).await;
+            assert_eq!(ended[0].state, RunState::Succeeded, "{fault:?} {:?}", ended[0].error);
+            assert_eq!(whys(&book), ["A"], "{fault:?}");
+            let next = toy.begin(&refund("B")).await;
+            assert_eq!(next.state, RunState::Succeeded, "{fault:?}: what it had alone is free");
+        }
+    }
 }

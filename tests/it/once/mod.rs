@@ -2,5 +2,6 @@
 
 mod exclusive;
 mod first;
+mod ivy;
 mod keys;
 mod toy;

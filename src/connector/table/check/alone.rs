@@ -73,7 +73,10 @@ impl<'a> Check<'a, '_, '_> {
                     self.wrong(keys, format!("`{name}` is not kept `before`"));
                 }
             }
-            Template::Fixed(_) => {}
+            Template::Currency if self.endpoint.effect != Effect::MovesMoney => {
+                self.wrong(keys, "it moves nothing, so that has no currency");
+            }
+            Template::Fixed(_) | Template::Currency => {}
             Template::Reference | Template::WindowStart | Template::WindowEnd => {
                 self.wrong(keys, "only what was sent is known then");
             }

@@ -56,6 +56,12 @@ impl<'a> Check<'a, '_, '_> {
             &["lookup", "items"],
             lookup.items.as_ref().filter(|items| !items.is_empty()),
         );
+        if lookup.absent_is_empty && lookup.items.as_ref().is_none_or(String::is_empty) {
+            self.wrong(
+                &["lookup", "absent_is_empty"],
+                "only a list inside of one thing can be left out",
+            );
+        }
         if !lookup.missing.is_empty() && (lookup.items.is_none() || by_itself) {
             let message = "only where something is looked for inside of one thing can that thing be missing";
             self.wrong(&["lookup", "missing"], message);

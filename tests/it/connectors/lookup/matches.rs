@@ -725,3 +725,32 @@ fn a_table_is_told_which_look_ups_prove_nothing() {
         assert!(told.iter().any(|told| told.contains(expected)), "{to}: {told:#?}");
     }
 }
+
+/// Some providers leave an empty list out; only the table can say which.
+#[test]
+fn a_list_that_is_left_out_is_empty_where_the_table_says_so() {
+    let table = TOY.replacen(
+        "items = \"/returns\"\n",
+        "items = \"/returns\"\nabsent_is_empty = true\n",
+        1,
+    );
+    let toy = Connection {
+        connector: Arc::new(Connector::parse("toy.toml", &table).unwrap_or_else(|wrong| panic!("{wrong:#?}"))),
+        ..toy()
+    };
+    let told = |answer: Json| {
+        let intent = intent(&toy, "inside");
+        let search = Search::begin(&toy, endpoint(&toy, "inside"), &intent, time(SENT), time(SENT)).unwrap();
+        come_to(search, &[(200, answer)], later())
+    };
+    assert_eq!(told(json!({"id": "d1"})), "absent");
+    assert_eq!(told(json!({"id": "d1", "returns": null})), "absent");
+    for other in [
+        json!({"id": "d1", "returns": {}}),
+        json!({"id": "d1", "returns": "none"}),
+        json!([]),
+        json!("d1"),
+    ] {
+        assert_eq!(told(other.clone()), "failed", "{other}");
+    }
+}
