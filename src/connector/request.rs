@@ -121,6 +121,10 @@ pub fn prepare_own(
         if let Some(always) = &param.set {
             args.insert(param.name.clone(), Value::text(always));
         }
+        let told = param.setting.as_deref().and_then(|name| connection.setting(name));
+        if let Some(told) = told {
+            args.entry(param.name.clone()).or_insert_with(|| Value::text(told));
+        }
     }
     one_of_each(endpoint, &args).map_err(fail)?;
     let amount = amount::take(endpoint, &mut args).map_err(fail)?;
@@ -141,7 +145,11 @@ pub fn prepare_own(
         .iter()
         .find(|param| param.required && !args.contains_key(&param.name));
     if let Some(param) = missing {
-        return Err(fail(format!("`{}` is missing: {}", param.name, param.doc)));
+        let or = param.setting.as_ref().map_or_else(String::new, |setting| {
+            let name = &connection.name;
+            format!(" (for all calls it can be said as `{setting}` under [connection.{name}.settings])")
+        });
+        return Err(fail(format!("`{}` is missing: {}{or}", param.name, param.doc)));
     }
 
     let Written {
@@ -160,7 +168,8 @@ pub fn prepare_own(
         }
     }
 
-    let takes_body = endpoint.params_in(Place::Body).next().is_some() || endpoint.key.field().is_some();
+    let has_params = endpoint.params_in(Place::Body).next().is_some();
+    let takes_body = has_params || endpoint.empty_body || endpoint.key.field().is_some();
     let request = StoredRequest {
         method: endpoint.method.as_str().to_owned(),
         path: encode::with_query(path, &query),
