@@ -319,8 +319,12 @@ fn another_beneficiary(endpoint: &Endpoint, request: &StoredRequest, value: &Val
 /// The field by which a look-up would tell what the answer shows from what was asked for, if it would.
 fn another_resource<'a>(endpoint: &'a Endpoint, request: &StoredRequest, value: &Value) -> Option<&'a str> {
     let (field, pointer) = match &endpoint.lookup.as_ref()?.matching {
-        Match::Reference(pointer) => (endpoint.our_reference.as_deref()?, pointer),
+        Match::Reference(pointer) | Match::ReferenceAtEnd(pointer) => {
+            (endpoint.our_reference.as_ref()?.field.as_str(), pointer)
+        }
         Match::Natural { field, pointer, .. } => (field.as_str(), pointer),
+        // What is read then is not what the call answers with.
+        Match::State { .. } | Match::Content(_) | Match::Gone(_) => return None,
     };
     let wanted = sent(endpoint, request, field)?;
     let shown = value.pointer(pointer)?.as_text()?;

@@ -13,7 +13,7 @@ mod sent;
 use serde_json::{Map as JsonMap, Value as Json};
 
 use super::connection::Connection;
-use super::table::{Effect, Endpoint, Kind, PageSize, Param, Place, WHOLE_BODY};
+use super::table::{Effect, Endpoint, Kind, OurReference, PageSize, Param, Place, ReferenceForm, WHOLE_BODY};
 use crate::base::ids::Digest;
 use crate::base::suggest::nearest;
 use crate::model::journal::{Failure, StoredRequest};
@@ -158,8 +158,8 @@ pub fn prepare_own(
         headers: said,
         mut body,
     } = write(connection, endpoint, &args, amount.as_ref()).map_err(fail)?;
-    if let (Some(reference), Some(field)) = (own.reference, &endpoint.our_reference) {
-        write_reference(endpoint, &mut body, field, reference).map_err(fail)?;
+    if let (Some(reference), Some(place)) = (own.reference, &endpoint.our_reference) {
+        write_reference(endpoint, &mut body, place, reference).map_err(fail)?;
     }
     if let (Some(key), Some(field)) = (own.key, endpoint.key.field()) {
         match encode::place_in(&mut body, field) {
@@ -340,11 +340,12 @@ fn unknown_argument(name: &str, params: &[Param]) -> String {
     }
 }
 
-/// Writes our reference to `field` or `map.member` of the body. What the script put there stays its own.
+/// Writes our reference to `field` or `map.member` of the body. What the script put there stays its own: where ours
+/// stands alone it is refused, else ours stands behind it.
 fn write_reference(
     endpoint: &Endpoint,
     body: &mut JsonMap<String, Json>,
-    field: &str,
+    OurReference { field, form }: &OurReference,
     reference: &str,
 ) -> Result<(), String> {
     let taken = || format!("`{field}` is where bursar writes its own reference: leave it out");
@@ -354,13 +355,23 @@ fn write_reference(
         Some((outer, member)) if on_the_wire(outer) == WHOLE_BODY => member.to_owned(),
         Some((outer, member)) => format!("{}.{member}", on_the_wire(outer)),
     };
-    match encode::place_in(body, &wire) {
-        Some(place) if place.is_null() => {
-            *place = Json::String(reference.to_owned());
-            Ok(())
-        }
-        Some(_) | None => Err(taken()),
+    let Some(place) = encode::place_in(body, &wire) else {
+        return Err(taken());
+    };
+    let written = match (&*place, form) {
+        (Json::Null, _) => reference.to_owned(),
+        (Json::String(text), ReferenceForm::End) => format!("{text} {reference}"),
+        _ => return Err(taken()),
+    };
+    let most = endpoint.param(field).and_then(|param| param.max_length);
+    let length = written.chars().count();
+    if let Some(most) = most.filter(|most| length > *most) {
+        return Err(format!(
+            "`{field}` is {length} characters long with the reference of bursar at its end, {most} at most"
+        ));
     }
+    *place = Json::String(written);
+    Ok(())
 }
 
 fn text_of(args: &Map, field: &str) -> Option<String> {

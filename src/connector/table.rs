@@ -25,7 +25,7 @@ use serde::Deserialize;
 use crate::model::diagnostic::Diagnostic;
 
 pub use bounds::{Chars, Form, TimeForm, Times};
-pub use endpoint::{AnswerKind, Beneficiary, Echo, Effect, Endpoint, InDoubt, Method};
+pub use endpoint::{AnswerKind, Beneficiary, Echo, Effect, Endpoint, InDoubt, Method, OurReference, ReferenceForm};
 pub use errors::{ErrorClass, ErrorRow, Errors, Pointers};
 pub use key::{Idempotency, InFlight, KEY_LENGTH, Kept, KeyField, KeyPlace, NaturalKey};
 pub use map::{Achieved, Existing, Held, OriginalMap, OwnAccount, PrimitiveMap, QuoteMap, Resource, Stage, StageRow};

@@ -65,6 +65,10 @@ impl Turn {
         args: &Map,
     ) -> Result<Value, Thrown> {
         let mut begun = self.begin_call(connection, endpoint, args)?;
+        let tried = match &begun.phase {
+            Some(Phase::Trying { attempts, .. }) => *attempts,
+            _ => 0,
+        };
         let epoch = match begun.phase.take() {
             None => 0,
             // Held before anything was sent.
@@ -100,7 +104,7 @@ impl Turn {
             }
             Some(_) => return Err(self.unfit(&begun.path)),
         };
-        self.intend(&mut begun, connection, endpoint, args, epoch)
+        self.intend(&mut begun, connection, endpoint, args, (epoch, tried))
     }
 
     fn prepare_effect(
@@ -120,14 +124,14 @@ impl Turn {
         Ok((prepared, reference))
     }
 
-    /// Makes the intent durable, then sends it.
+    /// Makes the intent durable, then sends it. Of what was looked for before, how often that came to nothing.
     fn intend(
         &self,
         begun: &mut Begun,
         connection: &Arc<Connection>,
         endpoint: &Endpoint,
         args: &Map,
-        epoch: u32,
+        (epoch, tried): (u32, u32),
     ) -> Result<Value, Thrown> {
         reach(FaultPoint::EffectReached);
         self.may_begin(begun, connection)?;
@@ -183,6 +187,11 @@ impl Turn {
             last_sent: now,
         };
         if let Some(adopted) = self.recollect(&mut open)? {
+            return Ok(adopted);
+        }
+        if epoch == 0
+            && let Some(adopted) = self.look_first(&open, tried)?
+        {
             return Ok(adopted);
         }
         self.begin_effect(Entry::Intent {

@@ -158,6 +158,11 @@ fn text(facts: &Facts<'_>) -> String {
 
 /// What happens to a call that moves money when nobody heard the answer.
 fn once(movement: &Movement<'_>) -> String {
+    let first = if movement.looked_for_first {
+        "; looked for before it is sent"
+    } else {
+        ""
+    };
     let then = if movement.repeated { ", sent again under it" } else { "" };
     let key = match (movement.key, movement.key_secs) {
         ("none", _) => "no key".to_owned(),
@@ -169,8 +174,8 @@ fn once(movement: &Movement<'_>) -> String {
         }
     };
     match (movement.looked_up_in, movement.found_by) {
-        (Some(call), Some(by)) => format!("{key}; then looked up in {call} by {by}; then a person"),
-        _ => format!("{key}; then a person"),
+        (Some(call), Some(by)) => format!("{key}{first}; then looked up in {call} by {by}; then a person"),
+        _ => format!("{key}{first}; then a person"),
     }
 }
 

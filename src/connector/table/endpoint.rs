@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
-use serde::Deserialize;
+use serde::{Deserialize, Deserializer};
 
 use super::{AmountField, AmountPlace, KeyPlace, MoneyTable, Need, Pagination, Param, Place, Unit};
 use crate::connector::lookup::Lookup;
@@ -137,7 +137,7 @@ pub struct Endpoint {
     /// The request field that names who gets it.
     pub beneficiary: Option<Beneficiary>,
     /// The request field we may write our reference to.
-    pub our_reference: Option<String>,
+    pub our_reference: Option<OurReference>,
     /// Where the answer repeats what was asked, for comparison.
     #[serde(default)]
     pub echo: Echo,
@@ -233,6 +233,49 @@ impl Endpoint {
     /// Whether it cannot be called without an argument.
     pub fn needs_argument(&self) -> bool {
         !self.one_of.is_empty() || self.taken().any(|param| param.required)
+    }
+}
+
+/// Where we write our reference.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct OurReference {
+    /// The parameter, or a member of one (`metadata.bursar`).
+    pub field: String,
+    /// How it stands there.
+    pub form: ReferenceForm,
+}
+
+/// How our reference stands in its field.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum ReferenceForm {
+    /// Alone: scripts leave the field to us.
+    #[default]
+    Plain,
+    /// At the end, behind a space, of what the script writes there.
+    End,
+}
+
+impl<'de> Deserialize<'de> for OurReference {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        #[derive(Deserialize)]
+        #[serde(untagged, expecting = "expected a field, or { field, form = \"end\" }")]
+        enum Said {
+            Field(String),
+            Formed(Formed),
+        }
+        #[derive(Deserialize)]
+        #[serde(deny_unknown_fields)]
+        struct Formed {
+            field: String,
+            #[serde(default)]
+            form: ReferenceForm,
+        }
+        let (field, form) = match Said::deserialize(deserializer)? {
+            Said::Field(field) => (field, ReferenceForm::Plain),
+            Said::Formed(Formed { field, form }) => (field, form),
+        };
+        Ok(Self { field, form })
     }
 }
 

@@ -18,8 +18,8 @@ use crate::engine::turn::{Turn, fail};
 use crate::model::value::{Map, Value};
 use crate::script::Thrown;
 
-/// How far back movements are read if no time is given.
-const TRANSACTIONS_SINCE: TimeDelta = TimeDelta::hours(24);
+/// How far back movements are read, and how far ahead, if no time is given.
+const TRANSACTIONS_AROUND: TimeDelta = TimeDelta::hours(24);
 
 /// The primitives of this file.
 pub(super) const ALL: &[Primitive] = &[
@@ -45,7 +45,7 @@ pub(super) const ALL: &[Primitive] = &[
         params: &[
             ("#account?", "only movements of this account"),
             ("from?", "the earliest time; a day ago if not given"),
-            ("until?", "the time before which they were booked; now if not given"),
+            ("until?", "the time before which they were booked; no end if not given"),
         ],
         result: "list of maps, oldest first: `id`, `amount` (money), `side`, `at`, `kind`, `about`, `reference`, `balance_after`, () where the \
                  provider does not tell, and all it tells",
@@ -174,8 +174,9 @@ fn transactions(turn: &Turn, connection: &Arc<Connection>, args: &[Value]) -> Re
                     else {
                         return Err(fail("unreadable_journal", "the time of a step is no time"));
                     };
-                    let end = until.cloned().unwrap_or(Value::Time(now));
-                    let start = from.cloned().unwrap_or(Value::Time(now - TRANSACTIONS_SINCE));
+                    // Some providers want an end: what was booked this moment, by a clock ahead of ours, comes before it.
+                    let end = until.cloned().unwrap_or(Value::Time(now + TRANSACTIONS_AROUND));
+                    let start = from.cloned().unwrap_or(Value::Time(now - TRANSACTIONS_AROUND));
                     (start, end)
                 }
             };

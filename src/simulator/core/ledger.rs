@@ -23,12 +23,12 @@ pub enum Place {
     Outside,
     /// The market conversions trade with. May go below zero in what it sells.
     Market,
-    /// Whoever pays by card or by debit. May go below zero, as the rest of the world.
+    /// Those who pay by card or wallet. May go below zero, as outside.
     Payer,
-    /// The provider that collects: its fees.
+    /// A processor of payments: what it keeps.
     Psp,
     /// Collected for a merchant and not settled yet; below zero when more was given back.
-    Pending(Uuid),
+    Unsettled(Uuid),
     /// Settled for a merchant or a recipient of splits; below zero when more was given back.
     Settled(Uuid),
 }
@@ -37,7 +37,7 @@ impl Place {
     fn may_be_negative(self) -> bool {
         matches!(
             self,
-            Self::Outside | Self::Market | Self::Payer | Self::Pending(_) | Self::Settled(_)
+            Self::Outside | Self::Market | Self::Payer | Self::Unsettled(_) | Self::Settled(_)
         )
     }
 }

@@ -168,7 +168,7 @@ pub(crate) fn enter(
     if amount == 0 {
         return Ok(());
     }
-    let pending = Place::Pending(account);
+    let pending = Place::Unsettled(account);
     let (route, signed) = match way {
         Way::From(place) => ((place, pending), amount),
         Way::To(place) => ((pending, place), -amount),
@@ -218,7 +218,7 @@ pub(super) fn settles(world: &mut World, id: Uuid) -> Result<(), StepError> {
         return Err(StepError::Illegal("settled"));
     }
     let (account, amount, source) = (line.account, line.amount, line.source.clone());
-    let (pending, settled) = (Place::Pending(account), Place::Settled(account));
+    let (pending, settled) = (Place::Unsettled(account), Place::Settled(account));
     let route = if amount > 0 {
         (pending, settled)
     } else {
@@ -289,7 +289,7 @@ pub(crate) fn shown(world: &World, accounts: &[Uuid]) -> Json {
         .filter(|payout| accounts.contains(&payout.account))
         .map(|payout| held(Place::Reserved(payout.id)))
         .sum();
-    let mut pending: Cents = accounts.iter().map(|account| held(Place::Pending(*account))).sum();
+    let mut pending: Cents = accounts.iter().map(|account| held(Place::Unsettled(*account))).sum();
     let mut available: Cents = accounts.iter().map(|account| held(Place::Settled(*account))).sum();
     match world.core.config.payments.payout_under_way {
         PayoutUnderWay::Pending => pending += under_way,

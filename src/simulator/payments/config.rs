@@ -151,6 +151,28 @@ impl Default for PaymentsConfig {
     }
 }
 
+impl PaymentsConfig {
+    /// The demo: a shop in the United States, paid out to the company's dollar account at the first provider.
+    pub fn demo() -> Self {
+        Self {
+            accounts: vec![MerchantSeed {
+                opening_balance: Some("1250.00".to_owned()),
+                bank_account: Some(FinancialAddress::Aba {
+                    routing_number: "021000021".to_owned(),
+                    account_number: "483920175".to_owned(),
+                    account_holder_name: "Nordlicht Handels GmbH".to_owned(),
+                }),
+                ..MerchantSeed::new("Payments USD")
+            }],
+            payees: vec![PayeeSeed {
+                id: "payee_kontor_weiss".to_owned(),
+                active: true,
+            }],
+            ..Self::default()
+        }
+    }
+}
+
 const DAY_MS: u64 = 24 * 60 * 60 * 1_000;
 
 /// The waits between the eight attempts, the first of which is made at once.

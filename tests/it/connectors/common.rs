@@ -110,7 +110,9 @@ fn refund(toy: &Connection, account: Option<&str>) -> Result<Prepared, Failure> 
 
 fn header(prepared: &[(String, String)]) -> Option<&str> {
     let mut headers = prepared.iter();
-    headers.find(|(name, _)| name == "x-account-id").map(|(_, value)| value.as_str())
+    headers
+        .find(|(name, _)| name == "x-account-id")
+        .map(|(_, value)| value.as_str())
 }
 
 #[test]
@@ -119,7 +121,11 @@ fn a_call_says_for_whom_it_is_or_its_connection_does() {
         (None, Some("acct_1"), Ok("acct_1")),
         (Some("acct_1"), None, Ok("acct_1")),
         (Some("acct_1"), Some("acct_2"), Ok("acct_2")),
-        (None, None, Err("(for all calls it can be said as `account_id` under [connection.toy.settings])")),
+        (
+            None,
+            None,
+            Err("(for all calls it can be said as `account_id` under [connection.toy.settings])"),
+        ),
     ] {
         let made = refund(&toy(setting), said);
         match (made, expected) {
@@ -157,7 +163,11 @@ fn what_a_call_was_sent_for_is_carried_to_its_look_up() {
         };
         let sent = time("2026-05-01T09:30:00Z");
         let search = Search::begin(&toy, endpoint(&toy, "refund"), &intent, sent, sent).unwrap();
-        assert_eq!(header(&search.request().headers), Some(expected), "{setting:?} {said:?}");
+        assert_eq!(
+            header(&search.request().headers),
+            Some(expected),
+            "{setting:?} {said:?}"
+        );
     }
 }
 
@@ -210,12 +220,19 @@ fn what_says_how_a_resource_ended_may_stand_in_several_places_and_in_a_list() {
         (json!({ "settlement": "on its way", "state": "refused" }), Stage::Failed),
         (json!({}), Stage::Pending),
     ] {
-        assert_eq!(resource.stage_of(&Value::from_plain(&shown).unwrap()), expected, "{shown}");
+        assert_eq!(
+            resource.stage_of(&Value::from_plain(&shown).unwrap()),
+            expected,
+            "{shown}"
+        );
     }
     let item = |reference: &str, kind: &str| json!({ "ref": reference, "kind": kind });
     for (items, is_found) in [
         (json!([item("r_1", "refund")]), true),
-        (json!([item("r_10", "refund"), item("r_1", "refund"), item("r_1", "fee")]), true),
+        (
+            json!([item("r_10", "refund"), item("r_1", "refund"), item("r_1", "fee")]),
+            true,
+        ),
         (json!([item("r_1", "fee")]), false),
         (json!([item("r_1", "refund"), item("r_1", "refund")]), false),
         (json!([]), false),
@@ -229,14 +246,46 @@ fn what_says_how_a_resource_ended_may_stand_in_several_places_and_in_a_list() {
 #[test]
 fn a_table_is_told_what_is_wrong_with_what_many_endpoints_have() {
     for (from, to, expected) in [
-        ("common = { account = \"required\" }", "common = { acount = \"required\" }", "did you mean `account`?"),
-        ("common = { account = \"required\" }", "common = { account = \"needed\" }", "unknown variant `needed`"),
-        ("in = \"header\"\nwire = \"x-account-id\"", "in = \"path\"", "what stands in a path is no common parameter"),
-        ("in = \"header\"\nwire = \"x-account-id\"", "in = \"header\"\nwire = \"Authorization\"", "is written by bursar"),
-        ("setting = \"account_id\"", "setting = \"acount_id\"", "did you mean `account_id`?"),
-        ("answer = \"text\"\nempty_body = true", "answer = \"text\"\nempty_body = true\nparams = [ { name = \"a\", doc = \"A.\" } ]", "an empty map is sent where"),
-        ("effect = \"read\"\nlist = \"whole\"\ncommon", "effect = \"read\"\nanswer = \"any\"\nlist = \"whole\"\ncommon", "answers with JSON"),
-        ("is = [\"settled\"], stage = \"succeeded\"", "is = [\"settled\"], stage = \"pending\"", "nothing is a good end"),
+        (
+            "common = { account = \"required\" }",
+            "common = { acount = \"required\" }",
+            "did you mean `account`?",
+        ),
+        (
+            "common = { account = \"required\" }",
+            "common = { account = \"needed\" }",
+            "unknown value `needed` one of: required, optional",
+        ),
+        (
+            "in = \"header\"\nwire = \"x-account-id\"",
+            "in = \"path\"",
+            "what stands in a path is no common parameter",
+        ),
+        (
+            "in = \"header\"\nwire = \"x-account-id\"",
+            "in = \"header\"\nwire = \"Authorization\"",
+            "is written by bursar",
+        ),
+        (
+            "setting = \"account_id\"",
+            "setting = \"acount_id\"",
+            "did you mean `account_id`?",
+        ),
+        (
+            "answer = \"text\"\nempty_body = true",
+            "answer = \"text\"\nempty_body = true\nparams = [ { name = \"a\", doc = \"A.\" } ]",
+            "an empty map is sent where",
+        ),
+        (
+            "effect = \"read\"\nlist = \"whole\"\ncommon",
+            "effect = \"read\"\nanswer = \"any\"\nlist = \"whole\"\ncommon",
+            "answers with JSON",
+        ),
+        (
+            "is = [\"settled\"], stage = \"succeeded\"",
+            "is = [\"settled\"], stage = \"pending\"",
+            "nothing is a good end",
+        ),
         ("{ at = \"/kind\"", "{ at = \"kind\"", "`kind` is not a pointer"),
     ] {
         assert!(TOY.contains(from), "{from}");

@@ -44,7 +44,7 @@ const LIST: &str = "ivy.list_payouts";
 /// How much time passes at once while a run waits.
 const STEP: Duration = Duration::from_secs(10);
 
-async fn ivy(order: ListOrder) -> (World, ManualClock) {
+pub(super) async fn ivy(order: ListOrder) -> (World, ManualClock) {
     let clock = ManualClock::new(SystemClock::new().now());
     let mut config = SimulatorConfig::demo();
     let euro = Currency::from_code("EUR").expect("a currency");
@@ -79,7 +79,7 @@ async fn others(world: &World) {
     }
 }
 
-async fn run(world: &World, clock: &ManualClock, script: &str) -> Run {
+pub(super) async fn run(world: &World, clock: &ManualClock, script: &str) -> Run {
     let store = world.store().await;
     let engine = world.engine(store.clone()).await;
     let id = world.start(store.as_ref(), script, json!({}), json!({})).await;

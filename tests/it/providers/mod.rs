@@ -2,6 +2,7 @@
 //! there is judged by the ledger.
 
 mod ivy;
+mod orders;
 
 use bursar::base::secret::Secret;
 use bursar::connector::connection::WebhookSecret;

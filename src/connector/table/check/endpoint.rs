@@ -6,7 +6,8 @@ use super::param::{check_param, hidden_by};
 use super::{is_word, pointer};
 use crate::connector::connection::is_header_name;
 use crate::connector::table::{
-    AmountField, AmountPlace, AnswerKind, Connector, Effect, Endpoint, InDoubt, Kind, Method, Param, Place, WHOLE_BODY,
+    AmountField, AmountPlace, AnswerKind, Connector, Effect, Endpoint, InDoubt, Kind, Method, OurReference, Param,
+    Place, WHOLE_BODY,
 };
 use crate::model::document::Document;
 
@@ -287,7 +288,7 @@ impl<'a> Check<'a, '_, '_> {
             self.need_param(&["source"], field);
         }
         self.beneficiary();
-        if let Some(field) = &endpoint.our_reference {
+        if let Some(OurReference { field, .. }) = &endpoint.our_reference {
             let (param, member) = field
                 .split_once('.')
                 .map_or((field.as_str(), None), |(p, m)| (p, Some(m)));

@@ -45,6 +45,9 @@ impl Check<'_, '_, '_> {
             }
             return;
         }
+        if endpoint.look_first && endpoint.lookup.is_none() {
+            self.wrong(&["look_first"], "there is no `lookup` to say how");
+        }
         if endpoint.same_twice && endpoint.effect == Effect::MovesMoney {
             self.wrong(&["same_twice"], "money that is moved twice is not moved once");
         }
