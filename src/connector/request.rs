@@ -14,6 +14,7 @@ use serde_json::{Map as JsonMap, Value as Json};
 
 use super::connection::Connection;
 use super::table::{Effect, Endpoint, Kind, OurReference, PageSize, Param, Place, ReferenceForm, WHOLE_BODY};
+use crate::base::guard::{Guard, holds};
 use crate::base::ids::Digest;
 use crate::base::suggest::nearest;
 use crate::model::journal::{Failure, StoredRequest};
@@ -200,7 +201,8 @@ fn one_of_each(endpoint: &Endpoint, args: &Map) -> Result<(), String> {
         match given.as_slice() {
             [_] => {}
             [] => return Err(format!("exactly one of {} is needed", group.join(", "))),
-            given => return Err(format!("{} cannot both be given", given.join(" and "))),
+            given if holds(Guard::OneOf) => return Err(format!("{} cannot both be given", given.join(" and "))),
+            _ => {}
         }
     }
     Ok(())
@@ -305,7 +307,7 @@ pub fn fingerprint(
     let names = endpoint.params_in(Place::Header).map(Param::wire_name);
     let names = names.chain(connection.headers.keys().map(String::as_str));
     let said = names.filter_map(|name| Some(format!("{}: {}", name.to_lowercase(), sent::header(request, name)?)));
-    let said: Vec<String> = said.collect();
+    let said: Vec<String> = said.filter(|_| holds(Guard::HeaderNamed)).collect();
     let parts = parts.into_iter().chain(said.iter().map(String::as_str));
     Digest::of(parts.map(str::as_bytes))
 }

@@ -3,6 +3,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
+use crate::base::guard::{Guard, holds};
 use crate::connector::lookup::Template;
 use crate::connector::table::{CommonTable, Endpoint};
 use crate::model::document::Document;
@@ -37,7 +38,7 @@ pub(super) fn carry(endpoints: &mut BTreeMap<String, Endpoint>) {
         let Some(lookup) = &mut endpoint.lookup else { continue };
         let theirs = all.get(&lookup.endpoint);
         for name in ours.into_iter().flatten() {
-            if theirs.is_some_and(|theirs| theirs.contains(name)) {
+            if theirs.is_some_and(|theirs| theirs.contains(name)) && holds(Guard::Carried) {
                 let sent = Template::Sent(vec![name.clone()]);
                 lookup.query.entry(name.clone()).or_insert(sent);
             }
