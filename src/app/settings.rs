@@ -444,6 +444,17 @@ impl Reader<'_> {
             let at = ["connection", name, "settings", wrong.key.as_str()];
             self.wrong(&at, format!("connection `{name}`: {}", wrong.message), wrong.help);
         }
+        for (setting, table) in connector.settings() {
+            let is_said = table.default.is_some() || raw.settings.contains_key(setting);
+            if is_said {
+                continue;
+            }
+            let message = format!("connection `{name}` does not say `{setting}`: {}", table.doc);
+            let help = format!("write {setting} = \"…\" under [connection.{name}.settings]");
+            let mut finding = Diagnostic::warning("settings", self.file, message).help(help);
+            finding.span = self.document.span(&["connection", name]);
+            self.warnings.push(finding);
+        }
         for wrong in wrong_headers(connector, &raw.headers) {
             let at = ["connection", name, "headers", wrong.key.as_str()];
             self.wrong(&at, format!("connection `{name}`: {}", wrong.message), wrong.help);

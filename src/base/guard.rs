@@ -94,7 +94,16 @@ guards! {
     /// Nothing is asked with a key that is known to be refused.
     RefusedKeyHolds = "refused-key-holds",
 
+    /// A header that says for whom a request is is part of what it is.
+    HeaderNamed = "header-named",
+    /// Of two ways to say who gets it, one is sent.
+    OneOf = "one-of",
+
     // --- look-ups
+    /// A list that was not read whole proves nothing.
+    ListWhole = "list-whole",
+    /// What was sent for one account is looked up under it.
+    Carried = "carried",
     /// What a list does not show yet may be there.
     VisibilityLag = "visibility-lag",
     /// A list that does not cover the whole window proves nothing.

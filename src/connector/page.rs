@@ -10,6 +10,7 @@ use std::sync::Arc;
 
 use super::request;
 use super::table::{Counted, Endpoint, Pagination, Place, Style};
+use crate::base::guard::{Guard, holds};
 use crate::base::ids::Digest;
 use crate::model::journal::StoredRequest;
 use crate::model::value::{Map, Value};
@@ -215,7 +216,11 @@ impl Walk {
 const CHANGED: &str = "it changed while it was read";
 
 fn lost(reason: &str) -> Next {
-    Next::Lost(reason.to_owned())
+    if holds(Guard::ListWhole) {
+        Next::Lost(reason.to_owned())
+    } else {
+        Next::End
+    }
 }
 
 fn says_more(more: Option<&str>, answer: &Value) -> Option<bool> {

@@ -13,7 +13,7 @@ use super::alike;
 use super::client::SendError;
 use super::lookup::Match;
 use super::request::{identity, key_of, sent};
-use super::table::{Connector, Effect, Endpoint, ErrorClass, ErrorRow, Pagination, Pointers};
+use super::table::{AnswerKind, Connector, Effect, Endpoint, ErrorClass, ErrorRow, Pagination, Pointers};
 use super::units;
 use crate::base::clock::Instant;
 use crate::base::guard::{Guard, holds};
@@ -169,7 +169,16 @@ fn read_body(connector: &Connector, endpoint: &Endpoint, body: &[u8]) -> Result<
     if body.is_empty() && endpoint.effect == Effect::Write {
         return Ok(Value::Null);
     }
-    let json: Json = serde_json::from_slice(body).map_err(|_| "its body is not JSON".to_owned())?;
+    let json: Json = match (serde_json::from_slice(body), endpoint.answer) {
+        (Ok(json), AnswerKind::Json | AnswerKind::Any) => json,
+        (Err(_), AnswerKind::Any) if body.is_empty() && endpoint.effect != Effect::MovesMoney => Json::Null,
+        (_, AnswerKind::Text | AnswerKind::Any) if !body.is_empty() => {
+            let text = std::str::from_utf8(body).map_err(|_| "its body is not text".to_owned())?;
+            Json::from(text)
+        }
+        (_, AnswerKind::Json) => return Err("its body is not JSON".to_owned()),
+        (_, AnswerKind::Text | AnswerKind::Any) => return Err("its body is empty".to_owned()),
+    };
     let value = Value::from_plain(&json).map_err(|error| format!("its body cannot be taken: {error}"))?;
     let items = |paging: &Pagination| value.pointer(&paging.items).and_then(Value::as_list);
     if endpoint.paging.as_ref().is_some_and(|paging| items(paging).is_none()) {

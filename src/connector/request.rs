@@ -15,6 +15,7 @@ use serde_json::{Map as JsonMap, Value as Json};
 use super::connection::Connection;
 use super::lookup::Known;
 use super::table::{Effect, Endpoint, Kind, OurReference, PageSize, Param, Place, ReferenceForm, WHOLE_BODY};
+use crate::base::guard::{Guard, holds};
 use crate::base::ids::Digest;
 use crate::base::suggest::nearest;
 use crate::model::journal::{Failure, StoredRequest};
@@ -129,6 +130,10 @@ pub fn prepare_own(
         if let Some(always) = &param.set {
             args.insert(param.name.clone(), Value::text(always));
         }
+        let told = param.setting.as_deref().and_then(|name| connection.setting(name));
+        if let Some(told) = told {
+            args.entry(param.name.clone()).or_insert_with(|| Value::text(told));
+        }
     }
     one_of_each(endpoint, &args).map_err(fail)?;
     let amount = amount::take(endpoint, &mut args).map_err(fail)?;
@@ -149,7 +154,11 @@ pub fn prepare_own(
         .iter()
         .find(|param| param.required && !args.contains_key(&param.name));
     if let Some(param) = missing {
-        return Err(fail(format!("`{}` is missing: {}", param.name, param.doc)));
+        let or = param.setting.as_ref().map_or_else(String::new, |setting| {
+            let name = &connection.name;
+            format!(" (for all calls it can be said as `{setting}` under [connection.{name}.settings])")
+        });
+        return Err(fail(format!("`{}` is missing: {}{or}", param.name, param.doc)));
     }
 
     let Written {
@@ -168,7 +177,8 @@ pub fn prepare_own(
         }
     }
 
-    let takes_body = endpoint.params_in(Place::Body).next().is_some() || endpoint.key.field().is_some();
+    let has_params = endpoint.params_in(Place::Body).next().is_some();
+    let takes_body = has_params || endpoint.empty_body || endpoint.key.field().is_some();
     let request = StoredRequest {
         method: endpoint.method.as_str().to_owned(),
         path: encode::with_query(path, &query),
@@ -203,7 +213,8 @@ fn one_of_each(endpoint: &Endpoint, args: &Map) -> Result<(), String> {
         match given.as_slice() {
             [_] => {}
             [] => return Err(format!("exactly one of {} is needed", group.join(", "))),
-            given => return Err(format!("{} cannot both be given", given.join(" and "))),
+            given if holds(Guard::OneOf) => return Err(format!("{} cannot both be given", given.join(" and "))),
+            _ => {}
         }
     }
     Ok(())
@@ -308,7 +319,7 @@ pub fn fingerprint(
     let names = endpoint.params_in(Place::Header).map(Param::wire_name);
     let names = names.chain(connection.headers.keys().map(String::as_str));
     let said = names.filter_map(|name| Some(format!("{}: {}", name.to_lowercase(), sent::header(request, name)?)));
-    let said: Vec<String> = said.collect();
+    let said: Vec<String> = said.filter(|_| holds(Guard::HeaderNamed)).collect();
     let parts = parts.into_iter().chain(said.iter().map(String::as_str));
     Digest::of(parts.map(str::as_bytes))
 }

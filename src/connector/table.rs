@@ -25,14 +25,14 @@ use serde::Deserialize;
 use crate::model::diagnostic::Diagnostic;
 
 pub use bounds::{Chars, Form, TimeForm, Times};
-pub use endpoint::{Beneficiary, Echo, Effect, Endpoint, InDoubt, Method, OurReference, ReferenceForm};
+pub use endpoint::{AnswerKind, Beneficiary, Echo, Effect, Endpoint, InDoubt, Method, OurReference, ReferenceForm};
 pub use errors::{ErrorClass, ErrorRow, Errors, Pointers};
 pub use key::{Idempotency, InFlight, KEY_LENGTH, Kept, KeyField, KeyPlace, NaturalKey};
-pub use map::{Achieved, Existing, OriginalMap, OwnAccount, PrimitiveMap, QuoteMap, Resource, Stage};
+pub use map::{Achieved, Existing, Held, OriginalMap, OwnAccount, PrimitiveMap, QuoteMap, Resource, Stage, StageRow};
 pub use money::{AmountBefore, AmountField, AmountPlace, MoneyTable, Unit, Whole};
 pub use paging::{Counted, PageParam, PageSize, Pagination, Style};
 pub use param::{Kind, Param, Place, Shape, WHOLE_BODY};
-pub use setting::SettingTable;
+pub use setting::{CommonTable, Need, SettingTable};
 pub use webhook::{Backfill, Envelope, EventType, Subscriptions, WebhookTable};
 
 /// Headers that belong to how a request is sent, or to who sends it.
@@ -77,6 +77,7 @@ pub struct Connector {
     /// How many requests the provider takes, if it says so.
     pub rate: Option<RateTable>,
     settings: BTreeMap<String, SettingTable>,
+    commons: BTreeMap<String, CommonTable>,
     paginations: BTreeMap<String, Arc<Pagination>>,
     /// Treasury primitives that cannot be done here, each with the reason.
     pub lacks: BTreeMap<String, String>,
@@ -147,6 +148,11 @@ impl Connector {
     /// One of them.
     pub fn setting(&self, name: &str) -> Option<&SettingTable> {
         self.settings.get(name)
+    }
+
+    /// The parameters that many endpoints have, by name.
+    pub fn commons(&self) -> impl Iterator<Item = (&str, &CommonTable)> {
+        self.commons.iter().map(|(name, common)| (name.as_str(), common))
     }
 
     /// The ways in which its lists come, by name.

@@ -14,6 +14,7 @@ use crate::base::clock::Instant;
 use crate::base::limits::STEP_SUMMARY_BYTES_MAX;
 use crate::base::text::shortened;
 use crate::connector::connection::Connection;
+use crate::connector::page;
 use crate::connector::reply::Verdict;
 use crate::connector::request::{arguments, prepare};
 use crate::connector::table::{Resource, Stage};
@@ -202,10 +203,14 @@ impl Turn {
         self.count_request(connection);
         match self.ask(connection, endpoint, &prepared.request) {
             Verdict::Applied { value, .. } => {
-                let status = value.pointer(&resource.status).and_then(Value::as_text).unwrap_or("");
-                match resource.stage(status) {
-                    Stage::Pending => Look::Pending,
-                    Stage::Succeeded | Stage::Failed => Look::Settled(value),
+                // What a list does not show, or shows twice, has not settled as far as anybody knows.
+                let shown = match endpoint.lists() {
+                    true => resource.one_of(page::items(endpoint, &value), id).cloned(),
+                    false => Some(value),
+                };
+                match shown {
+                    Some(shown) if resource.stage_of(&shown) != Stage::Pending => Look::Settled(shown),
+                    Some(_) | None => Look::Pending,
                 }
             }
             Verdict::NotApplied {

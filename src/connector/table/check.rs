@@ -89,6 +89,30 @@ fn provider(connector: &Connector, source: &mut Document<'_>) {
             );
         }
     }
+    for (name, common) in connector.commons() {
+        let at = ["common", name];
+        if matches!(common.place, Place::Path) {
+            source.wrong(
+                &at,
+                "what stands in a path is no common parameter: write it at each endpoint",
+            );
+        }
+        if let Some(setting) = common
+            .setting
+            .as_ref()
+            .filter(|setting| connector.setting(setting).is_none())
+        {
+            let known = connector.settings().map(|(known, _)| known);
+            source.unknown(&["common", name, "setting"], "setting", setting, known);
+        }
+        let has = |endpoint: &Endpoint| endpoint.common.contains_key(name);
+        if !connector.endpoints().any(has) {
+            source.wrong(
+                &at,
+                format!("no endpoint has `{name}`: say so with common = {{ {name} = \"required\" }}"),
+            );
+        }
+    }
     errors(&connector.errors, source);
 }
 

@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use serde::{Deserialize, Deserializer};
 
-use super::{AmountField, AmountPlace, KeyPlace, MoneyTable, Pagination, Param, Place, Unit};
+use super::{AmountField, AmountPlace, KeyPlace, MoneyTable, Need, Pagination, Param, Place, Unit};
 use crate::connector::lookup::{Before, Lookup, Template};
 
 /// A method of HTTP.
@@ -74,6 +74,19 @@ pub enum InDoubt {
     Park,
 }
 
+/// What an answer is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum AnswerKind {
+    /// JSON.
+    #[default]
+    Json,
+    /// Plain text.
+    Text,
+    /// JSON, else text, else nothing: nobody says what.
+    Any,
+}
+
 /// One operation of a provider.
 #[derive(Debug, Clone, PartialEq, Deserialize)]
 #[serde(deny_unknown_fields)]
@@ -108,6 +121,9 @@ pub struct Endpoint {
     /// Its parameters.
     #[serde(default)]
     pub params: Vec<Param>,
+    /// Those of `[common.NAME]` that it has; they stand among the others.
+    #[serde(default)]
+    pub common: BTreeMap<String, Need>,
     /// Of each of these groups of parameters exactly one is given.
     #[serde(default)]
     pub one_of: Vec<Vec<String>>,
@@ -125,6 +141,12 @@ pub struct Endpoint {
     /// Where the answer repeats what was asked, for comparison.
     #[serde(default)]
     pub echo: Echo,
+    /// What its answer is.
+    #[serde(default)]
+    pub answer: AnswerKind,
+    /// Whether it is sent an empty map, though it has no parameter in its body.
+    #[serde(default)]
+    pub empty_body: bool,
     /// What is done when its outcome is not known.
     #[serde(default)]
     pub in_doubt: InDoubt,

@@ -7,6 +7,7 @@ use std::collections::BTreeMap;
 use serde::Deserialize;
 
 use super::{Times, Unit};
+use crate::model::value::Value;
 
 /// How a treasury primitive is done: argument names to request fields, result names to pointers.
 #[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
@@ -137,11 +138,20 @@ pub struct Resource {
     pub id: String,
     /// Where its status stands.
     pub status: String,
+    /// Where the read is a list: what else the item that is meant has to say.
+    #[serde(default)]
+    pub when: Vec<Held>,
+    /// What says how it ended, where one status alone does not: the first that fits.
+    #[serde(default)]
+    pub stages: Vec<StageRow>,
     /// Statuses that will change.
+    #[serde(default)]
     pub pending: Vec<String>,
     /// Statuses that are a good end.
+    #[serde(default)]
     pub succeeded: Vec<String>,
     /// Statuses that are a bad end.
+    #[serde(default)]
     pub failed: Vec<String>,
     /// Where the reason of a bad end stands.
     pub failure: Option<String>,
@@ -149,8 +159,40 @@ pub struct Resource {
     pub events: Vec<String>,
 }
 
+/// Something that has to be said at a place.
+#[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Held {
+    /// The place: a pointer.
+    pub at: String,
+    /// One of these.
+    pub is: Vec<String>,
+}
+
+/// What something that is said means for a resource.
+#[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct StageRow {
+    /// The place: a pointer.
+    pub at: String,
+    /// One of these.
+    pub is: Vec<String>,
+    /// What it means.
+    pub stage: Stage,
+}
+
+/// Whether one of these words is said at a place.
+fn is_said(shown: &Value, at: &str, words: &[String]) -> bool {
+    match shown.pointer(at) {
+        Some(Value::Text(text)) => words.contains(text),
+        Some(said @ (Value::Bool(_) | Value::Int(_))) => words.contains(&said.to_string()),
+        _ => false,
+    }
+}
+
 /// Where a resource stands.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "snake_case")]
 pub enum Stage {
     /// It will change, or its status is a word we do not know yet.
     Pending,
@@ -161,6 +203,26 @@ pub enum Stage {
 }
 
 impl Resource {
+    /// Where a resource stands, as it is shown.
+    pub fn stage_of(&self, shown: &Value) -> Stage {
+        let mut stages = self.stages.iter();
+        if let Some(row) = stages.find(|row| is_said(shown, &row.at, &row.is)) {
+            return row.stage;
+        }
+        let status = shown.pointer(&self.status).and_then(Value::as_text);
+        self.stage(status.unwrap_or_default())
+    }
+
+    /// The one of these that is meant: of several, or of none, nobody knows.
+    pub fn one_of<'v>(&self, items: &'v [Value], id: &str) -> Option<&'v Value> {
+        let is_meant = |item: &&Value| {
+            let own = item.pointer(&self.id).and_then(Value::as_text);
+            own == Some(id) && self.when.iter().all(|held| is_said(item, &held.at, &held.is))
+        };
+        let mut meant = items.iter().filter(is_meant);
+        meant.next().filter(|_| meant.next().is_none())
+    }
+
     /// What a status says. A word the table does not know counts as pending: providers add words, and no
     /// unknown one may be taken for an end.
     pub fn stage(&self, status: &str) -> Stage {

@@ -49,6 +49,12 @@ pub struct Param {
     /// The texts it may be, each with the provider's word for it.
     #[serde(default)]
     pub words: BTreeMap<String, String>,
+    /// The setting of the connection that says it where a call does not: of a common parameter.
+    #[serde(skip)]
+    pub setting: Option<String>,
+    /// Whether it is one that many endpoints have. What it said of a call is carried to the look-up of that.
+    #[serde(skip)]
+    pub common: bool,
     /// What is always sent here: no script may say it.
     pub set: Option<String>,
     /// The only characters of a text.

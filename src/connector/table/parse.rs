@@ -2,6 +2,7 @@
 //!
 //! What the types cannot say is [`super::check`]'s.
 
+mod common;
 mod paging;
 
 use std::collections::BTreeMap;
@@ -21,6 +22,7 @@ const SECTIONS: &[&str] = &[
     "auth",
     "headers",
     "setting",
+    "common",
     "money",
     "idempotency",
     "pagination",
@@ -61,6 +63,7 @@ fn read(source: &mut Document<'_>) -> Option<Connector> {
     let idempotency: Option<super::Idempotency> = source.optional("idempotency");
     let money: Arc<MoneyTable> = Arc::new(source.optional("money").unwrap_or_default());
     let settings = source.named("setting");
+    let commons = source.named("common");
     let paginations = paging::read(source);
     let errors: Errors = source.optional("errors").unwrap_or_default();
     let rate = source.optional("rate");
@@ -88,8 +91,10 @@ fn read(source: &mut Document<'_>) -> Option<Connector> {
         for param in &mut endpoint.params {
             param.required |= param.place == Place::Path;
         }
+        common::give(endpoint, &commons, source);
         page(endpoint, &paginations, source);
     }
+    common::carry(&mut endpoints);
     Some(Connector {
         name: name?,
         title: title?,
@@ -101,6 +106,7 @@ fn read(source: &mut Document<'_>) -> Option<Connector> {
         idempotency,
         money,
         settings,
+        commons,
         paginations,
         errors,
         rate,

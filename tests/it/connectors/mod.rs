@@ -3,6 +3,7 @@
 #![expect(clippy::unwrap_used, clippy::panic, reason = "a helper of a test fails by panicking")]
 
 mod client;
+mod common;
 mod events;
 mod forms;
 mod golden;

@@ -6,8 +6,8 @@ use super::param::{check_param, hidden_by};
 use super::{is_word, pointer};
 use crate::connector::connection::is_header_name;
 use crate::connector::table::{
-    AmountField, AmountPlace, Connector, Effect, Endpoint, InDoubt, Kind, Method, OurReference, Param, Place,
-    WHOLE_BODY,
+    AmountField, AmountPlace, AnswerKind, Connector, Effect, Endpoint, InDoubt, Kind, Method, OurReference, Param,
+    Place, WHOLE_BODY,
 };
 use crate::model::document::Document;
 
@@ -65,6 +65,18 @@ impl<'a> Check<'a, '_, '_> {
         }
         if endpoint.probe && self.connector.endpoints().filter(|endpoint| endpoint.probe).count() > 1 {
             self.wrong(&["probe"], "there is one read by which a connection is tried");
+        }
+        if endpoint.answer != AnswerKind::Json && (endpoint.list.is_some() || endpoint.resource.is_some()) {
+            self.wrong(
+                &["answer"],
+                "what lists, or makes or shows a resource, answers with JSON",
+            );
+        }
+        if endpoint.empty_body && (endpoint.method == Method::Get || endpoint.params_in(Place::Body).next().is_some()) {
+            self.wrong(
+                &["empty_body"],
+                "an empty map is sent where nothing else is in the body, and GET has none",
+            );
         }
         if endpoint.list.is_some() && endpoint.effect != Effect::Read {
             self.wrong(&["list"], "only a read answers with a list");

@@ -4,7 +4,7 @@ use std::collections::BTreeSet;
 
 use super::{known_endpoint, known_param, pointer};
 use crate::base::money::parse_plain;
-use crate::connector::table::{Connector, Effect, Param, Place};
+use crate::connector::table::{Connector, Effect, Param, Place, Stage};
 use crate::model::document::Document;
 
 /// The treasury primitives a table may map, with what their endpoint does and what they always say to it.
@@ -156,6 +156,9 @@ pub(super) fn resources(connector: &Connector, source: &mut Document<'_>) {
             let needs_more = endpoint.taken().any(|param| param.required && !is_named(param));
             let ids = endpoint.params_in(Place::Path).count();
             let is_of_one = named.is_some_and(|param| ids == usize::from(param.place == Place::Path));
+            if !endpoint.lists() && !resource.when.is_empty() {
+                source.wrong(&at("when"), "only of a list the one that is meant has to be told");
+            }
             if endpoint.effect != Effect::Read || needs_more || !is_of_one || !endpoint.one_of.is_empty() {
                 let finding = source.wrong(&at("retrieve"), format!("`{}` is not a read of one id", endpoint.name));
                 finding.help = Some("an id that is not in the path is named by `param`".to_owned());
@@ -164,6 +167,19 @@ pub(super) fn resources(connector: &Connector, source: &mut Document<'_>) {
         pointer(&at("id"), Some(&resource.id), source);
         pointer(&at("status"), Some(&resource.status), source);
         pointer(&at("failure"), resource.failure.as_ref(), source);
+        for held in &resource.when {
+            pointer(&at("when"), Some(&held.at), source);
+        }
+        for row in &resource.stages {
+            pointer(&at("stages"), Some(&row.at), source);
+        }
+        let ends_well = resource.stages.iter().any(|row| row.stage == Stage::Succeeded);
+        if resource.succeeded.is_empty() && !ends_well {
+            source.wrong(
+                &["resource", kind],
+                "nothing is a good end: write `succeeded`, or `stages`",
+            );
+        }
         let mut seen = BTreeSet::new();
         for status in [&resource.pending, &resource.succeeded, &resource.failed]
             .into_iter()
