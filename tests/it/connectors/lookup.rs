@@ -1,5 +1,6 @@
 //! Looking up what nobody heard the outcome of: found, not there, or not to be known.
 
+mod alone;
 mod matches;
 
 use std::sync::Arc;

@@ -18,6 +18,7 @@ impl<'a> Check<'a, '_, '_> {
                     if read.effect != Effect::Read {
                         self.wrong(&["before", "endpoint"], format!("`{}` is not a read", read.name));
                     }
+                    self.asks_alike("before", &before.query, read);
                     for param in before.query.keys() {
                         let path = ["endpoint", endpoint.name.as_str(), "before", "query", param.as_str()];
                         known_param(read, &path, param, self.source);

@@ -37,10 +37,11 @@ impl Check<'_, '_, '_> {
     pub(super) fn key(&mut self) {
         let endpoint = self.endpoint;
         if endpoint.effect == Effect::Read {
-            if endpoint.key_said.is_some() || endpoint.same_twice || endpoint.look_first {
+            let keyed = endpoint.key_said.is_some() || endpoint.same_twice || endpoint.look_first;
+            if keyed || endpoint.exclusive.is_some() || endpoint.before.is_some() {
                 self.wrong(
                     &[],
-                    "a read is simply repeated: it has no key, no `same_twice` and no `look_first`",
+                    "a read is simply repeated: no key, nothing before it, and nothing that it does alone",
                 );
             }
             return;

@@ -1,5 +1,7 @@
 //! How the outcome of an endpoint is looked up.
 
+use std::collections::BTreeMap;
+
 use super::endpoint::Check;
 use super::{known_param, unknown_endpoint};
 use crate::connector::lookup::{Condition, Lookup, Match, Several, Template};
@@ -29,7 +31,7 @@ impl<'a> Check<'a, '_, '_> {
             }
         }
         self.read_through(lookup, list);
-        self.asks_alike(lookup, list);
+        self.asks_alike("lookup", &lookup.query, list);
         self.pointer(&["lookup", "created_at"], lookup.created_at.as_ref());
         self.conditions("when", &lookup.when);
         self.matching(lookup, list);
@@ -196,17 +198,17 @@ impl<'a> Check<'a, '_, '_> {
 
     /// A header may say for whom a call is made: the same list, asked for somebody else, would prove an absence that is
     /// none.
-    fn asks_alike(&mut self, lookup: &Lookup, list: &Endpoint) {
+    pub(super) fn asks_alike(&mut self, section: &str, query: &BTreeMap<String, Template>, list: &Endpoint) {
         for param in self.endpoint.params_in(Place::Header) {
             let same = |theirs: &&Param| theirs.wire_name().eq_ignore_ascii_case(param.wire_name());
             let Some(theirs) = list.params_in(Place::Header).find(same) else {
                 continue;
             };
             let sent = Template::Sent(vec![param.name.clone()]);
-            if lookup.query.get(&theirs.name) != Some(&sent) {
+            if query.get(&theirs.name) != Some(&sent) {
                 let (list, ours, theirs) = (&list.name, &param.name, &theirs.name);
                 let message = format!("`{list}` has to be asked under the same header as the call it looks for");
-                let path = ["endpoint", self.endpoint.name.as_str(), "lookup", "query"];
+                let path = ["endpoint", self.endpoint.name.as_str(), section, "query"];
                 self.source.wrong(&path, message).help =
                     Some(format!("write {theirs} = \"{{sent.{ours}}}\" in its `query`"));
             }

@@ -528,6 +528,10 @@ fn each_match_says_what_it_can_and_no_more() {
         let told = |at| come_to(begin(name), std::slice::from_ref(&answer), at);
         let came = (told(early()), told(visible_from()), told(later()));
         assert_eq!(came, (when_early, when_late, when_late), "{name}, {what}");
+        for secs in 0..150 {
+            let early = told(time(SENT) + TimeDelta::seconds(secs));
+            assert_ne!(early, "absent", "{name}, {what}, {secs} s after it was sent");
+        }
     }
 }
 
