@@ -14,6 +14,7 @@ use super::output::{FAINT, STRONG, Table};
 use crate::base::clock::SystemClock;
 use crate::simulator::config::ivy::IvyConfig;
 use crate::simulator::config::payaut::PayautConfig;
+use crate::simulator::config::payments::PaymentsConfig;
 use crate::simulator::config::{SimulatorConfig, SimulatorError, SubscriptionSeed};
 use crate::simulator::{Running, Simulator};
 
@@ -59,6 +60,7 @@ fn config(args: &Serve) -> Result<SimulatorConfig, CliError> {
     let mut config = match &args.setup {
         None => SimulatorConfig {
             ivy: IvyConfig::demo(),
+            payments: PaymentsConfig::demo(),
             payaut: PayautConfig::demo(),
             ..SimulatorConfig::demo()
         },

@@ -155,6 +155,18 @@ async fn splits_are_paid_when_the_payment_settles() {
     pay.charge(&intent, CARD).await;
     let partner = text(&pay.fetch(&intent).await["partner_id"]);
     let own = json!({ "recipient_id": partner, "recipient_type": "partner", "amount": 50 });
+    let path = format!("/payment_intents/{intent}/capture");
+    for wrong in [
+        json!({ "payment_splits": [split(1_001)] }),
+        json!({ "payment_splits": [split(600)], "amount": 500 }),
+        json!({ "amount": 99 }),
+    ] {
+        let refused = pay.post(&path, &wrong).await.refused(400, "WRONG_ARGUMENTS");
+        assert!(
+            refused["argument_errors"]["payment_splits"].is_string(),
+            "{wrong}: {refused}"
+        );
+    }
     let capture = json!({ "payment_splits": [split(250), own] });
     let captured = pay
         .post(&format!("/payment_intents/{intent}/capture"), &capture)

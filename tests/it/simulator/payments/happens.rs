@@ -81,10 +81,10 @@ async fn a_dispute_holds_the_money_back_until_it_is_decided() {
         pay.bench.pass(500);
         pay.bench.pass(500);
         assert_eq!(pay.balance().await, expected, "{ends}");
-        assert!(
-            pay.bench.control().advance(super::inside(&id), "lost", None).is_err(),
-            "it is closed"
-        );
+        for late in ["lost", "contested"] {
+            let advanced = pay.bench.control().advance(super::inside(&id), late, None);
+            assert!(advanced.is_err(), "it is closed: {late}");
+        }
         pay.bench.assert_balanced();
     };
     check("won", (0, 1_000)).await;

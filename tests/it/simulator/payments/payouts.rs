@@ -70,6 +70,18 @@ async fn the_provider_pays_out_what_is_settled_once_a_day() {
 }
 
 #[tokio::test]
+async fn what_is_not_settled_is_not_paid_out() {
+    let pay = Pay::start().await;
+    pay.paid(1_000).await;
+    pay.bench.pass(500);
+    pay.paid(70).await;
+    let control = pay.bench.control();
+    control.advance(inside(&pay.account), "paid_out", None).unwrap();
+    assert_eq!(last(&pay).await["amount"], 1_000);
+    assert!(control.advance(inside(&pay.account), "paid_out", None).is_err());
+}
+
+#[tokio::test]
 async fn there_is_no_way_to_ask_for_one() {
     let pay = Pay::start().await;
     let refused = pay.post("/payouts", &json!({ "amount": 1 })).await;
