@@ -124,6 +124,16 @@ async fn only_the_selected_account_of_the_holder_is_paid_and_no_more_than_there_
     );
     assert_eq!(payaut.try_send("PATCH", &select, None).await.unwrap().status, 200);
     payaut.post(REQUESTS, &unselected).await.ok();
+    let shown = payaut
+        .get(&format!("v1/accountholders/{holder}/externalaccounts"))
+        .await
+        .ok();
+    let selected = shown["elements"]
+        .as_array()
+        .unwrap()
+        .iter()
+        .filter(|known| known["selected"] == true);
+    assert_eq!(selected.count(), 1, "the other one is not any more");
 }
 
 #[tokio::test]
