@@ -22,7 +22,9 @@ use crate::base::limits::{LEASE_DURATION, SCRIPT_STACK_BYTES, STEP_TRIED_MAX, WE
 use crate::base::network::Network;
 use crate::base::secret::Secret;
 use crate::base::suggest::nearest;
-use crate::connector::connection::{BreakerSettings, Connection, Pace, WebhookSecret, check_base_url};
+use crate::connector::connection::{
+    BreakerSettings, Connection, Pace, WebhookSecret, check_base_url, wrong_headers, wrong_settings,
+};
 use crate::connector::registry::Registry;
 use crate::connector::signature::check_secret;
 use crate::connector::table::Connector;
@@ -193,6 +195,10 @@ struct RawConnection {
     webhook_secrets: DatedList,
     #[serde(default)]
     webhook_senders: Vec<Network>,
+    #[serde(default)]
+    settings: BTreeMap<String, String>,
+    #[serde(default)]
+    headers: BTreeMap<String, String>,
     key_window_secs: Option<u64>,
     requests_per_second: Option<NonZeroU32>,
     breaker_failures: Option<u32>,
@@ -375,7 +381,9 @@ impl Reader<'_> {
             self.wrong(&at, message, help);
             return None;
         };
+        self.key_window(name, &raw, connector);
         let base_url = self.base_url(name, &raw, connector)?;
+        self.own_words(name, &raw, connector);
         let credential = match raw.api_key {
             Some(Referred(reference)) => self.secret(name, "api_key", &reference),
             None => {
@@ -423,9 +431,40 @@ impl Reader<'_> {
             credential,
             webhook_secrets,
             webhook_senders: raw.webhook_senders,
+            settings: raw.settings,
+            headers: raw.headers,
             key_window_secs: raw.key_window_secs,
             pace,
         })
+    }
+
+    /// What a connection says that its table has no room for.
+    fn own_words(&mut self, name: &str, raw: &RawConnection, connector: &Connector) {
+        for wrong in wrong_settings(connector, &raw.settings) {
+            let at = ["connection", name, "settings", wrong.key.as_str()];
+            self.wrong(&at, format!("connection `{name}`: {}", wrong.message), wrong.help);
+        }
+        for wrong in wrong_headers(connector, &raw.headers) {
+            let at = ["connection", name, "headers", wrong.key.as_str()];
+            self.wrong(&at, format!("connection `{name}`: {}", wrong.message), wrong.help);
+        }
+    }
+
+    /// A window that the provider does not promise would have a payment made twice.
+    fn key_window(&mut self, name: &str, raw: &RawConnection, connector: &Connector) {
+        let most = connector.idempotency.as_ref().and_then(|table| table.window_max_secs);
+        if let (Some(said), Some(most)) = (raw.key_window_secs, most)
+            && said > most
+        {
+            self.wrong(
+                &["connection", name],
+                format!(
+                    "connection `{name}`: `key_window_secs` is {said}, and {} promises less",
+                    connector.title
+                ),
+                format!("write {most} at the most"),
+            );
+        }
     }
 
     /// Of secrets that cannot sign what the provider sends, it is told now rather than by refused deliveries.

@@ -46,6 +46,21 @@ guards! {
     KeyAge = "key-age",
     /// Our trust in a key ends before the provider's window does.
     KeyMargin = "key-margin",
+    /// No connection says that a key protects for longer than its table has it at the most.
+    KeyWindowMost = "key-window-most",
+    /// A key is not trusted after an answer that the provider does not keep with it.
+    KeyKept = "key-kept",
+    /// Nothing is sent again while the first may still be on its way, where the provider does not say what it makes of
+    /// two.
+    InFlight = "in-flight",
+    /// A second thing that bears our mark is for a person, where the table has it that there may be one.
+    FoundOnce = "found-once",
+    /// A state that says neither that it was done nor that it was not proves nothing.
+    StateKnown = "state-known",
+    /// What another may have done is looked for before it is sent.
+    LookedFirst = "looked-first",
+    /// An answer that does not show what was sent is not believed where another's may stand under the same number.
+    EchoSame = "echo-same",
     /// A key is judged once more after that its request goes out is durable.
     KeyAfterCommit = "key-after-commit",
     /// What its table says must not be repeated is not.

@@ -19,6 +19,7 @@ mod approvals;
 mod check;
 mod completions;
 mod connections;
+mod connectors;
 mod db;
 mod demo;
 mod events;
@@ -125,6 +126,7 @@ enum Command {
     Workflows(workflows::Args),
     Schedule(schedule::Args),
     Connections(connections::Args),
+    Connectors(connectors::Args),
     Db(db::Args),
     Primitives(primitives::Args),
     Sim(sim::Args),
@@ -328,6 +330,7 @@ fn call(command: Command, context: &Context) -> Result<Exit, CliError> {
         Command::Workflows(args) => workflows::run(&args, context),
         Command::Schedule(args) => schedule::run(args, context),
         Command::Connections(args) => connections::run(&args, context),
+        Command::Connectors(args) => connectors::run(&args, context),
         Command::Db(args) => db::run(args, context),
         Command::Sim(args) => sim::run(args, context),
         Command::Selftest(args) => selftest::run(&args, context),

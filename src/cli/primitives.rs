@@ -2,9 +2,9 @@
 
 use serde_json::{Value as Json, json};
 
-use super::Context;
 use super::error::{CliError, Exit};
 use super::output::{FAINT, GOOD, STRONG};
+use super::{Context, connectors};
 use crate::base::suggest::nearest;
 use crate::connector::registry::Registry;
 use crate::connector::table::{Connector, Endpoint, Param};
@@ -31,7 +31,7 @@ pub(super) fn run(args: &Args, context: &Context) -> Result<Exit, CliError> {
     let connector = args
         .connector
         .as_deref()
-        .map(|name| find(&registry, name))
+        .map(|name| connectors::find(&registry, name))
         .transpose()?;
     let items = wanted(items(connector), args.name.as_deref())?;
     let output = &context.output;
@@ -49,32 +49,13 @@ pub(super) fn run(args: &Args, context: &Context) -> Result<Exit, CliError> {
     Ok(Exit::Ok)
 }
 
-/// The built-in connectors, and those beside the settings if there are settings.
+/// The built-in connectors, and those beside the settings where another one is asked for.
 fn registry(args: &Args, context: &Context) -> Result<Registry, CliError> {
     let built_in = Registry::built_in();
     match &args.connector {
-        Some(name) if built_in.get(name).is_none() => {
-            let settings = context.settings()?;
-            let base = settings
-                .file
-                .as_deref()
-                .and_then(std::path::Path::parent)
-                .unwrap_or(std::path::Path::new(""));
-            Ok(Registry::with_local(&base.join("connectors")).0)
-        }
+        Some(name) if built_in.get(name).is_none() => connectors::registry(context),
         _ => Ok(built_in),
     }
-}
-
-fn find<'a>(registry: &'a Registry, name: &str) -> Result<&'a Connector, CliError> {
-    registry.get(name).map(AsRef::as_ref).ok_or_else(|| {
-        let known: Vec<&str> = registry.names().collect();
-        let help = nearest(name, known.iter().copied()).map_or_else(
-            || format!("one of: {}", known.join(", ")),
-            |near| format!("did you mean `{near}`?"),
-        );
-        CliError::not_found(format!("there is no connector `{name}`")).hint(help)
-    })
 }
 
 fn items(connector: Option<&Connector>) -> Vec<Item<'_>> {

@@ -17,7 +17,7 @@ use super::auth;
 use super::connection::{Connection, check_base_url};
 use super::reply::RawAnswer;
 use super::request::fingerprint;
-use super::table::{Effect, Endpoint};
+use super::table::{Effect, Endpoint, KeyPlace};
 use crate::base::fault_point::{FaultPoint, reach};
 use crate::base::ids::RunId;
 use crate::base::limits::{PROVIDER_CONNECT_TIMEOUT, PROVIDER_REPLY_BYTES_MAX, PROVIDER_TOTAL_TIMEOUT};
@@ -132,6 +132,30 @@ impl Client {
             .await
     }
 
+    /// Sends what changes something and moves no money, as its durable intent has it.
+    ///
+    /// # Errors
+    /// [`SendError`], which says whether it may have arrived.
+    ///
+    /// # Panics
+    /// When the intent is not for what would be sent, so that its key would stand for another request; and as
+    /// [`Client::send`].
+    pub async fn send_write(
+        &self,
+        connection: &Connection,
+        endpoint: &Endpoint,
+        intent: &Intent,
+    ) -> Result<RawAnswer, SendError> {
+        let actual = fingerprint(connection, endpoint, &intent.request, intent.movement.as_ref());
+        assert!(
+            actual == intent.fingerprint,
+            "the intent of {} is for another request than it holds",
+            endpoint.name
+        );
+        self.send(connection, endpoint, &intent.request, intent.key.as_deref())
+            .await
+    }
+
     async fn exchange(
         &self,
         connection: &Connection,
@@ -207,9 +231,13 @@ impl Client {
             value.set_sensitive(true);
             built = built.header(name, value);
         }
-        if let (Some(key), Some(table)) = (key, &connection.connector.idempotency) {
+        let table = connection.connector.idempotency.as_ref();
+        if let (Some(key), Some(table), KeyPlace::Header) = (key, table, &endpoint.key) {
             if key.len() > table.max_length {
                 return Err(not_sent(format!("the key is longer than {} bytes", table.max_length)));
+            }
+            if key.len() < table.min_length {
+                return Err(not_sent(format!("the key is shorter than {} bytes", table.min_length)));
             }
             built = built.header(&table.header, key);
         }

@@ -2,15 +2,17 @@
 //!
 //! Where these come from is `app::settings`; this file only says what one is.
 
+use std::collections::BTreeMap;
 use std::net::IpAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
-use super::table::{Connector, Endpoint};
+use super::table::{Connector, Endpoint, KeyPlace, Place};
 use crate::base::clock::Instant;
 use crate::base::guard::{Guard, holds};
 use crate::base::network::Network;
 use crate::base::secret::Secret;
+use crate::base::suggest::nearest;
 
 /// A configured connector.
 #[derive(Debug, Clone)]
@@ -27,6 +29,10 @@ pub struct Connection {
     pub webhook_secrets: Vec<WebhookSecret>,
     /// Where deliveries may come from, if not from everywhere. A second lock: the signature is the first.
     pub webhook_senders: Vec<Network>,
+    /// What the table lets a connection say: `[connection.NAME.settings]`.
+    pub settings: BTreeMap<String, String>,
+    /// Headers of its own, whose names no table knows: `[connection.NAME.headers]`.
+    pub headers: BTreeMap<String, String>,
     /// For how long the provider honours a key, if the user knows better than the table.
     pub key_window_secs: Option<u64>,
     /// How fast it is asked, and when it is left alone.
@@ -109,17 +115,115 @@ impl Connection {
             .or_else(|| table.map(|rate| rate.requests_per_second.get()))
     }
 
+    /// What it says under a setting of its table: its own word, else the table's.
+    pub fn setting(&self, name: &str) -> Option<&str> {
+        let own = self.settings.get(name);
+        own.or_else(|| self.connector.setting(name)?.default.as_ref())
+            .map(String::as_str)
+    }
+
     /// The secrets a delivery may be signed with now.
     pub fn valid_secrets(&self, now: Instant) -> impl Iterator<Item = &Secret> {
         let valid = self.webhook_secrets.iter().filter(move |secret| secret.is_valid(now));
         valid.map(|secret| &secret.secret)
     }
 
-    /// For how long a key sent to this endpoint protects; none if it takes no key.
+    /// For how long a key sent to this endpoint protects; none if it takes no key, or one that protects for good.
     pub fn key_window(&self, endpoint: &Endpoint) -> Option<Duration> {
-        let table = self.connector.idempotency.as_ref().filter(|_| endpoint.idempotent)?;
-        Some(Duration::from_secs(self.key_window_secs.unwrap_or(table.window_secs)))
+        let table = self.connector.idempotency.as_ref();
+        let of_table = match &endpoint.key {
+            KeyPlace::Header => table?.window_secs,
+            KeyPlace::Field(place) => place.window_secs,
+            KeyPlace::Natural(natural) => natural.window_secs?,
+            KeyPlace::None => return None,
+        };
+        let said = self.key_window_secs.unwrap_or(of_table);
+        let most = table.and_then(|table| table.window_max_secs);
+        let most = most.filter(|_| holds(Guard::KeyWindowMost));
+        Some(Duration::from_secs(most.map_or(said, |most| said.min(most))))
     }
+}
+
+/// Something a connection says that its table has no room for.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct WrongWord {
+    /// The setting or header.
+    pub key: String,
+    /// What is wrong with it.
+    pub message: String,
+    /// What to write instead.
+    pub help: String,
+}
+
+/// What is wrong with the settings of a connection: names its table does not know, and values it does not take. Empty
+/// if nothing is.
+pub fn wrong_settings(connector: &Connector, settings: &BTreeMap<String, String>) -> Vec<WrongWord> {
+    let known = || connector.settings().map(|(name, _)| name);
+    let wrong = settings.iter().filter_map(|(key, value)| {
+        let title = &connector.title;
+        let (message, help) = match connector.setting(key) {
+            None => {
+                let help = match nearest(key, known()) {
+                    Some(near) => format!("did you mean `{near}`?"),
+                    None if known().next().is_none() => "it has none: leave it out".to_owned(),
+                    None => format!("one of: {}", known().collect::<Vec<_>>().join(", ")),
+                };
+                (format!("{title} has no setting `{key}`"), help)
+            }
+            Some(setting) if !setting.values.is_empty() && !setting.values.contains(value) => (
+                format!("the setting `{key}` cannot be `{value}`"),
+                format!("one of: {}. {}", setting.values.join(", "), setting.doc),
+            ),
+            Some(setting) if value.is_empty() => (format!("the setting `{key}` says nothing"), setting.doc.clone()),
+            Some(_) => return None,
+        };
+        let key = key.clone();
+        Some(WrongWord { key, message, help })
+    });
+    wrong.collect()
+}
+
+/// What is wrong with the headers of a connection: what is no header, and what others write. Empty if nothing is.
+pub fn wrong_headers(connector: &Connector, headers: &BTreeMap<String, String>) -> Vec<WrongWord> {
+    let wrong = headers.iter().filter_map(|(key, value)| {
+        let is_param = |endpoint: &Endpoint| {
+            let mut params = endpoint.params_in(Place::Header);
+            params.any(|param| param.wire_name().eq_ignore_ascii_case(key))
+        };
+        let (message, help) = if !is_header_name(key) || header_text(value).is_none() {
+            (
+                format!("`{key}: {value}` is no header"),
+                "a name has letters, digits and `-`; a value visible ASCII".to_owned(),
+            )
+        } else if let Some(holder) = connector.writes_header(key) {
+            (
+                format!("the header `{key}` is written by {holder}"),
+                "leave it out".to_owned(),
+            )
+        } else if connector.endpoints().any(is_param) {
+            (
+                format!("the header `{key}` is an argument of calls"),
+                "leave it out, or write it as a setting if there is one".to_owned(),
+            )
+        } else {
+            return None;
+        };
+        let key = key.clone();
+        Some(WrongWord { key, message, help })
+    });
+    wrong.collect()
+}
+
+/// Whether a provider could call a header so.
+pub fn is_header_name(name: &str) -> bool {
+    let is_letter = |byte: u8| byte.is_ascii_alphanumeric() || byte == b'-' || byte == b'_';
+    !name.is_empty() && name.bytes().all(is_letter)
+}
+
+/// A text that a header takes as it is: visible ASCII, with spaces only in between.
+pub fn header_text(text: &str) -> Option<&str> {
+    let is_visible = |byte: u8| byte.is_ascii_graphic() || byte == b' ';
+    (!text.is_empty() && text.trim() == text && text.bytes().all(is_visible)).then_some(text)
 }
 
 /// Whether a credential may be sent to this address.

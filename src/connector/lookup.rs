@@ -1,14 +1,16 @@
 //! Looking up an effect nobody heard the outcome of: walk a list of the provider until it is found or cannot
-//! be there.
+//! be there, or read the one thing that tells.
 //!
 //! Pure: a [`Search`] says which page to ask for and takes the answer. A clean miss counts as absence only when
 //! the list covers all of the time in which we sent, and the provider had time to show what it took.
 
+mod condition;
 mod search;
 mod strays;
 
 use std::collections::BTreeMap;
 
+use chrono::TimeDelta;
 use serde::{Deserialize, Deserializer};
 
 use super::request;
@@ -16,6 +18,7 @@ use super::table::Endpoint;
 use crate::model::journal::Intent;
 use crate::model::value::Value;
 
+pub use condition::{Condition, Wanted};
 pub use search::{Progress, Read, Search, Sought};
 pub use strays::{Other, other_run_of, request_as_of, used_before};
 
@@ -23,28 +26,65 @@ pub use strays::{Other, other_run_of, request_as_of, used_before};
 #[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Lookup {
-    /// The endpoint that lists what this one makes.
+    /// The endpoint that lists what this one makes, or shows what it makes it of.
     pub endpoint: String,
     /// Its parameters.
     #[serde(default)]
     pub query: BTreeMap<String, Template>,
+    /// Where the list stands in an answer that shows one thing; nothing at all: the answer is the one item.
+    pub items: Option<String>,
+    /// Statuses that mean that the thing is not there, and so nothing in it.
+    #[serde(default)]
+    pub missing: Vec<u16>,
+    /// What items have to show to be looked at.
+    #[serde(default)]
+    pub when: Vec<Condition>,
     /// How our own is told from the others.
     #[serde(rename = "match")]
     pub matching: Match,
-    /// Where an item says when it was made. Items older than the search are not ours.
-    pub created_at: String,
+    /// What it means that a second item is found.
+    #[serde(default)]
+    pub several: Several,
+    /// Where an item says when it was made.
+    pub created_at: Option<String>,
     /// Whether newer items come first, so that the first older one ends the walk.
     #[serde(default)]
     pub newest_first: bool,
     /// How much earlier than our first attempt the search begins: the difference of two clocks.
-    pub margin_secs: u32,
+    pub margin_secs: Option<u32>,
     /// How long after the last attempt a new item may still be missing from the list.
     pub visibility_lag_secs: u32,
     /// Whether walking the list to its end shows everything made since the first attempt.
+    #[serde(default)]
     pub covers_window: bool,
 }
 
+/// What it means that a second item is found.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Several {
+    /// There is none: the first one ends the search.
+    #[default]
+    First,
+    /// One of them is not ours, or we did it twice: the whole list is walked, and a person decides.
+    Contradiction,
+}
+
 impl Lookup {
+    /// How much earlier than our first attempt the search begins.
+    pub(super) fn margin(&self) -> TimeDelta {
+        TimeDelta::seconds(self.margin_secs.unwrap_or_default().into())
+    }
+
+    /// The reference that an item bears, where ours is told by one.
+    pub(super) fn reference_of<'v>(&self, item: &'v Value) -> Option<&'v str> {
+        match &self.matching {
+            Match::Reference(pointer) => item.pointer(pointer)?.as_text(),
+            Match::ReferenceAtEnd(pointer) => item.pointer(pointer)?.as_text()?.split_whitespace().next_back(),
+            Match::Natural { .. } | Match::State { .. } | Match::Content(_) | Match::Gone(_) => None,
+        }
+    }
+
     /// Whether the list that looks for an intent of this endpoint is asked for what only this run has written there, and
     /// shows nothing of another: our reference, by its name or as the field of the request that bears it.
     pub fn asks_by_reference(&self, endpoint: &Endpoint, intent: &Intent) -> bool {
@@ -53,10 +93,10 @@ impl Lookup {
             Template::Reference => true,
             Template::Sent(fields) => fields.iter().any(|field| {
                 let said = request::sent(endpoint, &intent.request, field);
-                endpoint.our_reference.as_ref() == Some(field)
-                    || said.is_some_and(|said| said.to_string().contains(run))
+                let ours = endpoint.our_reference.as_ref();
+                ours.is_some_and(|ours| ours.field == *field) || said.is_some_and(|said| said.to_string().contains(run))
             }),
-            Template::WindowStart | Template::Fixed(_) => false,
+            Template::WindowStart | Template::WindowEnd | Template::Fixed(_) => false,
         })
     }
 }
@@ -67,6 +107,8 @@ impl Lookup {
 pub enum Match {
     /// This pointer leads to our reference.
     Reference(String),
+    /// The text at this pointer ends with our reference, behind what the script wrote there.
+    ReferenceAtEnd(String),
     /// There can only be one for what this request field names.
     Natural {
         /// The request field.
@@ -77,6 +119,18 @@ pub enum Match {
         #[serde(default)]
         dead: Option<Dead>,
     },
+    /// The one thing that is read says by its own state whether it was done.
+    State {
+        /// All of this: it was done.
+        done: Vec<Condition>,
+        /// All of this: it was not. Anything else is for a person.
+        #[serde(default)]
+        open: Vec<Condition>,
+    },
+    /// Everything we sent stands in the thing that is read, as it was sent; `true`.
+    Content(bool),
+    /// The thing is not there any more: these statuses say so.
+    Gone(Vec<u16>),
 }
 
 /// Items that came to nothing, so that there may be another for the same thing.
@@ -94,6 +148,8 @@ pub struct Dead {
 pub enum Template {
     /// `{window_start}`: our first attempt, less the margin.
     WindowStart,
+    /// `{window_end}`: a day or the margin, whichever is longer, after our last attempt.
+    WindowEnd,
     /// `{reference}`: our reference.
     Reference,
     /// `{sent.deposit_id}`: what the request we sent says under a parameter, wherever that stands; of several
@@ -103,21 +159,27 @@ pub enum Template {
     Fixed(String),
 }
 
-impl<'de> Deserialize<'de> for Template {
-    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        let text = String::deserialize(deserializer)?;
+impl Template {
+    fn read(text: &str) -> Result<Self, String> {
         let Some(inner) = text.strip_prefix('{').and_then(|rest| rest.strip_suffix('}')) else {
-            return Ok(Self::Fixed(text));
+            return Ok(Self::Fixed(text.to_owned()));
         };
         let field = inner.strip_prefix("sent.").or_else(|| inner.strip_prefix("body."));
         match (inner, field) {
             ("window_start", _) => Ok(Self::WindowStart),
+            ("window_end", _) => Ok(Self::WindowEnd),
             ("reference", _) => Ok(Self::Reference),
             (_, Some(fields)) => Ok(Self::Sent(fields.split('|').map(str::to_owned).collect())),
-            _ => Err(serde::de::Error::custom(format!(
-                "`{text}` cannot be filled in: expected {{window_start}}, {{reference}} or {{sent.parameter}}"
-            ))),
+            _ => Err(format!(
+                "`{text}` cannot be filled in: expected {{window_start}}, {{window_end}}, {{reference}} or {{sent.parameter}}"
+            )),
         }
+    }
+}
+
+impl<'de> Deserialize<'de> for Template {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        Self::read(&String::deserialize(deserializer)?).map_err(serde::de::Error::custom)
     }
 }
 

@@ -12,6 +12,7 @@
 //! | [`connection`] | a connector, an address, credentials | what scripts name |
 //! | [`request`] | the arguments of a script | the exact request |
 //! | [`units`] | money | a provider's amount, and back |
+//! | [`times`] | a time | how a provider writes it, and back |
 //! | [`client`] | a request | an answer, or how far it got |
 //! | [`reply`] | an answer | what it means for the step |
 //! | [`page`] | the pages of a list | its items, where the next page is, whether it was all |
@@ -29,7 +30,9 @@ pub mod reply;
 pub mod request;
 pub mod signature;
 pub mod table;
+pub mod times;
 pub mod units;
 
+mod alike;
 mod auth;
 mod unread;

@@ -14,7 +14,10 @@ use super::table::Connector;
 use crate::model::diagnostic::Diagnostic;
 
 /// The built-in tables: file and text. One line for each provider.
-pub const EMBEDDED: &[(&str, &str)] = &[("augustus.toml", include_str!("providers/augustus.toml"))];
+pub const EMBEDDED: &[(&str, &str)] = &[
+    ("augustus.toml", include_str!("providers/augustus.toml")),
+    ("ivy.toml", include_str!("providers/ivy.toml")),
+];
 
 static BUILT_IN: LazyLock<BTreeMap<String, Arc<Connector>>> = LazyLock::new(|| {
     EMBEDDED

@@ -9,17 +9,18 @@ use bytes::Bytes;
 use chrono::DateTime;
 use serde_json::Value as Json;
 
+use super::alike;
 use super::client::SendError;
 use super::lookup::Match;
-use super::request::{identity, sent};
-use super::table::{Connector, Effect, Endpoint, ErrorClass, Pagination};
+use super::request::{identity, key_of, sent};
+use super::table::{Connector, Effect, Endpoint, ErrorClass, ErrorRow, Pagination, Pointers};
 use super::units;
 use crate::base::clock::Instant;
 use crate::base::guard::{Guard, holds};
 use crate::base::limits::{RETRY_AFTER_MAX, RETRY_AFTER_MIN};
 use crate::model::journal::{Failure, StoredRequest};
 use crate::model::policy::Movement;
-use crate::model::value::{Map, Value};
+use crate::model::value::Value;
 
 /// An answer as it came.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -209,8 +210,22 @@ pub fn contradiction(
         if let Some(field) = another_resource(endpoint, request, value) {
             return Some(format!("the answer is about another one: it differs under `{field}`"));
         }
-        another_beneficiary(endpoint, request, value)
+        another_beneficiary(endpoint, request, value).or_else(|| not_as_sent(endpoint, request, value))
     })
+}
+
+/// What the answer has to show as it was sent and does not: where a number of ours makes the provider answer with what
+/// it has, that may be something else.
+fn not_as_sent(endpoint: &Endpoint, request: &StoredRequest, value: &Value) -> Option<String> {
+    let mut said = endpoint.echo.same.iter();
+    let (field, _) = said.find(|(field, at)| {
+        let Some(sent) = sent(endpoint, request, field) else {
+            return false;
+        };
+        let shown = value.pointer(at).unwrap_or(&Value::Null);
+        !alike::shows(endpoint.param(field).map(|param| param.kind), &sent, shown)
+    })?;
+    holds(Guard::EchoSame).then(|| format!("the answer does not show what was sent as `{field}`"))
 }
 
 /// Whether a resource moves what the request would move, whoever asked for it.
@@ -239,13 +254,13 @@ pub(super) fn left_unsaid(
 fn says_beneficiary(endpoint: &Endpoint, request: &StoredRequest, value: &Value) -> Option<bool> {
     let described = endpoint.beneficiary.as_ref()?;
     let answered = said(value, &endpoint.echo.beneficiary)?;
-    let wanted = Value::from_plain(&sent(endpoint, request, &described.field)?).ok()?;
-    let (Value::Map(wanted), Value::Map(answered)) = (wanted, answered) else {
+    let (wanted, answered) = (sent(endpoint, request, &described.field)?, answered.to_plain());
+    if !wanted.is_object() || !answered.is_object() {
         return Some(true);
-    };
-    let text_of = |map: &Map, key: &str| map.get(key).and_then(Value::as_text).is_some();
-    let mut named = described.keys.iter().filter(|key| text_of(&wanted, key)).peekable();
-    Some(named.peek().is_some() && named.all(|key| text_of(answered, key)))
+    }
+    let says = |value: &Json, key: &str| key_of(value, key).is_some();
+    let mut named = described.keys.iter().filter(|key| says(&wanted, key)).peekable();
+    Some(named.peek().is_some() && named.all(|key| says(&answered, key)))
 }
 
 /// What a resource says of its amount, for people.
@@ -280,12 +295,13 @@ fn another_amount(endpoint: &Endpoint, movement: Option<&Movement>, value: &Valu
 fn another_beneficiary(endpoint: &Endpoint, request: &StoredRequest, value: &Value) -> Option<String> {
     let described = endpoint.beneficiary.as_ref()?;
     let answered = said(value, &endpoint.echo.beneficiary)?;
-    let wanted = Value::from_plain(&sent(endpoint, request, &described.field)?).ok()?;
-    let differs = match (&wanted, answered) {
-        (Value::Map(wanted), Value::Map(answered)) => described.keys.iter().any(|key| {
-            let one = |map: &Map| identity(&Value::Map(map.clone()), std::slice::from_ref(key));
-            matches!((one(wanted), one(answered)), (Some(wanted), Some(answered)) if wanted != answered)
+    let (wanted, answered) = (sent(endpoint, request, &described.field)?, answered.to_plain());
+    let differs = match (&wanted, &answered) {
+        (Json::Object(_), Json::Object(_)) => described.keys.iter().any(|key| {
+            let both = (key_of(&wanted, key), key_of(&answered, key));
+            matches!(both, (Some(wanted), Some(answered)) if wanted != answered)
         }),
+        (Json::Array(_), Json::Array(_)) => identity(described, &wanted) != identity(described, &answered),
         (wanted, answered) => wanted != answered,
     };
     differs.then(|| format!("the answer names another beneficiary under `{}`", described.field))
@@ -294,8 +310,12 @@ fn another_beneficiary(endpoint: &Endpoint, request: &StoredRequest, value: &Val
 /// The field by which a look-up would tell what the answer shows from what was asked for, if it would.
 fn another_resource<'a>(endpoint: &'a Endpoint, request: &StoredRequest, value: &Value) -> Option<&'a str> {
     let (field, pointer) = match &endpoint.lookup.as_ref()?.matching {
-        Match::Reference(pointer) => (endpoint.our_reference.as_deref()?, pointer),
+        Match::Reference(pointer) | Match::ReferenceAtEnd(pointer) => {
+            (endpoint.our_reference.as_ref()?.field.as_str(), pointer)
+        }
         Match::Natural { field, pointer, .. } => (field.as_str(), pointer),
+        // What is read then is not what the call answers with.
+        Match::State { .. } | Match::Content(_) | Match::Gone(_) => return None,
     };
     let wanted = sent(endpoint, request, field)?;
     let shown = value.pointer(pointer)?.as_text()?;
@@ -306,8 +326,9 @@ fn refusal(connector: &Connector, endpoint: &Endpoint, answer: &RawAnswer) -> Ve
     let body = serde_json::from_slice::<Json>(&answer.body)
         .ok()
         .and_then(|json| Value::from_plain(&json).ok());
-    let text_at = |pointer: &Option<String>| {
-        let text = body.as_ref()?.pointer(pointer.as_deref()?)?.as_text()?;
+    let text_at = |pointers: &Pointers| {
+        let body = body.as_ref()?;
+        let text = pointers.iter().find_map(|pointer| body.pointer(pointer)?.as_text())?;
         Some(text.to_owned())
     };
     let errors = &connector.errors;
@@ -353,12 +374,17 @@ fn refusal(connector: &Connector, endpoint: &Endpoint, answer: &RawAnswer) -> Ve
     }
 }
 
-/// The class of a status and code: the row of both, else the row of the status, else the status alone.
+/// The class of a status and code: the row of both, else that of the code, else, where there is no code, the row that
+/// speaks of that, else the row of the status, else the status alone.
 pub fn class_of(connector: &Connector, status: u16, code: Option<&str>) -> ErrorClass {
-    let rows = || connector.errors.classes.iter().filter(|row| row.status == status);
-    rows()
-        .find(|row| row.code.is_some() && row.code.as_deref() == code)
-        .or_else(|| rows().find(|row| row.code.is_none()))
+    let rows = || connector.errors.classes.iter();
+    let of_status = || rows().filter(|row| row.status == Some(status));
+    let of_code = |row: &&ErrorRow| row.code.is_some() && row.code.as_deref() == code;
+    of_status()
+        .find(of_code)
+        .or_else(|| rows().filter(|row| row.status.is_none()).find(of_code))
+        .or_else(|| of_status().find(|row| row.bare && code.is_none()))
+        .or_else(|| of_status().find(|row| row.code.is_none() && !row.bare))
         .map_or_else(|| default_class(status), |row| row.class)
 }
 

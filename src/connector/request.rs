@@ -6,12 +6,14 @@
 mod amount;
 mod argument;
 mod encode;
+mod identity;
+mod object;
 mod sent;
 
 use serde_json::{Map as JsonMap, Value as Json};
 
 use super::connection::Connection;
-use super::table::{Effect, Endpoint, Kind, PageSize, Param, Place, WHOLE_BODY};
+use super::table::{Effect, Endpoint, Kind, OurReference, PageSize, Param, Place, ReferenceForm, WHOLE_BODY};
 use crate::base::ids::Digest;
 use crate::base::suggest::nearest;
 use crate::model::journal::{Failure, StoredRequest};
@@ -20,6 +22,7 @@ use crate::model::value::{Map, Value};
 
 use amount::Amount;
 pub(super) use encode::{with_body_param, with_query_param};
+pub(super) use identity::{identity, key_of};
 pub(super) use sent::sent;
 
 /// A request with what has to be known about it before it may be sent.
@@ -68,18 +71,39 @@ pub fn arguments(endpoint: &Endpoint, given: &[Value]) -> Result<Map, Failure> {
     }
 }
 
-/// Builds the request of one call.
-///
-/// Nothing (`()`) counts as not given. For the amount, money fills the amount and its currency. `reference` is
-/// written where the endpoint has room for it.
+/// What bursar itself writes into a request.
+#[derive(Debug, Clone, Copy, Default)]
+pub struct Own<'a> {
+    /// Our reference, where the endpoint has room for it.
+    pub reference: Option<&'a str>,
+    /// The key, where it stands in the body.
+    pub key: Option<&'a str>,
+}
+
+/// Builds the request of one call that bears no key in its body.
 ///
 /// # Errors
-/// `invalid_argument`, with a sentence that names the argument and what it takes.
+/// As [`prepare_own`].
 pub fn prepare(
     connection: &Connection,
     endpoint: &Endpoint,
     args: &Map,
     reference: Option<&str>,
+) -> Result<Prepared, Failure> {
+    prepare_own(connection, endpoint, args, Own { reference, key: None })
+}
+
+/// Builds the request of one call.
+///
+/// Nothing (`()`) counts as not given. For the amount, money fills the amount and its currency.
+///
+/// # Errors
+/// `invalid_argument`, with a sentence that names the argument and what it takes.
+pub fn prepare_own(
+    connection: &Connection,
+    endpoint: &Endpoint,
+    args: &Map,
+    own: Own<'_>,
 ) -> Result<Prepared, Failure> {
     let fail = |message: String| invalid(endpoint, &message);
     let mut args: Map = args
@@ -87,9 +111,18 @@ pub fn prepare(
         .filter(|(_, value)| !value.is_null())
         .map(|(name, value)| (name.clone(), value.clone()))
         .collect();
-    if let Some(unknown) = args.keys().find(|name| endpoint.param(name).is_none()) {
+    if let Some(unknown) = args
+        .keys()
+        .find(|name| !endpoint.taken().any(|param| param.name == **name))
+    {
         return Err(fail(unknown_argument(unknown, &endpoint.params)));
     }
+    for param in &endpoint.params {
+        if let Some(always) = &param.set {
+            args.insert(param.name.clone(), Value::text(always));
+        }
+    }
+    one_of_each(endpoint, &args).map_err(fail)?;
     let amount = amount::take(endpoint, &mut args).map_err(fail)?;
     let main = endpoint.amount_place().map(|place| place.field.as_str());
     amount::leave_currencies(&endpoint.money, &endpoint.params, main, &mut args).map_err(fail)?;
@@ -117,28 +150,51 @@ pub fn prepare(
         headers: said,
         mut body,
     } = write(connection, endpoint, &args, amount.as_ref()).map_err(fail)?;
-    if let (Some(reference), Some(field)) = (reference, &endpoint.our_reference) {
-        write_reference(endpoint, &mut body, field, reference).map_err(fail)?;
+    if let (Some(reference), Some(place)) = (own.reference, &endpoint.our_reference) {
+        write_reference(endpoint, &mut body, place, reference).map_err(fail)?;
+    }
+    if let (Some(key), Some(field)) = (own.key, endpoint.key.field()) {
+        match encode::place_in(&mut body, field) {
+            Some(place) if place.is_null() => *place = Json::String(key.to_owned()),
+            Some(_) | None => return Err(fail(format!("`{field}` is where bursar writes its key: leave it out"))),
+        }
     }
 
-    let takes_body = endpoint.params_in(Place::Body).next().is_some();
-    let movement = (endpoint.effect == Effect::MovesMoney).then(|| Movement {
-        amount: amount.as_ref().and_then(|amount| amount.money),
-        source: endpoint.source.as_ref().and_then(|field| text_of(&args, field)),
-        beneficiary: beneficiary(endpoint, &args),
-    });
+    let takes_body = endpoint.params_in(Place::Body).next().is_some() || endpoint.key.field().is_some();
     let request = StoredRequest {
         method: endpoint.method.as_str().to_owned(),
         path: encode::with_query(path, &query),
         headers: headers(connection, takes_body).into_iter().chain(said).collect(),
         body: takes_body.then(|| Json::Object(body).to_string()),
     };
+    let movement = (endpoint.effect == Effect::MovesMoney).then(|| Movement {
+        amount: amount.as_ref().and_then(|amount| amount.money),
+        source: endpoint.source.as_ref().and_then(|field| text_of(&args, field)),
+        beneficiary: identity::of_request(endpoint, &request),
+    });
     Ok(Prepared {
         fingerprint: fingerprint(connection, endpoint, &request, movement.as_ref()),
         summary: summary(endpoint, &args, movement.as_ref()),
         request,
         movement,
     })
+}
+
+/// Of each group exactly one has to be given.
+fn one_of_each(endpoint: &Endpoint, args: &Map) -> Result<(), String> {
+    for group in &endpoint.one_of {
+        let given: Vec<&str> = group
+            .iter()
+            .filter(|name| args.contains_key(*name))
+            .map(String::as_str)
+            .collect();
+        match given.as_slice() {
+            [_] => {}
+            [] => return Err(format!("exactly one of {} is needed", group.join(", "))),
+            given => return Err(format!("{} cannot both be given", given.join(" and "))),
+        }
+    }
+    Ok(())
 }
 
 /// The places of a request that arguments go to.
@@ -163,8 +219,9 @@ fn write(connection: &Connection, endpoint: &Endpoint, args: &Map, amount: Optio
                     .written(&endpoint.money)
                     .map_err(|reason| format!("`{name}`: {reason}"))?
             }
-            _ => argument::write(&connection.connector, param, value)?,
+            _ => argument::write(connection, param, value)?,
         };
+        argument::check_bounds(param, &written)?;
         match param.place {
             Place::Path => {
                 let segment = encode::in_path(&written)
@@ -200,18 +257,18 @@ fn put(body: &mut JsonMap<String, Json>, wire: &str, value: Json) -> Option<()> 
     Some(())
 }
 
-/// Something an answer showed, as an argument: without the members the parameter does not know, which a
-/// provider may add on any day. For one of our own accounts as a destination.
+/// Something an answer showed, as an argument: in the words of scripts, and without the members the parameter does not
+/// know, which a provider may add on any day. For one of our own accounts as a destination.
 pub fn as_argument(connection: &Connection, endpoint: &Endpoint, param: &str, shown: &Value) -> Value {
     let shape = endpoint.param(param).and_then(|param| param.shape.as_deref());
     match (shape.and_then(|shape| connection.connector.shape(shape)), shown) {
-        (Some(shape), Value::Map(map)) => Value::Map(argument::keep_known(shape, map)),
+        (Some(shape), Value::Map(map)) => Value::Map(object::read_back(&connection.connector, shape, map)),
         _ => shown.clone(),
     }
 }
 
 /// The name of exactly this request: connection, endpoint, method, path, body, what it moves, and the headers that
-/// arguments make: two requests that differ in one alone may be for two accounts.
+/// arguments or the connection's own settings make: two requests that differ in one alone may be for two accounts.
 pub fn fingerprint(
     connection: &Connection,
     endpoint: &Endpoint,
@@ -236,10 +293,9 @@ pub fn fingerprint(
         currency,
         beneficiary.unwrap_or(""),
     ];
-    let said = endpoint.params_in(Place::Header).filter_map(|param| {
-        let name = param.wire_name();
-        Some(format!("{}: {}", name.to_lowercase(), sent::header(request, name)?))
-    });
+    let names = endpoint.params_in(Place::Header).map(Param::wire_name);
+    let names = names.chain(connection.headers.keys().map(String::as_str));
+    let said = names.filter_map(|name| Some(format!("{}: {}", name.to_lowercase(), sent::header(request, name)?)));
     let said: Vec<String> = said.collect();
     let parts = parts.into_iter().chain(said.iter().map(String::as_str));
     Digest::of(parts.map(str::as_bytes))
@@ -251,7 +307,10 @@ fn headers(connection: &Connection, has_body: bool) -> Vec<(String, String)> {
         headers.push(("content-type".to_owned(), "application/json".to_owned()));
     }
     let own = connection.connector.headers.iter();
-    headers.extend(own.map(|(name, value)| (name.to_lowercase(), value.clone())));
+    headers.extend(
+        own.chain(&connection.headers)
+            .map(|(name, value)| (name.to_lowercase(), value.clone())),
+    );
     headers
 }
 
@@ -260,10 +319,11 @@ fn invalid(endpoint: &Endpoint, message: &str) -> Failure {
 }
 
 fn unknown_argument(name: &str, params: &[Param]) -> String {
-    let known = || params.iter().map(|param| param.name.as_str());
+    let taken = params.iter().filter(|param| param.set.is_none());
+    let known = || taken.clone().map(|param| param.name.as_str());
     match nearest(name, known()) {
         Some(near) => format!("there is no argument `{name}`: did you mean `{near}`?"),
-        None if params.is_empty() => format!("there is no argument `{name}`: it takes none"),
+        None if known().next().is_none() => format!("there is no argument `{name}`: it takes none"),
         None => {
             let known: Vec<&str> = known().collect();
             format!("there is no argument `{name}`: it takes {}", known.join(", "))
@@ -271,11 +331,12 @@ fn unknown_argument(name: &str, params: &[Param]) -> String {
     }
 }
 
-/// Writes our reference to `field` or `map.member` of the body. What the script put there stays its own.
+/// Writes our reference to `field` or `map.member` of the body. What the script put there stays its own: where ours
+/// stands alone it is refused, else ours stands behind it.
 fn write_reference(
     endpoint: &Endpoint,
     body: &mut JsonMap<String, Json>,
-    field: &str,
+    OurReference { field, form }: &OurReference,
     reference: &str,
 ) -> Result<(), String> {
     let taken = || format!("`{field}` is where bursar writes its own reference: leave it out");
@@ -285,45 +346,27 @@ fn write_reference(
         Some((outer, member)) if on_the_wire(outer) == WHOLE_BODY => member.to_owned(),
         Some((outer, member)) => format!("{}.{member}", on_the_wire(outer)),
     };
-    match encode::place_in(body, &wire) {
-        Some(place) if place.is_null() => {
-            *place = Json::String(reference.to_owned());
-            Ok(())
-        }
-        Some(_) | None => Err(taken()),
+    let Some(place) = encode::place_in(body, &wire) else {
+        return Err(taken());
+    };
+    let written = match (&*place, form) {
+        (Json::Null, _) => reference.to_owned(),
+        (Json::String(text), ReferenceForm::End) => format!("{text} {reference}"),
+        _ => return Err(taken()),
+    };
+    let most = endpoint.param(field).and_then(|param| param.max_length);
+    let length = written.chars().count();
+    if let Some(most) = most.filter(|most| length > *most) {
+        return Err(format!(
+            "`{field}` is {length} characters long with the reference of bursar at its end, {most} at most"
+        ));
     }
+    *place = Json::String(written);
+    Ok(())
 }
 
 fn text_of(args: &Map, field: &str) -> Option<String> {
     args.get(field)?.as_text().map(str::to_owned)
-}
-
-/// Who gets the money, in one text: the members of the destination that name the account.
-pub(super) fn beneficiary(endpoint: &Endpoint, args: &Map) -> Option<String> {
-    let described = endpoint.beneficiary.as_ref()?;
-    let value = args.get(&described.field)?;
-    identity(value, &described.keys)
-}
-
-/// One text for one account, however it was typed: without spaces and dashes, an IBAN in capitals.
-pub(super) fn identity(value: &Value, keys: &[String]) -> Option<String> {
-    let tidy = |text: &str| -> String { text.chars().filter(|c| !c.is_whitespace() && *c != '-').collect() };
-    let parts: Vec<String> = match value {
-        Value::Text(text) => return Some(text.clone()),
-        Value::Map(map) => keys
-            .iter()
-            .filter_map(|key| Some((key, map.get(key)?.as_text()?)))
-            .map(|(key, text)| {
-                if key == "iban" {
-                    tidy(text).to_uppercase()
-                } else {
-                    tidy(text)
-                }
-            })
-            .collect(),
-        _ => return None,
-    };
-    (!parts.is_empty()).then(|| parts.join("/"))
 }
 
 /// One line for people. Nothing of the body but amount and beneficiary: the rest may be personal.

@@ -3,14 +3,17 @@
 //! Plain data. Reading a text is `parse`, what the types cannot say is `check`. Request fields are named by
 //! dotted paths (`metadata.bursar`), places in an answer by JSON pointers (`/metadata/bursar`).
 
+mod bounds;
 mod check;
 mod endpoint;
 mod errors;
+mod key;
 mod map;
 mod money;
 mod paging;
 mod param;
 mod parse;
+mod setting;
 mod webhook;
 
 use std::collections::BTreeMap;
@@ -21,13 +24,32 @@ use serde::Deserialize;
 
 use crate::model::diagnostic::Diagnostic;
 
-pub use endpoint::{Beneficiary, Echo, Effect, Endpoint, InDoubt, Method};
-pub use errors::{ErrorClass, ErrorRow, Errors};
-pub use map::{Achieved, Existing, OwnAccount, PrimitiveMap, QuoteMap, Resource, Stage};
+pub use bounds::{Chars, Form, TimeForm, Times};
+pub use endpoint::{Beneficiary, Echo, Effect, Endpoint, InDoubt, Method, OurReference, ReferenceForm};
+pub use errors::{ErrorClass, ErrorRow, Errors, Pointers};
+pub use key::{Idempotency, InFlight, KEY_LENGTH, Kept, KeyField, KeyPlace, NaturalKey};
+pub use map::{Achieved, Existing, OriginalMap, OwnAccount, PrimitiveMap, QuoteMap, Resource, Stage};
 pub use money::{AmountField, AmountPlace, MoneyTable, Unit, Whole};
 pub use paging::{Counted, PageParam, PageSize, Pagination, Style};
 pub use param::{Kind, Param, Place, Shape, WHOLE_BODY};
+pub use setting::SettingTable;
 pub use webhook::{Backfill, Envelope, EventType, Subscriptions, WebhookTable};
+
+/// Headers that belong to how a request is sent, or to who sends it.
+const OWN_HEADERS: &[&str] = &[
+    "accept",
+    "authorization",
+    "connection",
+    "content-encoding",
+    "content-length",
+    "content-type",
+    "expect",
+    "host",
+    "te",
+    "transfer-encoding",
+    "upgrade",
+    "user-agent",
+];
 
 /// A described provider.
 #[derive(Debug, Clone)]
@@ -54,7 +76,12 @@ pub struct Connector {
     pub errors: Errors,
     /// How many requests the provider takes, if it says so.
     pub rate: Option<RateTable>,
+    settings: BTreeMap<String, SettingTable>,
     paginations: BTreeMap<String, Arc<Pagination>>,
+    /// Treasury primitives that cannot be done here, each with the reason.
+    pub lacks: BTreeMap<String, String>,
+    /// What the provider does not say and somebody who moves money should know, a sentence each.
+    pub gaps: Vec<Gap>,
     webhook: Option<WebhookTable>,
     backfill: Option<Backfill>,
     shapes: BTreeMap<String, Shape>,
@@ -77,22 +104,49 @@ impl Connector {
         self.endpoints.get(name)
     }
 
+    /// Who writes a header of this name into every request, if anybody does.
+    pub fn writes_header(&self, name: &str) -> Option<&'static str> {
+        let is = |known: &str| known.eq_ignore_ascii_case(name);
+        if OWN_HEADERS.iter().any(|known| is(known)) {
+            Some("bursar")
+        } else if matches!(&self.auth, Auth::Header { name } if is(name)) {
+            Some("[auth]")
+        } else if self.idempotency.as_ref().is_some_and(|table| is(&table.header)) {
+            Some("[idempotency]")
+        } else if self.headers.keys().any(|known| is(known)) {
+            Some("[headers]")
+        } else {
+            None
+        }
+    }
+
     /// Every endpoint, by name.
     pub fn endpoints(&self) -> impl Iterator<Item = &Endpoint> {
         self.endpoints.values()
     }
 
-    /// The read that tells most and takes least: the one that shows the key, else the first read without arguments.
-    /// Of that one nobody says that every key may make it.
+    /// The read that tells most and takes least: the one that the table names as its `probe`, else the one that shows the
+    /// key, else the first read without arguments. Of that one nobody says that every key may make it.
     pub fn harmless_read(&self) -> Option<&Endpoint> {
         let usable = |endpoint: &&Endpoint| {
             endpoint.effect == Effect::Read
                 && !endpoint.public
                 && !endpoint.path.contains('{')
-                && endpoint.params.iter().all(|param| !param.required)
+                && !endpoint.needs_argument()
         };
-        let own = self.endpoints().find(|endpoint| endpoint.shows_key && usable(endpoint));
-        own.or_else(|| self.endpoints().find(usable))
+        let named = self.endpoints().find(|endpoint| endpoint.probe);
+        let own = || self.endpoints().find(|endpoint| endpoint.shows_key && usable(endpoint));
+        named.or_else(own).or_else(|| self.endpoints().find(usable))
+    }
+
+    /// What a connection may say, by name.
+    pub fn settings(&self) -> impl Iterator<Item = (&str, &SettingTable)> {
+        self.settings.iter().map(|(name, setting)| (name.as_str(), setting))
+    }
+
+    /// One of them.
+    pub fn setting(&self, name: &str) -> Option<&SettingTable> {
+        self.settings.get(name)
     }
 
     /// The ways in which its lists come, by name.
@@ -149,23 +203,12 @@ pub enum Auth {
     },
 }
 
-/// How a repeated call is told from a new one.
+/// Something the provider does not say.
 #[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
 #[serde(deny_unknown_fields)]
-pub struct Idempotency {
-    /// The header that carries the key.
-    pub header: String,
-    /// The longest key.
-    pub max_length: usize,
-    /// Methods that take a key.
-    pub methods: Vec<Method>,
-    /// For how long a key protects. A connection may say otherwise.
-    pub window_secs: u64,
-    /// Whether the window is our own cautious guess, the provider being silent.
-    #[serde(default)]
-    pub window_assumed: bool,
-    /// The header of an answer that was given before.
-    pub replayed_header: Option<String>,
+pub struct Gap {
+    /// What, and what is assumed or done instead.
+    pub doc: String,
 }
 
 /// How many requests a provider takes.

@@ -6,30 +6,24 @@
 //! `look_up` looks for our reference; else a person decides. That a request goes out is durable before it does.
 
 use std::sync::Arc;
-use std::time::Duration;
 
 use chrono::TimeDelta;
 
 use super::interrupt::Interrupt;
+use super::keys::{self, key_name, trusted};
 use super::step::refusal;
 use super::turn::{Begun, Turn, recorded};
 use crate::base::clock::Instant;
 use crate::base::fault_point::{FaultPoint, reach};
 use crate::base::guard::{Guard, holds};
-use crate::base::ids::random_uuid;
-use crate::base::key::derived_uuid;
-use crate::connector::client::SendError;
 use crate::connector::connection::Connection;
-use crate::connector::reply::{RetryHint, Verdict, provider_time};
-use crate::connector::request::{Prepared, prepare};
-use crate::connector::table::{Endpoint, InDoubt};
+use crate::connector::reply::{RetryHint, Verdict};
+use crate::connector::request::{Own, Prepared, prepare_own};
+use crate::connector::table::Endpoint;
 use crate::model::journal::{Entry, Failure, Intent, Outcome, Phase, Retry, StepPath};
 use crate::model::policy::{Clearance, Decision, Question, decide};
 use crate::model::value::{Map, Value};
 use crate::script::Thrown;
-
-/// The least time by which the trust in a key ends before the provider's window does.
-const KEY_MARGIN_MIN: Duration = Duration::from_secs(600);
 
 /// An effect that has an intent and no outcome yet.
 pub(super) struct Open<'a> {
@@ -58,6 +52,8 @@ struct SentBefore {
     sent_until: Instant,
     /// Whether the next thing is a look-up.
     look_up: bool,
+    /// Whether it was on its way when the process ended.
+    was_on_its_way: bool,
 }
 
 impl Turn {
@@ -69,6 +65,10 @@ impl Turn {
         args: &Map,
     ) -> Result<Value, Thrown> {
         let mut begun = self.begin_call(connection, endpoint, args)?;
+        let tried = match &begun.phase {
+            Some(Phase::Trying { attempts, .. }) => *attempts,
+            _ => 0,
+        };
         let epoch = match begun.phase.take() {
             None => 0,
             // Held before anything was sent.
@@ -98,12 +98,13 @@ impl Turn {
                     sent_at,
                     sent_until: if is_late { self.now().max(sent_at) } else { sent_at },
                     look_up,
+                    was_on_its_way,
                 };
                 return self.resume(&begun, connection, endpoint, args, sent);
             }
             Some(_) => return Err(self.unfit(&begun.path)),
         };
-        self.intend(&mut begun, connection, endpoint, args, epoch)
+        self.intend(&mut begun, connection, endpoint, args, (epoch, tried))
     }
 
     fn prepare_effect(
@@ -112,25 +113,31 @@ impl Turn {
         connection: &Connection,
         endpoint: &Endpoint,
         args: &Map,
+        key: Option<&str>,
     ) -> Result<(Prepared, String), Failure> {
         let reference = format!("{}/{path}", self.run.id);
-        let prepared = prepare(connection, endpoint, args, Some(&reference))?;
+        let own = Own {
+            reference: Some(&reference),
+            key,
+        };
+        let prepared = prepare_own(connection, endpoint, args, own)?;
         Ok((prepared, reference))
     }
 
-    /// Makes the intent durable, then sends it.
+    /// Makes the intent durable, then sends it. Of what was looked for before, how often that came to nothing.
     fn intend(
         &self,
         begun: &mut Begun,
         connection: &Arc<Connection>,
         endpoint: &Endpoint,
         args: &Map,
-        epoch: u32,
+        (epoch, tried): (u32, u32),
     ) -> Result<Value, Thrown> {
         reach(FaultPoint::EffectReached);
         self.may_begin(begun, connection)?;
         self.still_absent(begun, connection, endpoint)?;
-        let prepared = self.prepare_effect(&begun.path, connection, endpoint, args);
+        let key = endpoint.key.is_made().then(|| self.key(&begun.path, epoch));
+        let prepared = self.prepare_effect(&begun.path, connection, endpoint, args, key.as_deref());
         let refuse = |failure: Failure| {
             if epoch > 0 {
                 return Err(self.park("diverged", format!("step {}: {}", begun.path, failure.message)));
@@ -154,7 +161,6 @@ impl Turn {
         };
         begun.step.summary = prepared.summary;
         let now = self.now();
-        let key = endpoint.idempotent.then(|| self.key(&begun.path, epoch));
         let intent = Box::new(Intent {
             connection: connection.name.clone(),
             endpoint: endpoint.name.clone(),
@@ -183,6 +189,11 @@ impl Turn {
         if let Some(adopted) = self.recollect(&mut open)? {
             return Ok(adopted);
         }
+        if epoch == 0
+            && let Some(adopted) = self.look_first(&open, tried)?
+        {
+            return Ok(adopted);
+        }
         self.begin_effect(Entry::Intent {
             path: begun.path.clone(),
             step: begun.step.clone(),
@@ -208,8 +219,9 @@ impl Turn {
             sent_at,
             sent_until,
             look_up,
+            was_on_its_way,
         } = sent;
-        let same = self.prepare_effect(&begun.path, connection, endpoint, args);
+        let same = self.prepare_effect(&begun.path, connection, endpoint, args, intent.key.as_deref());
         let prepared = match same {
             Ok((prepared, _)) if prepared.fingerprint == intent.fingerprint || !holds(Guard::SameRequest) => prepared,
             Ok(_) => {
@@ -266,6 +278,11 @@ impl Turn {
         if open.unknown && (has_to_look || !self.may_repeat(&open)) {
             return self.look_up(&open);
         }
+        let alone = keys::alone_from(connection, open.last_sent).filter(|_| open.unknown && was_on_its_way);
+        if alone.is_some_and(|alone| self.now() < alone) {
+            let reason = "the first attempt may still be on its way".to_owned();
+            return Err(self.send_later(&open, RetryHint::default(), reason));
+        }
         // Durable first: if the process ends now, the next turn knows when the request may have gone out.
         self.begin_effect(Entry::Sending {
             path: begun.path.clone(),
@@ -283,9 +300,8 @@ impl Turn {
     /// Sends the intent once and acts on the answer.
     fn send(&self, mut open: Open<'_>) -> Result<Value, Thrown> {
         let (client, intent) = (&self.services.client, &open.intent);
-        let key = intent.key.as_deref();
-        if let (Some(key), Some(window)) = (key, open.connection.key_window(open.endpoint)) {
-            self.services.trust(key, trusted(window));
+        if let Some(window) = open.connection.key_window(open.endpoint) {
+            self.services.trust(key_name(intent), trusted(window));
         }
         let answer = match &open.clearance {
             Some(clearance) => self.block_on(client.send_money(
@@ -296,7 +312,7 @@ impl Turn {
                 self.run.id,
                 &open.begun.path,
             )),
-            None => self.block_on(client.send(open.connection, open.endpoint, &intent.request, key)),
+            None => self.block_on(client.send_write(open.connection, open.endpoint, intent)),
         };
         reach(FaultPoint::ReplyRead);
         // It went out some time before now; when, nobody knows: this process may have been frozen in between.
@@ -337,6 +353,10 @@ impl Turn {
             Verdict::NotApplied { failure, .. } => self.conclude(&open, Outcome::Failure(failure)),
             Verdict::Unknown { reason, retry } => {
                 open.unknown = true;
+                if answer.is_ok() && keys::is_freed(open.connection, open.endpoint) {
+                    // Said first: if the process ends now, the next one is not to trust the key either.
+                    return Err(self.retry_at(&open, self.now(), reason, true));
+                }
                 match retry.filter(|_| !last && self.may_repeat(&open)) {
                     Some(hint) => Err(self.send_later(&open, hint, reason)),
                     None => self.look_up(&open),
@@ -346,9 +366,7 @@ impl Turn {
     }
 
     pub(super) fn conclude(&self, open: &Open<'_>, outcome: Outcome) -> Result<Value, Thrown> {
-        if let Some(key) = &open.intent.key {
-            self.services.forget_key(key);
-        }
+        self.services.forget_key(key_name(&open.intent));
         self.ride(Entry::Outcome {
             path: open.begun.path.clone(),
             outcome: outcome.clone(),
@@ -387,6 +405,10 @@ impl Turn {
 
     fn send_later(&self, open: &Open<'_>, hint: RetryHint, reason: String) -> Thrown {
         let at = self.next_attempt_at(open.attempts + 1, hint);
+        let at = keys::alone_from(open.connection, open.last_sent).map_or(at, |alone| match open.unknown {
+            true => at.max(alone),
+            false => at,
+        });
         self.retry_at(open, at, reason, false)
     }
 
@@ -431,64 +453,4 @@ impl Turn {
             Decision::Denied(message) => Err(Failure::new("refused_by_policy", message)),
         }
     }
-
-    fn key(&self, path: &StepPath, epoch: u32) -> String {
-        if !holds(Guard::KeyDerived) {
-            return random_uuid().to_string();
-        }
-        let parts = [self.run.id.to_string(), path.to_string(), epoch.to_string()];
-        derived_uuid(
-            &self.services.installation_secret,
-            &parts.each_ref().map(String::as_str),
-        )
-        .to_string()
-    }
-
-    /// Whether the same bytes may go out again under the same key although the first may have arrived: the table
-    /// has to say that the endpoint repeats, and the key has to be young by the wall clock and by the clock that
-    /// never goes back. A key of unknown age is not young.
-    fn may_repeat(&self, open: &Open<'_>) -> bool {
-        self.young_by_the_wall(open)
-            .is_some_and(|(key, _)| self.services.trusts(key) == Some(true) || !holds(Guard::KeyAge))
-    }
-
-    /// The key and the end of our trust in it, if that has not come by the wall clock. A wall clock that stands
-    /// before the first attempt has been set back, and says nothing.
-    fn young_by_the_wall<'a>(&self, open: &'a Open<'_>) -> Option<(&'a str, Instant)> {
-        let (key, until) = (open.intent.key.as_deref()?, open.intent.key_safe_until?);
-        let now = self.now();
-        let young = open.first_sent <= now && now < until || !holds(Guard::KeyWindow);
-        let repeats = open.endpoint.in_doubt == InDoubt::Repeat || !holds(Guard::RepeatAllowed);
-        (repeats && young).then_some((key, until))
-    }
-
-    /// Finds out the age of a key that an earlier process sent. No clock of ours ran all the time since, and the
-    /// wall clock may have been set back meanwhile: the provider's says how much is left, and from then on the
-    /// clock that never goes back counts. What the provider does not say stays unknown.
-    fn learn_age(&self, open: &Open<'_>) -> Result<(), SendError> {
-        let Some((key, until)) = self.young_by_the_wall(open) else {
-            return Ok(());
-        };
-        let read = open.connection.connector.harmless_read();
-        let read = read.filter(|_| self.services.trusts(key).is_none());
-        let request =
-            read.and_then(|read| Some((read, prepare(open.connection, read, &Map::new(), None).ok()?.request)));
-        let Some((read, request)) = request else {
-            return Ok(());
-        };
-        self.count_request(open.connection);
-        let answer = self.block_on(self.services.client.send(open.connection, read, &request, None))?;
-        if let Some(theirs) = provider_time(&answer) {
-            self.services.trust(key, (until - theirs).to_std().unwrap_or_default());
-        }
-        Ok(())
-    }
-}
-
-/// For how long a key is trusted: the provider's window less a margin for clocks and queues.
-fn trusted(window: Duration) -> Duration {
-    if !holds(Guard::KeyMargin) {
-        return window;
-    }
-    window.saturating_sub((window / 10).max(KEY_MARGIN_MIN))
 }

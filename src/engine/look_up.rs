@@ -7,14 +7,14 @@ use std::sync::Arc;
 
 use super::effect::Open;
 use super::step::refusal;
-use super::turn::{Begun, Turn};
+use super::turn::{Begun, Turn, recorded};
 use crate::base::clock::Instant;
 use crate::base::guard::{Guard, holds};
 use crate::connector::connection::Connection;
 use crate::connector::lookup::{self, Other, Read, Search};
 use crate::connector::reply::RetryHint;
 use crate::connector::table::{Endpoint, InDoubt};
-use crate::model::journal::{Doubt, Entry, Outcome, Resolution, sought_since};
+use crate::model::journal::{Doubt, Entry, Failure, Outcome, Resolution, Retry, sought_since};
 use crate::model::value::Value;
 use crate::script::Thrown;
 
@@ -94,7 +94,14 @@ impl Turn {
                 "`{name}` may have been applied, and its table says to ask a person"
             ));
         }
-        let begun = Search::begin(open.connection, open.endpoint, &open.intent, first_sent, last_sent);
+        self.walk(
+            open,
+            Search::begin(open.connection, open.endpoint, &open.intent, first_sent, last_sent),
+        )
+    }
+
+    fn walk(&self, open: &Open<'_>, begun: Result<Search, Failure>) -> Sought {
+        let name = &open.begun.step.name;
         let mut search = match begun {
             Ok(search) => search,
             Err(failure) => {
@@ -112,6 +119,71 @@ impl Turn {
                 Read::Over { sought, others } => return self.weigh(open, sought, &others),
             }
         }
+    }
+
+    /// Looks whether another has done it, before it is sent for the first time, after so many looks that came to nothing.
+    /// Nothing: it is not there.
+    pub(super) fn look_first(&self, open: &Open<'_>, tried: u32) -> Result<Option<Value>, Thrown> {
+        if !open.endpoint.look_first || !holds(Guard::LookedFirst) {
+            return Ok(None);
+        }
+        let (name, title) = (&open.begun.step.name, &open.connection.connector.title);
+        let ahead = Search::ahead(open.connection, open.endpoint, &open.intent, self.now());
+        match self.walk(open, ahead) {
+            Sought::Absent => Ok(None),
+            Sought::Found(resource) => {
+                tracing::info!(run = %self.run.id, step = %open.begun.path, "it was there before it was sent, and is adopted");
+                self.intend_found(open)?;
+                self.conclude(open, Outcome::Value(resource)).map(Some)
+            }
+            Sought::Contradiction(reason) => {
+                let message = format!(
+                    "`{name}` was not sent: {title} shows one already, which is not what would be sent ({reason})"
+                );
+                Err(self.doubt_at(open.begun, "contradiction", &message))
+            }
+            Sought::Refused(reason) => Err(match self.refused_until(open.connection) {
+                Some(until) => self.hold(open.begun, until, &self.why_held(open.connection)),
+                None => self.doubt_at(open.begun, "refused", &refusal(open.connection, &reason)),
+            }),
+            Sought::Failed(reason) => self.look_first_later(open, tried, reason).map(Some),
+            Sought::Unproved { .. } => {
+                let message = format!(
+                    "`{name}` was not sent: whether another has done it before is not proved by what {title} shows"
+                );
+                Err(self.doubt_at(open.begun, "in_doubt", &message))
+            }
+            Sought::Elsewhere { message, .. } | Sought::Impossible(message) => {
+                Err(self.doubt_at(open.begun, "in_doubt", &message))
+            }
+        }
+    }
+
+    /// Nothing was sent, so this is tried and given up like a read.
+    fn look_first_later(&self, open: &Open<'_>, tried: u32, reason: String) -> Result<Value, Thrown> {
+        let begun = open.begun;
+        let (path, step) = (begun.path.clone(), begun.step.clone());
+        if tried + 1 >= self.services.settings.backoff.attempts_max || self.is_late(begun) {
+            let message = format!("nothing was sent: whether it was done before cannot be seen: {reason}");
+            let outcome = Outcome::Failure(Failure::new("provider_unavailable", message));
+            self.ride(Entry::Done {
+                path,
+                step,
+                outcome: outcome.clone(),
+                began: None,
+            })?;
+            return recorded(outcome);
+        }
+        let at = self.next_attempt_at(tried + 1, RetryHint::default());
+        let retry = Retry {
+            attempt: tried + 1,
+            unknown: false,
+            reason,
+            at,
+            look_up: false,
+        };
+        self.ride(Entry::Retry { path, step, retry })?;
+        Err(self.pause_until(at))
     }
 
     /// Looks once more before what was proved or said to be absent goes out anew: the list may show it by now. What it

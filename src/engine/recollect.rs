@@ -281,7 +281,7 @@ impl Turn {
 
     /// Records the intent of an effect that was sent before. Nobody knows when, so its key is not to be trusted: if the
     /// process ends now, the next turn looks again.
-    fn intend_found(&self, open: &Open<'_>) -> Result<(), Thrown> {
+    pub(super) fn intend_found(&self, open: &Open<'_>) -> Result<(), Thrown> {
         let mut intent = open.intent.clone();
         intent.key_safe_until = intent.key_safe_until.map(|_| open.first_sent);
         self.begin_effect(Entry::Intent {

@@ -20,7 +20,7 @@ use crate::connector::table::{Resource, Stage};
 use crate::model::event::{Event, EventFilter};
 use crate::model::journal::{APPROVAL, Asked, Entry, Failure, Outcome, Phase, Wait};
 use crate::model::run::EventMark;
-use crate::model::value::{Value, time_text};
+use crate::model::value::{Map, Value, time_text};
 use crate::script::Thrown;
 
 impl Turn {
@@ -189,7 +189,10 @@ impl Turn {
             .endpoint(&resource.retrieve)
             .ok_or_else(missing)
             .and_then(|endpoint| {
-                let args = arguments(endpoint, &[Value::text(id)])?;
+                let args = match &resource.param {
+                    Some(param) => Map::from([(param.clone(), Value::text(id))]),
+                    None => arguments(endpoint, &[Value::text(id)])?,
+                };
                 Ok((endpoint, prepare(connection, endpoint, &args, None)?))
             });
         let (endpoint, prepared) = match prepared {

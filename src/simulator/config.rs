@@ -17,9 +17,11 @@ use crate::base::money::Currency;
 
 pub use super::ivy::config as ivy;
 pub use super::payaut::config as payaut;
+pub use super::payments::config as payments;
 
 use self::ivy::IvyConfig;
 use self::payaut::PayautConfig;
+use self::payments::PaymentsConfig;
 
 /// The key that the simulator lets in. Everybody knows it.
 pub const DEMO_API_KEY: &str = "sandbox.demo-key";
@@ -70,6 +72,8 @@ pub struct SimulatorConfig {
     pub event_retention_days: i64,
     /// The second provider, under the path `/ivy`.
     pub ivy: IvyConfig,
+    /// The third, under the path `/payments`.
+    pub payments: PaymentsConfig,
     /// The marketplace's provider, under the path `/payaut`.
     pub payaut: PayautConfig,
     /// Faults from the start; more can be set at run time.
@@ -101,6 +105,7 @@ impl Default for SimulatorConfig {
             body_bytes_max: 256 * 1024,
             event_retention_days: 30,
             ivy: IvyConfig::default(),
+            payments: PaymentsConfig::default(),
             payaut: PayautConfig::default(),
             faults: Vec::new(),
             webhook_faults: Vec::new(),
@@ -418,6 +423,8 @@ pub struct Webhooks {
     pub duplicate_percent: u8,
     /// A subscription gets nothing more after so many failed deliveries in a row.
     pub disable_after_failures: Option<u32>,
+    /// A subscription gets nothing more when nothing was taken for so long.
+    pub disable_after_ms: Option<u64>,
     /// The real API wants https; the local stand-in posts to plain loopback.
     pub allow_http_subscriptions: bool,
 }
@@ -432,6 +439,7 @@ impl Default for Webhooks {
             jitter_ms: 0,
             duplicate_percent: 0,
             disable_after_failures: None,
+            disable_after_ms: None,
             allow_http_subscriptions: true,
         }
     }

@@ -20,12 +20,18 @@ use super::core::serve::Inbound;
 use super::core::timeline::StepError;
 use super::ivy;
 use super::payaut;
+use super::payments;
 use super::world::World;
 use crate::base::money::{Currency, Money};
 use crate::base::secret::Secret;
 
 /// Every provider served.
-pub(crate) static CONTRACTS: [&Contract; 3] = [&augustus::CONTRACT, &ivy::CONTRACT, &payaut::CONTRACT];
+pub(crate) static CONTRACTS: [&Contract; 4] = [
+    &augustus::CONTRACT,
+    &ivy::CONTRACT,
+    &payments::CONTRACT,
+    &payaut::CONTRACT,
+];
 
 /// A provider.
 #[derive(Debug)]
@@ -105,6 +111,8 @@ pub(crate) struct Operation {
     pub(crate) access: Access,
     pub(crate) query: &'static [&'static str],
     pub(crate) body: Body,
+    /// The status of a success.
+    pub(crate) success: u16,
     /// The one delivery that `run` puts into the outbox is made before the answer, which this completes by the
     /// status of the receiver's.
     pub(crate) posts_first: Option<fn(Json, Option<u16>) -> Json>,
@@ -116,6 +124,10 @@ pub(crate) struct Operation {
 pub(crate) struct Caller {
     pub(crate) api_key: Option<Uuid>,
     pub(crate) api_version: &'static str,
+    /// The account acted for, where a header names it.
+    pub(crate) account: Option<Uuid>,
+    /// The business acted for, where a header names it.
+    pub(crate) business: Option<Uuid>,
 }
 
 /// A request that was let in.

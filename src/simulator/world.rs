@@ -19,6 +19,7 @@ use super::core::ledger::Place;
 use super::core::timeline::{Due, StepError};
 use super::ivy::state::Ivy;
 use super::payaut::state::Payaut;
+use super::payments::state::Payments;
 use crate::base::clock::Instant;
 use crate::base::money::Money;
 
@@ -27,6 +28,7 @@ pub(crate) struct World {
     pub(crate) core: Core,
     pub(crate) augustus: Augustus,
     pub(crate) ivy: Ivy,
+    pub(crate) payments: Payments,
     pub(crate) payaut: Payaut,
 }
 
@@ -48,11 +50,13 @@ impl World {
         let mut core = Core::new(config, now, elapsed);
         let augustus = Augustus::new(&mut core).map_err(SimulatorError::Config)?;
         let ivy = Ivy::new(&mut core).map_err(SimulatorError::Config)?;
+        let payments = Payments::new(&mut core).map_err(SimulatorError::Config)?;
         let payaut = Payaut::new(&mut core).map_err(SimulatorError::Config)?;
         Ok(Self {
             core,
             augustus,
             ivy,
+            payments,
             payaut,
         })
     }

@@ -259,6 +259,25 @@ async fn a_sweep_takes_off_what_is_spoken_for_and_fills_up_what_is_short() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn a_transfer_moves_between_accounts_of_ours_and_a_quote_moves_nothing() {
+    let world = World::demo().await;
+    let script = format!(
+        r#"{ACCOUNTS}
+        let price = bank::quote(#{{ from: "USDC", to: "EUR", amount: USDC(100) }});
+        let moved = bank::transfer(#{{ from: fr, to: treasury, amount: EUR(80.55), reference: "FUND" }});
+        [
+            price.sold, price.bought.currency == "EUR", price.rate > 0, price.fee == (), price.expires_at == (),
+            moved.resource, moved.source_account_id == fr, bank::balance(fr),
+        ]"#
+    );
+    let told = told(&world, &script).await;
+    assert_eq!(told[..5], ["USDC 100.000000", "true", "true", "true", "true"]);
+    assert_eq!(told[5..], ["payout", "true", "EUR 12,400.00"]);
+    let audit = world.audit(world.store().await.as_ref()).await;
+    assert!(audit.is_exact() && audit.paid() == 1, "{audit}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn several_accounts_are_swept_by_priority_and_up_to_what_is_needed() {
     let world = World::demo().await;
     let script = format!(
@@ -396,6 +415,19 @@ async fn arguments_that_do_not_go_together_say_what_to_do() {
             "bank::convert(#{ from: wallet, to: treasury, amount: USDC(5), buy: EUR(5) })",
             "exactly one of",
         ),
+        (
+            "bank::payout(#{ to: treasury, amount: EUR(5), reference: \"S\" })",
+            "`payout` needs `from`",
+        ),
+        (
+            "bank::transfer(#{ from: fr, to: 7, amount: EUR(5), reference: \"S\" })",
+            "`to` of `transfer` has to be text",
+        ),
+        (
+            "bank::quote(#{ from: \"USDC\", to: \"EUR\", amount: EUR(5) })",
+            "is what is sold: USDC",
+        ),
+        ("bank::quote(#{ from: \"US\", to: \"EUR\" })", "is not a currency"),
         (
             "bank::convert(#{ from: wallet, to: treasury, buy: EUR(5) })",
             "needs `max_slippage`",

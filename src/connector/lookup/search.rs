@@ -2,8 +2,9 @@
 
 use chrono::TimeDelta;
 
+use super::condition::{Filling, window_end};
 use super::strays::{Other, is_same_run, made_at, other_run_of, parts, request_as_of, same_step, used_before};
-use super::{Lookup, Match, Template, sent_value};
+use super::{Lookup, Match, Several, sent_value};
 use crate::base::clock::Instant;
 use crate::base::guard::{Guard, holds};
 use crate::base::limits::PROVIDER_TOTAL_TIMEOUT;
@@ -11,7 +12,7 @@ use crate::connector::connection::Connection;
 use crate::connector::page::Next;
 use crate::connector::reply::{RawAnswer, Verdict, provider_time};
 use crate::connector::table::Endpoint;
-use crate::connector::{page, reply, request};
+use crate::connector::{alike, page, reply, request};
 use crate::model::journal::{Failure, Intent, StoredRequest};
 use crate::model::value::{Map, Value};
 
@@ -30,15 +31,30 @@ pub struct Search {
     list: Endpoint,
     intent: Intent,
     request: StoredRequest,
-    first_sent: Instant,
+    /// What came to nothing before this is another.
+    dead_until: Instant,
     window_start: Instant,
+    window_end: Instant,
     /// From when on a miss means absence.
     visible_from: Instant,
     /// Whether a page was read before that: what it did not show may have been there.
     read_early: bool,
     walk: page::Walk,
     pages: usize,
+    /// What was found, where a second one would contradict it; or what says by itself whether it was done.
+    found: Option<Value>,
+    /// How many of those were seen.
+    seen: usize,
     others: Vec<Other>,
+}
+
+/// The times of a search.
+#[derive(Clone, Copy)]
+struct Times {
+    dead_until: Instant,
+    window_start: Instant,
+    window_end: Instant,
+    visible_from: Instant,
 }
 
 /// What one answer of a list led to.
@@ -110,6 +126,36 @@ impl Search {
         first_sent: Instant,
         last_sent: Instant,
     ) -> Result<Self, Failure> {
+        let lookup = endpoint.lookup.as_ref();
+        let margin = lookup.map(Lookup::margin).unwrap_or_default();
+        let lag = lookup.map_or(0, |lookup| lookup.visibility_lag_secs);
+        let times = Times {
+            dead_until: first_sent - DEAD_MARGIN,
+            window_start: first_sent - margin,
+            window_end: window_end(last_sent, margin),
+            // A request may arrive for as long as we waited for its answer, and be shown later still.
+            visible_from: last_sent + request_time() + TimeDelta::seconds(lag.into()),
+        };
+        Self::new(connection, endpoint, intent, times)
+    }
+
+    /// Begins a search before anything was sent, for what another has done. There is nothing of ours to wait for, and
+    /// what came to nothing is another's.
+    ///
+    /// # Errors
+    /// As [`Search::begin`].
+    pub fn ahead(connection: &Connection, endpoint: &Endpoint, intent: &Intent, now: Instant) -> Result<Self, Failure> {
+        let margin = endpoint.lookup.as_ref().map(Lookup::margin).unwrap_or_default();
+        let times = Times {
+            dead_until: Instant::MAX_UTC,
+            window_start: now - margin,
+            window_end: window_end(now, margin),
+            visible_from: Instant::MIN_UTC,
+        };
+        Self::new(connection, endpoint, intent, times)
+    }
+
+    fn new(connection: &Connection, endpoint: &Endpoint, intent: &Intent, times: Times) -> Result<Self, Failure> {
         let cannot = |reason: String| Failure::new("no_lookup", format!("{}: {reason}", endpoint.name));
         let lookup = endpoint
             .lookup
@@ -120,42 +166,46 @@ impl Search {
             .endpoint(&lookup.endpoint)
             .ok_or_else(|| cannot(format!("there is no endpoint `{}`", lookup.endpoint)))?
             .clone();
-        let window_start = first_sent - TimeDelta::seconds(lookup.margin_secs.into());
         // Nothing could ever be told to be ours, and what is never found would count as absent.
         if let Match::Natural { field, .. } = &lookup.matching
             && sent_value(endpoint, intent, field).is_none()
         {
             return Err(cannot(format!("the stored request has no `{field}`")));
         }
-        let args: Map = lookup
-            .query
-            .iter()
-            .filter_map(|(param, template)| {
-                let value = match template {
-                    Template::WindowStart => Value::Time(window_start),
-                    Template::Reference => Value::text(&intent.reference),
-                    Template::Fixed(text) => Value::text(text),
-                    // What was not sent is not asked for; where the list cannot do without, it is refused below.
-                    Template::Sent(fields) => fields.iter().find_map(|field| sent_value(endpoint, intent, field))?,
-                };
-                Some((param.clone(), value))
-            })
+        let Times {
+            dead_until,
+            window_start,
+            window_end,
+            visible_from,
+        } = times;
+        let filling = Filling {
+            effect: endpoint,
+            intent,
+            window_start,
+            window_end,
+        };
+        // What was not sent is not asked for; where the list cannot do without, it is refused below.
+        let asked = lookup.query.iter();
+        let args: Map = asked
+            .filter_map(|(param, template)| Some((param.clone(), filling.value(template)?)))
             .collect();
         let request = request::prepare(connection, &list, &args, None)?.request;
         let walk = page::Walk::of_request(&list, &request);
         Ok(Self {
             effect: endpoint.clone(),
-            // A request may arrive for as long as we waited for its answer, and be shown later still.
-            visible_from: last_sent + request_time() + TimeDelta::seconds(lookup.visibility_lag_secs.into()),
             lookup,
             list,
             intent: intent.clone(),
             request,
-            first_sent,
+            dead_until,
             window_start,
+            window_end,
+            visible_from,
             read_early: false,
             walk,
             pages: 0,
+            found: None,
+            seen: 0,
             others: Vec::new(),
         })
     }
@@ -179,7 +229,8 @@ impl Search {
             return over(Sought::ClocksApart(apart), self.others);
         }
         let page = match verdict {
-            Verdict::Applied { value, .. } => value,
+            Verdict::Applied { value, .. } => Some(value),
+            Verdict::NotApplied { refused: false, .. } if self.says_not_there(answer) => None,
             Verdict::NotApplied {
                 failure, refused: true, ..
             } => return over(Sought::Refused(failure.message), self.others),
@@ -188,17 +239,19 @@ impl Search {
                 return over(Sought::Failed(reason), self.others);
             }
         };
-        let others = page::items(&self.list, &page)
-            .iter()
-            .filter_map(|item| self.other(item));
-        let seen: Vec<Other> = others.collect();
+        let items = page.as_ref().and_then(|page| self.items(page)).unwrap_or_default();
+        let seen: Vec<Other> = items.into_iter().filter_map(|item| self.other(item)).collect();
         let mut others = std::mem::take(&mut self.others);
         others.extend(seen);
         // A clock of ours that was set ahead would let a list that lags look old enough to be believed. A date has
         // whole seconds.
         let theirs = theirs.filter(|_| holds(Guard::ListAge));
         let read_at = theirs.map_or(asked_at, |theirs| asked_at.min(theirs + TimeDelta::seconds(1)));
-        match self.take(&page, read_at) {
+        let progress = match &page {
+            Some(page) => self.take(page, read_at),
+            None => self.take_nothing(read_at),
+        };
+        match progress {
             Progress::Next(mut further) => {
                 further.others = others;
                 Read::More(further)
@@ -216,12 +269,9 @@ impl Search {
 
     /// What an item is if it bears the mark of another step of the same run, or moves the same for another run.
     fn other(&self, item: &Value) -> Option<Other> {
-        let Match::Reference(pointer) = &self.lookup.matching else {
-            return None;
-        };
-        let reference = item
-            .pointer(pointer)?
-            .as_text()
+        let reference = self
+            .lookup
+            .reference_of(item)
             .filter(|other| !self.is_reference(other))?;
         let (run, path) = parts(reference)?;
         let id = item.get("id").and_then(Value::as_text);
@@ -241,22 +291,65 @@ impl Search {
         })
     }
 
+    /// Whether an answer says that what was asked for is not there.
+    fn says_not_there(&self, answer: Option<&RawAnswer>) -> bool {
+        let gone = match &self.lookup.matching {
+            Match::Gone(statuses) => statuses.as_slice(),
+            _ => &[],
+        };
+        let mut statuses = self.lookup.missing.iter().chain(gone);
+        answer.is_some_and(|answer| statuses.any(|status| *status == answer.status))
+    }
+
+    /// The items of an answer; none if it is not what is looked through.
+    fn items<'v>(&self, answer: &'v Value) -> Option<Vec<&'v Value>> {
+        match self.lookup.items.as_deref() {
+            None if self.list.paging.is_some() => Some(page::items(&self.list, answer).iter().collect()),
+            None | Some("") => Some(vec![answer]),
+            Some(pointer) => Some(answer.pointer(pointer)?.as_list()?.iter().collect()),
+        }
+    }
+
     /// Takes the answer to [`Search::request`], which was sent at `asked_at`.
     pub fn take(mut self, answer: &Value, asked_at: Instant) -> Progress {
+        let (fresh, next) = self.walk.take(answer);
+        // Pages may overlap: what was shown before is no second one.
+        let items = if self.list.paging.is_some() {
+            Some(fresh)
+        } else {
+            self.items(answer)
+        };
+        let Some(items) = items else {
+            let pointer = self.lookup.items.unwrap_or_default();
+            return Progress::Lost(format!("`{}` shows no list at `{pointer}`", self.list.name));
+        };
         let mut past_window = false;
-        for item in page::items(&self.list, answer) {
+        for item in items {
+            if !self.is_meant(item) {
+                continue;
+            }
+            if self.tells_by_itself() {
+                self.seen += 1;
+                self.found = Some(item.clone());
+                continue;
+            }
             // What bears our mark is ours, however old its clock makes it.
             if self.is_ours(item) {
-                return match self.misfit(item).filter(|_| holds(Guard::FoundFits)) {
-                    Some(reason) => Progress::Contradiction(reason),
-                    None => Progress::Found(item.clone()),
-                };
+                if let Some(reason) = self.misfit(item).filter(|_| holds(Guard::FoundFits)) {
+                    return Progress::Contradiction(reason);
+                }
+                if self.lookup.several == Several::First {
+                    return Progress::Found(item.clone());
+                }
+                if self.found.is_some() && holds(Guard::FoundOnce) {
+                    return Progress::Contradiction("more than one thing bears our mark".to_owned());
+                }
+                self.found = Some(item.clone());
             }
             past_window |= self.lookup.newest_first && self.is_before(item, self.window_start);
         }
         self.pages += 1;
         self.read_early |= asked_at < self.visible_from;
-        let (_, next) = self.walk.take(answer);
         let next = if past_window || !holds(Guard::EveryPage) {
             Next::End
         } else {
@@ -269,15 +362,87 @@ impl Search {
                 Progress::Next(Box::new(self))
             }
             Next::Lost(reason) => Progress::Lost(format!("`{}` was not read whole: {reason}", self.list.name)),
-            Next::End if !self.lookup.covers_window && holds(Guard::WindowCovered) => {
+            Next::End => self.end(),
+        }
+    }
+
+    /// Takes the answer that there is nothing there to look through.
+    fn take_nothing(mut self, asked_at: Instant) -> Progress {
+        self.read_early |= asked_at < self.visible_from;
+        match &self.lookup.matching {
+            Match::Gone(_) => Progress::Found(adopted(&Value::Null)),
+            _ => self.end(),
+        }
+    }
+
+    /// What it means that there is nothing more to read.
+    fn end(self) -> Progress {
+        match (&self.lookup.matching, &self.found) {
+            (Match::State { done, open }, found) => {
+                // Of several nobody knows which one it is.
+                let one = found.as_ref().filter(|_| self.seen == 1);
+                let stands = |conditions| one.is_some_and(|one| self.filling().all_hold(conditions, one));
+                match (stands(done), stands(open)) {
+                    (true, _) => Progress::Found(adopted(one.unwrap_or(&Value::Null))),
+                    (false, true) => self.absent_if_late(),
+                    (false, false) if holds(Guard::StateKnown) => Progress::Unproved {
+                        again_at: self.read_early.then_some(self.visible_from),
+                    },
+                    (false, false) => Progress::Absent,
+                }
+            }
+            (Match::Content(_), found) => match found.as_ref().filter(|found| self.shows_what_was_sent(found)) {
+                Some(found) => Progress::Found(adopted(found)),
+                None => self.absent_if_late(),
+            },
+            (Match::Gone(_), _) => self.absent_if_late(),
+            (_, Some(found)) => Progress::Found(found.clone()),
+            (_, None) if !self.lookup.covers_window && holds(Guard::WindowCovered) => {
                 Progress::Unproved { again_at: None }
             }
-            Next::End if self.is_untraceable() => Progress::Unproved { again_at: None },
-            Next::End if self.read_early && holds(Guard::VisibilityLag) => Progress::Unproved {
-                again_at: Some(self.visible_from),
-            },
-            Next::End => Progress::Absent,
+            (_, None) => self.absent_if_late(),
         }
+    }
+
+    /// It did not happen, if everything was read late enough to show it, and would show it to us.
+    fn absent_if_late(&self) -> Progress {
+        if self.is_untraceable() {
+            Progress::Unproved { again_at: None }
+        } else if self.read_early && holds(Guard::VisibilityLag) {
+            Progress::Unproved {
+                again_at: Some(self.visible_from),
+            }
+        } else {
+            Progress::Absent
+        }
+    }
+
+    fn filling(&self) -> Filling<'_> {
+        Filling {
+            effect: &self.effect,
+            intent: &self.intent,
+            window_start: self.window_start,
+            window_end: self.window_end,
+        }
+    }
+
+    fn is_meant(&self, item: &Value) -> bool {
+        self.filling().is_meant(&self.lookup.when, item)
+    }
+
+    /// Whether the thing that is read says by itself what became of it.
+    fn tells_by_itself(&self) -> bool {
+        matches!(
+            self.lookup.matching,
+            Match::State { .. } | Match::Content(_) | Match::Gone(_)
+        )
+    }
+
+    /// Whether everything in the body we sent stands in the thing as it was sent.
+    fn shows_what_was_sent(&self, shown: &Value) -> bool {
+        let body = self.intent.request.body.as_deref();
+        let body = body.and_then(|body| serde_json::from_str(body).ok());
+        body.is_some_and(|body| alike::shows(None, &body, shown))
     }
 
     /// What in something that bears our mark does not fit what we sent. A key may have been used for another payment, so
@@ -298,10 +463,11 @@ impl Search {
         })
     }
 
-    /// Whether it may have been sent under a reference that nobody knows any more, and is looked for by that.
+    /// Whether it may have been sent under a reference that nobody knows any more, and is not looked for by what it is
+    /// about.
     fn is_untraceable(&self) -> bool {
         let is_forgotten = self.intent.forgotten.is_some_and(|forgotten| !forgotten.traceable);
-        is_forgotten && matches!(self.lookup.matching, Match::Reference(_)) && holds(Guard::RestoreUntraceable)
+        is_forgotten && !matches!(self.lookup.matching, Match::Natural { .. }) && holds(Guard::RestoreUntraceable)
     }
 
     /// Whether a reference is the one that is looked for, or stands for the same step of a forgotten run of the same key.
@@ -319,10 +485,11 @@ impl Search {
 
     fn is_ours(&self, item: &Value) -> bool {
         match &self.lookup.matching {
-            Match::Reference(pointer) => {
-                let reference = item.pointer(pointer).and_then(Value::as_text);
+            Match::Reference(_) | Match::ReferenceAtEnd(_) => {
+                let reference = self.lookup.reference_of(item);
                 reference.is_some_and(|reference| self.is_reference(reference))
             }
+            Match::State { .. } | Match::Content(_) | Match::Gone(_) => false,
             Match::Natural { field, pointer, dead } => {
                 let wanted = sent_value(&self.effect, &self.intent, field);
                 let matches = wanted.is_some() && item.pointer(pointer) == wanted.as_ref();
@@ -331,10 +498,20 @@ impl Search {
                     status.is_some_and(|status| dead.values.iter().any(|value| value == status))
                 });
                 // One that came to nothing before we sent ours is another.
-                matches && !(is_dead && self.is_before(item, self.first_sent - DEAD_MARGIN))
+                matches && !(is_dead && self.is_before(item, self.dead_until))
             }
         }
     }
+}
+
+/// What stands for the answer of a call that a thing shows to have been done, and that is not that answer.
+fn adopted(shown: &Value) -> Value {
+    let mut told = match shown {
+        Value::Map(shown) => shown.clone(),
+        _ => Map::new(),
+    };
+    told.insert("adopted".to_owned(), Value::Bool(true));
+    Value::Map(told)
 }
 
 /// The longest a request is under way.

@@ -1,9 +1,7 @@
 //! Whose a reference is: ours, a forgotten run's of the same key, or another step's.
 
-use chrono::TimeDelta;
-
+use super::Lookup;
 use super::search::CLOCKS_APART_MAX;
-use super::{Lookup, Match};
 use crate::base::clock::Instant;
 use crate::base::guard::{Guard, holds};
 use crate::base::ids::RunId;
@@ -68,10 +66,7 @@ pub(super) fn same_step(intent: &Intent, reference: &str) -> Option<RunId> {
 
 /// The reference that a resource bears, if that stands for the same step of ours or of a forgotten run of the same key.
 fn same_reference<'v>(endpoint: &Endpoint, intent: &Intent, resource: &'v Value) -> Option<(RunId, &'v str)> {
-    let Match::Reference(pointer) = &endpoint.lookup.as_ref()?.matching else {
-        return None;
-    };
-    let theirs = resource.pointer(pointer)?.as_text()?;
+    let theirs = endpoint.lookup.as_ref()?.reference_of(resource)?;
     Some((same_step(intent, theirs)?, theirs))
 }
 
@@ -88,8 +83,7 @@ pub fn other_run_of(endpoint: &Endpoint, intent: &Intent, resource: &Value) -> O
 pub fn used_before(endpoint: &Endpoint, intent: &Intent, item: &Value) -> Option<String> {
     let other = other_run_of(endpoint, intent, item)?;
     let lookup = endpoint.lookup.as_ref()?;
-    let margin = TimeDelta::seconds(lookup.margin_secs.into());
-    let from = intent.forgotten.map(|forgotten| forgotten.from - margin);
+    let from = intent.forgotten.map(|forgotten| forgotten.from - lookup.margin());
     let is_younger = from.is_some_and(|from| made_at(lookup, item).is_some_and(|made_at| made_at >= from));
     (!is_younger).then(|| {
         format!(
@@ -101,7 +95,7 @@ pub fn used_before(endpoint: &Endpoint, intent: &Intent, item: &Value) -> Option
 
 /// When a list says that something was made.
 pub(super) fn made_at(lookup: &Lookup, item: &Value) -> Option<Instant> {
-    parse_time(item.pointer(&lookup.created_at)?.as_text()?)
+    parse_time(item.pointer(lookup.created_at.as_deref()?)?.as_text()?)
 }
 
 /// The request as the run would have sent it that a resource is of: ours, or a forgotten one of the same key.

@@ -1,20 +1,23 @@
-//! One argument: checked against its parameter and written as JSON.
+//! One argument: checked against its parameter and written as JSON. Members of maps are `object`.
 
-use serde_json::{Map as JsonMap, Value as Json};
+use rust_decimal::Decimal;
+use serde_json::Value as Json;
 
-use super::{amount, encode, unknown_argument};
+use super::object;
+use crate::base::clock::Instant;
 use crate::base::money::parse_plain;
 use crate::base::suggest::nearest;
-use crate::connector::table::{Connector, Kind, MoneyTable, Param, Shape, Unit};
-use crate::connector::units;
-use crate::model::value::{Map, Value, parse_time, time_text};
+use crate::connector::connection::Connection;
+use crate::connector::table::{Form, Kind, MoneyTable, Param, TimeForm, Unit};
+use crate::connector::{times, units};
+use crate::model::value::{Value, parse_time};
 
 /// The value as the parameter wants it.
-pub(super) fn write(connector: &Connector, param: &Param, value: &Value) -> Result<Json, String> {
+pub(super) fn write(connection: &Connection, param: &Param, value: &Value) -> Result<Json, String> {
     let name = &param.name;
     let refuse = || format!("`{name}` takes {}, not {}", param.kind.describe(), value.kind());
     match (param.kind, value) {
-        (Kind::Text, Value::Text(text)) => checked_text(param, text).map(Json::String),
+        (Kind::Text, Value::Text(text)) => write_text(param, text),
         (Kind::Uuid, Value::Text(text)) => match uuid::Uuid::try_parse(text) {
             Ok(id) => Ok(Json::String(id.hyphenated().to_string())),
             Err(_) => Err(format!("`{name}` takes a UUID, `{text}` is none")),
@@ -22,18 +25,18 @@ pub(super) fn write(connector: &Connector, param: &Param, value: &Value) -> Resu
         (Kind::Bool, Value::Bool(truth)) => Ok(Json::Bool(*truth)),
         (Kind::Int, Value::Int(number)) => Ok(Json::from(*number)),
         (Kind::Decimal, Value::Int(_) | Value::Decimal(_) | Value::Text(_) | Value::Money(_)) => {
-            write_decimal(&connector.money, param, value)
+            write_decimal(&connection.connector.money, param, value)
         }
-        (Kind::Time, Value::Time(time)) => Ok(Json::String(time_text(*time))),
+        (Kind::Time, Value::Time(time)) => write_time(connection, param, *time),
         (Kind::Time, Value::Text(text)) => match parse_time(text) {
-            Some(time) => Ok(Json::String(time_text(time))),
+            Some(time) => write_time(connection, param, time),
             None => Err(format!(
                 "`{name}` takes a time such as 2026-05-01T09:30:00Z, `{text}` is none"
             )),
         },
         (Kind::Texts, Value::List(items)) => {
             let texts = items.iter().map(|item| match item {
-                Value::Text(text) => checked_text(param, text).map(Json::String),
+                Value::Text(text) => write_text(param, text),
                 other => Err(format!("`{name}` takes a list of texts; it holds {}", other.kind())),
             });
             texts.collect::<Result<_, _>>().map(Json::Array)
@@ -48,10 +51,20 @@ pub(super) fn write(connector: &Connector, param: &Param, value: &Value) -> Resu
                 });
             entries.collect::<Result<_, _>>().map(Json::Object)
         }
-        (Kind::Object, Value::Map(map)) => {
-            let shape = param.shape.as_deref().and_then(|shape| connector.shape(shape));
-            write_object(connector, shape, name, map)
+        (Kind::Object, Value::Map(map)) => object::write(connection, param, name, map),
+        (Kind::Objects, Value::List(items)) => {
+            let written = items.iter().enumerate().map(|(index, item)| match item {
+                Value::Map(map) => object::write(connection, param, &format!("{name}[{index}]"), map),
+                other => Err(format!("`{name}` takes a list of maps; it holds {}", other.kind())),
+            });
+            written.collect::<Result<_, _>>().map(Json::Array)
         }
+        (Kind::Any, value) => match has_money(value) {
+            true => Err(format!(
+                "`{name}` cannot hold an amount of money: nobody says how its amounts are written"
+            )),
+            false => Ok(value.to_plain()),
+        },
         _ => Err(refuse()),
     }
 }
@@ -76,79 +89,90 @@ fn write_decimal(table: &MoneyTable, param: &Param, value: &Value) -> Result<Jso
     written.map_err(within)
 }
 
-fn checked_text(param: &Param, text: &str) -> Result<String, String> {
+fn has_money(value: &Value) -> bool {
+    match value {
+        Value::Money(_) => true,
+        Value::List(items) => items.iter().any(has_money),
+        Value::Map(map) => map.values().any(has_money),
+        _ => false,
+    }
+}
+
+/// A time in the form of its parameter.
+fn write_time(connection: &Connection, param: &Param, time: Instant) -> Result<Json, String> {
     let name = &param.name;
-    if !param.values.is_empty() && !param.values.iter().any(|known| known == text) {
-        let help = match nearest(text, param.values.iter().map(String::as_str)) {
+    let form = match &param.format {
+        None => TimeForm::default(),
+        Some(Form::Fixed(form)) => *form,
+        Some(Form::Setting(setting)) => connection
+            .setting(setting)
+            .and_then(TimeForm::of_word)
+            .ok_or_else(|| format!("`{name}` cannot be written: the connection's setting `{setting}` says no form"))?,
+    };
+    Ok(times::write(form, time))
+}
+
+/// Whether a number lies where its parameter has it, as it stands on the wire.
+pub(super) fn check_bounds(param: &Param, written: &Json) -> Result<(), String> {
+    let bounds = [&param.minimum, &param.maximum, &param.above];
+    let text = match written {
+        Json::Number(number) => number.to_string(),
+        Json::String(text) => text.clone(),
+        _ => return Ok(()),
+    };
+    if bounds.iter().all(|bound| bound.is_none()) {
+        return Ok(());
+    }
+    let number = parse_plain(&text).map_err(|error| format!("`{}`: {error}", param.name))?;
+    let broken = |bound: &Option<String>, is_broken: fn(Decimal, Decimal) -> bool| {
+        let bound = bound.as_deref().and_then(|bound| parse_plain(bound).ok());
+        bound.filter(|bound| is_broken(number, *bound))
+    };
+    let name = &param.name;
+    if let Some(least) = broken(&param.minimum, |number, least| number < least) {
+        return Err(format!("`{name}` is {number}: it has to be {least} at least"));
+    }
+    if let Some(most) = broken(&param.maximum, |number, most| number > most) {
+        return Err(format!("`{name}` is {number}: it may be {most} at most"));
+    }
+    if let Some(above) = broken(&param.above, |number, above| number <= above) {
+        return Err(format!("`{name}` is {number}: it has to be more than {above}"));
+    }
+    Ok(())
+}
+
+/// A text that is checked, in the provider's word for it.
+fn write_text(param: &Param, text: &str) -> Result<Json, String> {
+    check_text(param, text)?;
+    Ok(Json::String(
+        param.words.get(text).cloned().unwrap_or_else(|| text.to_owned()),
+    ))
+}
+
+fn check_text(param: &Param, text: &str) -> Result<(), String> {
+    let name = &param.name;
+    let known: Vec<&str> = param
+        .values
+        .iter()
+        .chain(param.words.keys())
+        .map(String::as_str)
+        .collect();
+    if !known.is_empty() && !known.contains(&text) {
+        let help = match nearest(text, known.iter().copied()) {
             Some(near) => format!("did you mean `{near}`?"),
-            None => format!("it takes one of {}", param.values.join(", ")),
+            None => format!("it takes one of {}", known.join(", ")),
         };
         return Err(format!("`{name}` cannot be `{text}`: {help}"));
+    }
+    if let Some(chars) = param.chars
+        && let Some(other) = text.chars().find(|letter| !chars.have(*letter))
+    {
+        return Err(format!("`{name}` takes {} only, not `{other}`", chars.describe()));
     }
     let length = text.chars().count();
     match (param.min_length, param.max_length) {
         (Some(min), _) if length < min => Err(format!("`{name}` is {length} characters long, {min} at least")),
         (_, Some(max)) if length > max => Err(format!("`{name}` is {length} characters long, {max} at most")),
-        _ => Ok(text.to_owned()),
+        _ => Ok(()),
     }
-}
-
-/// The members of a map that a shape knows.
-pub(super) fn keep_known(shape: &Shape, map: &Map) -> Map {
-    let chosen = shape.tag.as_ref().and_then(|tag| map.get(tag)?.as_text());
-    let fields = chosen
-        .and_then(|chosen| shape.variant.get(chosen))
-        .unwrap_or(&shape.fields);
-    map.iter()
-        .filter(|(key, _)| shape.tag.as_ref() == Some(key) || fields.iter().any(|field| field.name == **key))
-        .map(|(key, value)| (key.clone(), value.clone()))
-        .collect()
-}
-
-fn write_object(connector: &Connector, shape: Option<&Shape>, name: &str, map: &Map) -> Result<Json, String> {
-    let shape = shape.ok_or_else(|| format!("`{name}` is not described by the table"))?;
-    let mut written = JsonMap::new();
-    let fields = match &shape.tag {
-        None => &shape.fields,
-        Some(tag) => {
-            let choices = || shape.variant.keys().map(String::as_str).collect::<Vec<_>>().join(", ");
-            let chosen = map
-                .get(tag)
-                .and_then(Value::as_text)
-                .ok_or_else(|| format!("`{name}.{tag}` is missing: it says which of {} this is", choices()))?;
-            let fields = shape.variant.get(chosen).ok_or_else(|| {
-                match nearest(chosen, shape.variant.keys().map(String::as_str)) {
-                    Some(near) => format!("`{name}.{tag}` cannot be `{chosen}`: did you mean `{near}`?"),
-                    None => format!("`{name}.{tag}` cannot be `{chosen}`: it takes one of {}", choices()),
-                }
-            })?;
-            written.insert(tag.clone(), Json::String(chosen.to_owned()));
-            fields
-        }
-    };
-    let is_tag = |key: &String| shape.tag.as_ref() == Some(key);
-    if let Some(unknown) = map
-        .keys()
-        .find(|key| !is_tag(key) && !fields.iter().any(|field| field.name == **key))
-    {
-        return Err(format!("`{name}`: {}", unknown_argument(unknown, fields)));
-    }
-    let mut map = map.clone();
-    amount::leave_currencies(&connector.money, fields, None, &mut map)
-        .map_err(|message| format!("`{name}`: {message}"))?;
-    for field in fields {
-        let within = |message: String| format!("`{name}`: {message}");
-        match map.get(&field.name).filter(|value| !value.is_null()) {
-            Some(value) => {
-                let value = write(connector, field, value).map_err(within)?;
-                let place = encode::place_in(&mut written, field.wire_name());
-                *place
-                    .ok_or_else(|| within(format!("`{}` has no place: another member stands there", field.name)))? =
-                    value;
-            }
-            None if field.required => return Err(within(format!("`{}` is missing: {}", field.name, field.doc))),
-            None => {}
-        }
-    }
-    Ok(Json::Object(written))
 }

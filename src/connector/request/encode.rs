@@ -5,6 +5,7 @@ use std::fmt::Write as _;
 
 use serde_json::{Map as JsonMap, Value as Json};
 
+use crate::connector::connection::header_text;
 use crate::connector::table::WHOLE_BODY;
 
 /// A value as one segment of a path. None for a text that would lead to another path: nothing, `.`, `..`.
@@ -16,9 +17,7 @@ pub(super) fn in_path(value: &Json) -> Option<String> {
 /// A value as a header. None for one that a header does not take as it is: anything but visible ASCII, with spaces
 /// only in between.
 pub(super) fn in_header(value: &Json) -> Option<String> {
-    let text = plain_text(value);
-    let is_visible = |byte: u8| byte.is_ascii_graphic() || byte == b' ';
-    (!text.is_empty() && text.trim() == text && text.bytes().all(is_visible)).then_some(text)
+    header_text(&plain_text(value)).map(str::to_owned)
 }
 
 /// What stands in a path where its template has `{name}`.

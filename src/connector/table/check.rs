@@ -3,6 +3,7 @@
 //! Every problem is reported, each at its place in the text.
 
 mod endpoint;
+mod key;
 mod lookup;
 mod param;
 mod primitives;
@@ -11,7 +12,7 @@ mod webhook;
 use std::collections::BTreeSet;
 
 use super::money::DEFAULT_EXPONENT;
-use super::{Connector, Endpoint, Pagination, Place, Style};
+use super::{Connector, Endpoint, Errors, Pagination, Place, Style};
 use crate::base::money::Currency;
 use crate::connector::connection::check_base_url;
 use crate::model::document::Document;
@@ -32,11 +33,14 @@ pub(super) fn all(connector: &Connector, source: &mut Document<'_>) {
         };
         check.call();
         check.params();
+        check.choices();
         check.money();
+        check.key();
         check.doubt();
     }
     webhook::webhook(connector, source);
     primitives::primitives(connector, source);
+    primitives::lacks(connector, source);
     primitives::resources(connector, source);
 }
 
@@ -52,17 +56,7 @@ fn provider(connector: &Connector, source: &mut Document<'_>) {
             source.wrong(&["base_url", environment], error.to_string());
         }
     }
-    if let Some(table) = &connector.idempotency {
-        if table.methods.is_empty() {
-            source.wrong(&["idempotency", "methods"], "no method takes the key");
-        }
-        if table.window_secs == 0 {
-            source.wrong(
-                &["idempotency", "window_secs"],
-                "a key that protects for no time is none",
-            );
-        }
-    }
+    key::idempotency(connector, source);
     for (currency, decimals) in &connector.money.exponent {
         let at = ["money", "exponent", currency];
         if currency != DEFAULT_EXPONENT
@@ -80,16 +74,53 @@ fn provider(connector: &Connector, source: &mut Document<'_>) {
     for pagination in connector.paginations() {
         paging(pagination, source);
     }
-    pointer(&["errors", "code"], connector.errors.code.as_ref(), source);
-    pointer(&["errors", "message"], connector.errors.message.as_ref(), source);
-    let mut seen = BTreeSet::new();
-    for (index, row) in connector.errors.classes.iter().enumerate() {
-        let at = ["errors", "class", &index.to_string()];
-        if !(300..600).contains(&row.status) {
-            source.wrong(&at, format!("{} is not a status of a refused call", row.status));
+    for (name, setting) in connector.settings() {
+        if setting.doc.is_empty() {
+            source.wrong(&["setting", name, "doc"], "it is not explained");
         }
-        if !seen.insert((row.status, &row.code)) {
-            source.wrong(&at, format!("{} is classed twice", row.status));
+        if let Some(default) = &setting.default
+            && !setting.values.is_empty()
+            && !setting.values.contains(default)
+        {
+            source.wrong(
+                &["setting", name, "default"],
+                format!("`{default}` is none of its `values`"),
+            );
+        }
+    }
+    errors(&connector.errors, source);
+}
+
+fn errors(errors: &Errors, source: &mut Document<'_>) {
+    for code in errors.code.iter() {
+        pointer(&["errors", "code"], Some(code), source);
+    }
+    for message in errors.message.iter() {
+        pointer(&["errors", "message"], Some(message), source);
+    }
+    let mut seen = BTreeSet::new();
+    for (index, row) in errors.classes.iter().enumerate() {
+        let at = ["errors", "class", &index.to_string()];
+        if let Some(status) = row.status.filter(|status| !(300..600).contains(status)) {
+            source.wrong(&at, format!("{status} is not a status of a refused call"));
+        }
+        let what = match (row.status, &row.code) {
+            (Some(status), None) => status.to_string(),
+            (Some(status), Some(code)) => format!("{status} {code}"),
+            (None, Some(code)) => code.clone(),
+            (None, None) => {
+                source.wrong(&at, "it speaks of every answer: write a `status`, a `code`, or both");
+                continue;
+            }
+        };
+        if row.bare && row.code.is_some() {
+            source.wrong(&at, "an answer without a code has none: leave out `bare` or `code`");
+        }
+        if row.code.is_some() && errors.code.iter().next().is_none() {
+            source.wrong(&at, "no code is ever read: `errors.code` does not say where it stands");
+        }
+        if !seen.insert((row.status, &row.code, row.bare)) {
+            source.wrong(&at, format!("{what} is classed twice"));
         }
     }
 }

@@ -1,10 +1,11 @@
 //! One operation of a provider: how it is called, what it does outside, and what is done when nobody knows.
 
+use std::collections::BTreeMap;
 use std::sync::Arc;
 
-use serde::Deserialize;
+use serde::{Deserialize, Deserializer};
 
-use super::{AmountField, AmountPlace, MoneyTable, Pagination, Param, Place, Unit};
+use super::{AmountField, AmountPlace, KeyPlace, MoneyTable, Pagination, Param, Place, Unit};
 use crate::connector::lookup::Lookup;
 
 /// A method of HTTP.
@@ -96,6 +97,9 @@ pub struct Endpoint {
     /// Whether it shows the key it is called with: every key that works may make this call.
     #[serde(default)]
     pub shows_key: bool,
+    /// Whether it is the read by which a connection is tried.
+    #[serde(default)]
+    pub probe: bool,
     /// The name of the way in which its answer is a list, if it is one.
     pub list: Option<String>,
     /// That way: follows from `list`.
@@ -104,6 +108,9 @@ pub struct Endpoint {
     /// Its parameters.
     #[serde(default)]
     pub params: Vec<Param>,
+    /// Of each of these groups of parameters exactly one is given.
+    #[serde(default)]
+    pub one_of: Vec<Vec<String>>,
     /// How much it moves or asks about.
     pub amount: Option<AmountField>,
     /// How amounts are written, as the table has it.
@@ -114,7 +121,7 @@ pub struct Endpoint {
     /// The request field that names who gets it.
     pub beneficiary: Option<Beneficiary>,
     /// The request field we may write our reference to.
-    pub our_reference: Option<String>,
+    pub our_reference: Option<OurReference>,
     /// Where the answer repeats what was asked, for comparison.
     #[serde(default)]
     pub echo: Echo,
@@ -125,16 +132,18 @@ pub struct Endpoint {
     pub lookup: Option<Lookup>,
     /// The kind of resource it makes or shows.
     pub resource: Option<String>,
-    /// Whether the provider keeps to the key here, where its method takes one.
-    #[serde(default = "keyed")]
-    pub keyed: bool,
-    /// Whether it takes the idempotency key: follows from its method and `keyed`.
+    /// What tells a repeated call from a new one here, if it is not the header that `[idempotency]` names for its method.
+    #[serde(rename = "key")]
+    pub(super) key_said: Option<KeyPlace>,
+    /// What tells a repeated call from a new one: follows from its method and `key`.
     #[serde(skip)]
-    pub idempotent: bool,
-}
-
-fn keyed() -> bool {
-    true
+    pub key: KeyPlace,
+    /// Whether doing it twice is doing it once.
+    #[serde(default)]
+    pub same_twice: bool,
+    /// Whether it is looked for before it is sent for the first time: another may have done it.
+    #[serde(default)]
+    pub look_first: bool,
 }
 
 impl Endpoint {
@@ -174,21 +183,77 @@ impl Endpoint {
 
     /// How a script calls it: `create_return(#{ deposit_id, [rail] })`.
     pub fn usage(&self) -> String {
-        let argument = |param: &Param| {
-            if param.required {
-                param.name.clone()
-            } else {
-                format!("[{}]", param.name)
+        let argument = |param: &&Param| {
+            let group = self.one_of.iter().find(|group| group.contains(&param.name));
+            match group {
+                Some(group) if group.first() == Some(&param.name) => Some(group.join(" | ")),
+                Some(_) => None,
+                None if param.required => Some(param.name.clone()),
+                None => Some(format!("[{}]", param.name)),
             }
         };
-        match self.params.as_slice() {
+        let params: Vec<&Param> = self.taken().collect();
+        match params.as_slice() {
             [] => format!("{}()", self.name),
             [only] if only.place == Place::Path => format!("{}({})", self.name, only.name),
             params => {
-                let arguments: Vec<String> = params.iter().map(argument).collect();
+                let arguments: Vec<String> = params.iter().filter_map(argument).collect();
                 format!("{}(#{{ {} }})", self.name, arguments.join(", "))
             }
         }
+    }
+
+    /// The parameters that a script may give.
+    pub fn taken(&self) -> impl Iterator<Item = &Param> {
+        self.params.iter().filter(|param| param.set.is_none())
+    }
+
+    /// Whether it cannot be called without an argument.
+    pub fn needs_argument(&self) -> bool {
+        !self.one_of.is_empty() || self.taken().any(|param| param.required)
+    }
+}
+
+/// Where we write our reference.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct OurReference {
+    /// The parameter, or a member of one (`metadata.bursar`).
+    pub field: String,
+    /// How it stands there.
+    pub form: ReferenceForm,
+}
+
+/// How our reference stands in its field.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum ReferenceForm {
+    /// Alone: scripts leave the field to us.
+    #[default]
+    Plain,
+    /// At the end, behind a space, of what the script writes there.
+    End,
+}
+
+impl<'de> Deserialize<'de> for OurReference {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        #[derive(Deserialize)]
+        #[serde(untagged, expecting = "expected a field, or { field, form = \"end\" }")]
+        enum Said {
+            Field(String),
+            Formed(Formed),
+        }
+        #[derive(Deserialize)]
+        #[serde(deny_unknown_fields)]
+        struct Formed {
+            field: String,
+            #[serde(default)]
+            form: ReferenceForm,
+        }
+        let (field, form) = match Said::deserialize(deserializer)? {
+            Said::Field(field) => (field, ReferenceForm::Plain),
+            Said::Formed(Formed { field, form }) => (field, form),
+        };
+        Ok(Self { field, form })
     }
 }
 
@@ -198,9 +263,14 @@ impl Endpoint {
 pub struct Beneficiary {
     /// The parameter.
     pub field: String,
-    /// If it is a map, the members that name an account; the others describe it (a holder's name).
+    /// If it is a map, the members that name an account, as they stand on the wire (`iban.iban`); the others describe
+    /// it (a holder's name).
     #[serde(default)]
     pub keys: Vec<String>,
+    /// If it is a list, the member in which each of its maps has further ones.
+    pub nested: Option<String>,
+    /// The parameter that names who gets it where the other is not given.
+    pub or: Option<String>,
 }
 
 /// Where the answer repeats what was asked.
@@ -213,4 +283,8 @@ pub struct Echo {
     pub currency: Option<String>,
     /// Who gets it.
     pub beneficiary: Option<String>,
+    /// What it has to show as it was sent: parameter to place. Of a map every member that was sent, of a list as many
+    /// items in any order; what the provider adds is passed over.
+    #[serde(default)]
+    pub same: BTreeMap<String, String>,
 }

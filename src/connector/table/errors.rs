@@ -7,9 +7,11 @@ use serde::Deserialize;
 #[serde(deny_unknown_fields)]
 pub struct Errors {
     /// Where the provider's code stands in the answer.
-    pub code: Option<String>,
+    #[serde(default)]
+    pub code: Pointers,
     /// Where its sentence stands.
-    pub message: Option<String>,
+    #[serde(default)]
+    pub message: Pointers,
     /// The header by which the provider's support finds the call.
     pub correlation_header: Option<String>,
     /// The header by which the provider says whether to try again.
@@ -19,14 +21,43 @@ pub struct Errors {
     pub classes: Vec<ErrorRow>,
 }
 
+/// Places in an answer, the first of which that has a text says it.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Deserialize)]
+#[serde(untagged, expecting = "expected a pointer, or a list of pointers")]
+pub enum Pointers {
+    /// Nowhere.
+    #[default]
+    #[serde(skip)]
+    None,
+    /// One.
+    One(String),
+    /// Several: a provider has more than one style.
+    Several(Vec<String>),
+}
+
+impl Pointers {
+    /// Each of them, in order.
+    pub fn iter(&self) -> impl Iterator<Item = &String> {
+        match self {
+            Self::None => &[],
+            Self::One(pointer) => std::slice::from_ref(pointer),
+            Self::Several(pointers) => pointers.as_slice(),
+        }
+        .iter()
+    }
+}
+
 /// What one status and code mean.
 #[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct ErrorRow {
-    /// The status.
-    pub status: u16,
+    /// The status; without one, every status of the code.
+    pub status: Option<u16>,
     /// The code; without one, every code of the status.
     pub code: Option<String>,
+    /// Whether it speaks of answers without a code alone: pages of somebody in between.
+    #[serde(default)]
+    pub bare: bool,
     /// What they mean.
     pub class: ErrorClass,
     /// When it happens, for people.

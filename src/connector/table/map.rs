@@ -6,7 +6,7 @@ use std::collections::BTreeMap;
 
 use serde::Deserialize;
 
-use super::Unit;
+use super::{Times, Unit};
 
 /// How a treasury primitive is done: argument names to request fields, result names to pointers.
 #[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
@@ -22,6 +22,8 @@ pub struct PrimitiveMap {
     pub fields: BTreeMap<String, String>,
     /// How the amounts are written that `fields` and `achieved` lead to, if not as the table says for all.
     pub unit: Option<Unit>,
+    /// How the times are written that `fields` lead to, if not as RFC 3339 has them.
+    pub times: Option<Times>,
     /// The kind of resource it makes.
     pub resource: Option<String>,
     /// How one of our own accounts becomes a destination.
@@ -34,6 +36,27 @@ pub struct PrimitiveMap {
     pub achieved: Option<Achieved>,
     /// How it is seen that it was done before.
     pub existing: Option<Existing>,
+    /// What it is about: read before anything is sent.
+    pub original: Option<OriginalMap>,
+    /// The provider's words for a result, and what they mean.
+    #[serde(default)]
+    pub words: BTreeMap<String, String>,
+}
+
+/// Where it stands what was paid, and what went back of it.
+#[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct OriginalMap {
+    /// The endpoint that shows it.
+    pub endpoint: String,
+    /// Its parameter that takes the id.
+    pub id: String,
+    /// Where the amount stands.
+    pub amount: String,
+    /// Where its currency stands, if the table has not one for all.
+    pub currency: Option<String>,
+    /// Where it stands how much of it went back before; not there where nothing did.
+    pub given_back: Option<String>,
 }
 
 /// How one of our own accounts becomes a destination.
@@ -64,10 +87,10 @@ pub struct QuoteMap {
 #[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Achieved {
-    /// The endpoint that shows it.
-    pub endpoint: String,
+    /// The endpoint that shows it; the resource of the primitive itself, if not said.
+    pub endpoint: Option<String>,
     /// Where its id stands in the resource of the primitive.
-    pub id: String,
+    pub id: Option<String>,
     /// Where the amount sold stands.
     pub sold: String,
     /// Where the currency sold stands.
@@ -84,18 +107,32 @@ pub struct Achieved {
 #[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Existing {
-    /// The endpoint that lists.
+    /// The endpoint that lists, or that shows one thing with the list in it.
     pub endpoint: String,
     /// Generic argument to parameter.
     pub args: BTreeMap<String, String>,
+    /// Where the list stands in what the endpoint shows, if that is no list itself.
+    pub items: Option<String>,
+    /// Where the status of an item stands.
+    #[serde(default = "status")]
+    pub status: String,
+    /// Statuses of those that came to nothing: it may be done again.
+    #[serde(default)]
+    pub dead: Vec<String>,
+}
+
+fn status() -> String {
+    "/status".to_owned()
 }
 
 /// A resource that lives on after the call that made it.
 #[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Resource {
-    /// The endpoint that shows it; its only path parameter takes the id.
+    /// The endpoint that shows it.
     pub retrieve: String,
+    /// Its parameter that takes the id: the only one of its path, if not said.
+    pub param: Option<String>,
     /// Where its id stands.
     pub id: String,
     /// Where its status stands.

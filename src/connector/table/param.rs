@@ -1,10 +1,11 @@
-//! What a call takes: parameters, their places in the request, their kinds, and the members of nested ones.
+//! What a call takes: parameters, their places in the request, their kinds, and the members of nested ones. What one may
+//! be beyond its kind is `bounds`.
 
 use std::collections::BTreeMap;
 
 use serde::Deserialize;
 
-use super::Unit;
+use super::{Chars, Form, Unit};
 
 /// Where a parameter stands in the request.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Default, Deserialize)]
@@ -25,7 +26,7 @@ pub enum Place {
 pub const WHOLE_BODY: &str = "*";
 
 /// A parameter of an endpoint, or a member of a nested argument.
-#[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
+#[derive(Debug, Clone, Default, PartialEq, Eq, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Param {
     /// Its name in scripts.
@@ -45,11 +46,26 @@ pub struct Param {
     /// The texts it may be, if only some.
     #[serde(default)]
     pub values: Vec<String>,
+    /// The texts it may be, each with the provider's word for it.
+    #[serde(default)]
+    pub words: BTreeMap<String, String>,
+    /// What is always sent here: no script may say it.
+    pub set: Option<String>,
+    /// The only characters of a text.
+    pub chars: Option<Chars>,
     /// The fewest characters.
     pub min_length: Option<usize>,
     /// The most characters.
     pub max_length: Option<usize>,
-    /// The members, if it is an object.
+    /// The least a number may be, as it stands on the wire.
+    pub minimum: Option<String>,
+    /// The most it may be.
+    pub maximum: Option<String>,
+    /// What it has to be more than.
+    pub above: Option<String>,
+    /// How a time is written, if not as RFC 3339 has it.
+    pub format: Option<Form>,
+    /// The members, if it is an object, or a list of them.
     pub shape: Option<String>,
     /// How an amount is written, if not as the table says for all.
     pub unit: Option<Unit>,
@@ -63,6 +79,11 @@ impl Param {
     /// Its name in the request.
     pub fn wire_name(&self) -> &str {
         self.wire.as_deref().unwrap_or(&self.name)
+    }
+
+    /// Whether it has members.
+    pub fn is_map(&self) -> bool {
+        matches!(self.kind, Kind::TextMap | Kind::Object | Kind::Any)
     }
 }
 
@@ -89,6 +110,10 @@ pub enum Kind {
     TextMap,
     /// A map whose members a shape describes.
     Object,
+    /// A list of such maps.
+    Objects,
+    /// Whatever JSON can say: what nobody describes.
+    Any,
 }
 
 impl Kind {
@@ -104,6 +129,8 @@ impl Kind {
             Self::Texts => "a list of texts",
             Self::TextMap => "a map from text to text",
             Self::Object => "a map",
+            Self::Objects => "a list of maps",
+            Self::Any => "anything but money",
         }
     }
 }
@@ -114,10 +141,30 @@ impl Kind {
 pub struct Shape {
     /// The member that chooses.
     pub tag: Option<String>,
+    /// The provider's word for a choice, where it has another.
+    #[serde(default)]
+    pub tag_words: BTreeMap<String, String>,
+    /// The member of the wire in which the members of a choice stand, where they do not stand beside the tag.
+    #[serde(default)]
+    pub member: BTreeMap<String, String>,
     /// The members of each choice, without the tag.
     #[serde(default)]
     pub variant: BTreeMap<String, Vec<Param>>,
     /// The members, where there is no choice.
     #[serde(default)]
     pub fields: Vec<Param>,
+}
+
+impl Shape {
+    /// What the wire calls a choice.
+    pub fn tag_word<'a>(&'a self, choice: &'a str) -> &'a str {
+        self.tag_words.get(choice).map_or(choice, String::as_str)
+    }
+
+    /// The choice that the wire calls so, with its members.
+    pub fn choice_of(&self, word: &str) -> Option<(&str, &[Param])> {
+        let mut choices = self.variant.iter();
+        let found = choices.find(|(choice, _)| self.tag_word(choice) == word);
+        found.map(|(choice, fields)| (choice.as_str(), fields.as_slice()))
+    }
 }

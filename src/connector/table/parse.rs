@@ -8,7 +8,7 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use super::check;
-use super::{Connector, Effect, Endpoint, Errors, MoneyTable, Pagination, Place};
+use super::{Connector, Effect, Endpoint, Errors, KeyPlace, MoneyTable, Pagination, Place};
 use crate::model::diagnostic::Diagnostic;
 use crate::model::document::Document;
 
@@ -20,11 +20,14 @@ const SECTIONS: &[&str] = &[
     "base_url",
     "auth",
     "headers",
+    "setting",
     "money",
     "idempotency",
     "pagination",
     "errors",
     "rate",
+    "lacks",
+    "gap",
     "webhook",
     "backfill",
     "shape",
@@ -57,9 +60,12 @@ fn read(source: &mut Document<'_>) -> Option<Connector> {
     let headers = source.optional("headers").unwrap_or_default();
     let idempotency: Option<super::Idempotency> = source.optional("idempotency");
     let money: Arc<MoneyTable> = Arc::new(source.optional("money").unwrap_or_default());
+    let settings = source.named("setting");
     let paginations = paging::read(source);
     let errors: Errors = source.optional("errors").unwrap_or_default();
     let rate = source.optional("rate");
+    let lacks = source.optional("lacks").unwrap_or_default();
+    let gaps = source.optional("gap").unwrap_or_default();
     let webhook = source.optional("webhook");
     let backfill = source.optional("backfill");
     let shapes = source.named("shape");
@@ -69,13 +75,18 @@ fn read(source: &mut Document<'_>) -> Option<Connector> {
     for (name, endpoint) in &mut endpoints {
         endpoint.name.clone_from(name);
         endpoint.money = Arc::clone(&money);
-        endpoint.idempotent = endpoint.effect != Effect::Read
-            && endpoint.keyed
-            && idempotency
-                .as_ref()
-                .is_some_and(|table| table.methods.contains(&endpoint.method));
-        for param in endpoint.params.iter_mut().filter(|param| param.place == Place::Path) {
-            param.required = true;
+        let method = endpoint.method;
+        let takes_header = idempotency
+            .as_ref()
+            .is_some_and(|table| table.methods.contains(&method));
+        endpoint.key = match &endpoint.key_said {
+            _ if endpoint.effect == Effect::Read => KeyPlace::None,
+            Some(said) => said.clone(),
+            None if takes_header => KeyPlace::Header,
+            None => KeyPlace::None,
+        };
+        for param in &mut endpoint.params {
+            param.required |= param.place == Place::Path;
         }
         page(endpoint, &paginations, source);
     }
@@ -89,9 +100,12 @@ fn read(source: &mut Document<'_>) -> Option<Connector> {
         headers,
         idempotency,
         money,
+        settings,
         paginations,
         errors,
         rate,
+        lacks,
+        gaps,
         webhook,
         backfill,
         shapes,

@@ -53,8 +53,8 @@ pub(super) fn list(
     mut args: Map,
 ) -> Result<Vec<Value>, Thrown> {
     let limit = match args.remove("limit") {
-        None | Some(Value::Null) => SCRIPT_LIST_ITEMS_MAX,
-        Some(Value::Int(limit)) if limit > 0 => usize::try_from(limit).unwrap_or(SCRIPT_LIST_ITEMS_MAX),
+        None | Some(Value::Null) => None,
+        Some(Value::Int(limit)) if limit > 0 => usize::try_from(limit).ok(),
         Some(other) => {
             return Err(invalid(format!(
                 "`limit` has to be a whole number above zero, not {other}"
@@ -70,7 +70,7 @@ pub(super) fn list(
             let page = turn.call(connection, endpoint, &args)?;
             let (shown, next) = walk.take(&page);
             items.extend(shown.into_iter().cloned());
-            if items.len() >= limit {
+            if let Some(limit) = limit.filter(|limit| items.len() >= *limit) {
                 items.truncate(limit);
                 return Ok(items);
             }

@@ -88,7 +88,11 @@ fn settled(turn: &Turn, connection: &Arc<Connection>, args: &[Value]) -> Result<
     let done = turn.settled(connection, kind, described, id, timeout)?;
     let Value::Map(mut entries) = done else { return Ok(done) };
     entries.insert("resource".to_owned(), Value::text(kind));
-    if kind == "conversion" {
+    let of_convert = connection
+        .connector
+        .primitive("convert")
+        .and_then(|map| map.resource.as_deref());
+    if of_convert == Some(kind) {
         let told = achieved(turn, connection, &Value::Map(entries.clone()))?;
         entries.extend(told);
         // A fee that the conversion itself tells stays as it is told.
@@ -105,19 +109,24 @@ fn achieved(turn: &Turn, connection: &Arc<Connection>, conversion: &Value) -> Re
         .into();
     let map = mapping(connection, "convert")?;
     let Some(achieved) = &map.achieved else { return Ok(told) };
-    let Some(id) = conversion.pointer(&achieved.id).and_then(Value::as_text) else {
-        return Ok(told);
+    let shown = match (&achieved.endpoint, &achieved.id) {
+        (Some(endpoint), Some(id)) => {
+            let Some(id) = conversion.pointer(id).and_then(Value::as_text) else {
+                return Ok(told);
+            };
+            let endpoint = calls::find(connection, endpoint)?;
+            let args = arguments(endpoint, &[Value::text(id)]).map_err(Thrown::Failure)?;
+            turn.call(connection, endpoint, &args)?
+        }
+        _ => conversion.clone(),
     };
-    let endpoint = calls::find(connection, &achieved.endpoint)?;
-    let args = arguments(endpoint, &[Value::text(id)]).map_err(Thrown::Failure)?;
-    let quote = turn.call(connection, endpoint, &args)?;
     let money = |amount: &str, currency: &str| -> Option<Money> {
-        let currency: Currency = quote.pointer(currency)?.as_text()?.parse().ok()?;
-        amount_in(connection, map, quote.pointer(amount)?, currency)
+        let currency: Currency = shown.pointer(currency)?.as_text()?.parse().ok()?;
+        amount_in(connection, map, shown.pointer(amount)?, currency)
     };
     let sold = money(&achieved.sold, &achieved.sold_currency);
     let bought = money(&achieved.bought, &achieved.bought_currency);
-    let rate = decimal_at(&quote, &achieved.rate);
+    let rate = decimal_at(&shown, &achieved.rate);
     // What cannot be is passed on as it was told: the script sees it, and nothing is computed from it.
     let exchange = sold.and_then(|sold| Exchange::of(sold, bought, rate, None).ok());
     let known = exchange.and_then(|exchange| exchange.rate);

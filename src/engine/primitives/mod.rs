@@ -12,7 +12,9 @@ mod calls;
 mod convert;
 mod data;
 mod events;
+mod inquiries;
 mod moves;
+mod orders;
 mod positions;
 mod split;
 mod surface;
@@ -98,7 +100,8 @@ pub struct Primitive {
     pub doc: &'static str,
     /// A line that compiles.
     pub example: &'static str,
-    /// Entries a connector's table must have under `[primitive.…]`, or `resource` for any `[resource.…]`.
+    /// Entries a connector's table must have under `[primitive.…]`, with a point the argument one must know
+    /// (`payout.from`), with a line one of several (`payout|transfer`); or `resource` for any `[resource.…]`.
     pub needs: &'static [&'static str],
     /// What it does.
     pub body: Body,
@@ -126,7 +129,11 @@ impl Primitive {
         self.needs.iter().all(|need| match *need {
             "resource" => connector.resources().next().is_some(),
             "webhook" => connector.webhook().is_some(),
-            mapping => connector.primitive(mapping).is_some(),
+            mappings => mappings.split('|').any(|mapping| {
+                let (mapping, argument) = mapping.split_once('.').unwrap_or((mapping, ""));
+                let map = connector.primitive(mapping);
+                map.is_some_and(|map| argument.is_empty() || map.args.contains_key(argument))
+            }),
         })
     }
 
@@ -141,6 +148,22 @@ impl Primitive {
     }
 }
 
+/// Arguments that a primitive passes on as they are: the primitive, the mapping whose endpoint takes them, which. Where
+/// the mapping has no word for one, the primitive does not take it there.
+const PASSED: &[(&str, &str, &[&str])] = &[
+    ("payout", "payout", &["from", "reference", "rail", "metadata"]),
+    ("sweep", "payout", &["reference", "rail", "metadata"]),
+    ("split", "payout", &["from", "reference", "rail"]),
+    ("transfer", "transfer", &["reference", "rail", "metadata"]),
+    ("convert", "convert", &["metadata"]),
+    ("quote", "quote", &["amount"]),
+    ("transactions", "transactions", &["account", "from", "until"]),
+    ("verify_payee", "verify_payee", &["iban", "bic"]),
+    ("order", "order", &["expires_at", "metadata"]),
+    ("capture", "capture", &["amount"]),
+    ("refund", "refund", &["amount", "reference", "metadata"]),
+];
+
 /// Every primitive, in the order of the reference page.
 pub fn all() -> impl Iterator<Item = &'static Primitive> {
     [
@@ -149,6 +172,8 @@ pub fn all() -> impl Iterator<Item = &'static Primitive> {
         sweep::ALL,
         split::ALL,
         convert::ALL,
+        inquiries::ALL,
+        orders::ALL,
         events::ALL,
         approvals::ALL,
         branches::ALL,

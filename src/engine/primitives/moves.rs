@@ -9,7 +9,7 @@ use super::{Body, Kind, Module, Primitive, calls};
 use crate::base::money::Money;
 use crate::connector::connection::Connection;
 use crate::connector::request::as_argument;
-use crate::connector::table::PrimitiveMap;
+use crate::connector::table::{Existing, Kind as ParamKind, PrimitiveMap};
 use crate::engine::turn::{Turn, fail};
 use crate::model::value::{Map, Value};
 use crate::script::Thrown;
@@ -24,10 +24,10 @@ pub(super) const ALL: &[Primitive] = &[
         name: "payout",
         kind: Kind::Step,
         params: &[
-            ("#from", "the account's id"),
+            ("#from?", "the account's id; not where the provider chooses the account"),
             ("to", TO),
             ("amount", "money"),
-            ("reference", "what the beneficiary reads"),
+            ("reference?", "what the beneficiary reads; most providers want one"),
             ("rail?", "a rail of the provider, such as \"sepa_instant\""),
             ("metadata?", "a map of texts kept with the payout"),
         ],
@@ -36,6 +36,24 @@ pub(super) const ALL: &[Primitive] = &[
         example: "bank::payout(#{ from: \"acc_1\", to: \"acc_2\", amount: EUR(10), reference: \"INV-1\" });",
         needs: &["payout"],
         body: Body::Connection(payout),
+    },
+    Primitive {
+        module: Module::Connection,
+        name: "transfer",
+        kind: Kind::Step,
+        params: &[
+            ("#from", "the id of an account of ours"),
+            ("to", "the id of another account of ours at the same connection"),
+            ("amount", "money"),
+            ("reference?", "what stands on both accounts"),
+            ("rail?", "a rail of the provider"),
+            ("metadata?", "a map of texts kept with the transfer"),
+        ],
+        result: "the transfer as the provider tells it, with `resource`",
+        doc: "Moves money between two accounts of ours, once.",
+        example: "bank::transfer(#{ from: \"acc_1\", to: \"acc_2\", amount: EUR(10), reference: \"FUND\" });",
+        needs: &["transfer"],
+        body: Body::Connection(transfer),
     },
     Primitive {
         module: Module::Connection,
@@ -55,10 +73,11 @@ pub(super) const ALL: &[Primitive] = &[
 
 /// The request of a payout, in the words of the provider.
 pub(super) struct Pay<'a> {
-    pub(super) from: &'a str,
+    /// Nothing where the provider chooses.
+    pub(super) from: Option<&'a str>,
     pub(super) to: &'a Value,
     pub(super) amount: Money,
-    pub(super) reference: &'a str,
+    pub(super) reference: Option<&'a str>,
     pub(super) rail: Option<&'a str>,
     pub(super) metadata: Option<&'a Map>,
 }
@@ -71,32 +90,66 @@ fn payout(turn: &Turn, connection: &Arc<Connection>, args: &[Value]) -> Result<V
         &["from", "to", "amount", "reference", "rail", "metadata"],
     )?;
     let pay = Pay {
-        from: args.required_text("from")?,
+        from: args.text("from")?,
         to: args.required("to")?,
         amount: args.required_money("amount")?,
-        reference: args.required_text("reference")?,
+        reference: args.text("reference")?,
         rail: args.text("rail")?,
         metadata: args.map("metadata")?,
     };
     turn.group(&format!("{}.payout", connection.name), &given.typed_text(), || {
-        send(turn, connection, &pay)
+        send(turn, connection, "payout", &pay)
     })
 }
 
-/// Sends one payout: the destination is resolved first if it is an account of ours.
-pub(super) fn send(turn: &Turn, connection: &Arc<Connection>, pay: &Pay<'_>) -> Result<Value, Thrown> {
-    let map = mapping(connection, "payout")?;
+fn transfer(turn: &Turn, connection: &Arc<Connection>, args: &[Value]) -> Result<Value, Thrown> {
+    let given = args.first().unwrap_or(&Value::Null);
+    let args = Args::new(
+        "transfer",
+        given,
+        &["from", "to", "amount", "reference", "rail", "metadata"],
+    )?;
+    args.required_text("to")?;
+    let pay = Pay {
+        from: Some(args.required_text("from")?),
+        to: args.required("to")?,
+        amount: args.required_money("amount")?,
+        reference: args.text("reference")?,
+        rail: args.text("rail")?,
+        metadata: args.map("metadata")?,
+    };
+    turn.group(&format!("{}.transfer", connection.name), &given.typed_text(), || {
+        send(turn, connection, "transfer", &pay)
+    })
+}
+
+/// Sends one payment as sweeps and splits do: to an account of ours by the mapping that is for it, if there is one.
+pub(super) fn send_own(turn: &Turn, connection: &Arc<Connection>, pay: &Pay<'_>) -> Result<Value, Thrown> {
+    let by = match pay.to {
+        Value::Text(_) if connection.connector.primitive("transfer").is_some() => "transfer",
+        _ => "payout",
+    };
+    send(turn, connection, by, pay)
+}
+
+/// Sends one payment by this mapping: the destination is resolved first if the endpoint takes addresses and it is an
+/// account of ours.
+fn send(turn: &Turn, connection: &Arc<Connection>, by: &str, pay: &Pay<'_>) -> Result<Value, Thrown> {
+    let map = mapping(connection, by)?;
     let endpoint = calls::find(connection, &map.endpoint)?;
+    if map.args.contains_key("from") && pay.from.is_none() {
+        return Err(invalid(format!("`{by}` needs `from`")));
+    }
     let destination = destination(turn, connection, map, pay.to)?;
     let said = [
-        ("from", Some(Value::text(pay.from))),
+        ("from", pay.from.map(Value::text)),
         ("to", Some(destination)),
         ("amount", Some(Value::Money(pay.amount))),
-        ("reference", Some(Value::text(pay.reference))),
+        ("reference", pay.reference.map(Value::text)),
         ("rail", pay.rail.map(Value::text)),
         ("metadata", pay.metadata.cloned().map(Value::Map)),
     ];
-    let request = in_words_of(connection, map, "payout", said)?;
+    let request = in_words_of(connection, map, by, said)?;
     turn.call(connection, endpoint, &request)
         .map(|payout| with_resource(map, payout))
 }
@@ -129,7 +182,7 @@ impl Sent {
 
 /// Sends one payout among several.
 pub(super) fn send_among(turn: &Turn, connection: &Arc<Connection>, pay: &Pay<'_>) -> Result<Sent, Thrown> {
-    match send(turn, connection, pay) {
+    match send_own(turn, connection, pay) {
         Ok(payout) => Ok(Sent {
             status: payout.get("status").cloned().unwrap_or_default(),
             payout,
@@ -151,18 +204,23 @@ fn destination(turn: &Turn, connection: &Arc<Connection>, map: &PrimitiveMap, to
     match to {
         Value::Map(_) => Ok(to.clone()),
         Value::Text(account) => {
+            let param = map.args.get("to").map_or("to", String::as_str);
+            let payout = calls::find(connection, &map.endpoint)?;
+            let takes_text = payout.param(param).is_some_and(|param| param.kind == ParamKind::Text);
             let Some(own) = &map.own_account else {
-                return Err(invalid(format!(
-                    "connection `{}` cannot pay to an account by its id",
-                    connection.name
-                )));
+                return match takes_text {
+                    // The provider's own name of an account.
+                    true => Ok(to.clone()),
+                    false => Err(invalid(format!(
+                        "connection `{}` cannot pay to an account by its id",
+                        connection.name
+                    ))),
+                };
             };
             let endpoint = calls::find(connection, &own.endpoint)?;
             let found = turn.call(connection, endpoint, &[(own.id.clone(), Value::text(account))].into())?;
             let address = found.pointer(&own.address);
-            let param = map.args.get("to").map_or("to", String::as_str);
             // What the provider shows may have more members than it takes.
-            let payout = calls::find(connection, &map.endpoint)?;
             let address = address.map(|shown| as_argument(connection, payout, param, shown));
             address.ok_or_else(|| {
                 fail(
@@ -177,13 +235,18 @@ fn destination(turn: &Turn, connection: &Arc<Connection>, map: &PrimitiveMap, to
 
 /// Marks a resource with its kind, so that `settled` knows what it is.
 pub(super) fn with_resource(map: &PrimitiveMap, resource: Value) -> Value {
-    match (resource, &map.resource) {
-        (Value::Map(mut entries), Some(kind)) => {
-            entries.insert("resource".to_owned(), Value::text(kind));
-            Value::Map(entries)
-        }
-        (other, _) => other,
+    match resource {
+        Value::Map(entries) => Value::Map(with_kind(map, entries)),
+        other => other,
     }
+}
+
+/// The same of its entries.
+pub(super) fn with_kind(map: &PrimitiveMap, mut entries: Map) -> Map {
+    if let Some(kind) = &map.resource {
+        entries.insert("resource".to_owned(), Value::text(kind));
+    }
+    entries
 }
 
 fn return_deposit(turn: &Turn, connection: &Arc<Connection>, args: &[Value]) -> Result<Value, Thrown> {
@@ -197,18 +260,7 @@ fn return_deposit(turn: &Turn, connection: &Arc<Connection>, args: &[Value]) -> 
     let input = Value::List(args.to_vec()).typed_text();
     turn.compound(&format!("{}.return_deposit", connection.name), &input, || {
         if let Some(existing) = &map.existing {
-            let list = calls::find(connection, &existing.endpoint)?;
-            let query = existing
-                .args
-                .get("deposit")
-                .cloned()
-                .unwrap_or_else(|| "deposit_id".to_owned());
-            let returns = calls::list(turn, connection, list, [(query, Value::text(deposit))].into())?;
-            // A return that failed left the money with us: it may be tried again.
-            let live = returns
-                .into_iter()
-                .find(|known| known.get("status").and_then(Value::as_text) != Some("failed"));
-            if let Some(known) = live {
+            if let Some(known) = live(turn, connection, existing, deposit)? {
                 return Ok((
                     existed(with_resource(map, known), true),
                     format!("deposit {deposit}: a return exists already"),
@@ -227,6 +279,37 @@ fn return_deposit(turn: &Turn, connection: &Arc<Connection>, args: &[Value]) -> 
             format!("deposit {deposit} returned{why}"),
         ))
     })
+}
+
+/// The return of a deposit that is there already. One that failed left the money with us: it may be tried again.
+fn live(
+    turn: &Turn,
+    connection: &Arc<Connection>,
+    existing: &Existing,
+    deposit: &str,
+) -> Result<Option<Value>, Thrown> {
+    let endpoint = calls::find(connection, &existing.endpoint)?;
+    let param = existing.args.get("deposit").map_or("deposit_id", String::as_str);
+    let args = Map::from([(param.to_owned(), Value::text(deposit))]);
+    let returns = match &existing.items {
+        None => calls::list(turn, connection, endpoint, args)?,
+        Some(items) => {
+            let shown = turn.call(connection, endpoint, &args)?;
+            let list = shown.pointer(items).and_then(Value::as_list);
+            let unreadable = || {
+                fail(
+                    "unreadable_answer",
+                    format!("`{}` does not show the returns of deposit {deposit}", endpoint.name),
+                )
+            };
+            list.ok_or_else(unreadable)?.to_vec()
+        }
+    };
+    let is_dead = |known: &Value| {
+        let status = known.pointer(&existing.status).and_then(Value::as_text);
+        status.is_some_and(|status| existing.dead.iter().any(|dead| dead == status))
+    };
+    Ok(returns.into_iter().find(|known| !is_dead(known)))
 }
 
 fn existed(resource: Value, existed: bool) -> Value {

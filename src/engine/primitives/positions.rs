@@ -72,7 +72,7 @@ pub(super) fn mapping<'a>(connection: &'a Connection, name: &str) -> Result<&'a 
 }
 
 /// What a script said, in the words of the provider. What the provider has no word for is refused: left out, the money
-/// would travel by another rail than the script names.
+/// would travel by another rail than the script names. What the provider cannot do without has to be said.
 pub(super) fn in_words_of<const N: usize>(
     connection: &Connection,
     map: &PrimitiveMap,
@@ -80,15 +80,28 @@ pub(super) fn in_words_of<const N: usize>(
     said: [(&str, Option<Value>); N],
 ) -> Result<Map, Thrown> {
     let mut request = Map::new();
+    let endpoint = connection.connector.endpoint(&map.endpoint);
+    let is_needed = |param: &String| {
+        endpoint
+            .and_then(|endpoint| endpoint.param(param))
+            .is_some_and(|param| param.required)
+    };
     for (word, value) in said {
-        let Some(value) = value else { continue };
-        let Some(param) = map.args.get(word) else {
-            return Err(invalid(format!(
-                "`{primitive}` of connection `{}` cannot be told `{word}`: {} has nothing like it",
-                connection.name, connection.connector.title
-            )));
-        };
-        request.insert(param.clone(), value);
+        match (map.args.get(word), value) {
+            (Some(param), Some(value)) => {
+                request.insert(param.clone(), value);
+            }
+            (Some(param), None) if is_needed(param) => {
+                return Err(invalid(format!("`{primitive}` needs `{word}`")));
+            }
+            (_, None) => {}
+            (None, Some(_)) => {
+                return Err(invalid(format!(
+                    "`{primitive}` of connection `{}` cannot be told `{word}`: {} has nothing like it",
+                    connection.name, connection.connector.title
+                )));
+            }
+        }
     }
     Ok(request)
 }
@@ -212,6 +225,8 @@ mod tests {
             credential: None,
             webhook_secrets: Vec::new(),
             webhook_senders: Vec::new(),
+            settings: std::collections::BTreeMap::new(),
+            headers: std::collections::BTreeMap::new(),
             key_window_secs: None,
             pace: Pace::default(),
         };

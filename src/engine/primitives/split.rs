@@ -18,7 +18,7 @@ pub(super) const ALL: &[Primitive] = &[Primitive {
     name: "split",
     kind: Kind::Step,
     params: &[
-        ("#from", "the account's id"),
+        ("#from?", "the account's id; not where the provider chooses the account"),
         ("total", "money"),
         (
             "parts",
@@ -64,7 +64,7 @@ fn split_total(turn: &Turn, connection: &Arc<Connection>, args: &[Value]) -> Res
         "rail",
     ];
     let args = Args::new("split", given, &known)?;
-    let (from, total) = (args.required_text("from")?, args.required_money("total")?);
+    let (from, total) = (args.text("from")?, args.required_money("total")?);
     let (reference, rail) = (args.required_text("reference")?, args.text("rail")?);
     let mut parts = Vec::new();
     let mut destinations = Vec::new();
@@ -90,7 +90,7 @@ fn split_total(turn: &Turn, connection: &Arc<Connection>, args: &[Value]) -> Res
                     from,
                     to,
                     amount: part.amount,
-                    reference,
+                    reference: Some(reference),
                     rail,
                     metadata: None,
                 };

@@ -3,10 +3,10 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
-use super::{Body, Module, Primitive, all, calls, offered};
+use super::{Body, Module, PASSED, Primitive, all, calls, offered};
 use crate::connector::connection::Connection;
 use crate::connector::registry::Registry;
-use crate::connector::table::Connector;
+use crate::connector::table::{Connector, Effect};
 use crate::script::{ModuleSurface, Place, Signature, Surface};
 
 /// What a script with these `uses` may call. That a connection is not configured is said by the manifest's own
@@ -44,6 +44,7 @@ fn signatures(module: Module) -> Vec<Signature> {
             pure: false,
             takes_function: matches!(primitive.body, Body::Closure(_)),
             keys: keys(primitive),
+            lacking: Vec::new(),
             calendar: calendar(primitive),
         })
         .collect()
@@ -56,6 +57,42 @@ fn keys(primitive: &Primitive) -> Vec<(String, bool)> {
     }
     let key = |(name, _): &(&str, &str)| (name.trim_matches(['#', '?']).to_owned(), !name.ends_with('?'));
     primitive.params.iter().map(key).collect()
+}
+
+/// A primitive as this connector does it: what its endpoint has no word for it does not take, and what that cannot do
+/// without has to be said.
+fn on(connector: &Connector, primitive: &Primitive) -> Signature {
+    let passed = |key: &str| {
+        let (_, mapping, _) = PASSED
+            .iter()
+            .find(|(name, _, keys)| *name == primitive.name && keys.contains(&key))?;
+        connector.primitive(mapping)
+    };
+    let is_lacking = |key: &str| passed(key).is_some_and(|map| !map.args.contains_key(key));
+    let is_needed = |key: &str| {
+        let Some(map) = passed(key) else { return false };
+        let Some(endpoint) = connector.endpoint(&map.endpoint) else {
+            return false;
+        };
+        let param = map.args.get(key).and_then(|param| endpoint.param(param));
+        // Which account pays is never left to the provider where it can be told.
+        let is_payer = key == "from" && endpoint.effect == Effect::MovesMoney;
+        param.is_some_and(|param| param.required || is_payer)
+    };
+    let (lacking, keys): (Vec<_>, Vec<_>) = keys(primitive).into_iter().partition(|(key, _)| is_lacking(key));
+    let needed = keys.into_iter().map(|(key, required)| {
+        let required = required || is_needed(&key);
+        (key, required)
+    });
+    Signature {
+        name: primitive.name.to_owned(),
+        arity: primitive.arity(),
+        pure: false,
+        takes_function: matches!(primitive.body, Body::Closure(_)),
+        keys: needed.collect(),
+        lacking: lacking.into_iter().map(|(key, _)| key).collect(),
+        calendar: calendar(primitive),
+    }
 }
 
 /// Where it takes the name of a calendar.
@@ -73,21 +110,12 @@ fn common(module: Module) -> ModuleSurface {
     ModuleSurface {
         connector: String::new(),
         functions: signatures(module),
-        known: Vec::new(),
+        ..ModuleSurface::default()
     }
 }
 
 fn of_connector(connector: &Connector) -> ModuleSurface {
-    let mut functions: Vec<Signature> = offered(connector)
-        .map(|primitive| Signature {
-            name: primitive.name.to_owned(),
-            arity: primitive.arity(),
-            pure: false,
-            takes_function: matches!(primitive.body, Body::Closure(_)),
-            keys: keys(primitive),
-            calendar: calendar(primitive),
-        })
-        .collect();
+    let mut functions: Vec<Signature> = offered(connector).map(|primitive| on(connector, primitive)).collect();
     for endpoint in connector.endpoints() {
         if !functions.iter().any(|known| known.name == endpoint.name) {
             functions.push(Signature {
@@ -97,6 +125,7 @@ fn of_connector(connector: &Connector) -> ModuleSurface {
                 takes_function: false,
                 // Its one map may also be the id in its path.
                 keys: Vec::new(),
+                lacking: Vec::new(),
                 calendar: None,
             });
         }
@@ -108,5 +137,6 @@ fn of_connector(connector: &Connector) -> ModuleSurface {
         connector: connector.name.clone(),
         functions,
         known: known.collect(),
+        lacks: connector.lacks.clone(),
     }
 }

@@ -4,7 +4,7 @@
 use std::sync::Arc;
 
 use super::args::{Args, invalid};
-use super::moves::{Pay, Sent, TO, send, send_among};
+use super::moves::{Pay, Sent, TO, send_among, send_own};
 use super::positions::balance;
 use super::{Body, Kind, Module, Primitive};
 use crate::base::money::Money;
@@ -74,7 +74,7 @@ pub(super) const ALL: &[Primitive] = &[Primitive {
     doc: "Moves what is above a rule to another account; without a rule, everything (zero balancing). Order: position, target, \
           direction, whole multiples, maximum, minimum.",
     example: "let swept = bank::sweep(#{ from: \"acc_1\", to: \"acc_2\", keep: EUR(1_000), reference: \"SWEEP\" });",
-    needs: &["balance", "payout"],
+    needs: &["balance", "payout.from|transfer"],
     body: Body::Connection(sweep_accounts),
 }];
 
@@ -112,10 +112,10 @@ impl<'a> Route<'a> {
 
     fn pay<'b>(&'b self, from: &'b str, to: &'b Value, amount: Money) -> Pay<'b> {
         Pay {
-            from,
+            from: Some(from),
             to,
             amount,
-            reference: self.reference,
+            reference: Some(self.reference),
             rail: self.rail,
             metadata: self.metadata,
         }
@@ -245,10 +245,10 @@ fn sweep_one(turn: &Turn, connection: &Arc<Connection>, args: &Args<'_>, given: 
         let account = Value::text(from);
         let paid = match decided.direction {
             Direction::Nowhere => Value::Null,
-            Direction::Out => send(turn, connection, &route.pay(from, route.to, decided.amount))?,
+            Direction::Out => send_own(turn, connection, &route.pay(from, route.to, decided.amount))?,
             Direction::In => {
                 let to = route.to.as_text().unwrap_or_default();
-                send(turn, connection, &route.pay(to, &account, decided.amount))?
+                send_own(turn, connection, &route.pay(to, &account, decided.amount))?
             }
         };
         told(&position, decided, paid)

@@ -290,7 +290,11 @@ fn check_host_call(
     };
     if module.known.iter().any(|known| known == name) {
         let message = format!("`{name}` is not offered by connection `{connection}` ({connector})");
-        return Some(case.error("unsupported", message).at(span).help(offered()));
+        let finding = case.error("unsupported", message).at(span).help(offered());
+        return Some(match module.lacks.get(name) {
+            Some(reason) => finding.label(reason),
+            None => finding,
+        });
     }
     let names = module.functions.iter().map(|function| function.name.as_str());
     let finding = case

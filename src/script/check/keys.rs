@@ -47,6 +47,17 @@ fn check_keys(
     let name = &function.name;
     let known = || function.keys.iter().map(|(key, _)| key.as_str());
     for (key, at) in given.iter().filter(|(key, _)| known().all(|known| known != *key)) {
+        if function.lacking.iter().any(|lacking| lacking == key) {
+            let message = format!("`{name}` of this connection cannot be told `{key}`");
+            let finding = case.error("unsupported", message).at(span_of(*at, key));
+            let taken = known().collect::<Vec<_>>().join(", ");
+            findings.push(
+                finding
+                    .label("the provider has nothing like it")
+                    .help(format!("here it takes {taken}")),
+            );
+            continue;
+        }
         let finding = case
             .error("unknown-argument", format!("`{name}` does not take `{key}`"))
             .at(span_of(*at, key));

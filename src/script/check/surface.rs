@@ -20,6 +20,8 @@ pub struct Signature {
     pub takes_function: bool,
     /// The keys of the one map it takes, each with whether it has to be there; none if it takes something else.
     pub keys: Vec<(String, bool)>,
+    /// Keys that it takes elsewhere, and not in this module.
+    pub lacking: Vec<String>,
     /// Which of its arguments, or which key of its map, is the name of a calendar.
     pub calendar: Option<Place>,
 }
@@ -42,6 +44,8 @@ pub struct ModuleSurface {
     pub functions: Vec<Signature>,
     /// Names that other connectors offer: calling one of them here is `unsupported`, not unknown.
     pub known: Vec<String>,
+    /// Why some of them are not offered here.
+    pub lacks: BTreeMap<String, String>,
 }
 
 /// Everything the host offers to the scripts of one workflow.

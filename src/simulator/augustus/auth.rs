@@ -122,7 +122,12 @@ pub(crate) fn authenticate(world: &mut World, operation: &Operation, inbound: &I
         let limit = world.core.config.rate_limit;
         world.augustus.rates.count(limit, api_key, world.core.elapsed)?;
     }
-    Ok(Caller { api_key, api_version })
+    Ok(Caller {
+        api_key,
+        api_version,
+        account: None,
+        business: None,
+    })
 }
 
 /// Every answer says its version and the request's id.

@@ -20,8 +20,10 @@ fn words(kind: Kind) -> (u16, &'static str, &'static str) {
         Kind::AuthenticationRequired => (401, "authentication_error", "authentication_required"),
         Kind::PermissionDenied => (403, request, "permission_denied"),
         Kind::InsufficientScope(_) => (403, request, "insufficient_scope"),
-        Kind::NotFound => (404, request, "resource_not_found"),
+        Kind::NotFound | Kind::NoRoute => (404, request, "resource_not_found"),
         Kind::MethodNotAllowed => (405, request, "method_not_allowed"),
+        // Not one of its own: it takes no cards.
+        Kind::Declined => (402, request, "payment_required"),
         // It documents no lock of a resource: that is a conflict like any other.
         Kind::Conflict | Kind::Locked => (409, request, "conflict"),
         Kind::KeyAlreadyUsed => (409, "idempotency_error", "idempotency_key_already_used"),

@@ -69,8 +69,8 @@ impl Answer {
         }
     }
 
-    pub(crate) fn ok(body: &Json) -> Self {
-        Self::new(200, body.to_string().into_bytes())
+    pub(crate) fn success(status: u16, body: &Json) -> Self {
+        Self::new(status, body.to_string().into_bytes())
     }
 
     /// A success in the form that its operation asked for.

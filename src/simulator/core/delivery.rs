@@ -2,6 +2,7 @@
 //! wrong. It fills an outbox; the posting itself is done outside the lock.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use serde_json::Value as Json;
 use uuid::Uuid;
@@ -12,7 +13,7 @@ use super::notices::{Attempt, Delivery, DeliveryStatus, Event, Subscription};
 use super::timeline::Due;
 use super::webhook::Outgoing;
 use crate::base::secret::Secret;
-use crate::simulator::config::{SubscriptionSeed, WebhookSuccess};
+use crate::simulator::config::{SubscriptionSeed, WebhookSuccess, Webhooks};
 use crate::simulator::contract::Contract;
 
 /// How long a delivery is held back for another to go first.
@@ -35,6 +36,7 @@ impl Core {
             updated_at: self.now,
             deleted: false,
             failures_in_a_row: 0,
+            failing_since: None,
         };
         self.subscriptions.insert(id, self.now, self.elapsed, subscription);
         Ok(id)
@@ -78,11 +80,7 @@ impl Core {
         if fault == Some(WebhookFault::Drop) {
             return;
         }
-        let disabled = settings.disable_after_failures.is_some_and(|limit| {
-            self.subscriptions
-                .get(subscription_id)
-                .is_some_and(|subscription| subscription.failures_in_a_row >= limit)
-        });
+        let disabled = self.is_disabled(settings, subscription_id);
         let status = if disabled {
             DeliveryStatus::Ignored
         } else {
@@ -112,6 +110,17 @@ impl Core {
             self.plan(delay_ms, Due::Copy(id));
         }
         self.release_held(subscription_id, delay_ms);
+    }
+
+    /// Whether a subscription has failed so often, or for so long, that it gets nothing more.
+    fn is_disabled(&self, settings: &Webhooks, subscription_id: Uuid) -> bool {
+        let Some(subscription) = self.subscriptions.get(subscription_id) else {
+            return false;
+        };
+        let too_often = settings.disable_after_failures;
+        let too_long = settings.disable_after_ms.zip(subscription.failing_since);
+        too_often.is_some_and(|limit| subscription.failures_in_a_row >= limit)
+            || too_long.is_some_and(|(ms, since)| self.elapsed.saturating_sub(since) >= Duration::from_millis(ms))
     }
 
     /// Lets what was held back follow the delivery just planned.
@@ -226,8 +235,10 @@ impl Core {
             (false, None) => DeliveryStatus::Failed,
         };
         delivery.retries += 1;
-        let (status, subscription_id) = (delivery.status, delivery.subscription_id);
+        let (status, subscription_id, elapsed) = (delivery.status, delivery.subscription_id, self.elapsed);
         if let Some(subscription) = self.subscriptions.get_mut(subscription_id) {
+            let failing_since = subscription.failing_since.unwrap_or(elapsed);
+            subscription.failing_since = (!delivered).then_some(failing_since);
             match status {
                 DeliveryStatus::Delivered => subscription.failures_in_a_row = 0,
                 DeliveryStatus::Failed if !is_ping => subscription.failures_in_a_row += 1,

@@ -30,6 +30,8 @@ pub(crate) struct Subscription {
     pub(crate) updated_at: Instant,
     pub(crate) deleted: bool,
     pub(crate) failures_in_a_row: u32,
+    /// Since when every attempt has failed (elapsed time).
+    pub(crate) failing_since: Option<std::time::Duration>,
 }
 
 impl Subscription {

@@ -15,11 +15,15 @@ pub(crate) enum Kind {
     PermissionDenied,
     InsufficientScope(&'static str),
     NotFound,
+    /// Nothing is served there at all.
+    NoRoute,
     MethodNotAllowed,
     Conflict,
     KeyAlreadyUsed,
     RequestInProgress,
     Locked,
+    /// The payer's bank said no.
+    Declined,
     PayloadTooLarge,
     RateLimited,
     Internal,
@@ -97,6 +101,10 @@ impl Refusal {
         Self::new(Kind::NotFound, format!("{what} was not found"))
     }
 
+    pub(crate) fn no_route() -> Self {
+        Self::new(Kind::NoRoute, "the path was not found")
+    }
+
     pub(crate) fn method_not_allowed() -> Self {
         Self::new(Kind::MethodNotAllowed, "the method is not allowed here")
     }
@@ -118,6 +126,10 @@ impl Refusal {
     pub(crate) fn locked() -> Self {
         let message = "the resource is busy with another operation; wait and try again";
         Self::new(Kind::Locked, message)
+    }
+
+    pub(crate) fn declined(message: impl Into<String>) -> Self {
+        Self::new(Kind::Declined, message)
     }
 
     pub(crate) fn payload_too_large() -> Self {

@@ -23,8 +23,8 @@ use super::fields::Query;
 use super::idempotency::{Begin, Stored};
 use super::refusal::Refusal;
 use crate::simulator::Shared;
-use crate::simulator::config::{AfterServerError, UnknownParameters};
-use crate::simulator::contract::{Body, CONTRACTS, Call, Contract, Operation};
+use crate::simulator::config::{AfterServerError, KeyScope, UnknownParameters};
+use crate::simulator::contract::{Body, CONTRACTS, Call, Caller, Contract, Operation};
 use crate::simulator::world::World;
 
 /// The address a request came from; put in by the accept loop.
@@ -54,12 +54,7 @@ pub(crate) fn router() -> Router<Arc<Shared>> {
     router
         .fallback(
             |State(shared): State<Arc<Shared>>, uri: Uri, headers: HeaderMap| async move {
-                refusal(
-                    &shared,
-                    Contract::of_path(uri.path()),
-                    &headers,
-                    &Refusal::not_found("the path"),
-                )
+                refusal(&shared, Contract::of_path(uri.path()), &headers, &Refusal::no_route())
             },
         )
         .method_not_allowed_fallback(
@@ -222,7 +217,7 @@ fn admit(
     let idempotency_key = idempotency_key(world, (contract, operation), inbound)?;
     let (slot, replay) = match &idempotency_key {
         None => (None, None),
-        Some(key) => begin(world, (contract, operation), inbound, key)?,
+        Some(key) => begin(world, (contract, operation), inbound, (&caller, key))?,
     };
     let call = Call {
         operation,
@@ -303,11 +298,16 @@ fn begin(
     world: &mut World,
     (contract, operation): Target,
     inbound: &Inbound,
-    key: &str,
+    (caller, key): (&Caller, &str),
 ) -> Result<(Option<String>, Option<Stored>), Refusal> {
     let core = &mut world.core;
     let settings = (contract.key.settings)(&core.config);
-    let key = format!("{}\n{key}", contract.name);
+    // Where a key is one at a path only, it is one for an account only, too.
+    let account = caller
+        .account
+        .filter(|_| settings.key_scope == KeyScope::MerchantAndPath);
+    let whose = account.map(|account| format!("{account} {:?}\n", caller.api_key));
+    let key = format!("{}\n{}{key}", contract.name, whose.unwrap_or_default());
     let target = format!("{} {}?{}", operation.method, inbound.path, inbound.query);
     match core
         .idempotency
@@ -392,7 +392,7 @@ async fn act(shared: &Shared, admitted: &Admitted, fault: Option<&FaultAction>) 
                         .pop()
                         .map(|outgoing| (outgoing, complete, body.clone()));
                 }
-                Answer::ok(&body).in_form(form, &body)
+                Answer::success(call.operation.success, &body).in_form(form, &body)
             }
             Err(refusal) => Answer::refused(admitted.contract, &refusal, &admitted.correlation_id),
         };
@@ -402,7 +402,8 @@ async fn act(shared: &Shared, admitted: &Admitted, fault: Option<&FaultAction>) 
         answer
     });
     if let Some((outgoing, complete, body)) = outgoing {
-        answer = Answer::ok(&complete(body, shared.post(&outgoing).await));
+        let body = complete(body, shared.post(&outgoing).await);
+        answer = Answer::success(answer.status, &body);
     }
     if let Some(ms) = slow_ms {
         shared.clock.sleep(Duration::from_millis(ms)).await;

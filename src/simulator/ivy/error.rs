@@ -20,7 +20,9 @@ fn words(kind: Kind) -> (u16, &'static str, &'static str) {
         Kind::AuthenticationRequired => (401, request, "UNAUTHENTICATED"),
         Kind::PermissionDenied | Kind::InsufficientScope(_) => (403, request, "AUTHORIZATION"),
         // Everything is a POST; what else is asked for is not there.
-        Kind::NotFound | Kind::MethodNotAllowed => (404, request, "NOT_FOUND"),
+        Kind::NotFound | Kind::NoRoute | Kind::MethodNotAllowed => (404, request, "NOT_FOUND"),
+        // Not one of its own: it takes no cards.
+        Kind::Declined => (402, request, "REQUEST_FAILED"),
         Kind::Conflict => (409, request, "CONFLICT"),
         Kind::KeyAlreadyUsed => (409, "idempotency_error", "idempotency_key_already_used"),
         Kind::RequestInProgress => (409, "idempotency_error", "request_in_progress"),

@@ -110,6 +110,7 @@ const fn post(name: &'static str, path: &'static str, run: Handler) -> Operation
         access: Access::AnyKey,
         query: &[],
         body: Body::Object,
+        success: 200,
         posts_first: None,
         run,
     }
@@ -176,6 +177,8 @@ fn authenticate(world: &mut World, _operation: &Operation, inbound: &Inbound) ->
         _ => Ok(Caller {
             api_key: None,
             api_version: VERSION,
+            account: None,
+            business: None,
         }),
     }
 }

@@ -331,6 +331,8 @@ pub enum PayoutRefused {
     /// 422.
     #[default]
     Unprocessable,
+    /// 402.
+    PaymentRequired,
     /// 403.
     Forbidden,
 }

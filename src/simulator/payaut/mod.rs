@@ -106,6 +106,7 @@ const fn read(name: &'static str, path: &'static str, query: &'static [&'static 
         access: Access::AnyKey,
         query,
         body: Body::None,
+        success: 200,
         posts_first: None,
         run,
     }
@@ -201,6 +202,8 @@ fn authenticate(world: &mut World, _operation: &Operation, inbound: &Inbound) ->
     Ok(Caller {
         api_key: None,
         api_version: VERSION,
+        account: None,
+        business: None,
     })
 }
 

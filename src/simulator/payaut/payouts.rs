@@ -221,6 +221,7 @@ pub(super) fn create(world: &mut World, call: &Call) -> Result<Json, Refusal> {
     };
     check(world, &asked).map_err(|why| match world.core.config.payaut.payout_refused {
         PayoutRefused::Unprocessable => unprocessable(why),
+        PayoutRefused::PaymentRequired => Refusal::declined(why),
         PayoutRefused::Forbidden => Refusal::permission_denied(why),
     })?;
     let listed_from = listed_from(world, call);

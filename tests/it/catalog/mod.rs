@@ -69,12 +69,14 @@ fn surface_of(uses: &[String]) -> Surface {
         pure: false,
         takes_function: false,
         keys: Vec::new(),
+        lacking: Vec::new(),
         calendar: (name == "is_business_day").then_some(Place::Argument(1)),
     };
     let module = |connector: &str, names: &[&str]| ModuleSurface {
         connector: connector.to_owned(),
         functions: names.iter().map(|name| signature(name, 1..=1)).collect(),
         known: vec!["sweep".to_owned(), "convert".to_owned(), "balance".to_owned()],
+        ..ModuleSurface::default()
     };
     let modules = [
         ("bank", module("augustus", &["sweep", "convert", "balance"])),

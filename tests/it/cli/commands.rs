@@ -100,6 +100,9 @@ fn wrong_use_has_its_exit_code_and_says_what_to_do() {
         4,
         "did you mean `augustus`?",
     );
+    check(&["connectors", "show", "augustsu"], 4, "did you mean `augustus`?");
+    check(&["connectors", "show"], 2, "bursar connectors show <NAME>");
+    check(&["connectors", "show", "augustus", "--all"], 2, "cannot be used with");
     check(&["--config", "absent.toml", "check"], 2, "bursar init");
     check(&["events", "show", "run_1"], 2, "is not a event id");
 }
@@ -295,6 +298,37 @@ fn errors_for_programs_are_json_too() {
         error["error"]["help"][0]
             .as_str()
             .is_some_and(|help| help.contains("bursar serve"))
+    );
+}
+
+#[test]
+fn what_a_provider_offers_and_lacks_is_shown_from_its_table() {
+    let folder = tempdir().expect("a folder");
+    let listed = bursar(folder.path(), &["connectors", "ls", "--json"]).expect(0).json();
+    let all = bursar(folder.path(), &["connectors", "show", "--all", "--json"])
+        .expect(0)
+        .json();
+    assert_eq!(listed, all);
+    let known = bursar::connector::registry::Registry::built_in();
+    assert_eq!(all.len(), known.iter().count());
+    for (shown, connector) in all.iter().zip(known.iter()) {
+        assert_eq!(shown["name"], connector.name.as_str());
+        let calls = ["read", "write", "moves_money"].map(|kind| shown["calls"][kind].as_u64().unwrap_or_default());
+        let endpoints = u64::try_from(connector.endpoints().count()).unwrap_or_default();
+        assert_eq!(calls.iter().sum::<u64>(), endpoints);
+        let moving = shown["moves_money"].as_array().map_or(0, Vec::len);
+        assert_eq!(u64::try_from(moving).unwrap_or_default(), calls[2]);
+    }
+    let shown = bursar(folder.path(), &["connectors", "show", "augustus"]).expect(0);
+    insta::assert_snapshot!("connector_augustus", shown.stdout);
+    let own = folder.path().join("connectors");
+    fs::create_dir(&own).expect("a folder");
+    fs::write(own.join("toy.toml"), "name = \"toy\"").expect("written");
+    let told = bursar(folder.path(), &["connectors", "ls"]).expect(0);
+    assert!(
+        told.stderr.contains("connectors/toy.toml") && told.stdout.contains("augustus"),
+        "{}",
+        told.stderr
     );
 }
 

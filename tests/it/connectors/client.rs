@@ -289,3 +289,24 @@ async fn a_credential_goes_where_the_table_says_and_nowhere_public() {
         "{sent}"
     );
 }
+
+#[tokio::test]
+#[should_panic(expected = "the intent of create_webhook_subscription is for another request than it holds")]
+async fn a_key_never_goes_out_with_another_request_than_it_was_made_for() {
+    let connection = bank_at("http://127.0.0.1:1");
+    let create = endpoint(&connection, "create_webhook_subscription");
+    let args = |url: &str| {
+        let events = Value::List(vec![Value::text("payout.paid")]);
+        Map::from([("url".to_owned(), Value::text(url)), ("events".to_owned(), events)])
+    };
+    let of = |url: &str| prepare(&connection, create, &args(url), None).unwrap();
+    let (meant, other) = (of("https://a.example"), of("https://b.example"));
+    let intent = Intent {
+        endpoint: create.name.clone(),
+        fingerprint: meant.fingerprint,
+        request: other.request,
+        movement: None,
+        ..intent(&connection)
+    };
+    drop(Client::new().unwrap().send_write(&connection, create, &intent).await);
+}

@@ -1,5 +1,7 @@
 //! Looking up what nobody heard the outcome of: found, not there, or not to be known.
 
+mod matches;
+
 use std::sync::Arc;
 
 use bursar::base::clock::Instant;

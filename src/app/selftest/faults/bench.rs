@@ -82,6 +82,8 @@ impl Bench {
             credential: Some(Secret::new(DEMO_API_KEY.to_owned())),
             webhook_secrets: Vec::new(),
             webhook_senders: Vec::new(),
+            settings: std::collections::BTreeMap::new(),
+            headers: std::collections::BTreeMap::new(),
             key_window_secs: (!circumstances.key_holds).then_some(0),
             pace: Pace {
                 // Each operation is to meet the fault: none is held because the others did.

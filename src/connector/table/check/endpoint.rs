@@ -4,26 +4,12 @@ use std::collections::BTreeSet;
 
 use super::param::{check_param, hidden_by};
 use super::{is_word, pointer};
+use crate::connector::connection::is_header_name;
 use crate::connector::table::{
-    AmountField, AmountPlace, Auth, Connector, Effect, Endpoint, InDoubt, Kind, Method, Param, Place, WHOLE_BODY,
+    AmountField, AmountPlace, Connector, Effect, Endpoint, InDoubt, Kind, Method, OurReference, Param, Place,
+    WHOLE_BODY,
 };
 use crate::model::document::Document;
-
-/// Headers that belong to how a request is sent, or to who sends it.
-const OWN_HEADERS: &[&str] = &[
-    "accept",
-    "authorization",
-    "connection",
-    "content-encoding",
-    "content-length",
-    "content-type",
-    "expect",
-    "host",
-    "te",
-    "transfer-encoding",
-    "upgrade",
-    "user-agent",
-];
 
 /// The checks of one endpoint.
 pub(super) struct Check<'a, 'b, 'c> {
@@ -70,6 +56,15 @@ impl<'a> Check<'a, '_, '_> {
         }
         if endpoint.shows_key && (endpoint.effect != Effect::Read || endpoint.public) {
             self.wrong(&["shows_key"], "only a read with a key shows it");
+        }
+        if endpoint.probe && (endpoint.effect != Effect::Read || endpoint.public || endpoint.needs_argument()) {
+            self.wrong(
+                &["probe"],
+                "a connection is tried by a read with a key that needs no argument",
+            );
+        }
+        if endpoint.probe && self.connector.endpoints().filter(|endpoint| endpoint.probe).count() > 1 {
+            self.wrong(&["probe"], "there is one read by which a connection is tried");
         }
         if endpoint.list.is_some() && endpoint.effect != Effect::Read {
             self.wrong(&["list"], "only a read answers with a list");
@@ -133,12 +128,37 @@ impl<'a> Check<'a, '_, '_> {
                 Place::Body if endpoint.method == Method::Get => {
                     self.wrong(&keys, format!("`{}` is in the body, which GET has none of", param.name));
                 }
-                Place::Path | Place::Query | Place::Header if matches!(param.kind, Kind::TextMap | Kind::Object) => {
+                Place::Path | Place::Query | Place::Header if param.is_map() || param.kind == Kind::Objects => {
                     self.wrong(&keys, format!("a map like `{}` can only stand in the body", param.name));
                 }
                 Place::Header => self.header(&keys, param),
                 Place::Body => self.body(&keys, param),
                 Place::Path | Place::Query => {}
+            }
+        }
+    }
+
+    /// Groups of which exactly one parameter is given.
+    pub(super) fn choices(&mut self) {
+        let endpoint = self.endpoint;
+        let mut seen = BTreeSet::new();
+        for group in &endpoint.one_of {
+            if group.len() < 2 {
+                self.wrong(&["one_of"], "a choice is between two parameters or more");
+            }
+            for name in group {
+                let Some(param) = self.need_param(&["one_of"], name) else {
+                    continue;
+                };
+                if param.required || param.set.is_some() {
+                    self.wrong(
+                        &["one_of"],
+                        format!("`{name}` is always sent: it cannot be one of several"),
+                    );
+                }
+                if !seen.insert(name) {
+                    self.wrong(&["one_of"], format!("`{name}` stands in two choices"));
+                }
             }
         }
     }
@@ -187,7 +207,7 @@ impl<'a> Check<'a, '_, '_> {
                 format!("`{}` stands on the wire inside `{}`", param.name, other.name),
             );
         }
-        if param.wire_name() == WHOLE_BODY && !matches!(param.kind, Kind::TextMap | Kind::Object) {
+        if param.wire_name() == WHOLE_BODY && !param.is_map() {
             self.wrong(
                 keys,
                 format!(
@@ -208,27 +228,13 @@ impl<'a> Check<'a, '_, '_> {
                 format!("a list like `{}` can only stand in the query or the body", param.name),
             );
         }
-        let is_letter = |byte: u8| byte.is_ascii_alphanumeric() || byte == b'-' || byte == b'_';
-        if name.is_empty() || !name.bytes().all(is_letter) {
+        if !is_header_name(name) {
             self.wrong(
                 keys,
                 format!("`{name}` is no name of a header: write it as `wire` with letters, digits and `-`"),
             );
         }
-        let is = |known: &str| known.eq_ignore_ascii_case(name);
-        let connector = self.connector;
-        let holder = if OWN_HEADERS.iter().any(|known| is(known)) {
-            Some("bursar")
-        } else if matches!(&connector.auth, Auth::Header { name } if is(name)) {
-            Some("[auth]")
-        } else if connector.idempotency.as_ref().is_some_and(|table| is(&table.header)) {
-            Some("[idempotency]")
-        } else if connector.headers.keys().any(|known| is(known)) {
-            Some("[headers]")
-        } else {
-            None
-        };
-        if let Some(holder) = holder {
+        if let Some(holder) = self.connector.writes_header(name) {
             self.wrong(
                 keys,
                 format!("the header `{name}` is written by {holder}: no argument may change it"),
@@ -269,16 +275,8 @@ impl<'a> Check<'a, '_, '_> {
         if let Some(field) = &endpoint.source {
             self.need_param(&["source"], field);
         }
-        if let Some(beneficiary) = &endpoint.beneficiary
-            && let Some(param) = self.need_param(&["beneficiary"], &beneficiary.field)
-            && (param.kind == Kind::Object) == beneficiary.keys.is_empty()
-        {
-            self.wrong(
-                &["beneficiary"],
-                "an object needs `keys` that name the account, a text has none",
-            );
-        }
-        if let Some(field) = &endpoint.our_reference {
+        self.beneficiary();
+        if let Some(OurReference { field, .. }) = &endpoint.our_reference {
             let (param, member) = field
                 .split_once('.')
                 .map_or((field.as_str(), None), |(p, m)| (p, Some(m)));
@@ -297,6 +295,50 @@ impl<'a> Check<'a, '_, '_> {
         self.pointer(&["echo", "beneficiary"], endpoint.echo.beneficiary.as_ref());
     }
 
+    fn beneficiary(&mut self) {
+        let Some(beneficiary) = &self.endpoint.beneficiary else {
+            return;
+        };
+        let at = ["beneficiary"];
+        if let Some(param) = self.need_param(&at, &beneficiary.field) {
+            let is_map = matches!(param.kind, Kind::Object | Kind::Objects);
+            if is_map == beneficiary.keys.is_empty() {
+                self.wrong(&at, "an object needs `keys` that name the account, a text has none");
+            }
+            if beneficiary.nested.is_some() && param.kind != Kind::Objects {
+                self.wrong(&at, "only a list of maps has further ones `nested` in them");
+            }
+            self.keys_lead_somewhere(param, &beneficiary.keys);
+        }
+        if let Some(other) = &beneficiary.or
+            && let Some(param) = self.need_param(&at, other)
+            && !matches!(param.kind, Kind::Text | Kind::Uuid)
+        {
+            self.wrong(&at, format!("`{other}` has to be a text"));
+        }
+    }
+
+    /// A key that no address has would let two beneficiaries look like one.
+    fn keys_lead_somewhere(&mut self, param: &Param, keys: &[String]) {
+        let shape = param.shape.as_deref().and_then(|shape| self.connector.shape(shape));
+        let Some(shape) = shape else { return };
+        let plain = shape.fields.iter().map(|field| field.wire_name().to_owned());
+        let of_variants = shape.variant.iter().flat_map(|(choice, fields)| {
+            let member = shape.member.get(choice);
+            let wire = move |field: &Param| match member {
+                Some(member) => format!("{member}.{}", field.wire_name()),
+                None => field.wire_name().to_owned(),
+            };
+            fields.iter().map(wire)
+        });
+        let known: BTreeSet<String> = plain.chain(of_variants).collect();
+        for key in keys.iter().filter(|key| !known.contains(*key)) {
+            let path = ["endpoint", self.endpoint.name.as_str(), "beneficiary"];
+            self.source
+                .unknown(&path, "member on the wire named", key, known.iter().map(String::as_str));
+        }
+    }
+
     pub(super) fn doubt(&mut self) {
         let endpoint = self.endpoint;
         if endpoint.effect == Effect::Read {
@@ -304,13 +346,6 @@ impl<'a> Check<'a, '_, '_> {
                 self.wrong(&["in_doubt"], "a read is simply repeated");
             }
             return;
-        }
-        if endpoint.in_doubt == InDoubt::Repeat && !endpoint.idempotent {
-            let method = endpoint.method.as_str();
-            self.wrong(
-                &["in_doubt"],
-                format!("it cannot be repeated: [idempotency] names no key for {method}, so it could happen twice"),
-            );
         }
         match (&endpoint.lookup, endpoint.in_doubt) {
             (None, InDoubt::Lookup) => self.wrong(&["in_doubt"], "there is no `lookup` to say how"),

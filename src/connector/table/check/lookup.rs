@@ -2,8 +2,11 @@
 
 use super::endpoint::Check;
 use super::{known_param, unknown_endpoint};
-use crate::connector::lookup::{Lookup, Match, Template};
-use crate::connector::table::{Endpoint, Kind, Param, Place};
+use crate::connector::lookup::{Condition, Lookup, Match, Several, Template, Wanted};
+use crate::connector::table::{Effect, Endpoint, Kind, OurReference, Param, Place, ReferenceForm};
+
+/// Statuses by which a provider can say that something is not there.
+const NOT_THERE: &[u16] = &[404, 410];
 
 impl<'a> Check<'a, '_, '_> {
     pub(super) fn lookup(&mut self, lookup: &'a Lookup) {
@@ -12,12 +15,6 @@ impl<'a> Check<'a, '_, '_> {
             unknown_endpoint(self.connector, &path, &lookup.endpoint, self.source);
             return;
         };
-        if !list.lists() {
-            self.wrong(
-                &["lookup", "endpoint"],
-                format!("`{}` is not a read that lists", list.name),
-            );
-        }
         for (param, template) in &lookup.query {
             let path = [
                 "endpoint",
@@ -33,29 +30,160 @@ impl<'a> Check<'a, '_, '_> {
                 }
             }
         }
+        self.read_through(lookup, list);
+        self.asks_alike(lookup, list);
+        self.pointer(&["lookup", "created_at"], lookup.created_at.as_ref());
+        self.conditions("when", &lookup.when);
+        self.matching(lookup, list);
+    }
+
+    /// Where it looks: a list, a list inside of one thing, or the thing.
+    fn read_through(&mut self, lookup: &Lookup, list: &Endpoint) {
+        let by_itself = matches!(
+            lookup.matching,
+            Match::State { .. } | Match::Content(_) | Match::Gone(_)
+        );
+        let name = &list.name;
+        if list.effect != Effect::Read {
+            self.wrong(&["lookup", "endpoint"], format!("`{name}` is not a read"));
+        }
+        if list.paging.is_none() && lookup.items.is_none() && !by_itself {
+            let message = format!("`{name}` is not a read that lists: `items` has to say where the list stands");
+            self.wrong(&["lookup", "endpoint"], message);
+        }
+        if list.paging.is_some() && lookup.items.is_some() {
+            self.wrong(&["lookup", "items"], format!("`{name}` lists: its items are known"));
+        }
+        self.pointer(
+            &["lookup", "items"],
+            lookup.items.as_ref().filter(|items| !items.is_empty()),
+        );
+        if !lookup.missing.is_empty() && (lookup.items.is_none() || by_itself) {
+            let message = "only where something is looked for inside of one thing can that thing be missing";
+            self.wrong(&["lookup", "missing"], message);
+        }
+        self.not_there("missing", &lookup.missing);
+        if lookup.several == Several::Contradiction && by_itself {
+            self.wrong(&["lookup", "several"], "what is read is one thing");
+        }
+        if lookup.margin_secs.is_none() && list.paging.is_some() && !by_itself {
+            self.wrong(
+                &["lookup"],
+                "`margin_secs` is missing: by how much two clocks may differ",
+            );
+        }
+        let is_dated = matches!(&lookup.matching, Match::Natural { dead: Some(_), .. }) || lookup.newest_first;
+        if is_dated && lookup.created_at.is_none() {
+            let message = "`created_at` is missing: what is older than the search is told from ours by it";
+            self.wrong(&["lookup"], message);
+        }
         let counted = list.paging.as_ref().and_then(|paging| paging.counted());
         if counted.is_some_and(|counted| counted.id.is_none()) {
             let message = format!(
-                "`{}` shifts while things come and go: its [pagination] has to name the `id` by which an item is known again",
-                list.name
+                "`{name}` shifts while things come and go: its [pagination] has to name the `id` by which an item is known again"
             );
             self.wrong(&["lookup", "endpoint"], message);
         }
-        self.asks_alike(lookup, list);
-        self.pointer(&["lookup", "created_at"], Some(&lookup.created_at));
+    }
+
+    fn not_there(&mut self, key: &str, statuses: &[u16]) {
+        if let Some(other) = statuses.iter().find(|status| !NOT_THERE.contains(status)) {
+            let message = format!("{other} does not say that something is not there: 404 and 410 can");
+            self.wrong(&["lookup", key], message);
+        }
+    }
+
+    /// How ours is told.
+    fn matching(&mut self, lookup: &'a Lookup, list: &Endpoint) {
+        let moves_money = self.endpoint.effect == Effect::MovesMoney;
+        let path = ["lookup", "match"];
         match &lookup.matching {
-            Match::Reference(at) => {
-                self.pointer(&["lookup", "match"], Some(at));
-                if self.endpoint.our_reference.is_none() {
+            Match::Reference(at) => self.by_reference(at, ReferenceForm::Plain),
+            Match::ReferenceAtEnd(at) => self.by_reference(at, ReferenceForm::End),
+            Match::Natural { field, pointer, .. } => {
+                self.pointer(&path, Some(pointer));
+                self.need_sent(&path, field);
+            }
+            Match::State { done, open } => {
+                if done.is_empty() {
+                    self.wrong(&path, "`done` says nothing, which any state would be");
+                }
+                self.conditions("match", done);
+                self.conditions("match", open);
+                if list.paging.is_some() && lookup.when.is_empty() {
+                    let message = format!("`{}` lists: `when` has to say which item is meant", list.name);
+                    self.wrong(&["lookup"], message);
+                }
+            }
+            Match::Content(is_so) => {
+                if !is_so || self.endpoint.params_in(Place::Body).next().is_none() {
+                    self.wrong(&path, "it sends nothing that could be seen again");
+                }
+                if self.endpoint.key.field().is_some() {
+                    self.wrong(&path, "the key in its body is shown nowhere");
+                }
+                if moves_money {
                     self.wrong(
-                        &["lookup", "match"],
-                        "it is never sent our reference: there is no `our_reference`",
+                        &path,
+                        "that something looks as if it were done does not say that we moved money",
                     );
                 }
             }
-            Match::Natural { field, pointer, .. } => {
-                self.pointer(&["lookup", "match"], Some(pointer));
-                self.need_sent(&["lookup", "match"], field);
+            Match::Gone(statuses) => {
+                self.not_there("match", statuses);
+                if statuses.is_empty() || moves_money {
+                    self.wrong(&path, "only what is taken away can be gone, and a status has to say so");
+                }
+            }
+        }
+        let one_thing = matches!(lookup.matching, Match::Content(_) | Match::Gone(_));
+        if one_thing && (list.paging.is_some() || lookup.items.is_some() || !lookup.when.is_empty()) {
+            self.wrong(
+                &["lookup", "endpoint"],
+                format!("`{}` has to show the one thing", list.name),
+            );
+        }
+        if self.endpoint.look_first && !matches!(lookup.matching, Match::Natural { .. }) {
+            let message = "before it is sent nothing bears our mark: only what there can be one of is found then";
+            self.wrong(&["look_first"], message);
+        }
+    }
+
+    fn by_reference(&mut self, at: &'a String, wanted: ReferenceForm) {
+        let path = ["lookup", "match"];
+        self.pointer(&path, Some(at));
+        match &self.endpoint.our_reference {
+            None => self.wrong(&path, "it is never sent our reference: there is no `our_reference`"),
+            Some(OurReference { form, .. }) if *form != wanted => {
+                let message = match wanted {
+                    ReferenceForm::Plain => "our reference stands at the end there: write reference_at_end",
+                    ReferenceForm::End => {
+                        "our reference stands alone there: write our_reference = { field, form = \"end\" }"
+                    }
+                };
+                self.wrong(&path, message);
+            }
+            Some(_) => {}
+        }
+    }
+
+    fn conditions(&mut self, key: &str, conditions: &'a [Condition]) {
+        for condition in conditions {
+            self.pointer(&["lookup", key], Some(&condition.at).filter(|at| !at.is_empty()));
+            if condition.is.is_empty() {
+                let message = format!("`{}` is nothing: `is` has to say what may stand there", condition.at);
+                self.wrong(&["lookup", key], message);
+            }
+            for wanted in &condition.is {
+                match wanted {
+                    Wanted::Filled(Template::Sent(fields)) => {
+                        fields.iter().for_each(|field| self.need_sent(&["lookup", key], field));
+                    }
+                    Wanted::Filled(Template::WindowStart | Template::WindowEnd) => {
+                        self.wrong(&["lookup", key], "a time of the search is nothing that an item shows");
+                    }
+                    Wanted::Filled(_) | Wanted::Absent | Wanted::Fixed(_) => {}
+                }
             }
         }
     }

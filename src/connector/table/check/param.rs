@@ -3,7 +3,8 @@
 use std::collections::BTreeSet;
 
 use super::is_word;
-use crate::connector::table::{Connector, Kind, Param, Place, Shape, WHOLE_BODY};
+use crate::base::money::parse_plain;
+use crate::connector::table::{Connector, Form, Kind, Param, Place, Shape, TimeForm, WHOLE_BODY};
 use crate::model::document::Document;
 
 /// What is asked of parameters and of members alike.
@@ -30,17 +31,7 @@ pub(super) fn check_param(connector: &Connector, path: &[&str], param: &Param, s
     if matches!((param.min_length, param.max_length), (Some(min), Some(max)) if min > max) {
         source.wrong(path, format!("`{name}` has a least length above its greatest"));
     }
-    let texts = matches!(param.kind, Kind::Text | Kind::Texts);
-    let bounded = !param.values.is_empty() || param.min_length.is_some() || param.max_length.is_some();
-    if bounded && !texts {
-        source.wrong(
-            path,
-            format!(
-                "only text has `values` or a length; `{name}` takes {}",
-                param.kind.describe()
-            ),
-        );
-    }
+    bounds(connector, path, param, source);
     if (param.unit.is_some() || param.currency.is_some()) && param.kind != Kind::Decimal {
         source.wrong(
             path,
@@ -51,19 +42,95 @@ pub(super) fn check_param(connector: &Connector, path: &[&str], param: &Param, s
         );
     }
     match (&param.shape, param.kind) {
-        (None, Kind::Object) => {
+        (None, Kind::Object | Kind::Objects) => {
             source.wrong(path, format!("`{name}` is an object without a `shape`"));
         }
-        (Some(shape), Kind::Object) if connector.shape(shape).is_none() => {
+        (Some(shape), Kind::Object | Kind::Objects) if connector.shape(shape).is_none() => {
             source.unknown(path, "shape", shape, connector.shapes.keys().map(String::as_str));
         }
-        (Some(_), kind) if kind != Kind::Object => {
+        (Some(_), kind) if !matches!(kind, Kind::Object | Kind::Objects) => {
             source.wrong(
                 path,
                 format!("only an object has a `shape`; `{name}` takes {}", kind.describe()),
             );
         }
         _ => {}
+    }
+}
+
+/// What a parameter may be beyond its kind.
+fn bounds(connector: &Connector, path: &[&str], param: &Param, source: &mut Document<'_>) {
+    let name = &param.name;
+    let takes = param.kind.describe();
+    let is_text = matches!(param.kind, Kind::Text | Kind::Texts);
+    let has_words = !param.values.is_empty() || !param.words.is_empty();
+    let of_text = has_words || param.min_length.is_some() || param.max_length.is_some() || param.chars.is_some();
+    if of_text && !is_text {
+        source.wrong(
+            path,
+            format!("only text has `values`, `words`, `chars` or a length; `{name}` takes {takes}"),
+        );
+    }
+    if !param.values.is_empty() && !param.words.is_empty() {
+        source.wrong(path, format!("`{name}` has `values` and `words`: write all as words"));
+    }
+    let mut theirs = BTreeSet::new();
+    if let Some((_, twice)) = param.words.iter().find(|(_, word)| !theirs.insert(*word)) {
+        source.wrong(
+            path,
+            format!("two `words` of `{name}` mean `{twice}`: what is answered could not be told apart"),
+        );
+    }
+    let numbers = [
+        ("minimum", &param.minimum),
+        ("maximum", &param.maximum),
+        ("above", &param.above),
+    ];
+    for (key, bound) in numbers {
+        let Some(bound) = bound else { continue };
+        if !matches!(param.kind, Kind::Int | Kind::Decimal) {
+            source.wrong(path, format!("only a number has a `{key}`; `{name}` takes {takes}"));
+        }
+        if let Err(error) = parse_plain(bound) {
+            source.wrong(path, format!("`{key}` of `{name}`: {error}"));
+        }
+    }
+    match &param.format {
+        Some(_) if param.kind != Kind::Time => {
+            source.wrong(path, format!("only a time has a `format`; `{name}` takes {takes}"));
+        }
+        Some(Form::Setting(setting)) => match connector.setting(setting) {
+            None => source.unknown(path, "setting", setting, connector.settings().map(|(known, _)| known)),
+            Some(table) => {
+                let words = table.values.iter().chain(&table.default);
+                if table.values.is_empty() || words.clone().any(|word| TimeForm::of_word(word).is_none()) {
+                    let known: Vec<&str> = TimeForm::WORDS.iter().map(|(word, _)| *word).collect();
+                    source.wrong(
+                        &["setting", setting],
+                        format!(
+                            "it says how `{name}` is written: its `values` have to be some of {}",
+                            known.join(", ")
+                        ),
+                    );
+                }
+                if table.default.is_none() {
+                    source.wrong(
+                        &["setting", setting],
+                        format!("`{name}` cannot be written without a `default`"),
+                    );
+                }
+            }
+        },
+        _ => {}
+    }
+    if param.set.is_some() && param.kind != Kind::Text {
+        source.wrong(path, format!("only a text is always the same; `{name}` takes {takes}"));
+    }
+    if param.set.is_some() && param.required {
+        source.wrong(
+            path,
+            format!("`{name}` is always sent: no script can be required to say it"),
+        );
     }
 }
 
@@ -81,6 +148,30 @@ pub(super) fn hidden_by<'a>(params: &'a [Param], inner: &Param) -> Option<&'a Pa
 pub(super) fn check_shape(connector: &Connector, name: &str, shape: &Shape, source: &mut Document<'_>) {
     if shape.tag.is_some() == shape.variant.is_empty() || shape.tag.is_some() != shape.fields.is_empty() {
         source.wrong(&["shape", name], "a shape has either `tag` and variants, or `fields`");
+    }
+    for (key, choices) in [("tag_words", &shape.tag_words), ("member", &shape.member)] {
+        for choice in choices.keys().filter(|choice| !shape.variant.contains_key(*choice)) {
+            let known = shape.variant.keys().map(String::as_str);
+            source.unknown(&["shape", name, key], "variant", choice, known);
+        }
+    }
+    let mut words = BTreeSet::new();
+    if let Some(choice) = shape
+        .variant
+        .keys()
+        .find(|choice| !words.insert(shape.tag_word(choice)))
+    {
+        let message = format!(
+            "two variants are called `{}`: what is answered could not be told apart",
+            shape.tag_word(choice)
+        );
+        source.wrong(&["shape", name, "tag_words"], message);
+    }
+    for (choice, member) in &shape.member {
+        if member.split('.').any(str::is_empty) || shape.tag.as_ref() == Some(member) {
+            let message = format!("the members of `{choice}` cannot stand in `{member}`");
+            source.wrong(&["shape", name, "member"], message);
+        }
     }
     let plain = std::iter::once((vec!["shape", name, "fields"], &shape.fields));
     let variants = shape

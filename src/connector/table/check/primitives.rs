@@ -4,28 +4,40 @@ use std::collections::BTreeSet;
 
 use super::{known_endpoint, known_param, pointer};
 use crate::base::money::parse_plain;
-use crate::connector::table::{Connector, Effect, Place};
+use crate::connector::table::{Connector, Effect, Param, Place};
 use crate::model::document::Document;
 
-/// The treasury primitives a table may map, with what their endpoint does.
-const PRIMITIVES: &[(&str, Effect, &[&str])] = &[
-    ("accounts", Effect::Read, &[]),
-    ("balance", Effect::Read, &["account"]),
-    ("payout", Effect::MovesMoney, &["from", "to", "amount", "reference"]),
-    ("convert", Effect::MovesMoney, &["from", "to", "amount"]),
-    ("return_deposit", Effect::MovesMoney, &["deposit"]),
+/// The treasury primitives a table may map, with what their endpoint does and what they always say to it.
+const PRIMITIVES: &[(&str, &[Effect], &[&str])] = &[
+    ("accounts", &[Effect::Read], &[]),
+    ("balance", &[Effect::Read], &["account"]),
+    ("transactions", &[Effect::Read], &[]),
+    ("quote", &[Effect::Read], &["from", "to"]),
+    ("verify_payee", &[Effect::Read], &["name"]),
+    ("dispute", &[Effect::Read], &["dispute"]),
+    ("payout", &[Effect::MovesMoney], &["to", "amount"]),
+    ("transfer", &[Effect::MovesMoney], &["from", "to", "amount"]),
+    ("convert", &[Effect::MovesMoney], &["from", "to", "amount"]),
+    ("order", &[Effect::Write], &["amount", "reference"]),
+    ("capture", &[Effect::MovesMoney], &["payment"]),
+    ("refund", &[Effect::MovesMoney], &["payment", "amount"]),
+    ("return_deposit", &[Effect::MovesMoney], &["deposit"]),
+    ("cancel", &[Effect::Write, Effect::MovesMoney], &["resource"]),
 ];
+
+/// Primitives that are made of others.
+const DERIVED: &[&str] = &["balances", "sweep", "split"];
 
 pub(super) fn primitives(connector: &Connector, source: &mut Document<'_>) {
     for (name, map) in connector.primitives() {
         let at = |key: &'static str| ["primitive", name, key];
-        let Some((_, effect, said)) = PRIMITIVES.iter().find(|(known, ..)| *known == name) else {
+        let Some((_, effects, said)) = PRIMITIVES.iter().find(|(known, ..)| *known == name) else {
             let known = PRIMITIVES.iter().map(|(known, ..)| *known);
             source.unknown(&["primitive", name], "primitive", name, known);
             continue;
         };
         if let Some(endpoint) = known_endpoint(connector, &at("endpoint"), &map.endpoint, source) {
-            if endpoint.effect != *effect {
+            if !effects.contains(&endpoint.effect) {
                 let message = format!("`{}` has the effect {}", endpoint.name, endpoint.effect.as_str());
                 source.wrong(&at("endpoint"), message);
             }
@@ -65,10 +77,38 @@ pub(super) fn primitives(connector: &Connector, source: &mut Document<'_>) {
             source.wrong(&at("minimum"), error.to_string());
         }
         if let Some(achieved) = &map.achieved {
-            known_endpoint(connector, &at("achieved"), &achieved.endpoint, source);
-            for value in [&achieved.id, &achieved.sold, &achieved.bought, &achieved.rate] {
+            if let Some(endpoint) = &achieved.endpoint {
+                known_endpoint(connector, &at("achieved"), endpoint, source);
+            }
+            if achieved.endpoint.is_some() != achieved.id.is_some() {
+                source.wrong(&at("achieved"), "`endpoint` and `id` say together what shows it");
+            }
+            pointer(&at("achieved"), achieved.id.as_ref(), source);
+            for value in [&achieved.sold, &achieved.bought, &achieved.rate] {
                 pointer(&at("achieved"), Some(value), source);
             }
+        }
+        if let Some(original) = &map.original {
+            if let Some(endpoint) = known_endpoint(connector, &at("original"), &original.endpoint, source) {
+                known_param(endpoint, &at("original"), &original.id, source);
+            }
+            let places = [
+                Some(&original.amount),
+                original.currency.as_ref(),
+                original.given_back.as_ref(),
+            ];
+            places
+                .into_iter()
+                .for_each(|place| pointer(&at("original"), place, source));
+        }
+        if name == "refund" && map.original.is_none() {
+            source.wrong(
+                &["primitive", name],
+                "`original` is missing: nobody would see how much is left to give back",
+            );
+        }
+        if name == "cancel" && map.resource.is_none() {
+            source.wrong(&["primitive", name], "`resource` is missing: what it calls off");
         }
         if let Some(existing) = &map.existing
             && let Some(endpoint) = known_endpoint(connector, &at("existing"), &existing.endpoint, source)
@@ -81,13 +121,44 @@ pub(super) fn primitives(connector: &Connector, source: &mut Document<'_>) {
     }
 }
 
+/// A primitive that is told to be lacking is not offered as well, and is one.
+pub(super) fn lacks(connector: &Connector, source: &mut Document<'_>) {
+    let known = || {
+        PRIMITIVES
+            .iter()
+            .map(|(known, ..)| *known)
+            .chain(DERIVED.iter().copied())
+    };
+    for (name, reason) in &connector.lacks {
+        let at = ["lacks", name.as_str()];
+        if known().all(|known| known != name) {
+            source.unknown(&at, "primitive", name, known());
+        } else if connector.primitive(name).is_some() {
+            source.wrong(&at, format!("`{name}` is offered: there is [primitive.{name}]"));
+        } else if reason.trim().is_empty() {
+            source.wrong(&at, "there is no reason: say why, in a few words");
+        }
+    }
+}
+
 pub(super) fn resources(connector: &Connector, source: &mut Document<'_>) {
     for (kind, resource) in connector.resources() {
         let at = |key: &'static str| ["resource", kind, key];
         if let Some(endpoint) = known_endpoint(connector, &at("retrieve"), &resource.retrieve, source) {
-            let required = endpoint.params.iter().filter(|param| param.required).count();
-            if endpoint.effect != Effect::Read || endpoint.params_in(Place::Path).count() != 1 || required != 1 {
-                source.wrong(&at("retrieve"), format!("`{}` is not a read of one id", endpoint.name));
+            let named = match &resource.param {
+                Some(param) => {
+                    known_param(endpoint, &at("param"), param, source);
+                    endpoint.param(param)
+                }
+                None => endpoint.params_in(Place::Path).next(),
+            };
+            let is_named = |param: &Param| named.is_some_and(|named| named.name == param.name);
+            let needs_more = endpoint.taken().any(|param| param.required && !is_named(param));
+            let ids = endpoint.params_in(Place::Path).count();
+            let is_of_one = named.is_some_and(|param| ids == usize::from(param.place == Place::Path));
+            if endpoint.effect != Effect::Read || needs_more || !is_of_one || !endpoint.one_of.is_empty() {
+                let finding = source.wrong(&at("retrieve"), format!("`{}` is not a read of one id", endpoint.name));
+                finding.help = Some("an id that is not in the path is named by `param`".to_owned());
             }
         }
         pointer(&at("id"), Some(&resource.id), source);

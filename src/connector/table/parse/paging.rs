@@ -223,14 +223,8 @@ pub(super) fn params(pagination: &Pagination) -> Vec<Param> {
         wire: asked.wire.clone(),
         place: pagination.place,
         kind,
-        required: false,
-        values: Vec::new(),
-        min_length: None,
-        max_length: None,
-        shape: None,
-        unit: None,
-        currency: None,
         doc: doc.to_owned(),
+        ..Param::default()
     };
     let limit = pagination.limit.as_ref();
     let size = limit.map(|limit| param(&limit.asked, Kind::Int, "How many items a page has."));

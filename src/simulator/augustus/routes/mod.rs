@@ -26,6 +26,7 @@ const fn get(
         access: Access::Scope(scope),
         query,
         body: Body::None,
+        success: 200,
         posts_first: None,
         run,
     }
@@ -39,6 +40,7 @@ const fn post(name: &'static str, path: &'static str, scope: &'static str, body:
         access: Access::Scope(scope),
         query: &[],
         body,
+        success: 200,
         posts_first: None,
         run,
     }
@@ -52,6 +54,7 @@ const fn open(name: &'static str, path: &'static str, access: Access, run: Handl
         access,
         query: &[],
         body: Body::None,
+        success: 200,
         posts_first: None,
         run,
     }
@@ -113,6 +116,7 @@ pub(crate) static OPERATIONS: [Operation; 37] = [
         access: Access::Scope("webhook_subscriptions:write"),
         query: &[],
         body: Body::None,
+        success: 200,
         posts_first: None,
         run: webhooks::delete,
     },

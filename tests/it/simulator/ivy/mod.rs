@@ -2,7 +2,7 @@
 
 mod books;
 mod money;
-mod operations;
+pub(crate) mod operations;
 mod orders;
 mod others;
 mod payouts;

@@ -7,6 +7,7 @@ use uuid::Uuid;
 use super::shapes::{self, Shape, assert_shape};
 use super::{Ivy, iban, payout};
 use crate::simulator::bench::{BENEFICIARY, Receiver, id_of};
+use crate::simulator::served::Served;
 
 enum Answer {
     One(Shape),
@@ -120,7 +121,11 @@ async fn cases(ivy: &Ivy, receiver: &Receiver) -> Vec<Case> {
             json!({ "id": subaccount_id }),
             One(shapes::SUBACCOUNT),
         ),
-        ("balance/retrieve", json!({ "currency": "EUR" }), One(shapes::BALANCES)),
+        (
+            "balance/retrieve",
+            json!({ "accountId": ivy.bench.account("Ivy EUR") }),
+            One(shapes::BALANCES),
+        ),
         ("webhook/trigger", json!({ "id": event }), One(shapes::SUCCESS)),
         (
             "webhook-subscription/create",
@@ -149,31 +154,60 @@ async fn cases(ivy: &Ivy, receiver: &Receiver) -> Vec<Case> {
     ]
 }
 
-#[tokio::test]
-async fn every_operation_answers_its_documented_shape() {
+impl Answer {
+    /// Holds what is shown against the shape; how many rows it has.
+    fn check(&self, shown: &Json) -> usize {
+        let (rows, shape) = match self {
+            One(shape) => (vec![shown.clone()], shape),
+            Rows(shape) => (shown.as_array().unwrap().clone(), shape),
+            Page(name, shape) => {
+                assert!(shown["count"].is_number() && shown["hasNext"].is_boolean(), "{shown}");
+                (shown[*name].as_array().unwrap().clone(), shape)
+            }
+        };
+        rows.iter().for_each(|row| assert_shape(row, shape));
+        rows.len()
+    }
+}
+
+/// A world that can settle.
+pub(crate) async fn whole() -> Ivy {
     let own = bursar::simulator::resources::FinancialAddress::Iban {
         iban: BENEFICIARY.to_owned(),
         account_holder_name: "Nordlicht Handels GmbH".to_owned(),
         bic: None,
     };
-    let ivy = Ivy::with(|config| config.settlement_destination = Some(own)).await;
+    Ivy::with(|config| config.settlement_destination = Some(own)).await
+}
+
+/// The same for whoever asks under the names of the connector.
+pub(crate) async fn served(ivy: &Ivy, receiver: &Receiver) -> Vec<Served> {
+    let cases = cases(ivy, receiver).await.into_iter();
+    let served = cases.map(|(operation, body, answer)| {
+        let path = format!("/api/service/{operation}");
+        Served {
+            is: Box::new({
+                let path = path.clone();
+                move |endpoint| endpoint.path == path
+            }),
+            path,
+            body: Some(body),
+            check: Box::new(move |shown| {
+                answer.check(shown);
+            }),
+        }
+    });
+    served.collect()
+}
+
+#[tokio::test]
+async fn every_operation_answers_its_documented_shape() {
+    let ivy = whole().await;
     let receiver = Receiver::start(&[]).await;
     let cases = cases(&ivy, &receiver).await;
     for (operation, body, answer) in &cases {
         let shown = ivy.call(operation, body).await.ok();
-        let (rows, shape) = match answer {
-            One(shape) => (vec![shown.clone()], shape),
-            Rows(shape) => (shown.as_array().unwrap().clone(), shape),
-            Page(name, shape) => {
-                assert!(
-                    shown["count"].is_number() && shown["hasNext"].is_boolean(),
-                    "{operation}: {shown}"
-                );
-                (shown[*name].as_array().unwrap().clone(), shape)
-            }
-        };
-        assert!(!rows.is_empty(), "{operation} shows nothing");
-        rows.iter().for_each(|row| assert_shape(row, shape));
+        assert!(answer.check(&shown) > 0, "{operation} shows nothing");
     }
     let called = ivy.bench.control().requests();
     let called = called.keys().filter(|name| name.starts_with("ivy.")).count();

@@ -164,6 +164,18 @@ pub(crate) const SESSION: Shape = &[
     ("createdAt", May(&Time)),
     ("updatedAt", May(&Time)),
     ("metadata", May(&Object)),
+    ("billingAddress", May(&Object)),
+    ("completeCallbackUrl", May(&Text)),
+    ("customer", May(&Object)),
+    ("disableBankSelection", May(&Bool)),
+    ("express", May(&Bool)),
+    ("locale", May(&Text)),
+    ("market", May(&Text)),
+    ("paymentMode", May(&Text)),
+    ("paymentSchemeSelection", May(&Text)),
+    ("prefill", May(&Object)),
+    ("quoteCallbackUrl", May(&Text)),
+    ("subaccountId", May(&Text)),
 ];
 
 pub(crate) const CUSTOMER: Shape = &[

@@ -91,6 +91,14 @@ async fn nobody_is_paid_without_kyc() {
     payaut.advance(&payaut.bank(SELLER).await, "IN_PROGRESS");
     let message = refused(&payaut.post(REQUESTS, &body).await, 403);
     assert!(message.contains("external account"), "{message}");
+    let change = |refused| {
+        payaut
+            .bench
+            .control()
+            .configure(|config| config.payaut.payout_refused = refused)
+    };
+    change(PayoutRefused::PaymentRequired);
+    refused(&payaut.post(REQUESTS, &body).await, 402);
     payaut.advance(&payaut.bank(SELLER).await, "ACTIVE");
     payaut.post(REQUESTS, &body).await.ok();
 }

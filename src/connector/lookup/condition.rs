@@ -1,0 +1,112 @@
+//! What a table says of the thing that a look-up reads, and the values it fills in: what was sent, what was known.
+//!
+//! Pure. A list of conditions holds if each of them does; an empty one says nothing and never holds.
+
+use chrono::TimeDelta;
+use serde::{Deserialize, Deserializer};
+use serde_json::Value as Json;
+
+use super::Template;
+use crate::base::clock::Instant;
+use crate::connector::table::{Endpoint, Kind};
+use crate::connector::{alike, request};
+use crate::model::journal::Intent;
+use crate::model::value::Value;
+
+/// Something that has to stand somewhere.
+#[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Condition {
+    /// Where.
+    pub at: String,
+    /// What: one of these.
+    pub is: Vec<Wanted>,
+}
+
+/// What may stand there.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Wanted {
+    /// `"absent"`: nothing.
+    Absent,
+    /// `"{sent.amount}"`: what was sent, or what is known otherwise.
+    Filled(Template),
+    /// A value as it stands.
+    Fixed(Json),
+}
+
+impl<'de> Deserialize<'de> for Wanted {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        let json = Json::deserialize(deserializer)?;
+        let Json::String(text) = &json else {
+            return Ok(Self::Fixed(json));
+        };
+        if text == "absent" {
+            return Ok(Self::Absent);
+        }
+        match Template::read(text).map_err(serde::de::Error::custom)? {
+            Template::Fixed(text) => Ok(Self::Fixed(Json::String(text))),
+            template => Ok(Self::Filled(template)),
+        }
+    }
+}
+
+/// What templates are filled in with.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Filling<'a> {
+    pub(super) effect: &'a Endpoint,
+    pub(super) intent: &'a Intent,
+    pub(super) window_start: Instant,
+    pub(super) window_end: Instant,
+}
+
+impl Filling<'_> {
+    /// The value of a template, if there is one.
+    pub(super) fn value(&self, template: &Template) -> Option<Value> {
+        match template {
+            Template::WindowStart => Some(Value::Time(self.window_start)),
+            Template::WindowEnd => Some(Value::Time(self.window_end)),
+            Template::Reference => Some(Value::text(&self.intent.reference)),
+            Template::Fixed(text) => Some(Value::text(text)),
+            Template::Sent(fields) => {
+                let (_, sent) = self.sent(fields)?;
+                Value::from_plain(&sent).ok()
+            }
+        }
+    }
+
+    /// The first of these parameters that the request says, with its kind.
+    fn sent(&self, fields: &[String]) -> Option<(Option<Kind>, Json)> {
+        fields.iter().find_map(|field| {
+            let sent = request::sent(self.effect, &self.intent.request, field)?;
+            Some((self.effect.param(field).map(|param| param.kind), sent))
+        })
+    }
+
+    /// Whether each of these conditions holds of something. None at all say nothing.
+    pub(super) fn all_hold(&self, conditions: &[Condition], item: &Value) -> bool {
+        !conditions.is_empty() && conditions.iter().all(|condition| self.holds(condition, item))
+    }
+
+    /// Whether it is looked at: no condition passes it over.
+    pub(super) fn is_meant(&self, when: &[Condition], item: &Value) -> bool {
+        when.iter().all(|condition| self.holds(condition, item))
+    }
+
+    fn holds(&self, condition: &Condition, item: &Value) -> bool {
+        let shown = item.pointer(&condition.at).unwrap_or(&Value::Null);
+        condition.is.iter().any(|wanted| match wanted {
+            Wanted::Absent => shown.is_null(),
+            Wanted::Fixed(json) => !shown.is_null() && alike::shows(None, json, shown),
+            Wanted::Filled(Template::Sent(fields)) => {
+                let sent = self.sent(fields);
+                sent.is_some_and(|(kind, sent)| !shown.is_null() && alike::shows(kind, &sent, shown))
+            }
+            Wanted::Filled(template) => self.value(template).is_some_and(|value| value == *shown),
+        })
+    }
+}
+
+/// The end of the time in which something may have been made that was sent at the latest then.
+pub(super) fn window_end(last_sent: Instant, margin: TimeDelta) -> Instant {
+    last_sent + margin.max(TimeDelta::days(1))
+}

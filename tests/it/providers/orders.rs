@@ -1,0 +1,161 @@
+//! Payments that somebody makes to us, and what goes back of them: the primitives around orders, over a real socket.
+
+use bursar::base::clock::ManualClock;
+use bursar::model::run::{Run, RunState};
+use bursar::simulator::config::ivy::ListOrder;
+use bursar::simulator::control::NewDeposit;
+use bursar::simulator::faults::{FaultAction, FaultRule};
+use serde_json::{Value as Json, json};
+
+use super::ivy::{ivy, run};
+use crate::support::{World, audit_store};
+
+/// What a script ends with.
+fn told(run: Run) -> Json {
+    assert_eq!(run.state, RunState::Succeeded, "{:?}", run.error);
+    run.result.unwrap_or_default()
+}
+
+/// An order of this number over 100 that was paid; its id.
+async fn paid(world: &World, clock: &ManualClock, number: &str) -> String {
+    let script = format!(
+        r#"let order = bank::order(#{{ amount: EUR(100), reference: "{number}" }});
+        [order.id, order.statement_reference, order.resource, order.status, order.pay_to.type]"#
+    );
+    let order = told(run(world, clock, &script).await);
+    assert_eq!(
+        (&order[2], &order[3], &order[4]),
+        (&json!("order"), &json!("processing"), &json!("iban"))
+    );
+    let reference = order[1].as_str().expect("a reference");
+    let transfer = NewDeposit::new("Ivy EUR", "100.00", reference);
+    world.simulator.control.create_deposit(&transfer).expect("it arrives");
+    order[0].as_str().expect("an id").to_owned()
+}
+
+async fn audited(world: &World) -> String {
+    let store = world.store().await;
+    let audit = audit_store(store.as_ref(), &world.simulator).await.to_string();
+    store.close().await.expect("closed");
+    audit
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_order_is_paid_and_given_back_in_parts_and_never_more_than_is_left() {
+    let (world, clock) = ivy(ListOrder::NewestFirst).await;
+    let order = paid(&world, &clock, "INV-1").await;
+    // The answer to the first part is lost, and it is given back once.
+    let lost = FaultRule::on("ivy.create_refund", FaultAction::DropAfterEffect);
+    world.simulator.control.add_fault(lost);
+    let script = format!(
+        r#"let paid = bank::settled(#{{ resource: "order", id: "{order}" }}, "1d");
+        let part = bank::refund(#{{ payment: "{order}", amount: EUR(40), reference: "PART1" }});
+        let ended = bank::settled(part, "1d");
+        let over = "";
+        try {{ bank::refund(#{{ payment: "{order}", amount: EUR(60.01) }}); }} catch (e) {{ over = e.message; }}
+        let rest = bank::refund(#{{ payment: "{order}" }});
+        let ended_too = bank::settled(rest, "1d");
+        let nothing = "";
+        try {{ bank::refund(#{{ payment: "{order}" }}); }} catch (e) {{ nothing = e.message; }}
+        [paid.status, part.refunded, part.left, ended.status, over, rest.refunded, rest.left, ended_too.status, nothing]"#
+    );
+    let told = told(run(&world, &clock, &script).await);
+    let money = |amount: &str| json!({ "amount": amount, "currency": "EUR" });
+    let shown: Vec<String> = told.as_array().expect("a list").iter().map(Json::to_string).collect();
+    assert_eq!(told[0], "paid");
+    for (at, amount) in [(1, "40.00"), (2, "60.00"), (5, "60.00"), (6, "0.00")] {
+        assert!(
+            shown[at].contains(amount),
+            "{at}: {} is not {}",
+            shown[at],
+            money(amount)
+        );
+    }
+    assert_eq!((&told[3], &told[7]), (&json!("succeeded"), &json!("succeeded")));
+    assert!(
+        shown[4].contains("EUR 60.01 is more than the EUR 60.00 that may still go back"),
+        "{}",
+        shown[4]
+    );
+    assert!(shown[8].contains("nothing is left to give back"), "{}", shown[8]);
+    assert!(
+        audited(&world)
+            .await
+            .starts_with("2 intended, 2 paid, 0 twice, 0 missing")
+    );
+    assert_eq!(
+        world
+            .simulator
+            .control
+            .balance(world.simulator.control.account("Ivy EUR").expect("an account"))
+            .expect("a balance")
+            .to_string(),
+        "EUR 1000.00"
+    );
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_order_is_called_off_before_it_is_paid_and_not_after() {
+    let (world, clock) = ivy(ListOrder::NewestFirst).await;
+    let script = r#"
+        let order = bank::order(#{ amount: EUR(5), reference: "INV-2" });
+        let ended = bank::cancel(order);
+        let other = "";
+        try { bank::cancel(#{ resource: "payout", id: order.id }); } catch (e) { other = e.message; }
+        [ended.status, ended.resource, other]
+    "#;
+    let told = told(run(&world, &clock, script).await);
+    assert_eq!((&told[0], &told[1]), (&json!("canceled"), &json!("order")));
+    assert_eq!(told[2], "connection `bank` cannot call off a payout, only a order");
+    let order = paid(&world, &clock, "INV-3").await;
+    let script = format!(
+        r#"let told = "";
+        try {{ bank::cancel(#{{ resource: "order", id: "{order}" }}); }} catch (e) {{ told = e.error; }}
+        told"#
+    );
+    let refused = self::told(run(&world, &clock, &script).await);
+    assert_eq!(refused, "refused", "what is paid stays paid");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_deposit_is_returned_once_though_a_person_did_it_meanwhile() {
+    let (world, clock) = ivy(ListOrder::NewestFirst).await;
+    let control = &world.simulator.control;
+    let id = control
+        .create_deposit(&NewDeposit::new("Ivy EUR", "25.00", "who knows"))
+        .expect("it arrives");
+    // Nothing tells a second call from a repeated one here: it is looked for, never sent blindly again.
+    control.add_fault(FaultRule::on("ivy.create_return", FaultAction::DropAfterEffect));
+    let script = format!(
+        r#"let first = bank::return_deposit("{id}", #{{ reason: "unmatched" }});
+        let second = bank::return_deposit("{id}");
+        [first.existed, second.existed, first.id == second.id, first.resource]"#
+    );
+    let told = told(run(&world, &clock, &script).await);
+    assert_eq!(told, json!([false, true, true, "return"]));
+    assert!(
+        audited(&world)
+            .await
+            .starts_with("1 intended, 1 paid, 0 twice, 0 missing")
+    );
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn prices_movements_and_payees_are_asked_for() {
+    let (world, clock) = ivy(ListOrder::NewestFirst).await;
+    let order = paid(&world, &clock, "INV-4").await;
+    let control = &world.simulator.control;
+    let account = control.account("Ivy EUR").expect("an account");
+    let script = format!(
+        r#"let price = bank::quote(#{{ from: "USDC", to: "EUR", amount: USDC(100) }});
+        let booked = bank::transactions(#{{ account: "{account}" }});
+        let payee = bank::verify_payee(#{{ name: "Somebody Else", iban: "DE02120300000000202051" }});
+        [price.sold, price.rate > 0, price.fee, booked.len(), booked[0].amount, booked[0].side, payee.result]"#
+    );
+    let told = told(run(&world, &clock, &script).await);
+    assert!(told[0].to_string().contains("100.000000"), "{told}");
+    assert_eq!((&told[1], &told[2]), (&json!(true), &json!(null)));
+    assert_eq!(told[3], 1, "{told} {order}");
+    assert!(told[4].to_string().contains("100.00"), "{told}");
+    assert_eq!(told[6], "not_possible");
+}
