@@ -25,13 +25,13 @@ pub enum Place {
     Market,
     /// Those who pay by card or wallet. May go below zero, as outside.
     Payer,
-    /// A processor of payments: what it keeps, or has captured and not handed over.
+    /// A processor of payments: what it keeps, and what it captured and has not handed over.
     Psp,
     /// Collected for a merchant and not settled yet; below zero when more was given back.
     Unsettled(Uuid),
     /// Settled for a merchant or a recipient of splits; below zero when more was given back.
     Settled(Uuid),
-    /// Handed over by a processor and not booked to an account yet, by payment.
+    /// Handed over and not booked to an account yet, by payment.
     Pending(Uuid),
     /// A marketplace's own account, which is liable for what others owe: it may go below zero.
     Marketplace,
@@ -39,8 +39,10 @@ pub enum Place {
 
 impl Place {
     fn may_be_negative(self) -> bool {
-        let made_up = matches!(self, Self::Outside | Self::Market | Self::Payer);
-        made_up || matches!(self, Self::Unsettled(_) | Self::Settled(_) | Self::Marketplace)
+        matches!(
+            self,
+            Self::Outside | Self::Market | Self::Payer | Self::Unsettled(_) | Self::Settled(_) | Self::Marketplace
+        )
     }
 }
 
