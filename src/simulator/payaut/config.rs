@@ -89,6 +89,8 @@ pub struct PayautConfig {
     pub first_external_selected: bool,
     /// How a payout that may not be made is refused.
     pub payout_refused: PayoutRefused,
+    /// Whether a payout request has to say when; without it, it is due at once.
+    pub process_at_required: bool,
     /// Whether payouts may name an external account that is not the selected one.
     pub payout_to_unselected: bool,
     /// Whether reading a balance is followed by a scheduled payout of all of it.
@@ -137,6 +139,7 @@ impl Default for PayautConfig {
             account_by_default: true,
             first_external_selected: false,
             payout_refused: PayoutRefused::Unprocessable,
+            process_at_required: true,
             payout_to_unselected: false,
             schedule_races: false,
             lifecycle: Steps::default(),
@@ -331,6 +334,8 @@ pub enum PayoutRefused {
     /// 422.
     #[default]
     Unprocessable,
+    /// 402.
+    PaymentRequired,
     /// 403.
     Forbidden,
 }

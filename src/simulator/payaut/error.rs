@@ -9,9 +9,9 @@ fn words(kind: Kind) -> (u16, &'static str) {
     match kind {
         Kind::Validation | Kind::ApiVersion | Kind::InvalidCursor | Kind::CursorMismatch => (400, "Bad Request"),
         Kind::AuthenticationRequired => (401, "Unauthorized"),
+        Kind::Declined => (402, "Payment Required"),
         Kind::PermissionDenied | Kind::InsufficientScope(_) => (403, "Forbidden"),
         Kind::NotFound | Kind::NoRoute => (404, "Not Found"),
-        Kind::Declined => (402, "Payment Required"),
         Kind::MethodNotAllowed => (405, "Method Not Allowed"),
         Kind::Conflict | Kind::KeyAlreadyUsed | Kind::RequestInProgress => (409, "Conflict"),
         Kind::PayloadTooLarge => (413, "Payload Too Large"),

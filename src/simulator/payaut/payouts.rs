@@ -203,8 +203,11 @@ pub(super) fn create(world: &mut World, call: &Call) -> Result<Json, Refusal> {
     let amount = amount(&mut fields, "amount", source)?;
     let description = description(&mut fields)?;
     let external = required(&mut fields, "externalAccountCode")?;
-    let process_at = sent_time(&mut fields, "processAt")?;
-    let (_, process_at) = process_at.ok_or_else(|| Refusal::parameter_missing("processAt"))?;
+    let process_at = match sent_time(&mut fields, "processAt")? {
+        Some((_, at)) => at,
+        None if world.core.config.payaut.process_at_required => return Err(Refusal::parameter_missing("processAt")),
+        None => world.core.now,
+    };
     fields.finish(world.core.config.payaut.unknown_parameters)?;
     if source != target {
         return Err(fields.invalid("targetCurrency", "is the sourceCurrency: nothing is converted"));
@@ -221,6 +224,7 @@ pub(super) fn create(world: &mut World, call: &Call) -> Result<Json, Refusal> {
     };
     check(world, &asked).map_err(|why| match world.core.config.payaut.payout_refused {
         PayoutRefused::Unprocessable => unprocessable(why),
+        PayoutRefused::PaymentRequired => Refusal::declined(why),
         PayoutRefused::Forbidden => Refusal::permission_denied(why),
     })?;
     let listed_from = listed_from(world, call);

@@ -4,7 +4,7 @@ use serde_json::{Value as Json, json};
 use uuid::Uuid;
 
 use super::accounts;
-use super::wire::{Feed, code, days, text, time};
+use super::wire::{Feed, code, sent_day, text, time};
 use crate::base::clock::Instant;
 use crate::simulator::contract::Call;
 use crate::simulator::core::refusal::Refusal;
@@ -76,8 +76,8 @@ pub(super) fn create(world: &mut World, call: &Call) -> Result<Json, Refusal> {
     let kind = kind(call)?;
     let mut fields = call.fields();
     let named = fields.optional_text("account")?;
-    let from = days(&mut fields, "from")?;
-    let to = days(&mut fields, "to")?;
+    let from = sent_day(&mut fields, "from")?;
+    let to = sent_day(&mut fields, "to")?;
     fields.finish(world.core.config.payaut.unknown_parameters)?;
     if from.zip(to).is_some_and(|(from, to)| from > to) {
         return Err(fields.invalid("from", "is not after to"));

@@ -306,8 +306,8 @@ fn day(call: &Call, name: &str) -> Result<Option<NaiveDate>, Refusal> {
     }
 }
 
-/// Refuses a span of days that is none.
-pub(crate) fn days(fields: &mut Fields<'_>, field: &'static str) -> Result<Option<NaiveDate>, Refusal> {
+/// A day of a request.
+pub(crate) fn sent_day(fields: &mut Fields<'_>, field: &'static str) -> Result<Option<NaiveDate>, Refusal> {
     let Some(text) = fields.optional_text(field)? else {
         return Ok(None);
     };
@@ -335,7 +335,7 @@ pub(crate) fn text<'a>(call: &'a Call, name: &str) -> Result<Option<&'a str>, Re
     call.query.one(name).map_err(bad_request)
 }
 
-/// A whole number of the query, where one stands.
+/// A length of time in minutes.
 pub(crate) fn minutes(call: &Call, name: &str, max: u64, default: u64) -> Result<TimeDelta, Refusal> {
     let minutes = count(call, name, (1, max), default)?;
     Ok(TimeDelta::minutes(i64::try_from(minutes).unwrap_or(i64::MAX)))

@@ -12,6 +12,7 @@ mod settlement;
 mod shapes;
 mod splits;
 mod transfers;
+mod walk;
 mod webhooks;
 
 use bursar::simulator::config::payaut::{DEMO_TOKEN, HolderSeed, PayautConfig};

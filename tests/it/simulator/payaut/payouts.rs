@@ -91,6 +91,9 @@ async fn nobody_is_paid_without_kyc() {
     payaut.advance(&payaut.bank(SELLER).await, "IN_PROGRESS");
     let message = refused(&payaut.post(REQUESTS, &body).await, 403);
     assert!(message.contains("external account"), "{message}");
+    let control = payaut.bench.control();
+    control.configure(|config| config.payaut.payout_refused = PayoutRefused::PaymentRequired);
+    refused(&payaut.post(REQUESTS, &body).await, 402);
     payaut.advance(&payaut.bank(SELLER).await, "ACTIVE");
     payaut.post(REQUESTS, &body).await.ok();
 }
@@ -124,6 +127,16 @@ async fn only_the_selected_account_of_the_holder_is_paid_and_no_more_than_there_
     );
     assert_eq!(payaut.try_send("PATCH", &select, None).await.unwrap().status, 200);
     payaut.post(REQUESTS, &unselected).await.ok();
+    let shown = payaut
+        .get(&format!("v1/accountholders/{holder}/externalaccounts"))
+        .await
+        .ok();
+    let selected = shown["elements"]
+        .as_array()
+        .unwrap()
+        .iter()
+        .filter(|known| known["selected"] == true);
+    assert_eq!(selected.count(), 1, "the other one is not any more");
 }
 
 #[tokio::test]
@@ -146,6 +159,11 @@ async fn what_is_wrong_with_a_request_is_said() {
     check("processAt", json!("2026-01-01T01:00:00"), 422).await;
     check("amount", json!(0), 422).await;
     check("extRef", json!("op-1"), 400).await;
+    let control = payaut.bench.control();
+    control.configure(|config| config.payaut.process_at_required = false);
+    let mut at_once = body.clone();
+    at_once.as_object_mut().unwrap().remove("processAt");
+    payaut.post(REQUESTS, &at_once).await.ok();
 }
 
 #[tokio::test]

@@ -74,6 +74,22 @@ async fn the_default_is_for_those_without_a_schedule_of_their_own() {
 }
 
 #[tokio::test]
+async fn a_schedule_of_its_own_is_the_only_one_of_an_account() {
+    let payaut = Payaut::start().await;
+    let own = format!("v2/fund/payout-config/account/{}", payaut.account(SELLER));
+    let every = |interval: &str| json!({ "isActivated": true, "interval": interval });
+    payaut.patch(&own, &every("WEEKLY")).await.ok();
+    payaut
+        .patch("v2/fund/payout-config/default", &every("DAILY"))
+        .await
+        .ok();
+    payaut.bench.pass(6 * DAY_MS);
+    assert_eq!(payaut.balance(SELLER).await, 10_000);
+    payaut.bench.pass(DAY_MS);
+    assert_eq!(payaut.balance(SELLER).await, 0);
+}
+
+#[tokio::test]
 async fn a_scheduled_payout_can_come_between_the_balance_and_the_request() {
     let payaut = Payaut::with(|config| config.schedule_races = true).await;
     let body = payaut.payout(SELLER, 10_000).await;
