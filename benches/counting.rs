@@ -252,6 +252,13 @@ impl Store for Counting {
         self.inner.see_clock(now)
     }
 
+    fn exclude(
+        &self,
+        lease: &Lease,
+        exclusion: bursar::store::Exclusion,
+    ) -> Answer<'_, Option<(RunId, bursar::model::journal::StepPath)>> {
+        self.inner.exclude(lease, exclusion)
+    }
     fn set_breaker(&self, connection: String, tripped: Option<bursar::model::breaker::Tripped>) -> Answer<'_, ()> {
         self.inner.set_breaker(connection, tripped)
     }

@@ -57,6 +57,12 @@ guards! {
     FoundOnce = "found-once",
     /// A state that says neither that it was done nor that it was not proves nothing.
     StateKnown = "state-known",
+    /// What reads before it is sent does so alone.
+    Exclusive = "exclusive",
+    /// What a step has alone is given back when it ends, not before.
+    Released = "released",
+    /// What was known before is not compared with after an older state was put back.
+    BeforeForgotten = "before-forgotten",
     /// What another may have done is looked for before it is sent.
     LookedFirst = "looked-first",
     /// An answer that does not show what was sent is not believed where another's may stand under the same number.

@@ -13,6 +13,7 @@ use super::input;
 use super::output::{FAINT, STRONG, Table};
 use crate::base::clock::SystemClock;
 use crate::simulator::config::ivy::IvyConfig;
+use crate::simulator::config::payaut::PayautConfig;
 use crate::simulator::config::{SimulatorConfig, SimulatorError, SubscriptionSeed};
 use crate::simulator::{Running, Simulator};
 
@@ -58,6 +59,7 @@ fn config(args: &Serve) -> Result<SimulatorConfig, CliError> {
     let mut config = match &args.setup {
         None => SimulatorConfig {
             ivy: IvyConfig::demo(),
+            payaut: PayautConfig::demo(),
             ..SimulatorConfig::demo()
         },
         Some(file) => serde_json::from_value(input::json(file)?).map_err(|error| {

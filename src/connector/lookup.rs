@@ -4,6 +4,7 @@
 //! Pure: a [`Search`] says which page to ask for and takes the answer. A clean miss counts as absence only when
 //! the list covers all of the time in which we sent, and the provider had time to show what it took.
 
+mod before;
 mod condition;
 mod search;
 mod strays;
@@ -18,6 +19,7 @@ use super::table::Endpoint;
 use crate::model::journal::Intent;
 use crate::model::value::Value;
 
+pub use before::{Before, Known, Requirement, before, exclusive_name, known};
 pub use condition::{Condition, Wanted};
 pub use search::{Progress, Read, Search, Sought};
 pub use strays::{Other, other_run_of, request_as_of, used_before};
@@ -81,7 +83,9 @@ impl Lookup {
         match &self.matching {
             Match::Reference(pointer) => item.pointer(pointer)?.as_text(),
             Match::ReferenceAtEnd(pointer) => item.pointer(pointer)?.as_text()?.split_whitespace().next_back(),
-            Match::Natural { .. } | Match::State { .. } | Match::Content(_) | Match::Gone(_) => None,
+            Match::Natural { .. } | Match::Fresh { .. } | Match::State { .. } | Match::Content(_) | Match::Gone(_) => {
+                None
+            }
         }
     }
 
@@ -96,7 +100,7 @@ impl Lookup {
                 let ours = endpoint.our_reference.as_ref();
                 ours.is_some_and(|ours| ours.field == *field) || said.is_some_and(|said| said.to_string().contains(run))
             }),
-            Template::WindowStart | Template::WindowEnd | Template::Fixed(_) => false,
+            Template::WindowStart | Template::WindowEnd | Template::Before(_) | Template::Fixed(_) => false,
         })
     }
 }
@@ -118,6 +122,15 @@ pub enum Match {
         /// Which items are no hindrance to another.
         #[serde(default)]
         dead: Option<Dead>,
+    },
+    /// It was not there before we sent, and shows what we sent.
+    Fresh {
+        /// What is known of those that were there: the name of a list that was kept.
+        ids: Template,
+        /// Where an item shows what it is known by.
+        at: String,
+        /// What it has to show.
+        same: Vec<Condition>,
     },
     /// The one thing that is read says by its own state whether it was done.
     State {
@@ -155,6 +168,8 @@ pub enum Template {
     /// `{sent.deposit_id}`: what the request we sent says under a parameter, wherever that stands; of several
     /// (`{sent.order|number}`) the first that it says. `{body.deposit_id}` is another spelling of it.
     Sent(Vec<String>),
+    /// `{before.refunded}`: what was read and kept before we sent.
+    Before(String),
     /// Text as it stands.
     Fixed(String),
 }
@@ -165,13 +180,16 @@ impl Template {
             return Ok(Self::Fixed(text.to_owned()));
         };
         let field = inner.strip_prefix("sent.").or_else(|| inner.strip_prefix("body."));
+        if let Some(name) = inner.strip_prefix("before.") {
+            return Ok(Self::Before(name.to_owned()));
+        }
         match (inner, field) {
             ("window_start", _) => Ok(Self::WindowStart),
             ("window_end", _) => Ok(Self::WindowEnd),
             ("reference", _) => Ok(Self::Reference),
             (_, Some(fields)) => Ok(Self::Sent(fields.split('|').map(str::to_owned).collect())),
             _ => Err(format!(
-                "`{text}` cannot be filled in: expected {{window_start}}, {{window_end}}, {{reference}} or {{sent.parameter}}"
+                "`{text}` cannot be filled in: expected {{window_start}}, {{window_end}}, {{reference}}, {{before.name}} or {{sent.parameter}}"
             )),
         }
     }

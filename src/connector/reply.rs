@@ -324,7 +324,7 @@ fn another_resource<'a>(endpoint: &'a Endpoint, request: &StoredRequest, value: 
         }
         Match::Natural { field, pointer, .. } => (field.as_str(), pointer),
         // What is read then is not what the call answers with.
-        Match::State { .. } | Match::Content(_) | Match::Gone(_) => return None,
+        Match::Fresh { .. } | Match::State { .. } | Match::Content(_) | Match::Gone(_) => return None,
     };
     let wanted = sent(endpoint, request, field)?;
     let shown = value.pointer(pointer)?.as_text()?;

@@ -13,6 +13,7 @@ mod sent;
 use serde_json::{Map as JsonMap, Value as Json};
 
 use super::connection::Connection;
+use super::lookup::Known;
 use super::table::{Effect, Endpoint, Kind, OurReference, PageSize, Param, Place, ReferenceForm, WHOLE_BODY};
 use crate::base::guard::{Guard, holds};
 use crate::base::ids::Digest;
@@ -73,12 +74,14 @@ pub fn arguments(endpoint: &Endpoint, given: &[Value]) -> Result<Map, Failure> {
 }
 
 /// What bursar itself writes into a request.
-#[derive(Debug, Clone, Copy, Default)]
+#[derive(Debug, Clone, Copy)]
 pub struct Own<'a> {
     /// Our reference, where the endpoint has room for it.
     pub reference: Option<&'a str>,
     /// The key, where it stands in the body.
     pub key: Option<&'a str>,
+    /// What was read before it is sent. Where that is nothing, nothing was read yet.
+    pub before: &'a Known,
 }
 
 /// Builds the request of one call that bears no key in its body.
@@ -91,7 +94,12 @@ pub fn prepare(
     args: &Map,
     reference: Option<&str>,
 ) -> Result<Prepared, Failure> {
-    prepare_own(connection, endpoint, args, Own { reference, key: None })
+    let own = Own {
+        reference,
+        key: None,
+        before: &Known::new(),
+    };
+    prepare_own(connection, endpoint, args, own)
 }
 
 /// Builds the request of one call.
@@ -177,8 +185,12 @@ pub fn prepare_own(
         headers: headers(connection, takes_body).into_iter().chain(said).collect(),
         body: takes_body.then(|| Json::Object(body).to_string()),
     };
+    let moved = match amount::of_before(endpoint, own.before).map_err(fail)? {
+        None => amount.as_ref().and_then(|amount| amount.money),
+        read => read,
+    };
     let movement = (endpoint.effect == Effect::MovesMoney).then(|| Movement {
-        amount: amount.as_ref().and_then(|amount| amount.money),
+        amount: moved,
         source: endpoint.source.as_ref().and_then(|field| text_of(&args, field)),
         beneficiary: identity::of_request(endpoint, &request),
     });

@@ -9,6 +9,7 @@ use std::sync::Arc;
 
 use chrono::TimeDelta;
 
+use super::alone::Alone;
 use super::interrupt::Interrupt;
 use super::keys::{self, key_name, trusted};
 use super::step::refusal;
@@ -17,6 +18,7 @@ use crate::base::clock::Instant;
 use crate::base::fault_point::{FaultPoint, reach};
 use crate::base::guard::{Guard, holds};
 use crate::connector::connection::Connection;
+use crate::connector::lookup::Known;
 use crate::connector::reply::{RetryHint, Verdict};
 use crate::connector::request::{Own, Prepared, prepare_own};
 use crate::connector::table::Endpoint;
@@ -40,6 +42,15 @@ pub(super) struct Open<'a> {
     pub(super) first_sent: Instant,
     /// When it last went out.
     pub(super) last_sent: Instant,
+}
+
+/// A step of which nothing is on its way.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Ready {
+    /// The epoch of its next intent.
+    pub(super) epoch: u32,
+    /// How often it was tried before anything was sent.
+    pub(super) tried: u32,
 }
 
 /// An intent of an earlier turn.
@@ -104,7 +115,7 @@ impl Turn {
             }
             Some(_) => return Err(self.unfit(&begun.path)),
         };
-        self.intend(&mut begun, connection, endpoint, args, (epoch, tried))
+        self.intend(&mut begun, connection, endpoint, args, Ready { epoch, tried })
     }
 
     fn prepare_effect(
@@ -113,46 +124,84 @@ impl Turn {
         connection: &Connection,
         endpoint: &Endpoint,
         args: &Map,
-        key: Option<&str>,
+        (key, before): (Option<&str>, &Known),
     ) -> Result<(Prepared, String), Failure> {
         let reference = format!("{}/{path}", self.run.id);
         let own = Own {
             reference: Some(&reference),
             key,
+            before,
         };
         let prepared = prepare_own(connection, endpoint, args, own)?;
         Ok((prepared, reference))
     }
 
-    /// Makes the intent durable, then sends it. Of what was looked for before, how often that came to nothing.
+    /// The intent of what a script asks for, with what has to be known before it is sent.
+    fn intent(
+        &self,
+        begun: &Begun,
+        connection: &Arc<Connection>,
+        endpoint: &Endpoint,
+        args: &Map,
+        ready: Ready,
+    ) -> Result<Result<(Prepared, Box<Intent>), Failure>, Thrown> {
+        let key = endpoint.key.is_made().then(|| self.key(&begun.path, ready.epoch));
+        let made = |before: Known, exclusive: Option<String>| {
+            let given = (key.as_deref(), &before);
+            let (prepared, reference) = self.prepare_effect(&begun.path, connection, endpoint, args, given)?;
+            let now = self.now();
+            let intent = Box::new(Intent {
+                connection: connection.name.clone(),
+                endpoint: endpoint.name.clone(),
+                epoch: ready.epoch,
+                key_safe_until: connection
+                    .key_window(endpoint)
+                    .map(|window| now + TimeDelta::from_std(trusted(window)).unwrap_or_default()),
+                key: key.clone(),
+                reference,
+                fingerprint: prepared.fingerprint,
+                request: prepared.request.clone(),
+                movement: prepared.movement.clone(),
+                forgotten: None,
+                before,
+                exclusive,
+            });
+            Ok((prepared, intent))
+        };
+        let draft = match made(Known::new(), None) {
+            Ok(draft) => draft,
+            Err(failure) => return Ok(Err(failure)),
+        };
+        if endpoint.exclusive.is_none() && endpoint.before.is_none() {
+            return Ok(Ok(draft));
+        }
+        match self.alone(begun, connection, endpoint, &draft.1, ready)? {
+            Alone::Ready { known, name } => Ok(made(known, name)),
+            Alone::Failed(failure) => Ok(Err(failure)),
+        }
+    }
+
+    /// Makes the intent durable, then sends it.
     fn intend(
         &self,
         begun: &mut Begun,
         connection: &Arc<Connection>,
         endpoint: &Endpoint,
         args: &Map,
-        (epoch, tried): (u32, u32),
+        ready: Ready,
     ) -> Result<Value, Thrown> {
         reach(FaultPoint::EffectReached);
         self.may_begin(begun, connection)?;
         self.still_absent(begun, connection, endpoint)?;
-        let key = endpoint.key.is_made().then(|| self.key(&begun.path, epoch));
-        let prepared = self.prepare_effect(&begun.path, connection, endpoint, args, key.as_deref());
+        let made = self.intent(begun, connection, endpoint, args, ready)?;
         let refuse = |failure: Failure| {
-            if epoch > 0 {
+            if ready.epoch > 0 {
                 return Err(self.park("diverged", format!("step {}: {}", begun.path, failure.message)));
             }
-            let outcome = Outcome::Failure(failure);
-            self.ride(Entry::Done {
-                path: begun.path.clone(),
-                step: begun.step.clone(),
-                outcome: outcome.clone(),
-                began: None,
-            })?;
-            recorded(outcome)
+            self.conclude_at_first(begun, failure)
         };
-        let (prepared, reference) = match prepared {
-            Ok(prepared) => prepared,
+        let (prepared, intent) = match made {
+            Ok(made) => made,
             Err(failure) => return refuse(failure),
         };
         let clearance = match self.clear(&begun.path, connection, &prepared) {
@@ -161,20 +210,6 @@ impl Turn {
         };
         begun.step.summary = prepared.summary;
         let now = self.now();
-        let intent = Box::new(Intent {
-            connection: connection.name.clone(),
-            endpoint: endpoint.name.clone(),
-            epoch,
-            key_safe_until: connection
-                .key_window(endpoint)
-                .map(|window| now + TimeDelta::from_std(trusted(window)).unwrap_or_default()),
-            key,
-            reference,
-            fingerprint: prepared.fingerprint,
-            request: prepared.request,
-            movement: prepared.movement,
-            forgotten: None,
-        });
         let mut open = Open {
             begun,
             connection,
@@ -189,8 +224,8 @@ impl Turn {
         if let Some(adopted) = self.recollect(&mut open)? {
             return Ok(adopted);
         }
-        if epoch == 0
-            && let Some(adopted) = self.look_first(&open, tried)?
+        if ready.epoch == 0
+            && let Some(adopted) = self.look_first(&open, ready)?
         {
             return Ok(adopted);
         }
@@ -221,7 +256,13 @@ impl Turn {
             look_up,
             was_on_its_way,
         } = sent;
-        let same = self.prepare_effect(&begun.path, connection, endpoint, args, intent.key.as_deref());
+        let same = self.prepare_effect(
+            &begun.path,
+            connection,
+            endpoint,
+            args,
+            (intent.key.as_deref(), &intent.before),
+        );
         let prepared = match same {
             Ok((prepared, _)) if prepared.fingerprint == intent.fingerprint || !holds(Guard::SameRequest) => prepared,
             Ok(_) => {

@@ -5,16 +5,16 @@
 
 use std::sync::Arc;
 
-use super::effect::Open;
+use super::effect::{Open, Ready};
 use super::step::refusal;
-use super::turn::{Begun, Turn, recorded};
+use super::turn::{Begun, Turn};
 use crate::base::clock::Instant;
 use crate::base::guard::{Guard, holds};
 use crate::connector::connection::Connection;
-use crate::connector::lookup::{self, Other, Read, Search};
+use crate::connector::lookup::{self, Lookup, Other, Read, Search};
 use crate::connector::reply::RetryHint;
 use crate::connector::table::{Endpoint, InDoubt};
-use crate::model::journal::{Doubt, Entry, Failure, Outcome, Resolution, Retry, sought_since};
+use crate::model::journal::{Doubt, Entry, Failure, Outcome, Resolution, sought_since};
 use crate::model::value::Value;
 use crate::script::Thrown;
 
@@ -94,6 +94,14 @@ impl Turn {
                 "`{name}` may have been applied, and its table says to ask a person"
             ));
         }
+        // What was known of the provider then was known by journals that are forgotten, too.
+        let restored = self.services.restored();
+        if restored.is_some_and(|restored| first_sent <= restored.noticed()) && needs_before(open.endpoint) {
+            return Sought::Impossible(format!(
+                "`{name}` may have been applied, and an older state of the store was put back since: what there was before \
+                 it was sent proves nothing now"
+            ));
+        }
         self.walk(
             open,
             Search::begin(open.connection, open.endpoint, &open.intent, first_sent, last_sent),
@@ -121,9 +129,8 @@ impl Turn {
         }
     }
 
-    /// Looks whether another has done it, before it is sent for the first time, after so many looks that came to nothing.
-    /// Nothing: it is not there.
-    pub(super) fn look_first(&self, open: &Open<'_>, tried: u32) -> Result<Option<Value>, Thrown> {
+    /// Looks whether another has done it, before it is sent for the first time. Nothing: it is not there.
+    pub(super) fn look_first(&self, open: &Open<'_>, ready: Ready) -> Result<Option<Value>, Thrown> {
         if !open.endpoint.look_first || !holds(Guard::LookedFirst) {
             return Ok(None);
         }
@@ -146,7 +153,10 @@ impl Turn {
                 Some(until) => self.hold(open.begun, until, &self.why_held(open.connection)),
                 None => self.doubt_at(open.begun, "refused", &refusal(open.connection, &reason)),
             }),
-            Sought::Failed(reason) => self.look_first_later(open, tried, reason).map(Some),
+            Sought::Failed(reason) => {
+                let failure = self.give_up_at_first(open.begun, ready, reason)?;
+                self.conclude_at_first(open.begun, failure).map(Some)
+            }
             Sought::Unproved { .. } => {
                 let message = format!(
                     "`{name}` was not sent: whether another has done it before is not proved by what {title} shows"
@@ -157,33 +167,6 @@ impl Turn {
                 Err(self.doubt_at(open.begun, "in_doubt", &message))
             }
         }
-    }
-
-    /// Nothing was sent, so this is tried and given up like a read.
-    fn look_first_later(&self, open: &Open<'_>, tried: u32, reason: String) -> Result<Value, Thrown> {
-        let begun = open.begun;
-        let (path, step) = (begun.path.clone(), begun.step.clone());
-        if tried + 1 >= self.services.settings.backoff.attempts_max || self.is_late(begun) {
-            let message = format!("nothing was sent: whether it was done before cannot be seen: {reason}");
-            let outcome = Outcome::Failure(Failure::new("provider_unavailable", message));
-            self.ride(Entry::Done {
-                path,
-                step,
-                outcome: outcome.clone(),
-                began: None,
-            })?;
-            return recorded(outcome);
-        }
-        let at = self.next_attempt_at(tried + 1, RetryHint::default());
-        let retry = Retry {
-            attempt: tried + 1,
-            unknown: false,
-            reason,
-            at,
-            look_up: false,
-        };
-        self.ride(Entry::Retry { path, step, retry })?;
-        Err(self.pause_until(at))
     }
 
     /// Looks once more before what was proved or said to be absent goes out anew: the list may show it by now. What it
@@ -355,4 +338,10 @@ impl Turn {
         // The next turn finds the step cleared and goes on from there.
         Err(self.pause_until(self.now()))
     }
+}
+
+/// Whether what there was before it was sent tells what became of it.
+pub(super) fn needs_before(endpoint: &Endpoint) -> bool {
+    let needs = endpoint.lookup.as_ref().is_some_and(Lookup::needs_before);
+    needs && holds(Guard::BeforeForgotten)
 }

@@ -16,7 +16,7 @@ use std::cmp::Reverse;
 use chrono::TimeDelta;
 
 use super::effect::Open;
-use super::look_up::Sought;
+use super::look_up::{Sought, needs_before};
 use super::turn::{Begun, Turn};
 use crate::base::clock::Instant;
 use crate::base::guard::{Guard, holds};
@@ -98,6 +98,14 @@ impl Turn {
             true => Ok(None),
             false => Err(self.intend_in_doubt(open, code, message)),
         };
+        if needs_before(open.endpoint) {
+            let message = format!(
+                "`{}` may have been sent before an older state of the store was put back, and what there was before that is \
+                 forgotten: look for it at the provider",
+                open.begun.step.name
+            );
+            return doubt("in_doubt", &message);
+        }
         // What an earlier intent of the step left is as good.
         let from = sought_since(open.begun.intended_at, Some(span)).unwrap_or(span.from);
         match self.seek(open, from, span.until) {

@@ -455,6 +455,14 @@ impl Turn {
         }
     }
 
+    /// Whether something may be written.
+    pub(super) fn driven(&self) -> Result<(), Thrown> {
+        match self.mode {
+            Mode::Driven => Ok(()),
+            Mode::Trial | Mode::Rehearsal => Err(self.interrupt(Interrupt::Stopping)),
+        }
+    }
+
     /// Extends the journal by the beginning of an effect, and waits until that is durable with all that rides.
     pub(super) fn begin_effect(&self, entry: Entry) -> Result<(), Thrown> {
         if self.mode != Mode::Driven {

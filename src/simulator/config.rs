@@ -16,9 +16,11 @@ use crate::base::clock::Instant;
 use crate::base::money::Currency;
 
 pub use super::ivy::config as ivy;
+pub use super::payaut::config as payaut;
 pub use super::payments::config as payments;
 
 use self::ivy::IvyConfig;
+use self::payaut::PayautConfig;
 use self::payments::PaymentsConfig;
 
 /// The key that the simulator lets in. Everybody knows it.
@@ -72,6 +74,8 @@ pub struct SimulatorConfig {
     pub ivy: IvyConfig,
     /// The third, under the path `/payments`.
     pub payments: PaymentsConfig,
+    /// The marketplace's provider, under the path `/payaut`.
+    pub payaut: PayautConfig,
     /// Faults from the start; more can be set at run time.
     pub faults: Vec<FaultRule>,
     /// Faults of webhook deliveries from the start.
@@ -102,6 +106,7 @@ impl Default for SimulatorConfig {
             event_retention_days: 30,
             ivy: IvyConfig::default(),
             payments: PaymentsConfig::default(),
+            payaut: PayautConfig::default(),
             faults: Vec::new(),
             webhook_faults: Vec::new(),
         }

@@ -19,13 +19,19 @@ use super::core::refusal::Refusal;
 use super::core::serve::Inbound;
 use super::core::timeline::StepError;
 use super::ivy;
+use super::payaut;
 use super::payments;
 use super::world::World;
 use crate::base::money::{Currency, Money};
 use crate::base::secret::Secret;
 
 /// Every provider served.
-pub(crate) static CONTRACTS: [&Contract; 3] = [&augustus::CONTRACT, &ivy::CONTRACT, &payments::CONTRACT];
+pub(crate) static CONTRACTS: [&Contract; 4] = [
+    &augustus::CONTRACT,
+    &ivy::CONTRACT,
+    &payments::CONTRACT,
+    &payaut::CONTRACT,
+];
 
 /// A provider.
 #[derive(Debug)]

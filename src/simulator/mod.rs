@@ -1,8 +1,8 @@
 //! Faithful stand-ins of payment providers on one local socket, with one ledger that knows every cent.
 //!
-//! The Augustus Banking API (37 operations, at the root), Ivy (38, under `/ivy`) and the Payments API (35, under
-//! `/payments`), with strict checks,
-//! idempotency keys as each of them has them, signed webhooks and lifecycles; a test scripts what goes wrong.
+//! The Augustus Banking API (37 operations, at the root), Ivy (38, under `/ivy`), the Payments API (35, under
+//! `/payments`) and Payaut (46, under `/payaut`), with strict checks, idempotency keys as each of them has them,
+//! webhooks and lifecycles; a test scripts what goes wrong.
 //! What they share is in `core`, what differs is a `contract` each. It keeps everything in memory,
 //! takes its time from a [`Clock`] and its ids from a seed, and must not see the store, the engine or the
 //! triggers: what it counts has to be independent of what it judges.
@@ -18,6 +18,7 @@ mod control_http;
 mod core;
 mod demo;
 mod ivy;
+mod payaut;
 mod payments;
 mod world;
 

@@ -18,6 +18,7 @@ use super::core::address::Address;
 use super::core::ledger::Place;
 use super::core::timeline::{Due, StepError};
 use super::ivy::state::Ivy;
+use super::payaut::state::Payaut;
 use super::payments::state::Payments;
 use crate::base::clock::Instant;
 use crate::base::money::Money;
@@ -28,6 +29,7 @@ pub(crate) struct World {
     pub(crate) augustus: Augustus,
     pub(crate) ivy: Ivy,
     pub(crate) payments: Payments,
+    pub(crate) payaut: Payaut,
 }
 
 /// Money on its way out of a provider.
@@ -49,11 +51,13 @@ impl World {
         let augustus = Augustus::new(&mut core).map_err(SimulatorError::Config)?;
         let ivy = Ivy::new(&mut core).map_err(SimulatorError::Config)?;
         let payments = Payments::new(&mut core).map_err(SimulatorError::Config)?;
+        let payaut = Payaut::new(&mut core).map_err(SimulatorError::Config)?;
         Ok(Self {
             core,
             augustus,
             ivy,
             payments,
+            payaut,
         })
     }
 

@@ -11,15 +11,16 @@ use std::sync::{Arc, Mutex, PoisonError};
 use tokio::sync::Notify;
 
 use super::{
-    Acceptance, Admitted, Answer, Append, ApprovalDecision, BackfillMark, Claim, Decision, EventQuery, Lease, Made,
-    Restored, Routed, Routing, RunQuery, SlotKey, SlotQuery, SlotRun, Store, StoreError, Unrouted, Written,
+    Acceptance, Admitted, Answer, Append, ApprovalDecision, BackfillMark, Claim, Decision, EventQuery, Exclusion,
+    Lease, Made, Restored, Routed, Routing, RunQuery, SlotKey, SlotQuery, SlotRun, Store, StoreError, Unrouted,
+    Written,
 };
 use crate::base::clock::Instant;
 use crate::base::ids::{Digest, EventId, RunId, WorkerId};
 use crate::model::breaker::Tripped;
 use crate::model::event::{Event, EventFilter};
 use crate::model::fate::Fate;
-use crate::model::journal::{Entry, Record};
+use crate::model::journal::{Entry, Record, StepPath};
 use crate::model::run::{EventMark, NewRun, Run, RunError, RunState};
 use crate::model::unmade::{ClockDoubt, Pause, Resumption, Unmade};
 use crate::model::value::Value;
@@ -297,6 +298,10 @@ impl Store for Faulty {
 
     fn see_clock(&self, now: Instant) -> Answer<'_, ()> {
         self.write(|| self.inner.see_clock(now))
+    }
+
+    fn exclude(&self, lease: &Lease, exclusion: Exclusion) -> Answer<'_, Option<(RunId, StepPath)>> {
+        self.write(|| self.inner.exclude(lease, exclusion))
     }
 
     fn set_breaker(&self, connection: String, tripped: Option<Tripped>) -> Answer<'_, ()> {

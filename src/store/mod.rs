@@ -84,6 +84,17 @@ pub struct Lease {
     pub fence: i64,
 }
 
+/// What only one step at a time may have.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Exclusion {
+    /// The step of the leased run that wants it.
+    pub step: StepPath,
+    /// On which connection.
+    pub connection: String,
+    /// Its name there.
+    pub name: String,
+}
+
 /// A run handed to a worker.
 #[derive(Debug, Clone)]
 pub struct Claim {
@@ -410,6 +421,11 @@ pub trait Store: Send + Sync + 'static {
     /// Queues every run that is `running`, or parks it as [`Deaths`](crate::model::quarantine::Deaths) says: only at
     /// start of a process that owns the store alone. Says how many there were.
     fn reclaim_all(&self, now: Instant) -> Answer<'_, u64>;
+
+    /// Gives a name to a step of a run, as long as the lease holds, unless another step has it: then it says whose.
+    /// The step that has it is given it again. It goes with the entry that ends the step (not with one by which it is
+    /// tried or sent again), or with the end of the run.
+    fn exclude(&self, lease: &Lease, exclusion: Exclusion) -> Answer<'_, Option<(RunId, StepPath)>>;
 
     /// Keeps that nothing new is begun on a connection, or that it is.
     fn set_breaker(&self, connection: String, tripped: Option<Tripped>) -> Answer<'_, ()>;

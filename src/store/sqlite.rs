@@ -11,6 +11,7 @@ mod breaker;
 pub mod care;
 mod connect;
 mod decide;
+mod exclusive;
 mod fate;
 mod growth;
 mod lease;
@@ -48,15 +49,16 @@ use self::version::StoredVersion;
 use self::witness::Witness;
 use self::writer::{Command, Reply, Writer};
 use super::{
-    Acceptance, Admitted, Answer, Append, ApprovalDecision, BackfillMark, Claim, Decision, EventQuery, Lease, Made,
-    Restored, Routed, Routing, RunQuery, SlotKey, SlotQuery, SlotRun, Store, StoreError, Unrouted, Written,
+    Acceptance, Admitted, Answer, Append, ApprovalDecision, BackfillMark, Claim, Decision, EventQuery, Exclusion,
+    Lease, Made, Restored, Routed, Routing, RunQuery, SlotKey, SlotQuery, SlotRun, Store, StoreError, Unrouted,
+    Written,
 };
 use crate::base::clock::Instant;
 use crate::base::ids::{Digest, EventId, RunId, WorkerId};
 use crate::model::breaker::Tripped;
 use crate::model::event::{Event, EventFilter};
 use crate::model::fate::Fate;
-use crate::model::journal::Record;
+use crate::model::journal::{Record, StepPath};
 use crate::model::run::{EventMark, NewRun, Run, RunError, RunState};
 use crate::model::unmade::{ClockDoubt, Pause, Resumption, Unmade};
 use crate::model::value::Value;
@@ -132,6 +134,7 @@ impl SqliteStore {
         let writer = Writer {
             connection,
             driven: HashMap::new(),
+            excluding: reader.excluding().await?,
             last_mark,
             cursor,
             fresh: Vec::new(),
@@ -382,6 +385,15 @@ impl Store for SqliteStore {
         self.submit(|reply| Command::SetBackfillFrom {
             connection,
             from,
+            reply,
+        })
+    }
+
+    fn exclude(&self, lease: &Lease, exclusion: Exclusion) -> Answer<'_, Option<(RunId, StepPath)>> {
+        let lease = lease.clone();
+        self.submit(|reply| Command::Exclude {
+            lease,
+            exclusion,
             reply,
         })
     }

@@ -56,6 +56,8 @@ pub(super) struct Movement<'a> {
     pub(super) key_assumed: bool,
     /// Whether it is sent again under its key when nobody heard the answer.
     pub(super) repeated: bool,
+    /// Whether one is sent at a time.
+    pub(super) exclusive: bool,
     /// Whether it is looked for before it is sent for the first time too.
     pub(super) looked_for_first: bool,
     /// The call that shows what became of it.
@@ -125,11 +127,13 @@ fn movement<'a>(connector: &Connector, endpoint: &'a Endpoint) -> Movement<'a> {
         key_secs,
         key_assumed,
         repeated: endpoint.in_doubt == InDoubt::Repeat,
+        exclusive: endpoint.exclusive.is_some(),
         looked_for_first: endpoint.look_first,
         looked_up_in: lookup.map(|lookup| lookup.endpoint.as_str()),
         found_by: lookup.map(|lookup| match &lookup.matching {
             Match::Reference(_) | Match::ReferenceAtEnd(_) => "our reference",
             Match::Natural { .. } => "what it is about",
+            Match::Fresh { .. } => "what was not there before",
             Match::State { .. } => "its state",
             Match::Content(_) => "what it says",
             Match::Gone(_) => "its absence",

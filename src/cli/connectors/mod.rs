@@ -160,6 +160,8 @@ fn text(facts: &Facts<'_>) -> String {
 fn once(movement: &Movement<'_>) -> String {
     let first = if movement.looked_for_first {
         "; looked for before it is sent"
+    } else if movement.exclusive {
+        "; one at a time"
     } else {
         ""
     };

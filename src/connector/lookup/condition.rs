@@ -3,11 +3,13 @@
 //! Pure. A list of conditions holds if each of them does; an empty one says nothing and never holds.
 
 use chrono::TimeDelta;
+use rust_decimal::Decimal;
 use serde::{Deserialize, Deserializer};
 use serde_json::Value as Json;
 
 use super::Template;
 use crate::base::clock::Instant;
+use crate::base::money::parse_plain;
 use crate::connector::table::{Endpoint, Kind};
 use crate::connector::{alike, request};
 use crate::model::journal::Intent;
@@ -20,7 +22,26 @@ pub struct Condition {
     /// Where.
     pub at: String,
     /// What: one of these.
+    #[serde(default)]
     pub is: Vec<Wanted>,
+    /// Or what these come to together.
+    #[serde(default)]
+    pub is_sum: Vec<Template>,
+}
+
+impl Condition {
+    /// Every template in it.
+    pub fn templates(&self) -> impl Iterator<Item = &Template> {
+        let filled = self.is.iter().filter_map(|wanted| match wanted {
+            Wanted::Filled(template) => Some(template),
+            Wanted::Absent | Wanted::Fixed(_) => None,
+        });
+        filled.chain(&self.is_sum)
+    }
+
+    pub(super) fn needs_before(&self) -> bool {
+        self.templates().any(|template| matches!(template, Template::Before(_)))
+    }
 }
 
 /// What may stand there.
@@ -59,7 +80,17 @@ pub(super) struct Filling<'a> {
     pub(super) window_end: Instant,
 }
 
-impl Filling<'_> {
+impl<'a> Filling<'a> {
+    /// Without a search: of its times nothing is known.
+    pub(super) fn of(effect: &'a Endpoint, intent: &'a Intent) -> Self {
+        Self {
+            effect,
+            intent,
+            window_start: Instant::UNIX_EPOCH,
+            window_end: Instant::UNIX_EPOCH,
+        }
+    }
+
     /// The value of a template, if there is one.
     pub(super) fn value(&self, template: &Template) -> Option<Value> {
         match template {
@@ -67,6 +98,7 @@ impl Filling<'_> {
             Template::WindowEnd => Some(Value::Time(self.window_end)),
             Template::Reference => Some(Value::text(&self.intent.reference)),
             Template::Fixed(text) => Some(Value::text(text)),
+            Template::Before(name) => Value::from_plain(self.intent.before.get(name)?).ok(),
             Template::Sent(fields) => {
                 let (_, sent) = self.sent(fields)?;
                 Value::from_plain(&sent).ok()
@@ -94,6 +126,11 @@ impl Filling<'_> {
 
     fn holds(&self, condition: &Condition, item: &Value) -> bool {
         let shown = item.pointer(&condition.at).unwrap_or(&Value::Null);
+        if !condition.is_sum.is_empty() {
+            let parts = condition.is_sum.iter().map(|template| worth(&self.value(template)?));
+            let sum: Option<Decimal> = parts.sum();
+            return sum.is_some() && worth(shown) == sum;
+        }
         condition.is.iter().any(|wanted| match wanted {
             Wanted::Absent => shown.is_null(),
             Wanted::Fixed(json) => !shown.is_null() && alike::shows(None, json, shown),
@@ -101,8 +138,20 @@ impl Filling<'_> {
                 let sent = self.sent(fields);
                 sent.is_some_and(|(kind, sent)| !shown.is_null() && alike::shows(kind, &sent, shown))
             }
+            Wanted::Filled(Template::Before(name)) => {
+                let known = self.intent.before.get(name);
+                known.is_some_and(|known| !shown.is_null() && alike::shows(None, known, shown))
+            }
             Wanted::Filled(template) => self.value(template).is_some_and(|value| value == *shown),
         })
+    }
+}
+
+/// A number, or a text that is one.
+fn worth(value: &Value) -> Option<Decimal> {
+    match value {
+        Value::Text(text) => parse_plain(text).ok(),
+        value => value.as_decimal(),
     }
 }
 

@@ -172,6 +172,11 @@ impl Search {
         {
             return Err(cannot(format!("the stored request has no `{field}`")));
         }
+        if let Match::Fresh { ids, .. } = &lookup.matching
+            && !matches!(Filling::of(endpoint, intent).value(ids), Some(Value::List(_)))
+        {
+            return Err(cannot("what was there before is not known".to_owned()));
+        }
         let Times {
             dead_until,
             window_start,
@@ -328,6 +333,11 @@ impl Search {
             if !self.is_meant(item) {
                 continue;
             }
+            if let Match::Fresh { at, .. } = &self.lookup.matching
+                && item.pointer(at).is_none_or(Value::is_null)
+            {
+                return Progress::Lost(format!("an item of `{}` shows nothing at `{at}`", self.list.name));
+            }
             if self.tells_by_itself() {
                 self.seen += 1;
                 self.found = Some(item.clone());
@@ -338,7 +348,7 @@ impl Search {
                 if let Some(reason) = self.misfit(item).filter(|_| holds(Guard::FoundFits)) {
                     return Progress::Contradiction(reason);
                 }
-                if self.lookup.several == Several::First {
+                if self.lookup.several == Several::First && !matches!(self.lookup.matching, Match::Fresh { .. }) {
                     return Progress::Found(item.clone());
                 }
                 if self.found.is_some() && holds(Guard::FoundOnce) {
@@ -488,6 +498,12 @@ impl Search {
             Match::Reference(_) | Match::ReferenceAtEnd(_) => {
                 let reference = self.lookup.reference_of(item);
                 reference.is_some_and(|reference| self.is_reference(reference))
+            }
+            Match::Fresh { ids, at, same } => {
+                let known = self.filling().value(ids).unwrap_or_default();
+                let known = known.as_list().unwrap_or_default();
+                let is_known = item.pointer(at).is_some_and(|id| known.contains(id));
+                !is_known && self.filling().all_hold(same, item)
             }
             Match::State { .. } | Match::Content(_) | Match::Gone(_) => false,
             Match::Natural { field, pointer, dead } => {

@@ -4,7 +4,8 @@ use rust_decimal::Decimal;
 use serde_json::Value as Json;
 
 use crate::base::money::{Currency, Money, parse_plain};
-use crate::connector::table::{AmountPlace, Effect, Endpoint, MoneyTable, Param, Unit};
+use crate::connector::lookup::Known;
+use crate::connector::table::{AmountField, AmountPlace, Effect, Endpoint, MoneyTable, Param, Unit};
 use crate::connector::units;
 use crate::model::value::{Map, Value};
 
@@ -55,6 +56,24 @@ pub(super) fn take(endpoint: &Endpoint, args: &mut Map) -> Result<Option<Amount>
         return Err(format!("`{}` is negative: {}", place.field, amount.plain));
     }
     Ok(Some(amount))
+}
+
+/// The amount that was read before, where the request says none. Nothing while nothing was read.
+pub(super) fn of_before(endpoint: &Endpoint, before: &Known) -> Result<Option<Money>, String> {
+    let Some(AmountField::Before(place)) = endpoint.amount.as_ref().filter(|_| !before.is_empty()) else {
+        return Ok(None);
+    };
+    let value = |name: &str| before.get(name).and_then(|json| Value::from_plain(json).ok());
+    let named = place.currency.as_deref().map(|name| match value(name) {
+        Some(Value::Text(code)) => Currency::from_code(&code).map_err(|error| error.to_string()),
+        _ => Err(format!("nothing says under `{name}` which currency is moved")),
+    });
+    let currency = named.transpose()?.or(endpoint.money.currency);
+    let currency = currency.ok_or_else(|| "nothing says which currency is moved".to_owned())?;
+    let unit = place.unit.or(endpoint.money.unit).unwrap_or(Unit::DecimalText);
+    let amount = value(&place.before).and_then(|amount| units::read(&endpoint.money, unit, &amount, currency));
+    let unread = || format!("what was read under `{}` is no amount in {currency}", place.before);
+    amount.map(Some).ok_or_else(unread)
 }
 
 /// Leaves the currencies of money among the arguments, or the members of a map: of every amount but the one that

@@ -2,6 +2,7 @@
 //!
 //! Every problem is reported, each at its place in the text.
 
+mod alone;
 mod endpoint;
 mod key;
 mod lookup;

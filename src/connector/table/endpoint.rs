@@ -6,7 +6,7 @@ use std::sync::Arc;
 use serde::{Deserialize, Deserializer};
 
 use super::{AmountField, AmountPlace, KeyPlace, MoneyTable, Need, Pagination, Param, Place, Unit};
-use crate::connector::lookup::Lookup;
+use crate::connector::lookup::{Before, Lookup, Template};
 
 /// A method of HTTP.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize)]
@@ -152,6 +152,10 @@ pub struct Endpoint {
     pub in_doubt: InDoubt,
     /// How its outcome is looked up.
     pub lookup: Option<Lookup>,
+    /// The name of what only one at a time may do.
+    pub exclusive: Option<Template>,
+    /// What is read before it is sent.
+    pub before: Option<Before>,
     /// The kind of resource it makes or shows.
     pub resource: Option<String>,
     /// What tells a repeated call from a new one here, if it is not the header that `[idempotency]` names for its method.
@@ -174,11 +178,16 @@ impl Endpoint {
         self.effect == Effect::Read && self.paging.is_some()
     }
 
+    /// Whether the name of what only one at a time may do is read before.
+    pub fn named_by_before(&self) -> bool {
+        matches!(self.exclusive, Some(Template::Before(_)))
+    }
+
     /// Where its request says an amount, if it does.
     pub fn amount_place(&self) -> Option<&AmountPlace> {
         match self.amount.as_ref()? {
             AmountField::Field(place) => Some(place),
-            AmountField::Whole(_) => None,
+            AmountField::Before(_) | AmountField::Whole(_) => None,
         }
     }
 

@@ -36,11 +36,13 @@ impl MoneyTable {
 #[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
 #[serde(
     untagged,
-    expecting = "expected \"whole\" or { field, currency, unit } with unit one of decimal_text, decimal_number, minor_number"
+    expecting = "expected \"whole\", { before, currency, unit } or { field, currency, unit } with unit one of decimal_text, decimal_number, minor_number"
 )]
 pub enum AmountField {
     /// A request field says it.
     Field(AmountPlace),
+    /// What is read before it is sent says it.
+    Before(AmountBefore),
     /// All there is, whatever that may be: a whole deposit.
     Whole(Whole),
 }
@@ -51,6 +53,18 @@ pub enum AmountField {
 pub enum Whole {
     /// All there is.
     Whole,
+}
+
+/// What says the amount where the request does not.
+#[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct AmountBefore {
+    /// Under which name it is kept.
+    pub before: String,
+    /// Under which name its currency is; without one it is [`MoneyTable::currency`].
+    pub currency: Option<String>,
+    /// How it is written, if not as [`MoneyTable::unit`] says.
+    pub unit: Option<Unit>,
 }
 
 /// Where the amount stands in the request.

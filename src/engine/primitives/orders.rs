@@ -233,7 +233,7 @@ fn cancel(turn: &Turn, connection: &Arc<Connection>, args: &[Value]) -> Result<V
     let known = map.resource.as_deref().unwrap_or_default();
     if kind != known {
         return Err(invalid(format!(
-            "connection `{}` cannot call off a {kind}, only a {known}",
+            "connection `{}` calls off resources of the kind `{known}`, not `{kind}`",
             connection.name
         )));
     }

@@ -2,6 +2,7 @@
 //!
 //! Plain data. Which entry may stand where is said by [`super::Journal::next`] alone.
 
+use std::collections::BTreeMap;
 use std::fmt;
 use std::str::FromStr;
 
@@ -175,6 +176,12 @@ pub struct Intent {
     /// When a journal that was forgotten may have sent it; none: nothing was sent before this was written.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub forgotten: Option<Forgotten>,
+    /// What was read before and has to be known to tell afterwards whether it was done, by name, in plain JSON.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub before: BTreeMap<String, Json>,
+    /// The name of what it did alone.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub exclusive: Option<String>,
 }
 
 /// The time in which an effect may have been sent by a journal that went with an older state of the store.

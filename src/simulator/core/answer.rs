@@ -33,6 +33,19 @@ pub(crate) enum Manner {
     },
 }
 
+/// How a success goes out; an operation says so where that is not JSON with its usual status.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub(crate) enum Form {
+    #[default]
+    Json,
+    /// JSON with another status.
+    Status(u16),
+    /// The text alone, without quotes.
+    Text,
+    /// Nothing.
+    Empty,
+}
+
 /// An answer before it goes over the wire.
 #[derive(Debug)]
 pub(crate) struct Answer {
@@ -58,6 +71,20 @@ impl Answer {
 
     pub(crate) fn success(status: u16, body: &Json) -> Self {
         Self::new(status, body.to_string().into_bytes())
+    }
+
+    /// A success in the form that its operation asked for.
+    pub(crate) fn in_form(mut self, form: Form, body: &Json) -> Self {
+        match form {
+            Form::Json => {}
+            Form::Status(status) => self.status = status,
+            Form::Text => {
+                self.body = body.as_str().unwrap_or_default().as_bytes().to_vec();
+                self.content_type = "text/plain;charset=UTF-8";
+            }
+            Form::Empty => self.body = Vec::new(),
+        }
+        self
     }
 
     pub(crate) fn refused(contract: &Contract, refusal: &Refusal, correlation_id: &str) -> Self {

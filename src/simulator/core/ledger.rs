@@ -25,19 +25,23 @@ pub enum Place {
     Market,
     /// Those who pay by card or wallet. May go below zero, as outside.
     Payer,
-    /// A processor of payments: what it keeps.
+    /// A processor of payments: what it keeps, and what it captured and has not handed over.
     Psp,
     /// Collected for a merchant and not settled yet; below zero when more was given back.
     Unsettled(Uuid),
     /// Settled for a merchant or a recipient of splits; below zero when more was given back.
     Settled(Uuid),
+    /// Handed over and not booked to an account yet, by payment.
+    Pending(Uuid),
+    /// A marketplace's own account, which is liable for what others owe: it may go below zero.
+    Marketplace,
 }
 
 impl Place {
     fn may_be_negative(self) -> bool {
         matches!(
             self,
-            Self::Outside | Self::Market | Self::Payer | Self::Unsettled(_) | Self::Settled(_)
+            Self::Outside | Self::Market | Self::Payer | Self::Unsettled(_) | Self::Settled(_) | Self::Marketplace
         )
     }
 }
@@ -179,7 +183,7 @@ impl Ledger {
 
     fn set(&mut self, place: Place, amount: Money) {
         // An emptied reservation is forgotten, so that the books stay as small as what is under way.
-        if amount.is_zero() && matches!(place, Place::Reserved(_)) {
+        if amount.is_zero() && matches!(place, Place::Reserved(_) | Place::Pending(_)) {
             self.balances.remove(&(place, amount.currency()));
         } else {
             self.balances.insert((place, amount.currency()), amount);

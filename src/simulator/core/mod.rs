@@ -28,6 +28,7 @@ use chrono::SubsecRound as _;
 use serde::Serialize;
 use uuid::Uuid;
 
+use self::answer::Form;
 use self::faults::Faults;
 use self::idempotency::Keys;
 use self::ledger::Ledger;
@@ -69,6 +70,8 @@ pub(crate) struct Core {
     held: Vec<(Uuid, Uuid)>,
     pub(crate) timeline: Timeline,
     pub(crate) ids: fastrand::Rng,
+    /// How the answer to the request that is being done goes out.
+    pub(crate) form: Form,
     /// Apart from the ids of resources, so that those do not depend on how many requests were made.
     noise: fastrand::Rng,
 }
@@ -89,6 +92,7 @@ impl Core {
             held: Vec::new(),
             timeline: Timeline::default(),
             ids: fastrand::Rng::with_seed(config.seed),
+            form: Form::Json,
             noise: fastrand::Rng::with_seed(config.seed ^ 0x5eed),
             config,
         }

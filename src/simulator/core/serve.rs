@@ -380,7 +380,9 @@ async fn act(shared: &Shared, admitted: &Admitted, fault: Option<&FaultAction>) 
     let mut outgoing = None;
     let mut answer = shared.with(|world| {
         let call = &admitted.call;
-        let answer = match (call.operation.run)(world, call) {
+        let done = (call.operation.run)(world, call);
+        let form = std::mem::take(&mut world.core.form);
+        let answer = match done {
             Ok(body) => {
                 world.core.requests.entry(call.operation.name).or_default().done += 1;
                 if let Some(complete) = call.operation.posts_first {
@@ -390,7 +392,7 @@ async fn act(shared: &Shared, admitted: &Admitted, fault: Option<&FaultAction>) 
                         .pop()
                         .map(|outgoing| (outgoing, complete, body.clone()));
                 }
-                Answer::success(call.operation.success, &body)
+                Answer::success(call.operation.success, &body).in_form(form, &body)
             }
             Err(refusal) => Answer::refused(admitted.contract, &refusal, &admitted.correlation_id),
         };

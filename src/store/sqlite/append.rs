@@ -9,6 +9,7 @@ use std::collections::{BTreeMap, HashMap};
 use sqlx::Row as _;
 use sqlx::sqlite::SqliteRow;
 
+use super::exclusive::released;
 use super::rows::{blob, corrupt, hex};
 use super::witness::Testimony;
 use super::writer::{Answers, Bounds, Halt, Reply, Writer};
@@ -112,7 +113,7 @@ impl PendingAppend {
     /// Whether it may be written to a run that stands so.
     fn check(&self, driven: &Driven) -> Result<(), StoreError> {
         let run = self.lease.run;
-        let holder = driven.fence == self.lease.fence && driven.worker == self.lease.worker;
+        let holder = driven.is_held_by(&self.lease);
         if !holder && holds(Guard::LeaseFence) {
             return Err(StoreError::LeaseLost { run });
         }
@@ -168,6 +169,13 @@ pub(super) struct Driven {
     pub(super) last_seq: u32,
     /// Who asked for its end, and why.
     pub(super) cancel_note: Option<String>,
+}
+
+impl Driven {
+    /// Whether this lease is the present one.
+    pub(super) fn is_held_by(&self, lease: &Lease) -> bool {
+        self.fence == lease.fence && self.worker == lease.worker
+    }
 }
 
 /// An append that was found good, with what it settles.
@@ -253,7 +261,9 @@ macro_rules! write_appends {
          SELECT unhex(value ->> 0), value ->> 1, value ->> 2, value ->> 3, value ->> 4 FROM json_each($5); \
          INSERT INTO workflow_success (workflow, last_success_at) \
          SELECT key, value FROM json_each($4) WHERE true \
-         ON CONFLICT (workflow) DO UPDATE SET last_success_at = max(last_success_at, excluded.last_success_at); "
+         ON CONFLICT (workflow) DO UPDATE SET last_success_at = max(last_success_at, excluded.last_success_at); \
+         DELETE FROM exclusive WHERE (run, step) IN \
+         (SELECT unhex(value ->> 0), value ->> 1 FROM json_each($6)); "
     };
 }
 
@@ -288,6 +298,10 @@ impl Writer {
             *newest = (*newest).max(*at);
         }
         let rows: Vec<_> = settled.iter().map(Settled::columns).collect();
+        let ended = accepted.iter().map(|good| &good.append);
+        let released: Vec<_> = ended
+            .flat_map(|append| released(&self.excluding, append.run(), &append.records))
+            .collect();
         sqlx::query(match (bounds.begins, bounds.commits) {
             (true, true) => concat!("BEGIN IMMEDIATE; ", write_appends!(), "COMMIT"),
             (true, false) => concat!("BEGIN IMMEDIATE; ", write_appends!()),
@@ -299,6 +313,7 @@ impl Writer {
         .bind(text_of(&rows))
         .bind(text_of(&succeeded))
         .bind(text_of(&settled.iter().flat_map(Settled::waits).collect::<Vec<_>>()))
+        .bind(text_of(&released))
         .execute(&mut self.connection)
         .await?;
         Ok(())

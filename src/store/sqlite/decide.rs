@@ -72,6 +72,7 @@ impl Writer {
             entry,
         };
         let (seq, at, entry) = (record.seq, nanos(record.at), entry_text(run, &record));
+        let ended = record.entry.clone();
         journal.next(record).map_err(|error| conflict(error.to_string()))?;
         sqlx::query("INSERT INTO journal (run, seq, at, entry) VALUES ($1, $2, $3, $4)")
             .bind(blob(run))
@@ -80,7 +81,7 @@ impl Writer {
             .bind(entry)
             .execute(&mut self.connection)
             .await?;
-        Ok(())
+        self.release(run, &ended).await
     }
 
     /// Queues a parked run. How often the process died under it is forgotten.

@@ -4,7 +4,7 @@
 //! everybody. A write that a rule refuses writes nothing and does not disturb the others. A transaction that
 //! fails has an unknown outcome, so nothing may go on as if it were known: see [`OnFailure`].
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use std::sync::{Arc, OnceLock};
 
 use sqlx::{SqliteConnection, SqlitePool};
@@ -25,9 +25,12 @@ use crate::base::guard::{Guard, holds};
 use crate::base::ids::{RunId, WorkerId};
 use crate::base::limits::GROUP_COMMIT_WRITES_MAX;
 use crate::model::breaker::Tripped;
+use crate::model::journal::StepPath;
 use crate::model::run::{RunError, RunState};
 use crate::model::unmade::{Pause, Resumption, Unmade};
-use crate::store::{Acceptance, ApprovalDecision, Claim, Decision, Made, Restored, Routed, SlotKey, StoreError};
+use crate::store::{
+    Acceptance, ApprovalDecision, Claim, Decision, Exclusion, Lease, Made, Restored, Routed, SlotKey, StoreError,
+};
 
 /// A writer that panics would leave a process that takes everything and keeps nothing: better none.
 struct AbortOnPanic(bool);
@@ -125,6 +128,11 @@ pub(super) enum Command {
         connection: String,
         from: Instant,
         reply: Reply<()>,
+    },
+    Exclude {
+        lease: Lease,
+        exclusion: Exclusion,
+        reply: Reply<Option<(RunId, StepPath)>>,
     },
     SetBreaker {
         connection: String,
@@ -301,6 +309,8 @@ pub(super) struct Writer {
     pub(super) connection: SqliteConnection,
     /// The runs in state `running`: only the writer makes them so.
     pub(super) driven: HashMap<RunId, Driven>,
+    /// Runs that may exclude others; only the writer lets them.
+    pub(super) excluding: HashSet<RunId>,
     /// The newest event's mark, or that of one that was refused; only the writer gives marks.
     pub(super) last_mark: i64,
     /// Up to which event runs were made; only the writer moves it.
@@ -549,6 +559,14 @@ impl Writer {
                 reply,
             } => {
                 let done = self.set_backfill_from(&connection, from).await;
+                answers.settle(reply, done)
+            }
+            Command::Exclude {
+                lease,
+                exclusion,
+                reply,
+            } => {
+                let done = self.exclude(&lease, exclusion).await;
                 answers.settle(reply, done)
             }
             Command::SetBreaker {

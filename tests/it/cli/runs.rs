@@ -60,6 +60,8 @@ fn payout() -> Intent {
             beneficiary: Some("DE89370400440532013000".to_owned()),
         }),
         forgotten: None,
+        before: std::collections::BTreeMap::new(),
+        exclusive: None,
     }
 }
 

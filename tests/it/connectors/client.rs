@@ -84,6 +84,8 @@ fn intent(connection: &Connection) -> Intent {
         request: prepared.request,
         movement: prepared.movement,
         forgotten: None,
+        before: std::collections::BTreeMap::new(),
+        exclusive: None,
     }
 }
 

@@ -160,6 +160,8 @@ fn what_a_call_was_sent_for_is_carried_to_its_look_up() {
             request: made.request,
             movement: made.movement,
             forgotten: None,
+            before: BTreeMap::new(),
+            exclusive: None,
         };
         let sent = time("2026-05-01T09:30:00Z");
         let search = Search::begin(&toy, endpoint(&toy, "refund"), &intent, sent, sent).unwrap();

@@ -4,6 +4,7 @@
 use std::sync::Arc;
 
 use bursar::connector::connection::Connection;
+use bursar::connector::lookup::Known;
 use bursar::connector::reply::contradiction;
 use bursar::connector::request::{Own, Prepared, prepare_own};
 use bursar::connector::table::{Connector, KeyPlace};
@@ -94,7 +95,11 @@ fn connection() -> Connection {
 
 fn build(name: &str, args: &Map, key: Option<&str>) -> Result<Prepared, Failure> {
     let toy = connection();
-    let own = Own { reference: None, key };
+    let own = Own {
+        reference: None,
+        key,
+        before: &Known::new(),
+    };
     prepare_own(&toy, endpoint(&toy, name), args, own)
 }
 

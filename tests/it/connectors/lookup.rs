@@ -65,6 +65,8 @@ fn intent_of(bank: &Connection, name: &str, reference: &str) -> Intent {
         request: prepared.request,
         movement: prepared.movement,
         forgotten: None,
+        before: std::collections::BTreeMap::new(),
+        exclusive: None,
     }
 }
 

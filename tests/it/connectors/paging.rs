@@ -266,6 +266,8 @@ fn sought(pagination: &str, pages: &[Json]) -> String {
         request: prepared.request,
         movement: None,
         forgotten: None,
+        before: std::collections::BTreeMap::new(),
+        exclusive: None,
     };
     let sent = time("2026-05-01T09:30:00Z");
     let mut search = Search::begin(&toy, make, &intent, sent, sent).unwrap();

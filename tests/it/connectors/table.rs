@@ -288,7 +288,7 @@ fn a_wrong_table_is_told_where_and_what_to_do() {
         (
             "unit = \"minor_number\"",
             "unit = \"cents\"",
-            "22:10 expected \"whole\" or",
+            "22:10 expected \"whole\", { before",
         ),
         (
             "type = \"decimal\", required = true",

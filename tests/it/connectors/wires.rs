@@ -116,6 +116,8 @@ fn intent(fingerprint: Digest) -> Intent {
         },
         movement: None,
         forgotten: None,
+        before: std::collections::BTreeMap::new(),
+        exclusive: None,
     }
 }
 

@@ -136,6 +136,8 @@ fn entry(path: StepPath, made: Move) -> Entry {
                 },
                 movement: None,
                 forgotten: None,
+                before: std::collections::BTreeMap::new(),
+                exclusive: None,
             }),
             step,
         },

@@ -87,6 +87,14 @@ impl Toy {
         run
     }
 
+    /// How a run stands.
+    pub(super) async fn read(&self, id: RunId) -> Run {
+        let store = self.world.store().await;
+        let run = store.run(id).await.expect("read").expect("there");
+        store.close().await.expect("closed");
+        run
+    }
+
     /// A new process goes on with a run that waits.
     pub(super) async fn go_on(&self, id: RunId) -> Run {
         let store = self.world.store().await;

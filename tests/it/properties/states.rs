@@ -590,6 +590,8 @@ fn intent(epoch: u32) -> Intent {
         },
         movement: None,
         forgotten: None,
+        before: std::collections::BTreeMap::new(),
+        exclusive: None,
     }
 }
 

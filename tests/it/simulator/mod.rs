@@ -18,6 +18,7 @@ mod ledger;
 mod lifecycle;
 mod lists;
 mod operations;
+mod payaut;
 mod payments;
 mod served;
 mod shapes;

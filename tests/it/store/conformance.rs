@@ -12,6 +12,7 @@ use bursar::store::{Admitted, Append, Made, Routed, Routing, RunQuery, Store, St
 use serde_json::json;
 
 use super::deaths::a_process_that_dies_twice_under_a_run_without_progress_makes_it_suspected;
+use super::exclusive::*;
 use super::fates::*;
 use super::make::*;
 use super::overlap::*;
@@ -82,6 +83,8 @@ rules![
     a_newer_run_ends_the_open_ones_that_can_be_ended,
     no_more_runs_of_a_key_are_open_than_may_be,
     what_was_passed_over_is_kept_once_and_forgotten_when_it_is_made,
+    what_only_one_step_may_have_goes_with_its_end_and_not_before,
+    what_a_run_had_alone_goes_with_its_end,
 ];
 
 async fn state_if_there(store: &dyn Store, run: RunId) -> Option<RunState> {

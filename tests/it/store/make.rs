@@ -175,6 +175,8 @@ pub(super) fn intent(seq: u32, place: &str) -> Record {
                 },
                 movement: None,
                 forgotten: None,
+                before: std::collections::BTreeMap::new(),
+                exclusive: None,
             }),
         },
     }

@@ -4,6 +4,7 @@ mod care;
 mod conformance;
 mod damage;
 mod deaths;
+mod exclusive;
 mod fates;
 mod faulty;
 mod file;

@@ -282,6 +282,7 @@ impl<'a> Check<'a, '_, '_> {
                     self.wrong(&["amount"], format!("`{}` has to be required", place.field));
                 }
             }
+            Some(AmountField::Before(place)) => self.amount_before(place),
             None | Some(AmountField::Whole(_)) => {}
         }
         if let Some(field) = &endpoint.source {
@@ -365,5 +366,6 @@ impl<'a> Check<'a, '_, '_> {
             (Some(lookup), _) => self.lookup(lookup),
             (None, _) => {}
         }
+        self.alone();
     }
 }

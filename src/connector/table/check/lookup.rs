@@ -2,7 +2,7 @@
 
 use super::endpoint::Check;
 use super::{known_param, unknown_endpoint};
-use crate::connector::lookup::{Condition, Lookup, Match, Several, Template, Wanted};
+use crate::connector::lookup::{Condition, Lookup, Match, Several, Template};
 use crate::connector::table::{Effect, Endpoint, Kind, OurReference, Param, Place, ReferenceForm};
 
 /// Statuses by which a provider can say that something is not there.
@@ -24,10 +24,8 @@ impl<'a> Check<'a, '_, '_> {
                 param.as_str(),
             ];
             known_param(list, &path, param, self.source);
-            if let Template::Sent(fields) = template {
-                for field in fields {
-                    self.need_sent(&["lookup", "query", param], field);
-                }
+            if matches!(template, Template::Sent(_) | Template::Before(_)) {
+                self.said(&["lookup", "query", param], template, true);
             }
         }
         self.read_through(lookup, list);
@@ -104,6 +102,7 @@ impl<'a> Check<'a, '_, '_> {
                 self.pointer(&path, Some(pointer));
                 self.need_sent(&path, field);
             }
+            Match::Fresh { same, .. } => self.conditions("match", same),
             Match::State { done, open } => {
                 if done.is_empty() {
                     self.wrong(&path, "`done` says nothing, which any state would be");
@@ -170,19 +169,20 @@ impl<'a> Check<'a, '_, '_> {
     fn conditions(&mut self, key: &str, conditions: &'a [Condition]) {
         for condition in conditions {
             self.pointer(&["lookup", key], Some(&condition.at).filter(|at| !at.is_empty()));
-            if condition.is.is_empty() {
-                let message = format!("`{}` is nothing: `is` has to say what may stand there", condition.at);
+            if condition.is.is_empty() == condition.is_sum.is_empty() {
+                let message = format!(
+                    "`{}` is nothing: `is`, or `is_sum`, has to say what may stand there",
+                    condition.at
+                );
                 self.wrong(&["lookup", key], message);
             }
-            for wanted in &condition.is {
-                match wanted {
-                    Wanted::Filled(Template::Sent(fields)) => {
-                        fields.iter().for_each(|field| self.need_sent(&["lookup", key], field));
-                    }
-                    Wanted::Filled(Template::WindowStart | Template::WindowEnd) => {
+            for template in condition.templates() {
+                match template {
+                    Template::WindowStart | Template::WindowEnd => {
                         self.wrong(&["lookup", key], "a time of the search is nothing that an item shows");
                     }
-                    Wanted::Filled(_) | Wanted::Absent | Wanted::Fixed(_) => {}
+                    Template::Reference => {}
+                    template => self.said(&["lookup", key], template, true),
                 }
             }
         }
@@ -208,7 +208,7 @@ impl<'a> Check<'a, '_, '_> {
     }
 
     /// What a look-up reads out of a request that was sent has to be a parameter of it, or a member of one.
-    fn need_sent(&mut self, keys: &[&str], field: &str) {
+    pub(super) fn need_sent(&mut self, keys: &[&str], field: &str) {
         let (name, member) = field
             .split_once('.')
             .map_or((field, None), |(name, member)| (name, Some(member)));

@@ -226,6 +226,25 @@ CREATE TABLE death (
     times   INTEGER NOT NULL
 ) STRICT, WITHOUT ROWID;
 
+-- What only one step at a time may have: a name on a connection, with the step that has it until it ends.
+CREATE TABLE exclusive (
+    connection TEXT NOT NULL,
+    name       TEXT NOT NULL,
+    run        BLOB NOT NULL REFERENCES run (id) ON DELETE CASCADE,
+    step       TEXT NOT NULL,
+    PRIMARY KEY (connection, name)
+) STRICT, WITHOUT ROWID;
+
+-- What a step, or a run, has.
+CREATE INDEX exclusive_by_step ON exclusive (run, step);
+
+-- However a run ends, others may have what it had.
+CREATE TRIGGER run_excludes_no_more AFTER UPDATE OF state ON run
+WHEN new.state IN ('succeeded', 'failed', 'cancelled')
+BEGIN
+    DELETE FROM exclusive WHERE run = old.id;
+END;
+
 -- What scripts keep between runs.
 CREATE TABLE workflow_state (
     workflow TEXT NOT NULL,

@@ -226,6 +226,8 @@ fn intent(toy: &Connection, name: &str) -> Intent {
         request: prepared.request,
         movement: prepared.movement,
         forgotten: None,
+        before: std::collections::BTreeMap::new(),
+        exclusive: None,
     }
 }
 

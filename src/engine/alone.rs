@@ -1,0 +1,174 @@
+//! One at a time: what has to be known before something is sent, and that nobody else does the same meanwhile.
+//!
+//! The name a step goes on under alone is durable before it reads. Taken together with the intent, two runs could both
+//! read what there is, go one after the other, and the second would take what the first did for its own. Sends nothing.
+
+use std::sync::Arc;
+
+use super::effect::Ready;
+use super::step::refusal;
+use super::turn::{Begun, Turn, recorded};
+use crate::base::guard::{Guard, holds};
+use crate::connector::connection::Connection;
+use crate::connector::lookup::{Known, before, exclusive_name, known};
+use crate::connector::reply::{RetryHint, Verdict};
+use crate::connector::table::Endpoint;
+use crate::model::journal::{Entry, Failure, Intent, Outcome, Retry};
+use crate::model::value::Value;
+use crate::script::Thrown;
+use crate::store::{Exclusion, StoreError};
+
+use super::interrupt::Interrupt;
+
+/// How a step that has to be alone stands.
+pub(super) enum Alone {
+    /// It is, and knows this.
+    Ready { known: Known, name: Option<String> },
+    /// It cannot be done.
+    Failed(Failure),
+}
+
+impl Turn {
+    /// Lets the step go on alone, with what has to be known before it is sent. Nothing was sent yet: of a new step, or
+    /// anew where absence was proved.
+    pub(super) fn alone(
+        &self,
+        begun: &Begun,
+        connection: &Arc<Connection>,
+        endpoint: &Endpoint,
+        draft: &Intent,
+        ready: Ready,
+    ) -> Result<Alone, Thrown> {
+        let mut intent = draft.clone();
+        let by_what_is_read = endpoint.named_by_before();
+        if by_what_is_read {
+            match self.read_before(begun, connection, endpoint, &intent, ready)? {
+                Ok(known) => intent.before = known,
+                Err(failure) => return Ok(Alone::Failed(failure)),
+            }
+        }
+        let name = match exclusive_name(endpoint, &intent) {
+            Ok(name) => name,
+            Err(failure) => return Ok(Alone::Failed(failure)),
+        };
+        if let Some(name) = name.as_ref().filter(|_| holds(Guard::Exclusive)) {
+            self.exclude(begun, connection, name, ready)?;
+        }
+        let known = match self.read_before(begun, connection, endpoint, &intent, ready)? {
+            Ok(known) => known,
+            Err(failure) => return Ok(Alone::Failed(failure)),
+        };
+        if by_what_is_read {
+            intent.before.clone_from(&known);
+            if exclusive_name(endpoint, &intent).ok() != Some(name.clone()) {
+                let reason = "what only one at a time may do has another name now".to_owned();
+                return Err(self.later_at_first(begun, ready, reason));
+            }
+        }
+        Ok(Alone::Ready { known, name })
+    }
+
+    /// Takes the name, durably, or waits for the step that has it.
+    fn exclude(&self, begun: &Begun, connection: &Connection, name: &str, ready: Ready) -> Result<(), Thrown> {
+        let exclusion = Exclusion {
+            step: begun.path.clone(),
+            connection: connection.name.clone(),
+            name: name.to_owned(),
+        };
+        self.driven()?;
+        match self.block_on(self.services.store.exclude(&self.lease, exclusion)) {
+            Ok(None) => Ok(()),
+            Ok(Some((run, step))) => {
+                let reason = format!("step {step} of {run} does the same now, and one waits for the other");
+                Err(self.later_at_first(begun, ready, reason))
+            }
+            Err(StoreError::LeaseLost { .. }) => Err(self.interrupt(Interrupt::LeaseLost)),
+            Err(error) => Err(self.interrupt(Interrupt::StoreDown(error))),
+        }
+    }
+
+    fn read_before(
+        &self,
+        begun: &Begun,
+        connection: &Arc<Connection>,
+        endpoint: &Endpoint,
+        intent: &Intent,
+        ready: Ready,
+    ) -> Result<Result<Known, Failure>, Thrown> {
+        let (read, request) = match before(connection, endpoint, intent) {
+            Ok(Some(asked)) => asked,
+            Ok(None) => return Ok(Ok(Known::new())),
+            Err(failure) => return Ok(Err(failure)),
+        };
+        self.count_request(connection);
+        match self.ask(connection, read, &request) {
+            Verdict::Applied { value, .. } => Ok(known(endpoint, intent, &value)),
+            Verdict::NotApplied {
+                failure, refused: true, ..
+            } => Err(match self.refused_until(connection) {
+                Some(until) => self.hold(begun, until, &self.why_held(connection)),
+                None => self.doubt_at(begun, "refused", &refusal(connection, &failure.message)),
+            }),
+            Verdict::NotApplied {
+                failure, retry: None, ..
+            } => Ok(Err(failure)),
+            Verdict::NotApplied { failure, .. } => self.give_up_at_first(begun, ready, failure.message).map(Err),
+            Verdict::Unknown { reason, .. } => self.give_up_at_first(begun, ready, reason).map(Err),
+            Verdict::Contradiction { reason } => Ok(Err(Failure::new("unreadable_answer", reason))),
+        }
+    }
+
+    /// What could not be read is tried again, and given up like a read: nothing was sent.
+    pub(super) fn give_up_at_first(&self, begun: &Begun, ready: Ready, reason: String) -> Result<Failure, Thrown> {
+        let spent = ready.tried + 1 >= self.services.settings.backoff.attempts_max;
+        if ready.epoch == 0 && (spent || self.is_late(begun)) {
+            let message = format!("nothing was sent: what there is cannot be seen: {reason}");
+            return Ok(Failure::new("provider_unavailable", message));
+        }
+        Err(self.later_at_first(begun, ready, reason))
+    }
+
+    /// Nothing was sent, and it goes on in a while.
+    pub(super) fn later_at_first(&self, begun: &Begun, ready: Ready, reason: String) -> Thrown {
+        if self.is_late(begun) && ready.epoch == 0 {
+            let hours = self.services.settings.backoff.total.as_secs() / 3_600;
+            let message = format!("`{}` was not done within {hours} hours: {reason}", begun.step.name);
+            return match self.conclude_at_first(begun, Failure::new("given_up", message)) {
+                Ok(_) => Thrown::Interrupt,
+                Err(thrown) => thrown,
+            };
+        }
+        let at = self.next_attempt_at(ready.tried + 1, RetryHint::default());
+        if ready.epoch > 0 {
+            return self.pause_until(at);
+        }
+        let retry = Retry {
+            attempt: ready.tried + 1,
+            unknown: false,
+            reason,
+            at,
+            look_up: false,
+        };
+        let entry = Entry::Retry {
+            path: begun.path.clone(),
+            step: begun.step.clone(),
+            retry,
+        };
+        match self.ride(entry) {
+            Ok(()) => self.pause_until(at),
+            Err(thrown) => thrown,
+        }
+    }
+
+    /// It ends with a failure, and nothing was sent.
+    pub(super) fn conclude_at_first(&self, begun: &Begun, failure: Failure) -> Result<Value, Thrown> {
+        let outcome = Outcome::Failure(failure);
+        self.ride(Entry::Done {
+            path: begun.path.clone(),
+            step: begun.step.clone(),
+            outcome: outcome.clone(),
+            began: None,
+        })?;
+        recorded(outcome)
+    }
+}

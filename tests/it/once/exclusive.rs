@@ -1,0 +1,310 @@
+//! What is told by what there was before: read alone, one at a time.
+
+use std::sync::{Arc, Mutex};
+use std::time::Duration;
+
+use bursar::base::clock::Clock as _;
+use bursar::base::ids::RunId;
+use bursar::model::journal::{Entry, Journal};
+use bursar::model::run::{Run, RunState};
+use bursar::store::sqlite::care::backup::backup;
+use bursar::store::sqlite::care::restore::restore;
+use serde_json::{Value as Json, json};
+
+use super::toy::{Asked, Said, Toy};
+
+const TABLE: &str = r#"name  = "toy"
+title = "Toy"
+doc   = "A provider of our own."
+base_url = { live = "https://api.example.com" }
+auth = { scheme = "bearer" }
+[money]
+unit = "minor_number"
+currency = "EUR"
+[errors]
+class = [{ status = 503, class = "retry", doc = "Later." }]
+[endpoint.give_back]
+doc = "Gives a payment back, in part."
+method = "POST"
+path = "/payments/{payment}/refunds"
+effect = "moves_money"
+amount = { field = "amount" }
+in_doubt = "lookup"
+exclusive = "{sent.payment}"
+params = [
+  { name = "payment", in = "path", doc = "Which." },
+  { name = "amount", type = "decimal", required = true, doc = "How much." },
+  { name = "why", required = true, doc = "Why." },
+]
+[endpoint.give_back.before]
+endpoint = "show"
+query = { id = "{sent.payment}" }
+keep = { refunds = "/refunds/*/id" }
+require = [{ at = "/status", is = ["paid"], else = "only what was paid can be given back" }]
+[endpoint.give_back.lookup]
+endpoint = "show"
+query = { id = "{sent.payment}" }
+items = "/refunds"
+match = { fresh = { ids = "{before.refunds}", at = "/id", same = [{ at = "/amount", is = ["{sent.amount}"] }] } }
+visibility_lag_secs = 120
+covers_window = true
+[endpoint.take_back]
+doc = "The same, told by the sum alone."
+method = "POST"
+path = "/payments/{payment}/refunds"
+effect = "moves_money"
+amount = { field = "amount" }
+in_doubt = "lookup"
+exclusive = "{before.payment}"
+params = [
+  { name = "payment", in = "path", doc = "Which." },
+  { name = "amount", type = "decimal", required = true, doc = "How much." },
+  { name = "why", required = true, doc = "Why." },
+]
+[endpoint.take_back.before]
+endpoint = "show"
+query = { id = "{sent.payment}" }
+keep = { refunded = "/refunded", payment = "/id" }
+[endpoint.take_back.lookup]
+endpoint = "show"
+query = { id = "{before.payment}" }
+match = { state = { done = [{ at = "/refunded", is_sum = ["{before.refunded}", "{sent.amount}"] }], open = [{ at = "/refunded", is = ["{before.refunded}"] }] } }
+visibility_lag_secs = 120
+[endpoint.charge]
+doc = "Charges what the payment says."
+method = "POST"
+path = "/payments/{payment}/charge"
+effect = "moves_money"
+amount = { before = "amount", currency = "currency" }
+in_doubt = "park"
+params = [{ name = "payment", in = "path", doc = "Which." }]
+[endpoint.charge.before]
+endpoint = "show"
+query = { id = "{sent.payment}" }
+keep = { amount = "/amount", currency = "/currency" }
+[endpoint.show]
+doc = "Shows a payment."
+method = "GET"
+path = "/payments/{id}"
+effect = "read"
+params = [{ name = "id", in = "path", doc = "Which." }]
+[endpoint.tell_time]
+doc = "Says what time it is."
+method = "GET"
+path = "/time"
+effect = "read"
+shows_key = true
+"#;
+
+fn refund(why: &str) -> String {
+    format!(r#"bank::give_back(#{{ payment: "p1", amount: EUR(5), why: "{why}" }}).id"#)
+}
+
+/// What the provider has: the status of the payment, and its refunds.
+#[derive(Debug, Default)]
+struct Book {
+    status: &'static str,
+    refunds: Vec<Json>,
+}
+
+impl Book {
+    fn refund(&mut self, asked: &Json) -> Json {
+        let made =
+            json!({"id": format!("r{}", self.refunds.len() + 1), "amount": asked["amount"], "why": asked["why"]});
+        self.refunds.push(made.clone());
+        made
+    }
+
+    fn show(&self) -> Json {
+        let refunded: i64 = self.refunds.iter().filter_map(|refund| refund["amount"].as_i64()).sum();
+        json!({
+            "id": "p1", "status": self.status, "refunds": self.refunds, "refunded": refunded, "amount": 2000, "currency": "EUR",
+        })
+    }
+}
+
+/// A provider with this book. What it says to a refund, it is told by who asks and how often that one did.
+async fn with(mut says: impl FnMut(&str, usize) -> First + Send + 'static) -> (Toy, Arc<Mutex<Book>>) {
+    let book = Arc::new(Mutex::new(Book {
+        status: "paid",
+        refunds: Vec::new(),
+    }));
+    let theirs = Arc::clone(&book);
+    let mut times: Vec<String> = Vec::new();
+    let answer = move |asked: &Asked| {
+        let mut book = theirs.lock().expect("one at a time");
+        if asked.method == "GET" {
+            return Said::Answer(200, book.show());
+        }
+        if asked.path.ends_with("/charge") {
+            return Said::Answer(201, json!({"id": "c1"}));
+        }
+        let body = asked.json();
+        let why = body["why"].as_str().unwrap_or_default().to_owned();
+        times.push(why.clone());
+        match says(&why, times.iter().filter(|earlier| **earlier == why).count()) {
+            First::Done => Said::Answer(201, book.refund(&body)),
+            First::DoneAndLost => {
+                book.refund(&body);
+                Said::Lost
+            }
+            First::Lost => Said::Lost,
+            First::Later => Said::Answer(503, json!({})),
+        }
+    };
+    (Toy::new(TABLE, answer).await, book)
+}
+
+enum First {
+    Done,
+    DoneAndLost,
+    Lost,
+    Later,
+}
+
+/// Lets time pass until each of these runs has ended or needs a person.
+async fn to_the_end(toy: &Toy, runs: &[RunId]) -> Vec<Run> {
+    let mut ended = Vec::new();
+    for id in runs {
+        let mut run = toy.read(*id).await;
+        for _ in 0..40 {
+            if run.state != RunState::Waiting {
+                break;
+            }
+            toy.clock.advance(Duration::from_secs(400));
+            run = toy.go_on(*id).await;
+        }
+        ended.push(run);
+    }
+    ended
+}
+
+fn whys(book: &Mutex<Book>) -> Vec<String> {
+    let book = book.lock().expect("nobody panics");
+    let whys = book.refunds.iter().filter_map(|refund| refund["why"].as_str());
+    whys.map(str::to_owned).collect()
+}
+
+/// Red without the lock: both know of no refund, and the second takes the first one's for its own: one is missing.
+#[tokio::test(flavor = "multi_thread")]
+async fn two_refunds_of_one_payment_do_not_take_each_other_for_their_own() {
+    let (toy, book) = with(|why, times| match (why, times) {
+        ("A", 1) => First::Later,
+        ("B", 1) => First::Lost,
+        _ => First::Done,
+    })
+    .await;
+    let a = toy.begin(&refund("A")).await;
+    let b = toy.begin(&refund("B")).await;
+    assert_eq!((a.state, b.state), (RunState::Waiting, RunState::Waiting));
+    let ended = to_the_end(&toy, &[a.id, b.id]).await;
+    let came: Vec<_> = ended.iter().map(|run| (run.state, run.result.clone())).collect();
+    let done = |id: &str| (RunState::Succeeded, Some(json!(id)));
+    assert_eq!(whys(&book), ["A", "B"], "{ended:?}");
+    assert_eq!(came, [done("r1"), done("r2")]);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn one_that_was_made_and_lost_is_told_from_those_that_were_there() {
+    for script in [
+        refund("A"),
+        refund("A").replace("give_back", "take_back").replace(".id", ""),
+    ] {
+        let (toy, book) = with(|_, _| First::DoneAndLost).await;
+        book.lock()
+            .expect("free")
+            .refund(&json!({"amount": 500, "why": "before"}));
+        let run = toy.begin(&script).await;
+        let ended = to_the_end(&toy, &[run.id]).await;
+        assert_eq!(ended[0].state, RunState::Succeeded, "{:?}", ended[0].error);
+        assert_eq!(whys(&book), ["before", "A"]);
+        assert_eq!(toy.count("POST", "/payments/p1/refunds"), 1);
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_is_neither_as_before_nor_as_it_would_be_is_for_a_person() {
+    let (toy, book) = with(|_, _| First::DoneAndLost).await;
+    let run = toy.begin(&refund("A").replace("give_back", "take_back")).await;
+    assert_eq!(run.state, RunState::Succeeded, "{:?}", run.error);
+    // Somebody else gives as much back before it is looked for.
+    let (toy, theirs) = with(|_, _| First::Lost).await;
+    drop(book);
+    let run = toy.begin(&refund("A").replace("give_back", "take_back")).await;
+    assert_eq!(run.state, RunState::Waiting);
+    theirs
+        .lock()
+        .expect("free")
+        .refund(&json!({"amount": 300, "why": "by hand"}));
+    let ended = to_the_end(&toy, &[run.id]).await;
+    assert_eq!(ended[0].state, RunState::Parked, "{ended:?}");
+    assert_eq!(toy.count("POST", "/payments/p1/refunds"), 1);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_has_to_be_so_and_is_not_fails_before_anything_is_sent() {
+    let (toy, book) = with(|_, _| First::Done).await;
+    book.lock().expect("free").status = "open";
+    let caught = format!(
+        "let told = \"\"; try {{ {} }} catch (e) {{ told = e.error; }} told",
+        refund("A")
+    );
+    let run = toy.begin(&caught).await;
+    assert_eq!(
+        (run.state, run.result),
+        (RunState::Succeeded, Some(json!("not_possible"))),
+        "{:?}",
+        run.error
+    );
+    assert_eq!(toy.count("POST", "/payments/p1/refunds"), 0);
+    // What it had alone is free.
+    book.lock().expect("free").status = "paid";
+    let run = toy.begin(&refund("B")).await;
+    assert_eq!(run.state, RunState::Succeeded, "{:?}", run.error);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_amount_that_only_the_provider_says_is_read_before_and_kept() {
+    let (toy, _book) = with(|_, _| First::Done).await;
+    let run = toy.begin(r#"bank::charge("p1").id"#).await;
+    assert_eq!(
+        (run.state, &run.result),
+        (RunState::Succeeded, &Some(json!("c1"))),
+        "{:?}",
+        run.error
+    );
+    let store = toy.world.store().await;
+    let records = store.journal(run.id).await.expect("read");
+    let intents = records.iter().filter_map(|record| match &record.entry {
+        Entry::Intent { intent, .. } => Some(intent.clone()),
+        _ => None,
+    });
+    let intents: Vec<_> = intents.collect();
+    let moved = intents[0].movement.as_ref().and_then(|movement| movement.amount);
+    assert_eq!(moved.map(|money| money.to_string()).as_deref(), Some("EUR 20.00"));
+    assert_eq!(intents[0].before["amount"], json!(2000));
+    assert!(Journal::from_records(records).is_ok());
+    store.close().await.expect("closed");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn after_a_restore_what_was_known_before_proves_nothing() {
+    let (toy, book) = with(|_, _| First::Lost).await;
+    let run = toy.begin(&refund("A")).await;
+    assert_eq!(run.state, RunState::Waiting);
+    let (folder, file) = (toy.world.folder.path(), toy.world.folder.path().join("backup.db"));
+    backup(folder, &file, toy.clock.now()).await.expect("backed up");
+    // What is forgotten is whose this is.
+    book.lock().expect("free").refund(&json!({"amount": 500, "why": "B"}));
+    restore(folder, &file, toy.clock.now()).await.expect("restored");
+    let ended = to_the_end(&toy, &[run.id]).await;
+    assert_eq!(ended[0].state, RunState::Parked, "{ended:?}");
+    assert!(
+        ended[0]
+            .error
+            .as_ref()
+            .is_some_and(|error| error.message.contains("proves nothing now")),
+        "{ended:?}"
+    );
+    assert_eq!(toy.count("POST", "/payments/p1/refunds"), 1);
+}

@@ -1,0 +1,139 @@
+//! What only one step at a time may have, and when it is given back.
+
+use bursar::base::ids::RunId;
+use bursar::model::journal::{Entry, Outcome, Record, Resolution, StepPath};
+use bursar::model::run::{RunState, Settlement};
+use bursar::model::value::Value;
+use bursar::store::{Answer, Append, Claim, Exclusion, Store, StoreError};
+
+use super::conformance::state_of;
+use super::make::*;
+
+fn ask<'a>(store: &'a dyn Store, claim: &Claim, step: &str, name: &str) -> Answer<'a, Option<(RunId, StepPath)>> {
+    let exclusion = Exclusion {
+        step: path(step),
+        connection: "bank".to_owned(),
+        name: name.to_owned(),
+    };
+    store.exclude(&claim.lease, exclusion)
+}
+
+fn outcome(seq: u32, place: &str) -> Record {
+    Record {
+        seq,
+        at: at(i64::from(seq)),
+        entry: Entry::Outcome {
+            path: path(place),
+            outcome: Outcome::Value(Value::Null),
+        },
+    }
+}
+
+async fn claimed(store: &dyn Store, number: i64) -> Claim {
+    let made = manual("refund", number);
+    store.create_run(made.clone()).await.expect("made");
+    take(store, number, made.id).await
+}
+
+pub(super) async fn what_only_one_step_may_have_goes_with_its_end_and_not_before(store: &dyn Store) {
+    let (first, second) = (claimed(store, 0).await, claimed(store, 1).await);
+    let (one, two) = (first.run.id, second.run.id);
+    assert_eq!(ask(store, &first, "1", "p1").await, Ok(None));
+    assert_eq!(ask(store, &first, "1", "p1").await, Ok(None), "the same step has it");
+    assert_eq!(ask(store, &second, "1", "p1").await, Ok(Some((one, path("1")))));
+    assert_eq!(
+        ask(store, &first, "2", "p1").await,
+        Ok(Some((one, path("1")))),
+        "another step of the same run"
+    );
+    assert_eq!(ask(store, &second, "1", "p2").await, Ok(None), "another name");
+    // Nothing of this ends the step.
+    let sent = records([intent(1, "1"), retry(2, "1", 1), doubt(3, "1")]);
+    assert_eq!(store.append(&first.lease, sent, at(3)).await, Ok(()));
+    assert_eq!(ask(store, &second, "1", "p1").await, Ok(Some((one, path("1")))));
+    let parked = Append {
+        settlement: Some(Settlement::Parked {
+            error: error("in_doubt"),
+        }),
+        ..Append::default()
+    };
+    assert_eq!(store.append(&first.lease, parked, at(4)).await, Ok(()));
+    assert_eq!(
+        ask(store, &first, "1", "p1").await,
+        Err(StoreError::LeaseLost { run: one })
+    );
+    assert_eq!(
+        ask(store, &second, "1", "p1").await,
+        Ok(Some((one, path("1")))),
+        "a doubt keeps it"
+    );
+    for (resolution, keeps) in [(Resolution::Retry, true), (Resolution::Resend, true)] {
+        let resolved = store.resolve(decision(one, Some("1"), resolution)).await;
+        assert_eq!(resolved, Ok(()));
+        let asked = ask(store, &second, "1", "p1").await;
+        assert_eq!(asked, Ok(keeps.then(|| (one, path("1")))), "it may be sent again");
+        let again = take(store, 10, one).await;
+        let seq = u32::try_from(again.records.len()).expect("few") + 1;
+        let doubtful = Append {
+            settlement: Some(Settlement::Parked {
+                error: error("in_doubt"),
+            }),
+            ..records([doubt(seq, "1")])
+        };
+        assert_eq!(store.append(&again.lease, doubtful, at(20)).await, Ok(()));
+    }
+    assert_eq!(store.resolve(decision(one, Some("1"), Resolution::Fail)).await, Ok(()));
+    assert_eq!(
+        ask(store, &second, "1", "p1").await,
+        Ok(None),
+        "a person has ended the step"
+    );
+    // The end of the step gives back both names that it had, and no other's.
+    let again = take(store, 30, one).await;
+    assert_eq!(ask(store, &again, "3", "p3").await, Ok(None));
+    let ended = records([intent(1, "1"), outcome(2, "1")]);
+    assert_eq!(store.append(&second.lease, ended, at(31)).await, Ok(()));
+    assert_eq!(ask(store, &again, "4", "p1").await, Ok(None));
+    assert_eq!(ask(store, &again, "4", "p2").await, Ok(None));
+    assert_eq!(ask(store, &second, "2", "p3").await, Ok(Some((one, path("3")))));
+    // Also where it ends before anything was sent.
+    assert_eq!(ask(store, &second, "2", "p4").await, Ok(None));
+    let mut ended = done(3);
+    if let Entry::Done { path: place, .. } = &mut ended.entry {
+        *place = path("2");
+    }
+    assert_eq!(store.append(&second.lease, records([ended]), at(32)).await, Ok(()));
+    assert_eq!(ask(store, &again, "4", "p4").await, Ok(None));
+    assert_eq!(state_of(store, two).await, RunState::Running);
+}
+
+pub(super) async fn what_a_run_had_alone_goes_with_its_end(store: &dyn Store) {
+    let waiting = claimed(store, 0).await;
+    for (number, end) in (1..).zip([
+        Settlement::Succeeded {
+            result: Value::Null.to_plain(),
+        },
+        Settlement::Failed { error: error("x") },
+        Settlement::Cancelled,
+    ]) {
+        let claim = claimed(store, number).await;
+        assert_eq!(ask(store, &claim, "1", "p").await, Ok(None));
+        assert_eq!(
+            ask(store, &waiting, "1", "p").await,
+            Ok(Some((claim.run.id, path("1"))))
+        );
+        let ended = Append {
+            settlement: Some(end),
+            ..Append::default()
+        };
+        assert_eq!(store.append(&claim.lease, ended, at(50)).await, Ok(()));
+    }
+    assert_eq!(ask(store, &waiting, "1", "p").await, Ok(None));
+    // A process that dies takes nothing with it.
+    store.reclaim_all(at(60)).await.expect("reclaimed");
+    let again = take(store, 70, waiting.run.id).await;
+    let other = claimed(store, 71).await;
+    let holder = (waiting.run.id, path("1"));
+    assert_eq!(ask(store, &other, "1", "p").await, Ok(Some(holder)));
+    assert_eq!(ask(store, &again, "1", "p").await, Ok(None));
+}
