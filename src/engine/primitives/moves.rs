@@ -259,13 +259,13 @@ fn return_deposit(turn: &Turn, connection: &Arc<Connection>, args: &[Value]) -> 
     let param = |generic: &str| map.args.get(generic).cloned().unwrap_or_else(|| generic.to_owned());
     let input = Value::List(args.to_vec()).typed_text();
     turn.compound(&format!("{}.return_deposit", connection.name), &input, || {
-        if let Some(existing) = &map.existing {
-            if let Some(known) = live(turn, connection, existing, deposit)? {
-                return Ok((
-                    existed(with_resource(map, known), true),
-                    format!("deposit {deposit}: a return exists already"),
-                ));
-            }
+        if let Some(existing) = &map.existing
+            && let Some(known) = live(turn, connection, existing, deposit)?
+        {
+            return Ok((
+                existed(with_resource(map, known), true),
+                format!("deposit {deposit}: a return exists already"),
+            ));
         }
         let endpoint = calls::find(connection, &map.endpoint)?;
         let mut request: Map = [(param("deposit"), Value::text(deposit))].into();

@@ -159,9 +159,9 @@ fn what_a_call_was_sent_for_is_carried_to_its_look_up() {
             fingerprint: made.fingerprint,
             request: made.request,
             movement: made.movement,
-            before: std::collections::BTreeMap::new(),
-            exclusive: None,
             forgotten: None,
+            before: BTreeMap::new(),
+            exclusive: None,
         };
         let sent = time("2026-05-01T09:30:00Z");
         let search = Search::begin(&toy, endpoint(&toy, "refund"), &intent, sent, sent).unwrap();

@@ -23,7 +23,7 @@ pub(super) fn give(endpoint: &mut Endpoint, commons: &BTreeMap<String, CommonTab
     }
 }
 
-/// Has each look-up asked for whom its call was made.
+/// Has each look-up, and what is read before, asked for whom its call is made.
 pub(super) fn carry(endpoints: &mut BTreeMap<String, Endpoint>) {
     let commons_of = |endpoint: &Endpoint| -> BTreeSet<String> {
         let commons = endpoint.params.iter().filter(|param| param.common);
@@ -34,13 +34,20 @@ pub(super) fn carry(endpoints: &mut BTreeMap<String, Endpoint>) {
         .map(|(name, endpoint)| (name.clone(), commons_of(endpoint)))
         .collect();
     for endpoint in endpoints.values_mut() {
-        let ours = all.get(&endpoint.name);
-        let Some(lookup) = &mut endpoint.lookup else { continue };
-        let theirs = all.get(&lookup.endpoint);
-        for name in ours.into_iter().flatten() {
-            if theirs.is_some_and(|theirs| theirs.contains(name)) && holds(Guard::Carried) {
+        let Some(ours) = all.get(&endpoint.name) else { continue };
+        let lookup = endpoint
+            .lookup
+            .iter_mut()
+            .map(|lookup| (&lookup.endpoint, &mut lookup.query));
+        let before = endpoint
+            .before
+            .iter_mut()
+            .map(|before| (&before.endpoint, &mut before.query));
+        for (read, query) in lookup.chain(before) {
+            let Some(theirs) = all.get(read) else { continue };
+            for name in ours.intersection(theirs).filter(|_| holds(Guard::Carried)) {
                 let sent = Template::Sent(vec![name.clone()]);
-                lookup.query.entry(name.clone()).or_insert(sent);
+                query.entry(name.clone()).or_insert(sent);
             }
         }
     }
