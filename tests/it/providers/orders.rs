@@ -94,6 +94,29 @@ async fn an_order_is_paid_and_given_back_in_parts_and_never_more_than_is_left() 
     );
 }
 
+/// No answer ever comes: what was not there before is ours, and an equal refund after it is another one.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_refund_nobody_heard_of_is_found_by_what_was_not_there_before() {
+    let (world, clock) = ivy(ListOrder::NewestFirst).await;
+    let order = paid(&world, &clock, "INV-5").await;
+    let control = &world.simulator.control;
+    // However often it is sent again under its key, no answer comes.
+    control.add_fault(FaultRule::on("ivy.create_refund", FaultAction::DropAfterEffect).times(4));
+    let script = format!(
+        r#"let one = bank::refund(#{{ payment: "{order}", amount: EUR(30) }});
+        let two = bank::refund(#{{ payment: "{order}", amount: EUR(30) }});
+        [one.id != two.id, two.left]"#
+    );
+    let told = told(run(&world, &clock, &script).await);
+    assert_eq!(told[0], true);
+    assert!(told[1].to_string().contains("40.00"), "{told}");
+    assert!(
+        audited(&world)
+            .await
+            .starts_with("2 intended, 2 paid, 0 twice, 0 missing")
+    );
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn an_order_is_called_off_before_it_is_paid_and_not_after() {
     let (world, clock) = ivy(ListOrder::NewestFirst).await;
