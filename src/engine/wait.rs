@@ -158,7 +158,10 @@ impl Turn {
                     return self.end_wait(begun, wait, Outcome::Failure(Failure::new("timeout", message)));
                 }
                 // What is refused for good may be a resource that lists do not show yet, until the end of the wait.
-                Look::Refused(failure) if over => return self.end_wait(begun, wait, Outcome::Failure(failure)),
+                Look::Refused(failure) if over => {
+                    let failure = unseen(connection, resource, kind, id, failure);
+                    return self.end_wait(begun, wait, Outcome::Failure(failure));
+                }
                 // Nothing was seen: that the time is over says nothing about the resource.
                 Look::Pending | Look::Refused(_) | Look::Unseen => {}
             }
@@ -315,6 +318,21 @@ impl Turn {
         })?;
         recorded(outcome)
     }
+}
+
+/// Why a wait ends for a resource that the provider refused to show. Where a connection acts for several accounts, it may
+/// have been asked for another one's: that is no word about the resource.
+fn unseen(connection: &Connection, resource: &Resource, kind: &str, id: &str, failure: Failure) -> Failure {
+    let retrieve = connection.connector.endpoint(&resource.retrieve);
+    let acts_for_several = retrieve.is_some_and(|endpoint| endpoint.params.iter().any(|param| param.common));
+    if !acts_for_several {
+        return failure;
+    }
+    let message = format!(
+        "{kind} {id} was not shown to the account of connection `{}`: {}",
+        connection.name, failure.message
+    );
+    Failure::new("timeout", message)
 }
 
 /// A wait for nothing but this time.

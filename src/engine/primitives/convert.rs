@@ -10,7 +10,7 @@ use super::positions::{balance, field, in_words_of, mapping};
 use super::{Body, Kind, Module, Primitive, calls};
 use crate::base::money::{Currency, Money};
 use crate::connector::connection::Connection;
-use crate::connector::table::{PrimitiveMap, QuoteMap};
+use crate::connector::table::{Endpoint, PrimitiveMap, QuoteMap, Unit};
 use crate::engine::turn::{Turn, fail};
 use crate::model::treasury::convert::{SaleForm, SaleRule, slippage, to_sell};
 use crate::model::value::{Map, Value};
@@ -232,18 +232,27 @@ impl Price<'_> {
         let endpoint = calls::find(connection, &quote.endpoint)?;
         let mut query = Map::new();
         for (generic, value) in [
-            ("source_currency", size.currency().code().to_owned()),
-            ("target_currency", bought.code().to_owned()),
-            ("source_amount", size.amount().normalize().to_string()),
+            ("source_currency", Value::text(size.currency().code())),
+            ("target_currency", Value::text(bought.code())),
+            ("source_amount", amount_asked(endpoint, size)),
         ] {
             if let Some(param) = quote.args.get(generic) {
-                query.insert(param.clone(), Value::text(value));
+                query.insert(param.clone(), value);
             }
         }
         let answer = turn.call(connection, endpoint, &query)?;
         decimal_at(&answer, &quote.rate)
             .filter(|rate| *rate > Decimal::ZERO)
             .ok_or_else(|| fail("unreadable_answer", format!("the quote has no readable rate: {answer}")))
+    }
+}
+
+/// The size of a quote as its endpoint takes it: a plain number is taken for one in the unit of the wire, which differs
+/// from the amount where that counts in minor units.
+fn amount_asked(endpoint: &Endpoint, size: Money) -> Value {
+    match endpoint.unit() {
+        Unit::MinorNumber => Value::Money(size),
+        Unit::DecimalText | Unit::DecimalNumber => Value::text(size.amount().normalize().to_string()),
     }
 }
 

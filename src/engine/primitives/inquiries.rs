@@ -120,10 +120,7 @@ fn quote(turn: &Turn, connection: &Arc<Connection>, args: &[Value]) -> Result<Va
     let said = [
         ("from", Some(Value::text(sold.code()))),
         ("to", Some(Value::text(bought.code()))),
-        (
-            "amount",
-            amount.map(|amount| Value::text(amount.amount().normalize().to_string())),
-        ),
+        ("amount", amount.map(Value::Money)),
     ];
     let request = in_words_of(connection, map, "quote", said)?;
     let answer = turn.call(connection, endpoint, &request)?;

@@ -165,6 +165,32 @@ async fn a_deposit_is_returned_once_though_a_person_did_it_meanwhile() {
     );
 }
 
+/// The amount on the wire is a bare number: in another currency it would be another amount.
+#[tokio::test(flavor = "multi_thread")]
+async fn nothing_is_moved_in_another_currency_than_was_said() {
+    let (world, clock) = ivy(ListOrder::NewestFirst).await;
+    let order = paid(&world, &clock, "INV-6").await;
+    let account = world.simulator.control.account("Ivy EUR").expect("an account");
+    let script = format!(
+        r#"let told = [];
+        try {{ bank::create_refund(#{{ order_id: "{order}", amount: USD(40) }}); }} catch (e) {{ told.push(e.message); }}
+        try {{ bank::execute_fx(#{{ source_account_id: "{account}", target_account_id: "{account}", source_amount: GBP(40) }}); }}
+        catch (e) {{ told.push(e.message); }}
+        try {{ bank::order(#{{ amount: EUR(99), reference: "INV-6" }}); told.push("made"); }} catch (e) {{ told.push(e.message); }}
+        told"#
+    );
+    let told = told(run(&world, &clock, &script).await);
+    assert!(
+        told[0].to_string().contains("the order is in another currency"),
+        "{told}"
+    );
+    assert!(
+        told[1].to_string().contains("the account is in another currency"),
+        "{told}"
+    );
+    assert!(world.simulator.control.effects().is_empty());
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn prices_movements_and_payees_are_asked_for() {
     let (world, clock) = ivy(ListOrder::NewestFirst).await;
