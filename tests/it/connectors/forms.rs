@@ -620,4 +620,5 @@ fn a_connection_is_tried_by_the_read_that_its_table_names() {
     };
     assert_eq!(read("augustus").as_deref(), Some("retrieve_api_key"));
     assert_eq!(read("ivy").as_deref(), Some("list_webhook_subscriptions"));
+    assert_eq!(read("payments").as_deref(), Some("retrieve_balance"));
 }

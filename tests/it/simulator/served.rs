@@ -11,14 +11,14 @@ use bursar::connector::connection::{Connection, Pace};
 use bursar::connector::registry::Registry;
 use bursar::connector::reply::{RawAnswer, Verdict, classify};
 use bursar::connector::request::prepare;
-use bursar::connector::table::{Auth, Endpoint, Kind, Place};
+use bursar::connector::table::{Auth, Endpoint, Kind, Param, Place};
 use bursar::model::value::{Map, Value};
-use bursar::simulator::config::ivy::DEMO_API_KEY;
+use bursar::simulator::config::{ivy as at_ivy, payments as at_payments};
 use serde_json::Value as Json;
 
 use super::bench::{Bench, KEY, Receiver};
 use super::http::send;
-use super::{ivy, operations};
+use super::{ivy, operations, payments};
 use crate::support::report;
 
 /// One operation of a provider that has something to work on.
@@ -93,13 +93,18 @@ fn there(endpoint: &Endpoint, served: &Served, name: &str) -> Option<Value> {
     Some(Value::text(found.as_str()?))
 }
 
-/// The arguments of the golden file, about what is there. A filter by an id that nothing here has is left out.
-fn about(connection: &Connection, endpoint: &Endpoint, served: &Served) -> Map {
+/// The arguments of the golden file, about what is there. A filter by an id that nothing here has is left out. What a
+/// header says of whoever asks is told by whoever knows (`who`).
+fn about(connection: &Connection, endpoint: &Endpoint, served: &Served, who: &Map) -> Map {
     let mut args = golden(connection, endpoint);
     let position = endpoint.paging.as_ref().and_then(|paging| paging.position());
     args.retain(|name, _| position.is_none_or(|position| position.param != *name));
     let names: Vec<String> = args.keys().cloned().collect();
     for name in names {
+        if let Some(known) = who.get(&name) {
+            args.insert(name, known.clone());
+            continue;
+        }
         let is_id = endpoint.param(&name).is_some_and(|param| param.kind == Kind::Uuid);
         if is_id || name == "id" || name.ends_with("_id") {
             match there(endpoint, served, &name) {
@@ -144,17 +149,18 @@ async fn ask(connection: &Connection, endpoint: &Endpoint, args: &Map) -> Json {
     reply.json()
 }
 
-async fn ask_all(connection: &Connection, served: &[Served]) -> BTreeSet<String> {
+async fn ask_all(connection: &Connection, served: &[Served], who: &Map) -> BTreeSet<String> {
     let mut asked = BTreeSet::new();
     for served in served {
         let mut endpoints = connection.connector.endpoints();
         let endpoint = endpoints.find(|endpoint| (served.is)(endpoint));
         let endpoint = endpoint.unwrap_or_else(|| panic!("no endpoint is {}", served.path));
-        let mut args = about(connection, endpoint, served);
+        let mut args = about(connection, endpoint, served, who);
         let mut shown = ask(connection, endpoint, &args).await;
         if endpoint.lists() {
             // What the golden file filters by need not be there.
-            args.retain(|name, _| endpoint.param(name).is_some_and(|param| param.required));
+            let stays = |param: &Param| param.required || param.common;
+            args.retain(|name, _| endpoint.param(name).is_some_and(stays));
             shown = ask(connection, endpoint, &args).await;
         }
         (served.check)(&shown);
@@ -176,7 +182,7 @@ async fn every_endpoint_of_every_connector_is_served_in_its_shape() {
     let receiver = Receiver::start(&[]).await;
     let served = operations::served(&bench, &receiver).await;
     let bank = connection("augustus", bench.running.address, KEY);
-    let asked = ask_all(&bank, &served).await;
+    let asked = ask_all(&bank, &served, &Map::new()).await;
     assert_eq!(asked, all(&bank));
     counts.push((bank.connector.name.clone(), asked.len()));
     bench.assert_balanced();
@@ -185,11 +191,22 @@ async fn every_endpoint_of_every_connector_is_served_in_its_shape() {
     world.bench.clock.advance(TIME_OF_GOLDENS);
     let receiver = Receiver::start(&[]).await;
     let served = ivy::operations::served(&world, &receiver).await;
-    let bank = connection("ivy", world.bench.running.address, DEMO_API_KEY);
-    let asked = ask_all(&bank, &served).await;
+    let bank = connection("ivy", world.bench.running.address, at_ivy::DEMO_API_KEY);
+    let asked = ask_all(&bank, &served, &Map::new()).await;
     assert_eq!(asked, all(&bank));
     counts.push((bank.connector.name.clone(), asked.len()));
     world.bench.assert_balanced();
+
+    let pay = payments::operations::whole().await;
+    pay.bench.clock.advance(TIME_OF_GOLDENS);
+    let (served, business) = payments::operations::served(&pay).await;
+    let bank = connection("payments", pay.bench.running.address, at_payments::DEMO_API_KEY);
+    let who = [("account", &pay.account), ("business", &business)];
+    let who = who.map(|(name, id)| (name.to_owned(), Value::text(id)));
+    let asked = ask_all(&bank, &served, &Map::from(who)).await;
+    assert_eq!(asked, all(&bank));
+    counts.push((bank.connector.name.clone(), asked.len()));
+    pay.bench.assert_balanced();
 
     let told: Vec<String> = counts
         .iter()
@@ -209,7 +226,11 @@ async fn no_endpoint_is_served_without_a_key() {
         let bank = connection(&connector.name, address, "");
         let (_, base) = place(&bank);
         for endpoint in connector.endpoints() {
-            let path = endpoint.path.replace("{id}", "3c90c3cc-0d44-4b50-8888-8dd25736052a");
+            let id = |step: &str| match step.starts_with('{') {
+                true => "3c90c3cc-0d44-4b50-8888-8dd25736052a".to_owned(),
+                false => step.to_owned(),
+            };
+            let path = endpoint.path.split('/').map(id).collect::<Vec<_>>().join("/");
             let reply = send(address, endpoint.method.as_str(), &format!("{base}{path}"), &[], None).await;
             let expected = if endpoint.public { 200 } else { 401 };
             assert_eq!(reply.expect("an answer").status, expected, "{}", endpoint.name);

@@ -5,7 +5,7 @@ mod external;
 mod happens;
 mod keys;
 mod lists;
-mod operations;
+pub(super) mod operations;
 mod payouts;
 mod refunds;
 mod settings;

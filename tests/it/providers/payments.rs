@@ -1,0 +1,257 @@
+//! Scripts at the Payments API: a payer is charged, a part is captured, a part goes back, each once, whatever is lost. Nothing
+//! there marks a refund as ours: what is left in doubt is told by what changed, else by a person.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use bursar::base::clock::{Clock as _, ManualClock, SystemClock};
+use bursar::model::run::{Run, RunState};
+use bursar::simulator::config::SimulatorConfig;
+use bursar::simulator::config::payments::{CARD, DEMO_API_KEY, DEMO_WEBHOOK_SECRET, MerchantSeed};
+use bursar::simulator::faults::{FaultAction, FaultRule, When};
+use serde_json::{Value as Json, json};
+
+use super::ivy::run;
+use super::lead_to;
+use crate::simulator::http::send;
+use crate::support::{World, passing, until};
+
+const INTENT: &str = "payments.create_payment_intent";
+const CHARGE: &str = "payments.create_payment";
+const CAPTURE: &str = "payments.capture_payment_intent";
+const REFUND: &str = "payments.create_refund";
+const SHOW: &str = "payments.retrieve_payment_intent";
+
+/// How much time passes at once while a run waits.
+const STEP: Duration = Duration::from_secs(20);
+
+struct Shop {
+    world: World,
+    clock: ManualClock,
+    account: String,
+}
+
+impl Shop {
+    async fn new() -> Self {
+        let clock = ManualClock::new(SystemClock::new().now());
+        let mut config = SimulatorConfig::demo();
+        config.payments.accounts = vec![MerchantSeed::new("Shop")];
+        let mut world = World::with_clock(config, Arc::new(clock.clone())).await;
+        lead_to(&mut world, "payments", DEMO_API_KEY, DEMO_WEBHOOK_SECRET);
+        let account = world.simulator.control.account("Shop").expect("a merchant");
+        let account = MerchantSeed::shown_id(account);
+        world.reconnect(|bank| {
+            bank.settings.insert("account_id".to_owned(), account.clone());
+        });
+        Self { world, clock, account }
+    }
+
+    /// One whose keys protect nothing any more.
+    async fn without_keys() -> Self {
+        let mut shop = Self::new().await;
+        shop.world.reconnect(|bank| bank.key_window_secs = Some(0));
+        shop
+    }
+
+    fn goes_wrong(&self, operation: &str, action: FaultAction) {
+        let rule = FaultRule::on(operation, action).times(1);
+        self.world.simulator.control.add_fault(rule);
+    }
+
+    async fn told(&self, script: &str) -> Json {
+        let run = self.run(script).await;
+        assert_eq!(run.state, RunState::Succeeded, "{:?}", run.error);
+        run.result.unwrap_or_default()
+    }
+
+    async fn run(&self, script: &str) -> Run {
+        run(&self.world, &self.clock, script).await
+    }
+
+    /// An intent over 100 that a card has paid; its id.
+    async fn paid(&self) -> String {
+        let script = format!(
+            r#"let intent = bank::create_payment_intent(#{{ amount: USD(100), capture: true }});
+            bank::create_payment(#{{ id: intent.id, payment_method_id: "{CARD}" }});
+            intent.id"#
+        );
+        self.told(&script).await.as_str().expect("an id").to_owned()
+    }
+
+    fn asked(&self, operation: &str) -> u64 {
+        let requests = self.world.simulator.control.requests();
+        requests.get(operation).map_or(0, |count| count.total)
+    }
+
+    /// What the ledger says: of what kind, and how much.
+    fn effects(&self) -> Vec<String> {
+        let control = &self.world.simulator.control;
+        assert!(control.ledger().invariant_ok, "{:?}", control.ledger().invariant_error);
+        let effects = control.effects().into_iter();
+        effects
+            .map(|effect| format!("{} {}", effect.kind, effect.amount))
+            .collect()
+    }
+
+    /// What somebody does at the provider's own pages.
+    async fn by_hand(&self, path: &str, body: &Json) {
+        let headers = [
+            ("x-api-key", DEMO_API_KEY),
+            ("x-account-id", self.account.as_str()),
+            ("content-type", "application/json"),
+        ];
+        let (target, body) = (format!("/payments{path}"), body.to_string());
+        let answer = send(
+            self.world.simulator.address,
+            "POST",
+            &target,
+            &headers,
+            Some(body.as_bytes()),
+        );
+        assert_eq!(answer.await.expect("an answer").status, 201);
+    }
+}
+
+fn failed(when: When) -> FaultAction {
+    FaultAction::Status {
+        status: 500,
+        when,
+        retry_after_secs: None,
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_payer_is_charged_captured_and_refunded_once_whatever_is_lost() {
+    let shop = Shop::new().await;
+    for operation in [INTENT, CHARGE, CAPTURE, REFUND] {
+        shop.goes_wrong(operation, FaultAction::DropAfterEffect);
+    }
+    let script = format!(
+        r#"let intent = bank::create_payment_intent(#{{ amount: USD(100), capture: false }});
+        let charge = bank::create_payment(#{{ id: intent.id, payment_method_id: "{CARD}" }});
+        let over = "";
+        try {{ bank::capture(#{{ payment: intent.id, amount: USD(100.01) }}); }} catch (e) {{ over = e.message; }}
+        let taken = bank::capture(#{{ payment: intent.id, amount: USD(80) }});
+        let part = bank::refund(#{{ payment: intent.id, amount: USD(20.25) }});
+        let more = "";
+        try {{ bank::refund(#{{ payment: intent.id, amount: USD(59.76) }}); }} catch (e) {{ more = e.message; }}
+        let ended = bank::settled(part, "1d");
+        let settled = bank::settled(taken, "1d");
+        [charge.status, taken.amount_captured, over, part.refunded, part.left, more, ended.status, settled.settlement_status]"#
+    );
+    let told = shop.told(&script).await;
+    let shown: Vec<String> = told.as_array().expect("a list").iter().map(Json::to_string).collect();
+    assert_eq!((&told[0], &told[1]), (&json!("uncaptured"), &json!(8_000)));
+    for (at, expected) in [
+        (2, "USD 100.01 is more than the USD 100.00"),
+        (3, "20.25"),
+        (4, "59.75"),
+        (5, "USD 59.76 is more than the USD 59.75"),
+        (6, "succeeded"),
+        (7, "settled"),
+    ] {
+        assert!(shown[at].contains(expected), "{at}: {}", shown[at]);
+    }
+    for operation in [INTENT, CHARGE, CAPTURE, REFUND] {
+        assert_eq!(shop.asked(operation), 2, "{operation}: sent again under its key");
+    }
+    assert_eq!(shop.effects(), ["payment USD 100.00", "refund USD 20.25"]);
+}
+
+/// A call that failed leaves its key free, though it may have had its effect.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_failure_after_the_effect_is_never_repeated_under_its_key() {
+    for operation in [INTENT, CHARGE, CAPTURE, REFUND] {
+        let shop = Shop::new().await;
+        shop.goes_wrong(operation, failed(When::After));
+        let script = format!(
+            r#"let intent = bank::create_payment_intent(#{{ amount: USD(100), capture: false }});
+            bank::create_payment(#{{ id: intent.id, payment_method_id: "{CARD}" }});
+            bank::capture(#{{ payment: intent.id, amount: USD(80) }});
+            bank::refund(#{{ payment: intent.id, amount: USD(20.25) }});
+            intent.id"#
+        );
+        shop.told(&script).await;
+        assert_eq!(shop.asked(operation), 1, "{operation}");
+        assert_eq!(
+            shop.effects(),
+            ["payment USD 100.00", "refund USD 20.25"],
+            "{operation}"
+        );
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn where_no_key_protects_a_refund_is_told_by_what_changed() {
+    for (fault, asked) in [(FaultAction::DropAfterEffect, 1), (failed(When::Before), 2)] {
+        let shop = Shop::without_keys().await;
+        let intent = shop.paid().await;
+        shop.goes_wrong(REFUND, fault.clone());
+        let script = format!(
+            r#"bank::create_refund(#{{ id: "{intent}", amount: USD(20.25) }});
+            bank::create_refund(#{{ id: "{intent}", amount: USD(20.25) }}).amount"#
+        );
+        assert_eq!(shop.told(&script).await, json!(2_025), "{fault:?}");
+        assert_eq!(shop.asked(REFUND), asked + 1, "{fault:?}");
+        assert_eq!(
+            shop.effects(),
+            ["payment USD 100.00", "refund USD 20.25", "refund USD 20.25"],
+            "{fault:?}"
+        );
+    }
+}
+
+/// Nothing tells two refunds of the same amount apart: with a second one, made by hand meanwhile, a person is asked.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_refund_in_doubt_is_for_a_person_when_another_was_made_meanwhile() {
+    let shop = Shop::without_keys().await;
+    let intent = shop.paid().await;
+    let control = &shop.world.simulator.control;
+    shop.goes_wrong(REFUND, FaultAction::DropAfterEffect);
+    // It is read once before; then nothing can be seen for a while. The charge has read the intent as well.
+    let seen = shop.asked(SHOW);
+    let away = FaultAction::Status {
+        status: 503,
+        when: When::Before,
+        retry_after_secs: None,
+    };
+    control.add_fault(FaultRule::on(SHOW, away).nth(2).times(1_000));
+    let store = shop.world.store().await;
+    let engine = shop.world.engine(store.clone()).await;
+    let script = format!(r#"bank::create_refund(#{{ id: "{intent}", amount: USD(20.25) }}).id"#);
+    let id = shop.world.start(store.as_ref(), &script, json!({}), json!({})).await;
+    until(store.as_ref(), id, |_| shop.asked(SHOW) >= seen + 2).await;
+    assert_eq!(shop.effects().len(), 2);
+    let path = format!("/payment_intents/{intent}/refunds");
+    shop.by_hand(&path, &json!({ "amount": 2_025 })).await;
+    control.clear_faults();
+    let run = passing(store.as_ref(), &shop.clock, id, RunState::Waiting, STEP).await;
+    engine.stop().await;
+    store.close().await.expect("closed");
+    assert_eq!(run.state, RunState::Parked, "{:?} {:?}", run.result, run.error);
+    assert_eq!(shop.asked(REFUND), 2, "ours once, and the one by hand");
+    assert_eq!(
+        shop.effects(),
+        ["payment USD 100.00", "refund USD 20.25", "refund USD 20.25"]
+    );
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn balances_movements_and_what_was_called_off_are_told() {
+    let shop = Shop::new().await;
+    let intent = shop.paid().await;
+    let account = &shop.account;
+    let script = format!(
+        r#"let open = bank::create_payment_intent(#{{ amount: USD(5), capture: false }});
+        open.resource = "payment_intent";
+        let ended = bank::cancel(open);
+        let booked = bank::transactions(#{{ account: "{account}" }});
+        [ended.status, bank::balance("{account}"), booked.len(), booked[0].amount, booked[0].kind]"#
+    );
+    let told = shop.told(&script).await;
+    assert_eq!(told[0], "cancelled");
+    assert!(told[1].to_string().contains("USD"), "{told}");
+    assert_eq!(told[2], 1, "{told}");
+    assert!(told[3].to_string().contains("100.00"), "{told} {intent}");
+    assert_eq!(told[4], "payment", "{told}");
+}
