@@ -17,6 +17,7 @@ use crate::model::diagnostic::Diagnostic;
 pub const EMBEDDED: &[(&str, &str)] = &[
     ("augustus.toml", include_str!("providers/augustus.toml")),
     ("ivy.toml", include_str!("providers/ivy.toml")),
+    ("payaut.toml", include_str!("providers/payaut.toml")),
 ];
 
 static BUILT_IN: LazyLock<BTreeMap<String, Arc<Connector>>> = LazyLock::new(|| {

@@ -3,6 +3,7 @@
 
 mod ivy;
 mod orders;
+mod payaut;
 
 use bursar::base::secret::Secret;
 use bursar::connector::connection::WebhookSecret;
