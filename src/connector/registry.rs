@@ -18,6 +18,7 @@ pub const EMBEDDED: &[(&str, &str)] = &[
     ("augustus.toml", include_str!("providers/augustus.toml")),
     ("ivy.toml", include_str!("providers/ivy.toml")),
     ("payments.toml", include_str!("providers/payments.toml")),
+    ("payaut.toml", include_str!("providers/payaut.toml")),
 ];
 
 static BUILT_IN: LazyLock<BTreeMap<String, Arc<Connector>>> = LazyLock::new(|| {

@@ -28,7 +28,9 @@ pub use bounds::{Chars, Form, TimeForm, Times};
 pub use endpoint::{AnswerKind, Beneficiary, Echo, Effect, Endpoint, InDoubt, Method, OurReference, ReferenceForm};
 pub use errors::{ErrorClass, ErrorRow, Errors, Pointers};
 pub use key::{Idempotency, InFlight, KEY_LENGTH, Kept, KeyField, KeyPlace, NaturalKey};
-pub use map::{Achieved, Existing, Held, OriginalMap, OwnAccount, PrimitiveMap, QuoteMap, Resource, Stage, StageRow};
+pub use map::{
+    Achieved, Always, Existing, Held, OriginalMap, OwnAccount, PrimitiveMap, QuoteMap, Resource, Stage, StageRow,
+};
 pub use money::{AmountBefore, AmountField, AmountPlace, MoneyTable, Unit, Whole};
 pub use paging::{Counted, PageParam, PageSize, Pagination, Style};
 pub use param::{Kind, Param, Place, Shape, WHOLE_BODY};

@@ -18,6 +18,14 @@ pub struct PrimitiveMap {
     /// Generic argument to parameter.
     #[serde(default)]
     pub args: BTreeMap<String, String>,
+    /// What is always said beside: parameter to a text, `{setting.NAME}`, or `{now}` where money moves.
+    #[serde(default)]
+    pub set: BTreeMap<String, String>,
+    /// Where each item of a list has the list of those that are meant, such as the accounts of a holder.
+    pub each: Option<String>,
+    /// Generic result to what it always is: what the provider has no place for because it knows nothing else.
+    #[serde(default)]
+    pub always: BTreeMap<String, String>,
     /// Generic result to pointer into the answer, or into each item of a list.
     #[serde(default)]
     pub fields: BTreeMap<String, String>,
@@ -42,6 +50,31 @@ pub struct PrimitiveMap {
     /// The provider's words for a result, and what they mean.
     #[serde(default)]
     pub words: BTreeMap<String, String>,
+}
+
+/// What a primitive always says: see `PrimitiveMap::set`.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Always<'a> {
+    /// This text.
+    Text(&'a str),
+    /// What the connection says under this setting.
+    Setting(&'a str),
+    /// The time of the step.
+    Now,
+}
+
+impl<'a> Always<'a> {
+    /// What is written in a table.
+    pub fn of(written: &'a str) -> Self {
+        let inner = written.strip_prefix('{').and_then(|rest| rest.strip_suffix('}'));
+        match inner {
+            Some("now") => Self::Now,
+            Some(inner) => inner
+                .strip_prefix("setting.")
+                .map_or(Self::Text(written), Self::Setting),
+            None => Self::Text(written),
+        }
+    }
 }
 
 /// Where it stands what was paid, and what went back of it.

@@ -167,7 +167,7 @@ fn convert(turn: &Turn, connection: &Arc<Connection>, args: &[Value]) -> Result<
             ("moved", Value::Money(sale.amount)),
             ("reason", Value::text(sale.reason)),
             ("quoted_rate", quoted),
-            ("conversion", with_resource(map, conversion)),
+            ("conversion", with_resource(connection, map, conversion)),
         ]);
         Ok((result, summary))
     })

@@ -245,5 +245,5 @@ fn dispute(turn: &Turn, connection: &Arc<Connection>, args: &[Value]) -> Result<
     let mut entries = with_words(map, &OF_DISPUTE, &found);
     let amount = money_at(connection, map, &found);
     entries.insert("amount".to_owned(), amount.map_or(Value::Null, Value::Money));
-    Ok(Value::Map(super::moves::with_kind(map, entries)))
+    Ok(Value::Map(super::moves::with_kind(connection, map, entries)))
 }

@@ -9,7 +9,7 @@ use super::{Body, Kind, Module, Primitive, calls};
 use crate::base::money::Money;
 use crate::connector::connection::Connection;
 use crate::connector::request::as_argument;
-use crate::connector::table::{Existing, Kind as ParamKind, PrimitiveMap};
+use crate::connector::table::{Always, Existing, Kind as ParamKind, PrimitiveMap};
 use crate::engine::turn::{Turn, fail};
 use crate::model::value::{Map, Value};
 use crate::script::Thrown;
@@ -149,9 +149,17 @@ fn send(turn: &Turn, connection: &Arc<Connection>, by: &str, pay: &Pay<'_>) -> R
         ("rail", pay.rail.map(Value::text)),
         ("metadata", pay.metadata.cloned().map(Value::Map)),
     ];
-    let request = in_words_of(connection, map, by, said)?;
+    let mut request = in_words_of(connection, map, by, said)?;
+    for (param, _) in map.set.iter().filter(|(_, written)| Always::of(written) == Always::Now) {
+        // Journaled: the same step says the same time whenever it is taken up again.
+        let now = turn.local("now", &Value::Null.typed_text(), || {
+            let now = Value::Time(turn.now());
+            Ok((now.clone(), now.to_string()))
+        })?;
+        request.insert(param.clone(), now);
+    }
     turn.call(connection, endpoint, &request)
-        .map(|payout| with_resource(map, payout))
+        .map(|payout| with_resource(connection, map, payout))
 }
 
 /// One payout among several: what fails is told, and stops no other.
@@ -234,18 +242,26 @@ fn destination(turn: &Turn, connection: &Arc<Connection>, map: &PrimitiveMap, to
 }
 
 /// Marks a resource with its kind, so that `settled` knows what it is.
-pub(super) fn with_resource(map: &PrimitiveMap, resource: Value) -> Value {
+pub(super) fn with_resource(connection: &Connection, map: &PrimitiveMap, resource: Value) -> Value {
     match resource {
-        Value::Map(entries) => Value::Map(with_kind(map, entries)),
+        Value::Map(entries) => Value::Map(with_kind(connection, map, entries)),
         other => other,
     }
 }
 
-/// The same of its entries.
-pub(super) fn with_kind(map: &PrimitiveMap, mut entries: Map) -> Map {
-    if let Some(kind) = &map.resource {
-        entries.insert("resource".to_owned(), Value::text(kind));
+/// The same of its entries. Where the provider calls its id otherwise, it stands under `id` as well.
+pub(super) fn with_kind(connection: &Connection, map: &PrimitiveMap, entries: Map) -> Map {
+    let Some(kind) = &map.resource else { return entries };
+    let described = connection.connector.resource(kind);
+    let shown = Value::Map(entries);
+    let id = described.and_then(|resource| shown.pointer(&resource.id).cloned());
+    let Value::Map(mut entries) = shown else {
+        return Map::new();
+    };
+    if let Some(id) = id {
+        entries.entry("id".to_owned()).or_insert(id);
     }
+    entries.insert("resource".to_owned(), Value::text(kind));
     entries
 }
 
@@ -263,7 +279,7 @@ fn return_deposit(turn: &Turn, connection: &Arc<Connection>, args: &[Value]) -> 
             && let Some(known) = live(turn, connection, existing, deposit)?
         {
             return Ok((
-                existed(with_resource(map, known), true),
+                existed(with_resource(connection, map, known), true),
                 format!("deposit {deposit}: a return exists already"),
             ));
         }
@@ -275,7 +291,7 @@ fn return_deposit(turn: &Turn, connection: &Arc<Connection>, args: &[Value]) -> 
         let made = turn.call(connection, endpoint, &request)?;
         let why = reason.map_or_else(String::new, |reason| format!(": {reason}"));
         Ok((
-            existed(with_resource(map, made), false),
+            existed(with_resource(connection, map, made), false),
             format!("deposit {deposit} returned{why}"),
         ))
     })

@@ -98,7 +98,7 @@ fn order(turn: &Turn, connection: &Arc<Connection>, args: &[Value]) -> Result<Va
     let request = in_words_of(connection, map, "order", said)?;
     let endpoint = calls::find(connection, &map.endpoint)?;
     let made = turn.call(connection, endpoint, &request)?;
-    let mut entries = of_kind(map, &made);
+    let mut entries = of_kind(connection, map, &made);
     for word in ["pay_to", "statement_reference"] {
         let told = super::positions::field(map, word, &made).cloned().unwrap_or_default();
         entries.insert(word.to_owned(), told);
@@ -128,7 +128,7 @@ fn capture(turn: &Turn, connection: &Arc<Connection>, args: &[Value]) -> Result<
         ];
         let request = in_words_of(connection, map, "capture", said)?;
         let taken = turn.call(connection, endpoint, &request)?;
-        Ok(Value::Map(of_kind(map, &taken)))
+        Ok(Value::Map(of_kind(connection, map, &taken)))
     })
 }
 
@@ -155,7 +155,7 @@ fn refund(turn: &Turn, connection: &Arc<Connection>, args: &[Value]) -> Result<V
         ];
         let request = in_words_of(connection, map, "refund", said)?;
         let made = turn.call(connection, endpoint, &request)?;
-        let mut entries = of_kind(map, &made);
+        let mut entries = of_kind(connection, map, &made);
         entries.insert("refunded".to_owned(), Value::Money(back.amount));
         entries.insert("left".to_owned(), Value::Money(back.left));
         Ok(Value::Map(entries))
@@ -240,14 +240,14 @@ fn cancel(turn: &Turn, connection: &Arc<Connection>, args: &[Value]) -> Result<V
     let endpoint = calls::find(connection, &map.endpoint)?;
     let request = in_words_of(connection, map, "cancel", [("resource", Some(Value::text(id)))])?;
     let ended = turn.call(connection, endpoint, &request)?;
-    Ok(Value::Map(of_kind(map, &ended)))
+    Ok(Value::Map(of_kind(connection, map, &ended)))
 }
 
 /// A resource marked with its kind, so that `settled` knows what it is.
-fn of_kind(map: &PrimitiveMap, resource: &Value) -> Map {
+fn of_kind(connection: &Connection, map: &PrimitiveMap, resource: &Value) -> Map {
     let entries = match resource {
         Value::Map(entries) => entries.clone(),
         _ => Map::new(),
     };
-    with_kind(map, entries)
+    with_kind(connection, map, entries)
 }

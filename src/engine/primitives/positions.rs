@@ -6,7 +6,7 @@ use super::args::{Args, invalid};
 use super::{Body, Kind, Module, Primitive, calls};
 use crate::base::money::{Currency, Money};
 use crate::connector::connection::Connection;
-use crate::connector::table::{PrimitiveMap, Unit};
+use crate::connector::table::{Always, PrimitiveMap, Unit};
 use crate::connector::units;
 use crate::engine::turn::{Turn, fail};
 use crate::model::value::{Map, Value};
@@ -79,7 +79,7 @@ pub(super) fn in_words_of<const N: usize>(
     primitive: &str,
     said: [(&str, Option<Value>); N],
 ) -> Result<Map, Thrown> {
-    let mut request = Map::new();
+    let mut request = always_said(connection, map)?;
     let endpoint = connection.connector.endpoint(&map.endpoint);
     let is_needed = |param: &String| {
         endpoint
@@ -106,6 +106,25 @@ pub(super) fn in_words_of<const N: usize>(
     Ok(request)
 }
 
+/// What the table has a primitive always say, but the time of the step.
+fn always_said(connection: &Connection, map: &PrimitiveMap) -> Result<Map, Thrown> {
+    let mut request = Map::new();
+    for (param, written) in &map.set {
+        let text = match Always::of(written) {
+            Always::Text(text) => text,
+            Always::Setting(setting) => connection.setting(setting).ok_or_else(|| {
+                invalid(format!(
+                    "connection `{}` has to say `{setting}`, under [connection.{0}.settings]",
+                    connection.name
+                ))
+            })?,
+            Always::Now => continue,
+        };
+        request.insert(param.clone(), Value::text(text));
+    }
+    Ok(request)
+}
+
 /// A field of a resource, by the generic name the table maps.
 pub(super) fn field<'a>(map: &PrimitiveMap, generic: &str, resource: &'a Value) -> Option<&'a Value> {
     resource.pointer(map.fields.get(generic)?)
@@ -120,7 +139,7 @@ fn accounts(turn: &Turn, connection: &Arc<Connection>, args: &[Value]) -> Result
     )?;
     let map = mapping(connection, "accounts")?;
     let endpoint = calls::find(connection, &map.endpoint)?;
-    let mut query = Map::new();
+    let mut query = always_said(connection, map)?;
     let mut wanted = Vec::new();
     for generic in ["currency", "status", "label"] {
         let Some(value) = args.text(generic)? else { continue };
@@ -133,10 +152,14 @@ fn accounts(turn: &Turn, connection: &Arc<Connection>, args: &[Value]) -> Result
         }
     }
     let mut found = Vec::new();
-    for account in calls::list(turn, connection, endpoint, query)? {
+    let listed = calls::list(turn, connection, endpoint, query)?;
+    for account in those_meant(map, listed)? {
         let Value::Map(mut entries) = account.clone() else {
             continue;
         };
+        for (generic, text) in &map.always {
+            entries.insert(generic.clone(), Value::text(text));
+        }
         for generic in map.fields.keys() {
             if let Some(value) = field(map, generic, &account) {
                 entries.insert(generic.clone(), value.clone());
@@ -151,6 +174,18 @@ fn accounts(turn: &Turn, connection: &Arc<Connection>, args: &[Value]) -> Result
         }
     }
     Ok(found)
+}
+
+/// The items of a list, or what each of them has: one without such a list is not readable, as nothing may be left out.
+fn those_meant(map: &PrimitiveMap, listed: Vec<Value>) -> Result<Vec<Value>, Thrown> {
+    let Some(each) = &map.each else { return Ok(listed) };
+    let mut meant = Vec::new();
+    for item in listed {
+        let inner = item.pointer(each).and_then(Value::as_list);
+        let inner = inner.ok_or_else(|| fail("unreadable_answer", format!("there is no list {each} in {item}")))?;
+        meant.extend(inner.iter().cloned());
+    }
+    Ok(meant)
 }
 
 /// What is available on an account.
@@ -214,13 +249,10 @@ mod tests {
     use crate::connector::registry::EMBEDDED;
     use crate::connector::table::Connector;
 
-    #[test]
-    fn what_the_provider_has_no_word_for_is_refused_rather_than_left_out() {
-        let (file, text) = EMBEDDED[0];
-        let text = text.replacen(r#", rail = "rail", metadata = "metadata" }"#, " }", 1);
-        let connection = Connection {
+    fn connection(text: &str) -> Connection {
+        Connection {
             name: "bank".to_owned(),
-            connector: Arc::new(Connector::parse(file, &text).expect("a right table")),
+            connector: Arc::new(Connector::parse("x.toml", text).expect("a right table")),
             base_url: "http://127.0.0.1:1".to_owned(),
             credential: None,
             webhook_secrets: Vec::new(),
@@ -229,7 +261,48 @@ mod tests {
             headers: std::collections::BTreeMap::new(),
             key_window_secs: None,
             pace: Pace::default(),
+        }
+    }
+
+    #[test]
+    fn what_a_table_always_says_is_said_beside_what_the_script_says() {
+        let (_, text) = EMBEDDED[0];
+        let from = r#", rail = "rail", metadata = "metadata" }"#;
+        let text = text.replacen(from, " }\nset = { rail = \"sepa\" }", 1);
+        let connection = connection(&text);
+        let map = mapping(&connection, "payout").expect("there");
+        let said = in_words_of(&connection, map, "payout", [("to", Some(Value::text("acc_2")))]).expect("known");
+        let both = [("destination", "acc_2"), ("rail", "sepa")];
+        assert_eq!(
+            said,
+            both.map(|(name, text)| (name.to_owned(), Value::text(text))).into()
+        );
+    }
+
+    #[test]
+    fn what_each_item_has_is_meant_and_none_is_left_out() {
+        let map = PrimitiveMap {
+            each: Some("/accounts".to_owned()),
+            ..mapping(&connection(EMBEDDED[0].1), "accounts").expect("there").clone()
         };
+        let holder = |codes: &[&str]| {
+            let codes = codes.iter().map(|code| Value::text(*code)).collect();
+            Value::map([("accounts", Value::List(codes))])
+        };
+        let meant = those_meant(&map, vec![holder(&["a", "b"]), holder(&[]), holder(&["c"])]).expect("readable");
+        assert_eq!(meant, ["a", "b", "c"].map(Value::text));
+        let unreadable = those_meant(&map, vec![holder(&["a"]), Value::map([("code", Value::text("h"))])]);
+        assert!(
+            format!("{unreadable:?}").contains("unreadable_answer"),
+            "{unreadable:?}"
+        );
+    }
+
+    #[test]
+    fn what_the_provider_has_no_word_for_is_refused_rather_than_left_out() {
+        let (_, text) = EMBEDDED[0];
+        let text = text.replacen(r#", rail = "rail", metadata = "metadata" }"#, " }", 1);
+        let connection = connection(&text);
         let map = mapping(&connection, "payout").expect("there");
         let told = |said| in_words_of(&connection, map, "payout", said);
         let known = told([("to", Some(Value::text("acc_2"))), ("rail", None)]).expect("all known");

@@ -5,9 +5,10 @@ use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
 
 use bursar::connector::connection::Connection;
+use bursar::connector::lookup::Known;
 use bursar::connector::registry::Registry;
 use bursar::connector::reply::{RawAnswer, Verdict, classify};
-use bursar::connector::request::{Prepared, prepare};
+use bursar::connector::request::{Own, Prepared, prepare, prepare_own};
 use bursar::connector::table::Endpoint;
 use bursar::model::value::Value;
 use serde_json::{Value as Json, json};
@@ -24,7 +25,12 @@ fn folder(connector: &str) -> PathBuf {
 fn filled_in(bank: &Connection, golden: &Json, endpoint: &Endpoint) -> Json {
     let args = Value::from_typed(&golden["args"]).unwrap();
     let reference = golden.get("reference").and_then(Json::as_str);
-    let prepared = prepare(bank, endpoint, args.as_map().unwrap(), reference)
+    let own = Own {
+        reference,
+        key: golden.get("key").and_then(Json::as_str),
+        before: &Known::new(),
+    };
+    let prepared = prepare_own(bank, endpoint, args.as_map().unwrap(), own)
         .unwrap_or_else(|failure| panic!("{}: {}", endpoint.name, failure.message));
     let mut filled = golden.clone();
     filled["request"] = json!({

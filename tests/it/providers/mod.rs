@@ -3,6 +3,7 @@
 
 mod ivy;
 mod orders;
+mod payaut;
 mod payments;
 
 use bursar::base::secret::Secret;

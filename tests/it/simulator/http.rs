@@ -26,6 +26,18 @@ impl Reply {
         })
     }
 
+    /// The body: nothing where there is none, text where it is none of JSON.
+    pub(crate) fn shown(&self) -> Json {
+        let is_plain = self
+            .header("content-type")
+            .is_some_and(|kind| kind.starts_with("text/plain"));
+        match self.body.is_empty() || is_plain {
+            false => self.json(),
+            true if self.body.is_empty() => Json::Null,
+            true => Json::String(String::from_utf8_lossy(&self.body).into_owned()),
+        }
+    }
+
     /// The body of a success.
     pub(crate) fn ok(&self) -> Json {
         assert_eq!(self.status, 200, "{}", String::from_utf8_lossy(&self.body));

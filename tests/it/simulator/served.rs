@@ -8,17 +8,19 @@ use std::time::Duration;
 
 use bursar::base::secret::Secret;
 use bursar::connector::connection::{Connection, Pace};
+use bursar::connector::lookup::Known;
 use bursar::connector::registry::Registry;
 use bursar::connector::reply::{RawAnswer, Verdict, classify};
-use bursar::connector::request::prepare;
+use bursar::connector::request::{Own, prepare_own};
 use bursar::connector::table::{Auth, Endpoint, Kind, Param, Place};
 use bursar::model::value::{Map, Value};
-use bursar::simulator::config::{ivy as at_ivy, payments as at_payments};
+use bursar::simulator::config::{ivy as at_ivy, payaut as at_payaut, payments as at_payments};
 use serde_json::Value as Json;
+use uuid::Uuid;
 
 use super::bench::{Bench, KEY, Receiver};
 use super::http::send;
-use super::{ivy, operations, payments};
+use super::{ivy, operations, payaut, payments};
 use crate::support::report;
 
 /// One operation of a provider that has something to work on.
@@ -105,8 +107,10 @@ fn about(connection: &Connection, endpoint: &Endpoint, served: &Served, who: &Ma
             args.insert(name, known.clone());
             continue;
         }
-        let is_id = endpoint.param(&name).is_some_and(|param| param.kind == Kind::Uuid);
-        if is_id || name == "id" || name.ends_with("_id") {
+        let is_id = endpoint
+            .param(&name)
+            .is_some_and(|param| param.kind == Kind::Uuid || param.place == Place::Path);
+        if is_id || ["id", "code"].contains(&name.as_str()) || ["_id", "_code"].iter().any(|end| name.ends_with(end)) {
             match there(endpoint, served, &name) {
                 Some(id) => args.insert(name, id),
                 None => args.remove(&name),
@@ -119,8 +123,14 @@ fn about(connection: &Connection, endpoint: &Endpoint, served: &Served, who: &Ma
 /// Asks an endpoint with these arguments; the answer has to mean that it was done.
 async fn ask(connection: &Connection, endpoint: &Endpoint, args: &Map) -> Json {
     let name = &endpoint.name;
-    let prepared = prepare(connection, endpoint, args, Some("served"))
-        .unwrap_or_else(|failure| panic!("{name}: {}", failure.message));
+    let key = Uuid::from_u128(7).to_string();
+    let own = Own {
+        reference: Some("served"),
+        key: endpoint.key.field().map(|_| key.as_str()),
+        before: &Known::new(),
+    };
+    let prepared =
+        prepare_own(connection, endpoint, args, own).unwrap_or_else(|failure| panic!("{name}: {}", failure.message));
     let key = connection.credential.as_ref().unwrap().expose();
     let (header, value) = match &connection.connector.auth {
         Auth::Bearer => ("authorization", format!("Bearer {key}")),
@@ -146,7 +156,7 @@ async fn ask(connection: &Connection, endpoint: &Endpoint, args: &Map) -> Json {
     let movement = prepared.movement.as_ref();
     let verdict = classify(&connection.connector, endpoint, &prepared.request, movement, &answer);
     assert!(matches!(verdict, Verdict::Applied { .. }), "{name}: {verdict:?}");
-    reply.json()
+    reply.shown()
 }
 
 async fn ask_all(connection: &Connection, served: &[Served], who: &Map) -> BTreeSet<String> {
@@ -208,6 +218,15 @@ async fn every_endpoint_of_every_connector_is_served_in_its_shape() {
     counts.push((bank.connector.name.clone(), asked.len()));
     pay.bench.assert_balanced();
 
+    let world = payaut::Payaut::start().await;
+    world.bench.clock.advance(TIME_OF_GOLDENS);
+    let served = payaut::operations::served(&world).await;
+    let bank = connection("payaut", world.bench.running.address, at_payaut::DEMO_TOKEN);
+    let asked = ask_all(&bank, &served, &Map::new()).await;
+    assert_eq!(asked, all(&bank));
+    counts.push((bank.connector.name.clone(), asked.len()));
+    world.bench.assert_balanced();
+
     let told: Vec<String> = counts
         .iter()
         .map(|(name, count)| format!("{count} of {name}"))
@@ -226,11 +245,11 @@ async fn no_endpoint_is_served_without_a_key() {
         let bank = connection(&connector.name, address, "");
         let (_, base) = place(&bank);
         for endpoint in connector.endpoints() {
-            let id = |step: &str| match step.starts_with('{') {
-                true => "3c90c3cc-0d44-4b50-8888-8dd25736052a".to_owned(),
-                false => step.to_owned(),
-            };
-            let path = endpoint.path.split('/').map(id).collect::<Vec<_>>().join("/");
+            let segments = endpoint.path.split('/').map(|segment| match segment.starts_with('{') {
+                true => "3c90c3cc-0d44-4b50-8888-8dd25736052a",
+                false => segment,
+            });
+            let path = segments.collect::<Vec<_>>().join("/");
             let reply = send(address, endpoint.method.as_str(), &format!("{base}{path}"), &[], None).await;
             let expected = if endpoint.public { 200 } else { 401 };
             assert_eq!(reply.expect("an answer").status, expected, "{}", endpoint.name);

@@ -4,7 +4,7 @@ use std::collections::BTreeSet;
 
 use super::{known_endpoint, known_param, pointer};
 use crate::base::money::parse_plain;
-use crate::connector::table::{Connector, Effect, Param, Place, Stage};
+use crate::connector::table::{Always, Connector, Effect, Endpoint, Kind, Param, Place, PrimitiveMap, Stage};
 use crate::model::document::Document;
 
 /// The treasury primitives a table may map, with what their endpoint does and what they always say to it.
@@ -25,8 +25,8 @@ const PRIMITIVES: &[(&str, &[Effect], &[&str])] = &[
     ("cancel", &[Effect::Write, Effect::MovesMoney], &["resource"]),
 ];
 
-/// Primitives that are made of others.
-const DERIVED: &[&str] = &["balances", "sweep", "split"];
+/// Primitives that no table maps: made of others, or of resources and webhooks.
+const DERIVED: &[&str] = &["balances", "sweep", "split", "settled", "wait_event"];
 
 pub(super) fn primitives(connector: &Connector, source: &mut Document<'_>) {
     for (name, map) in connector.primitives() {
@@ -48,6 +48,13 @@ pub(super) fn primitives(connector: &Connector, source: &mut Document<'_>) {
                 let message = format!("`args` has no parameter for `{said}`, which `{name}` always says");
                 source.wrong(&["primitive", name], message);
             }
+            set(connector, name, map, endpoint, source);
+        }
+        if map.each.is_some() || !map.always.is_empty() {
+            if name != "accounts" {
+                source.wrong(&["primitive", name], "only `accounts` has `each` and `always`");
+            }
+            pointer(&at("each"), map.each.as_ref(), source);
         }
         for value in map.fields.values() {
             pointer(&at("fields"), Some(value), source);
@@ -117,6 +124,33 @@ pub(super) fn primitives(connector: &Connector, source: &mut Document<'_>) {
                 .args
                 .values()
                 .for_each(|param| known_param(endpoint, &at("existing"), param, source));
+        }
+    }
+}
+
+/// What a primitive always says is something its endpoint takes, and nothing a script says.
+fn set(connector: &Connector, name: &str, map: &PrimitiveMap, endpoint: &Endpoint, source: &mut Document<'_>) {
+    let at = ["primitive", name, "set"];
+    for (param, written) in &map.set {
+        known_param(endpoint, &at, param, source);
+        let Some(known) = endpoint.param(param) else { continue };
+        if map.args.values().any(|said| said == param) {
+            source.wrong(&at, format!("`{param}` is what a script says, by `args`"));
+        }
+        match Always::of(written) {
+            Always::Now if known.kind != Kind::Time || endpoint.effect != Effect::MovesMoney => {
+                source.wrong(&at, format!("`{param}` is no time of what moves money"));
+            }
+            Always::Setting(setting) if connector.setting(setting).is_none() => {
+                source.unknown(&at, "setting", setting, connector.settings().map(|(known, _)| known));
+            }
+            Always::Text(_) | Always::Setting(_) if known.kind != Kind::Text => {
+                source.wrong(&at, format!("`{param}` is no text"));
+            }
+            Always::Text(text) if !known.values.is_empty() && known.values.iter().all(|value| value != text) => {
+                source.wrong(&at, format!("`{param}` cannot be `{text}`"));
+            }
+            _ => {}
         }
     }
 }

@@ -4,7 +4,7 @@ mod errors;
 mod holders;
 mod kyc;
 mod lists;
-mod operations;
+pub(crate) mod operations;
 mod payouts;
 mod refunds;
 mod schedules;

@@ -1,10 +1,12 @@
 //! Every operation of the reference answers, in its shape.
 
+use bursar::connector::table::Endpoint;
 use serde_json::{Value as Json, json};
 use uuid::Uuid;
 
 use super::shapes::{self, Shape, assert_shape};
 use super::{OTHER, Payaut, REFUNDS, REQUESTS, SELLER, SPLITS, text};
+use crate::simulator::served::Served;
 
 enum Answer {
     One(Shape),
@@ -287,6 +289,32 @@ async fn of_treasury(payaut: &Payaut) -> Vec<Case> {
     ]
 }
 
+impl Answer {
+    /// Holds what is shown against the shape.
+    fn check(&self, shown: &Json) {
+        let members = |shown: &Json, names: &[&str]| {
+            let all: Vec<&str> = shown.as_object().unwrap().keys().map(String::as_str).collect();
+            assert_eq!(all, names);
+        };
+        let (rows, shape) = match self {
+            Nothing => return assert_eq!(*shown, Json::Null),
+            Plain => return assert!(shown.as_str().unwrap().starts_with("https://"), "{shown}"),
+            One(shape) => (vec![shown.clone()], shape),
+            Rows(shape) => (shown.as_array().unwrap().clone(), shape),
+            Page(shape) => {
+                members(shown, &["elements", "pageNumber", "pageSize", "totalElementCount"]);
+                (shown["elements"].as_array().unwrap().clone(), shape)
+            }
+            Feed(shape) => {
+                members(shown, &["items", "pagination"]);
+                (shown["items"].as_array().unwrap().clone(), shape)
+            }
+        };
+        assert!(!rows.is_empty(), "{shown} shows nothing");
+        rows.iter().for_each(|row| assert_shape(row, shape));
+    }
+}
+
 async fn answer(payaut: &Payaut, (method, path, body, answer): &Case) {
     let reply = payaut.try_send(method, path, body.as_ref()).await.expect("an answer");
     let shown = String::from_utf8_lossy(&reply.body).into_owned();
@@ -295,52 +323,63 @@ async fn answer(payaut: &Payaut, (method, path, body, answer): &Case) {
         "{method} {path}: {} {shown}",
         reply.status
     );
-    let members = |shown: &Json, names: &[&str]| {
-        let all: Vec<&str> = shown.as_object().unwrap().keys().map(String::as_str).collect();
-        assert_eq!(all, names, "{path}");
-    };
-    let (rows, shape) = match answer {
-        Nothing => return assert_eq!(shown, "", "{method} {path}"),
-        Plain => {
-            assert_eq!(reply.header("content-type"), Some("text/plain;charset=UTF-8"));
-            return assert!(shown.starts_with("https://"), "{shown}");
+    if matches!(answer, Plain) {
+        assert_eq!(reply.header("content-type"), Some("text/plain;charset=UTF-8"));
+    }
+    answer.check(&reply.shown());
+}
+
+/// A world with at least one of everything, and a request for every operation: how many of them are of the first
+/// document, and all.
+async fn cases(payaut: &Payaut) -> (usize, Vec<Case>) {
+    let funds = of_funds(payaut).await;
+    let holders = of_holders(payaut).await;
+    // An owner was added, so KYC began anew: nobody is paid until that is over.
+    payaut.bench.pass(500);
+    let treasury = of_treasury(payaut).await;
+    let documented = holders.len() + funds.len();
+    // A change of a holder would close the payouts to it.
+    (documented, funds.into_iter().chain(treasury).chain(holders).collect())
+}
+
+/// Whether a path with places is this one.
+fn leads_to(endpoint: &Endpoint, method: &str, path: &str) -> bool {
+    let (places, parts): (Vec<&str>, Vec<&str>) = (endpoint.path.split('/').collect(), path.split('/').collect());
+    let mut both = places.iter().zip(&parts);
+    endpoint.method.as_str() == method
+        && places.len() == parts.len()
+        && both.all(|(place, part)| place == part || place.starts_with('{'))
+}
+
+/// The same for whoever asks under the names of the connector.
+pub(crate) async fn served(payaut: &Payaut) -> Vec<Served> {
+    let (_, cases) = cases(payaut).await;
+    let served = cases.into_iter().map(|(method, path, body, answer)| {
+        let path = format!("/{}", path.split('?').next().unwrap());
+        Served {
+            is: Box::new({
+                let path = path.clone();
+                move |endpoint| leads_to(endpoint, method, &path)
+            }),
+            path,
+            body,
+            check: Box::new(move |shown| answer.check(shown)),
         }
-        One(shape) => (vec![reply.json()], shape),
-        Rows(shape) => (reply.json().as_array().unwrap().clone(), shape),
-        Page(shape) => {
-            let page = reply.json();
-            members(&page, &["elements", "pageNumber", "pageSize", "totalElementCount"]);
-            (page["elements"].as_array().unwrap().clone(), shape)
-        }
-        Feed(shape) => {
-            let page = reply.json();
-            members(&page, &["items", "pagination"]);
-            (page["items"].as_array().unwrap().clone(), shape)
-        }
-    };
-    assert!(!rows.is_empty(), "{method} {path} shows nothing");
-    rows.iter().for_each(|row| assert_shape(row, shape));
+    });
+    served.collect()
 }
 
 #[tokio::test]
 async fn every_operation_answers_its_documented_shape() {
     let payaut = Payaut::start().await;
-    let funds = of_funds(&payaut).await;
-    let holders = of_holders(&payaut).await;
-    // An owner was added, so KYC began anew: nobody is paid until that is over.
-    payaut.bench.pass(500);
-    let treasury = of_treasury(&payaut).await;
-    let documented = holders.len() + funds.len();
-    let mut count = 0;
-    for case in funds.into_iter().chain(treasury).chain(holders) {
-        // A change of a holder would close the payouts to it.
-        answer(&payaut, &case).await;
-        count += 1;
+    let (documented, cases) = cases(&payaut).await;
+    for case in &cases {
+        answer(&payaut, case).await;
     }
     let called = payaut.bench.control().requests();
     let called = called.keys().filter(|name| name.starts_with("payaut.")).count();
     println!("{called} operations of Payaut answered in their shape, {documented} of them of its own document");
-    assert_eq!((documented, count, called), (27, 46, 46));
+    assert_eq!((documented, cases.len(), called), (27, 46, 46));
     payaut.bench.assert_balanced();
 }
 
