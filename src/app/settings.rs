@@ -32,7 +32,7 @@ use crate::engine::backoff::Backoff;
 use crate::engine::services::EngineSettings;
 use crate::model::diagnostic::Diagnostic;
 use crate::model::document::Document;
-use crate::simulator::config::{DEMO_API_KEY, DEMO_WEBHOOK_SECRET};
+use crate::simulator::config::DEMO_SECRETS;
 
 /// Every variable that is read, with what it overrides.
 pub const VARIABLES: &[(&str, &str)] = &[
@@ -398,7 +398,7 @@ impl Reader<'_> {
         };
         let webhook_secrets = self.webhook_secrets(name, &raw.webhook_secrets.0, connector);
         // The simulator never speaks https, so this is a provider: whoever read our source could sign its webhooks.
-        let known = |secret: &Secret| [DEMO_API_KEY, DEMO_WEBHOOK_SECRET].contains(&secret.expose());
+        let known = |secret: &Secret| DEMO_SECRETS.contains(&secret.expose());
         if base_url.starts_with("https://")
             && credential
                 .iter()

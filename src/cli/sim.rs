@@ -90,6 +90,14 @@ async fn serve(config: SimulatorConfig, context: &Context) -> Result<Exit, CliEr
         api_key: config.api_keys.first().map(|key| key.key.clone()).unwrap_or_default(),
         webhook_secret: config.webhook_secret.clone(),
         webhooks: config.subscriptions.iter().map(|seed| seed.url.clone()).collect(),
+        others: [
+            ("ivy", config.ivy.api_keys.first()),
+            ("payments", config.payments.api_keys.first()),
+            ("payaut", config.payaut.tokens.first()),
+        ]
+        .into_iter()
+        .filter_map(|(name, key)| Some((name, key?.clone())))
+        .collect(),
     };
     let running = Simulator::start(config, Arc::new(SystemClock::new()))
         .await
@@ -114,6 +122,8 @@ struct Facts {
     api_key: String,
     webhook_secret: String,
     webhooks: Vec<String>,
+    /// The other providers, each with a key.
+    others: Vec<(&'static str, String)>,
 }
 
 fn introduce(running: &Running, facts: &Facts, context: &Context) -> Result<(), CliError> {
@@ -124,6 +134,7 @@ fn introduce(running: &Running, facts: &Facts, context: &Context) -> Result<(), 
         api_key,
         webhook_secret,
         webhooks,
+        others,
     } = facts;
     if output.json {
         let body = json!({
@@ -131,6 +142,7 @@ fn introduce(running: &Running, facts: &Facts, context: &Context) -> Result<(), 
             "api_key": api_key,
             "webhook_secret": webhook_secret,
             "webhooks": webhooks,
+            "other_providers": others.iter().map(|(name, key)| json!({ "connector": name, "base_url": format!("{url}/{name}"), "api_key": key })).collect::<Vec<_>>(),
             "accounts": accounts,
         });
         return output.object("bursar.simulator/1", &body);
@@ -157,8 +169,12 @@ fn introduce(running: &Running, facts: &Facts, context: &Context) -> Result<(), 
            base_url        = \"{url}\"\n  \
            api_key         = {{ file = \"secrets/bank.key\" }}            {FAINT}# holds {api_key}{FAINT:#}\n  \
            webhook_secrets = [{{ file = \"secrets/bank-webhook.key\" }}]  {FAINT}# holds {webhook_secret}{FAINT:#}\n\n\
-         webhooks go to {posted}"
+         webhooks go to {posted}\n\n\
+         other providers on the same ledger:"
     ))?;
+    for (name, key) in others {
+        output.print(&format!("  {name:<9} {url}/{name}  {FAINT}# its key is {key}{FAINT:#}"))?;
+    }
     output.note(&format!(
         "\ntry, in other terminals:\n  \
            bursar run nightly-sweep\n  \

@@ -28,6 +28,17 @@ pub const DEMO_API_KEY: &str = "sandbox.demo-key";
 /// What the simulator signs with. Everybody knows it.
 pub const DEMO_WEBHOOK_SECRET: &str = "whsec_AAECAwQFBgcICQoLDA0ODxAREhMUFRYXGBkaGxwdHh8=";
 
+/// Everything the simulator lets in or signs with, at any of its providers: nothing that guards money.
+pub const DEMO_SECRETS: [&str; 7] = [
+    DEMO_API_KEY,
+    DEMO_WEBHOOK_SECRET,
+    ivy::DEMO_API_KEY,
+    ivy::DEMO_WEBHOOK_SECRET,
+    payments::DEMO_API_KEY,
+    payments::DEMO_WEBHOOK_SECRET,
+    payaut::DEMO_TOKEN,
+];
+
 /// Everything a simulator is started with.
 #[derive(Debug, Clone, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
