@@ -367,6 +367,45 @@ fn what_a_connection_offers_is_what_the_checker_knows() {
     assert!(known.len() > 37, "{known:?}");
 }
 
+/// One script, four providers: it runs where it can, and where it cannot the check says what lacks and why.
+#[test]
+fn the_same_sweep_passes_the_check_where_it_can_be_done_and_is_told_why_where_not() {
+    let told = |connector: &str| -> Vec<String> {
+        let mut connection = connections().remove("bank").expect("there");
+        let built_in = Registry::built_in();
+        let table = built_in.get(connector).expect("built in").clone();
+        Arc::get_mut(&mut connection).expect("its own").connector = table;
+        let world = [("bank".to_owned(), connection)].into();
+        let source = Source {
+            path: "nightly_sweep.rhai".to_owned(),
+            text: include_str!("../../../scripts/nightly_sweep.rhai").to_owned(),
+        };
+        let findings = check(&[source], &surface(&world, &built_in, &["bank".to_owned()]));
+        let told = findings.into_iter().map(|finding| {
+            let label = finding.label.unwrap_or_default();
+            format!("{}: {} ({label})", finding.code, finding.message)
+        });
+        told.collect()
+    };
+    for connector in ["augustus", "payaut"] {
+        assert_eq!(told(connector), Vec::<String>::new(), "{connector}");
+    }
+    assert_eq!(
+        told("ivy"),
+        [
+            "unsupported: `accounts` is not offered by connection `bank` (ivy) (no call lists the accounts: their ids stand in the Dashboard)",
+            "unsupported: `sweep` is not offered by connection `bank` (ivy) (a payout names no account to take from; `payout_available_balances` pays out everything there is)",
+        ]
+    );
+    assert_eq!(
+        told("payments"),
+        [
+            "unsupported: `accounts` is not offered by connection `bank` (payments) (accounts live in the provider's Boarding API: a connection says whose it is (`account_id`))",
+            "unsupported: `sweep` is not offered by connection `bank` (payments) (no call starts a payout: the provider sweeps on its own schedule)",
+        ]
+    );
+}
+
 fn connections() -> BTreeMap<String, Arc<bursar::connector::connection::Connection>> {
     let connection = bursar::connector::connection::Connection {
         name: "bank".to_owned(),
