@@ -131,8 +131,11 @@ impl<'a> Filling<'a> {
     fn holds(&self, condition: &Condition, item: &Value) -> bool {
         let shown = item.pointer(&condition.at).unwrap_or(&Value::Null);
         if !condition.is_sum.is_empty() {
-            let parts = condition.is_sum.iter().map(|template| worth(&self.value(template)?));
-            let sum: Option<Decimal> = parts.sum();
+            let mut parts = condition.is_sum.iter();
+            // A sum that no number holds is shown by none.
+            let sum = parts.try_fold(Decimal::ZERO, |sum, template| {
+                sum.checked_add(worth(&self.value(template)?)?)
+            });
             return sum.is_some() && worth(shown) == sum;
         }
         condition.is.iter().any(|wanted| match wanted {
