@@ -10,7 +10,7 @@ use serde_json::Value as Json;
 use super::Template;
 use crate::base::clock::Instant;
 use crate::base::money::parse_plain;
-use crate::connector::table::{Endpoint, Kind};
+use crate::connector::table::{AmountField, Endpoint, Kind};
 use crate::connector::{alike, request};
 use crate::model::journal::Intent;
 use crate::model::value::Value;
@@ -111,11 +111,19 @@ impl<'a> Filling<'a> {
     }
 
     /// The first of these parameters that the request says, with its kind.
-    fn sent(&self, fields: &[String]) -> Option<(Option<Kind>, Json)> {
+    pub(super) fn sent(&self, fields: &[String]) -> Option<(Option<Kind>, Json)> {
         fields.iter().find_map(|field| {
             let sent = request::sent(self.effect, &self.intent.request, field)?;
             Some((self.effect.param(field).map(|param| param.kind), sent))
         })
+    }
+
+    /// What something that was known before is: an amount, where the table says so.
+    fn kind_of_known(&self, name: &str) -> Option<Kind> {
+        match &self.effect.amount {
+            Some(AmountField::Before(place)) if place.before == name => Some(Kind::Decimal),
+            _ => None,
+        }
     }
 
     /// Whether each of these conditions holds of something. None at all say nothing.
@@ -147,7 +155,8 @@ impl<'a> Filling<'a> {
             }
             Wanted::Filled(Template::Before(name)) => {
                 let known = self.intent.before.get(name);
-                known.is_some_and(|known| !shown.is_null() && alike::shows(None, known, shown))
+                let kind = self.kind_of_known(name);
+                known.is_some_and(|known| !shown.is_null() && alike::shows(kind, known, shown))
             }
             Wanted::Filled(template) => self.value(template).is_some_and(|value| value == *shown),
         })
