@@ -55,6 +55,10 @@ guards! {
     InFlight = "in-flight",
     /// A second thing that bears our mark is for a person, where the table has it that there may be one.
     FoundOnce = "found-once",
+    /// An item that does not say whose it is proves no absence of ours.
+    NaturalShown = "natural-shown",
+    /// Something new that does not show what was sent may be ours all the same.
+    FreshUnlike = "fresh-unlike",
     /// A state that says neither that it was done nor that it was not proves nothing.
     StateKnown = "state-known",
     /// What reads before it is sent does so alone.

@@ -4,13 +4,14 @@
 
 use rust_decimal::Decimal;
 use serde_json::Value as Json;
+use uuid::Uuid;
 
 use super::table::Kind;
 use crate::base::money::parse_plain;
 use crate::model::value::Value;
 
 /// Whether `shown` is what was sent as a parameter of this kind: every member of a map, as many items of a list in any
-/// order, numbers by what they are worth.
+/// order, numbers by what they are worth, UUIDs by what they name.
 pub(super) fn shows(kind: Option<Kind>, sent: &Json, shown: &Value) -> bool {
     let Ok(sent) = Value::from_plain(sent) else {
         return false;
@@ -25,18 +26,26 @@ pub(super) fn shows(kind: Option<Kind>, sent: &Json, shown: &Value) -> bool {
     }
 }
 
-fn is_in(sent: &Value, shown: &Value) -> bool {
+/// The same of what is no parameter.
+pub(super) fn is_in(sent: &Value, shown: &Value) -> bool {
     match (sent, shown) {
         (Value::Map(sent), Value::Map(shown)) => sent
             .iter()
             .filter(|(_, value)| !value.is_null())
             .all(|(key, value)| shown.get(key).is_some_and(|shown| is_in(value, shown))),
         (Value::List(sent), Value::List(shown)) => sent.len() == shown.len() && are_paired(sent, shown),
+        (Value::Text(sent), Value::Text(shown)) => sent == shown || is_same_uuid(sent, shown),
         (sent, shown) => match (number(sent, shown), number(shown, sent)) {
             (Some(sent), Some(shown)) => sent == shown,
             _ => sent == shown,
         },
     }
+}
+
+/// Whether two texts are one UUID: some write it in capitals, some without its hyphens.
+fn is_same_uuid(one: &str, other: &str) -> bool {
+    let read = |text: &str| Uuid::try_parse(text).ok();
+    read(one).is_some_and(|one| read(other) == Some(one))
 }
 
 /// A number; of a text, only where a number stands on the other side: texts of digits are names as often as amounts.

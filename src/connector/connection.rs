@@ -192,7 +192,8 @@ pub fn wrong_headers(connector: &Connector, headers: &BTreeMap<String, String>) 
         };
         let (message, help) = if !is_header_name(key) || header_text(value).is_none() {
             (
-                format!("`{key}: {value}` is no header"),
+                // What stands there may be a secret.
+                format!("`{key}` is no header"),
                 "a name has letters, digits and `-`; a value visible ASCII".to_owned(),
             )
         } else if let Some(holder) = connector.writes_header(key) {

@@ -327,8 +327,10 @@ fn another_resource<'a>(endpoint: &'a Endpoint, request: &StoredRequest, value: 
         Match::Fresh { .. } | Match::State { .. } | Match::Content(_) | Match::Gone(_) => return None,
     };
     let wanted = sent(endpoint, request, field)?;
-    let shown = value.pointer(pointer)?.as_text()?;
-    (wanted.as_str()? != shown).then_some(field)
+    let shown = value.pointer(pointer)?;
+    let kind = endpoint.param(field).map(|param| param.kind);
+    let are_texts = wanted.is_string() && shown.as_text().is_some();
+    (are_texts && !alike::shows(kind, &wanted, shown)).then_some(field)
 }
 
 fn refusal(connector: &Connector, endpoint: &Endpoint, answer: &RawAnswer) -> Verdict {

@@ -10,7 +10,7 @@ use serde_json::Value as Json;
 use super::Template;
 use crate::base::clock::Instant;
 use crate::base::money::parse_plain;
-use crate::connector::table::{Endpoint, Kind};
+use crate::connector::table::{AmountField, Endpoint, Kind};
 use crate::connector::{alike, request};
 use crate::model::journal::Intent;
 use crate::model::value::Value;
@@ -111,11 +111,19 @@ impl<'a> Filling<'a> {
     }
 
     /// The first of these parameters that the request says, with its kind.
-    fn sent(&self, fields: &[String]) -> Option<(Option<Kind>, Json)> {
+    pub(super) fn sent(&self, fields: &[String]) -> Option<(Option<Kind>, Json)> {
         fields.iter().find_map(|field| {
             let sent = request::sent(self.effect, &self.intent.request, field)?;
             Some((self.effect.param(field).map(|param| param.kind), sent))
         })
+    }
+
+    /// What something that was known before is: an amount, where the table says so.
+    fn kind_of_known(&self, name: &str) -> Option<Kind> {
+        match &self.effect.amount {
+            Some(AmountField::Before(place)) if place.before == name => Some(Kind::Decimal),
+            _ => None,
+        }
     }
 
     /// Whether each of these conditions holds of something. None at all say nothing.
@@ -131,8 +139,11 @@ impl<'a> Filling<'a> {
     fn holds(&self, condition: &Condition, item: &Value) -> bool {
         let shown = item.pointer(&condition.at).unwrap_or(&Value::Null);
         if !condition.is_sum.is_empty() {
-            let parts = condition.is_sum.iter().map(|template| worth(&self.value(template)?));
-            let sum: Option<Decimal> = parts.sum();
+            let mut parts = condition.is_sum.iter();
+            // A sum that no number holds is shown by none.
+            let sum = parts.try_fold(Decimal::ZERO, |sum, template| {
+                sum.checked_add(worth(&self.value(template)?)?)
+            });
             return sum.is_some() && worth(shown) == sum;
         }
         condition.is.iter().any(|wanted| match wanted {
@@ -144,7 +155,8 @@ impl<'a> Filling<'a> {
             }
             Wanted::Filled(Template::Before(name)) => {
                 let known = self.intent.before.get(name);
-                known.is_some_and(|known| !shown.is_null() && alike::shows(None, known, shown))
+                let kind = self.kind_of_known(name);
+                known.is_some_and(|known| !shown.is_null() && alike::shows(kind, known, shown))
             }
             Wanted::Filled(template) => self.value(template).is_some_and(|value| value == *shown),
         })

@@ -45,6 +45,8 @@ pub struct Search {
     found: Option<Value>,
     /// How many of those were seen.
     seen: usize,
+    /// Whether something new was seen that does not show what was sent: it may be ours all the same.
+    unlike: bool,
     others: Vec<Other>,
 }
 
@@ -211,6 +213,7 @@ impl Search {
             pages: 0,
             found: None,
             seen: 0,
+            unlike: false,
             others: Vec::new(),
         })
     }
@@ -337,9 +340,7 @@ impl Search {
             if !self.is_meant(item) {
                 continue;
             }
-            if let Match::Fresh { at, .. } = &self.lookup.matching
-                && item.pointer(at).is_none_or(Value::is_null)
-            {
+            if let Some(at) = self.untold(item) {
                 return Progress::Lost(format!("an item of `{}` shows nothing at `{at}`", self.list.name));
             }
             if self.tells_by_itself() {
@@ -347,6 +348,7 @@ impl Search {
                 self.found = Some(item.clone());
                 continue;
             }
+            self.unlike |= self.is_new(item) && !self.is_ours(item);
             // What bears our mark is ours, however old its clock makes it.
             if self.is_ours(item) {
                 if let Some(reason) = self.misfit(item).filter(|_| holds(Guard::FoundFits)) {
@@ -411,6 +413,9 @@ impl Search {
             },
             (Match::Gone(_), _) => self.absent_if_late(),
             (_, Some(found)) => Progress::Found(found.clone()),
+            (_, None) if self.unlike && holds(Guard::FreshUnlike) => Progress::Unproved {
+                again_at: self.read_early.then_some(self.visible_from),
+            },
             (_, None) if !self.lookup.covers_window && holds(Guard::WindowCovered) => {
                 Progress::Unproved { again_at: None }
             }
@@ -497,22 +502,47 @@ impl Search {
         self.made_at(item).is_some_and(|made_at| made_at < instant)
     }
 
+    /// Where an item has to show what tells it from the others, and shows nothing that could: a place that leads nowhere
+    /// would make every item another's.
+    fn untold(&self, item: &Value) -> Option<&str> {
+        let nests = |value: &Value| matches!(value, Value::List(_) | Value::Map(_));
+        match &self.lookup.matching {
+            Match::Fresh { at, .. } => item.pointer(at).is_none_or(Value::is_null).then_some(at),
+            Match::Natural { field, pointer, .. } => {
+                let sent_nests = sent_value(&self.effect, &self.intent, field).is_some_and(|sent| nests(&sent));
+                let shown = item.pointer(pointer).filter(|shown| !shown.is_null());
+                let is_told = shown.is_some_and(|shown| nests(shown) == sent_nests);
+                (!is_told && holds(Guard::NaturalShown)).then_some(pointer)
+            }
+            Match::Reference(_) | Match::ReferenceAtEnd(_) => None,
+            Match::State { .. } | Match::Content(_) | Match::Gone(_) => None,
+        }
+    }
+
+    /// Whether it was not there before we sent, where that tells ours.
+    fn is_new(&self, item: &Value) -> bool {
+        let Match::Fresh { ids, at, .. } = &self.lookup.matching else {
+            return false;
+        };
+        let known = self.filling().value(ids).unwrap_or_default();
+        let mut known = known.as_list().unwrap_or_default().iter();
+        let id = item.pointer(at).unwrap_or(&Value::Null);
+        !known.any(|known| alike::is_in(known, id))
+    }
+
     fn is_ours(&self, item: &Value) -> bool {
         match &self.lookup.matching {
             Match::Reference(_) | Match::ReferenceAtEnd(_) => {
                 let reference = self.lookup.reference_of(item);
                 reference.is_some_and(|reference| self.is_reference(reference))
             }
-            Match::Fresh { ids, at, same } => {
-                let known = self.filling().value(ids).unwrap_or_default();
-                let known = known.as_list().unwrap_or_default();
-                let is_known = item.pointer(at).is_some_and(|id| known.contains(id));
-                !is_known && self.filling().all_hold(same, item)
-            }
+            Match::Fresh { same, .. } => self.is_new(item) && self.filling().all_hold(same, item),
             Match::State { .. } | Match::Content(_) | Match::Gone(_) => false,
             Match::Natural { field, pointer, dead } => {
-                let wanted = sent_value(&self.effect, &self.intent, field);
-                let matches = wanted.is_some() && item.pointer(pointer) == wanted.as_ref();
+                let sent = self.filling().sent(std::slice::from_ref(field));
+                let shown = item.pointer(pointer);
+                let matches = sent.zip(shown);
+                let matches = matches.is_some_and(|((kind, sent), shown)| alike::shows(kind, &sent, shown));
                 let is_dead = dead.as_ref().is_some_and(|dead| {
                     let status = item.pointer(&dead.pointer).and_then(Value::as_text);
                     status.is_some_and(|status| dead.values.iter().any(|value| value == status))

@@ -440,11 +440,8 @@ fn a_connection_says_only_what_its_table_has_room_for() {
             map(&[("X-Account", "a")]),
             Some("the header `X-Account` is an argument of calls"),
         ),
-        (map(&[("X Division", "a")]), Some("`X Division: a` is no header")),
-        (
-            map(&[("X-Division", "a\r\nb: c")]),
-            Some("`X-Division: a\r\nb: c` is no header"),
-        ),
+        (map(&[("X Division", "a")]), Some("`X Division` is no header")),
+        (map(&[("X-Division", "a\r\nb: c")]), Some("`X-Division` is no header")),
     ] {
         let wrong = wrong_headers(&toy.connector, &headers)
             .first()

@@ -2,6 +2,7 @@
 
 mod alone;
 mod matches;
+mod shown;
 
 use std::sync::Arc;
 

@@ -44,6 +44,8 @@ fn caught_by(guard: Guard) -> &'static str {
         Guard::Released => "store::conformance::sqlite::what_only_one_step_may_have_goes_with_its_end_and_not_before",
         Guard::BeforeForgotten => "once::exclusive::after_a_restore_what_was_known_before_proves_nothing",
         Guard::FoundOnce => "connectors::lookup::matches::two_that_bear_our_mark_are_for_a_person",
+        Guard::NaturalShown => "connectors::lookup::shown::an_item_that_does_not_say_whose_it_is_proves_no_absence",
+        Guard::FreshUnlike => "connectors::lookup::shown::a_new_item_that_does_not_show_what_was_sent_may_be_ours",
         Guard::StateKnown => "connectors::lookup::matches::each_match_says_what_it_can_and_no_more",
         Guard::LookedFirst => "once::first::what_another_has_done_is_adopted_and_not_sent",
         Guard::KeyWindowMost => "connectors::keys::no_connection_trusts_a_key_for_longer_than_the_table_allows",

@@ -3,7 +3,7 @@
 use super::endpoint::Check;
 use super::known_param;
 use crate::connector::lookup::{Lookup, Match, Template, Wanted};
-use crate::connector::table::{AmountBefore, AmountField, Effect};
+use crate::connector::table::{AmountBefore, AmountField, Effect, Style};
 
 impl<'a> Check<'a, '_, '_> {
     pub(super) fn alone(&mut self) {
@@ -17,6 +17,13 @@ impl<'a> Check<'a, '_, '_> {
                 Some(read) => {
                     if read.effect != Effect::Read {
                         self.wrong(&["before", "endpoint"], format!("`{}` is not a read", read.name));
+                    }
+                    if read.paging.as_ref().is_some_and(|paging| paging.style != Style::Whole) {
+                        let message = format!(
+                            "`{}` comes in pages: what is older than the first would not be known, and look new afterwards",
+                            read.name
+                        );
+                        self.wrong(&["before", "endpoint"], message);
                     }
                     self.asks_alike("before", &before.query, read);
                     for param in before.query.keys() {

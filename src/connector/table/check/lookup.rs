@@ -150,9 +150,25 @@ impl<'a> Check<'a, '_, '_> {
                 format!("`{}` has to show the one thing", list.name),
             );
         }
-        if self.endpoint.look_first && !matches!(lookup.matching, Match::Natural { .. }) {
+        if self.endpoint.look_first {
+            self.ahead(lookup);
+        }
+    }
+
+    /// What is looked for before it is sent may be another's, made whenever.
+    fn ahead(&mut self, lookup: &Lookup) {
+        if !matches!(lookup.matching, Match::Natural { .. }) {
             let message = "before it is sent nothing bears our mark: only what there can be one of is found then";
             self.wrong(&["look_first"], message);
+        }
+        let message = "before it is sent no time bounds the look: what another did long ago would not be found";
+        for (param, template) in &lookup.query {
+            if matches!(template, Template::WindowStart | Template::WindowEnd) {
+                self.wrong(&["lookup", "query", param], message);
+            }
+        }
+        if lookup.newest_first {
+            self.wrong(&["lookup", "newest_first"], message);
         }
     }
 

@@ -157,3 +157,33 @@ fn a_table_is_told_what_would_not_be_known_or_not_be_alone() {
         assert!(told.iter().any(|told| told.contains(expected)), "{to}: {told:#?}");
     }
 }
+
+/// A page that leaves out what is older would make that look new afterwards.
+#[test]
+fn what_is_read_before_comes_whole() {
+    let listed = |style: &str| {
+        let list = TOY.replace(
+            "method = \"GET\"\npath = \"/payments/{id}\"\n",
+            "method = \"GET\"\nlist = \"few\"\npath = \"/payments/{id}\"\n",
+        );
+        let list = list.replace("items = \"/refunds\"\n", "margin_secs = 1\n");
+        let list = list.replace("/refunds/*/id", "/data/*/id");
+        let table = format!("{list}[pagination.few]\nitems = \"/data\"\n{style}\n");
+        let told = Connector::parse("connectors/toy.toml", &table)
+            .err()
+            .unwrap_or_default();
+        let told = told.into_iter().map(|finding| finding.message);
+        told.collect::<Vec<_>>()
+    };
+    assert_eq!(listed("style = \"whole\""), Vec::<String>::new());
+    for style in [
+        "style = \"cursor\"\nnext = \"/next\"\ncursor = \"cursor\"",
+        "style = \"last_item\"\nid = \"/id\"\nafter = \"after\"",
+        "style = \"offset\"\noffset = \"offset\"\nid = \"/id\"",
+        "style = \"page\"\npage = { param = \"page\", first = 1 }\nid = \"/id\"",
+    ] {
+        let told = listed(style);
+        assert_eq!(told.len(), 1, "{style}: {told:#?}");
+        assert!(told[0].contains("`show` comes in pages"), "{told:#?}");
+    }
+}

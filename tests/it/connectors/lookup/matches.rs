@@ -758,3 +758,34 @@ fn a_list_that_is_left_out_is_empty_where_the_table_says_so() {
         assert_eq!(told(other.clone()), "failed", "{other}");
     }
 }
+
+/// What another did long ago is looked for too: nothing may end the look before it is reached.
+#[test]
+fn before_it_is_sent_no_time_bounds_the_look() {
+    let listed = |look_first: &str, more: &str, query: &str| {
+        let (head, tail) = TOY.split_once("[endpoint.inside]").unwrap();
+        let inside = tail.replacen("look_first = true\n", look_first, 1).replacen(
+            "endpoint = \"show\"\nquery = { id = \"{sent.deposit}\" }\nitems = \"/returns\"\nmissing = [404]\n",
+            &format!("endpoint = \"list\"\nmargin_secs = 60\n{more}query = {{ {query} }}\n"),
+            1,
+        );
+        let table = format!("{head}[endpoint.inside]{inside}");
+        let told = Connector::parse("connectors/toy.toml", &table)
+            .err()
+            .unwrap_or_default();
+        let told = told.into_iter().map(|finding| finding.message);
+        told.collect::<Vec<_>>()
+    };
+    let first = "look_first = true\n";
+    assert_eq!(listed(first, "", ""), Vec::<String>::new());
+    for (more, query) in [
+        ("", "until = \"{window_start}\""),
+        ("", "until = \"{window_end}\""),
+        ("newest_first = true\n", ""),
+    ] {
+        let told = listed(first, more, query);
+        assert_eq!(told.len(), 1, "{more}{query}: {told:#?}");
+        assert!(told[0].contains("what another did long ago"), "{told:#?}");
+        assert_eq!(listed("", more, query), Vec::<String>::new(), "{more}{query}");
+    }
+}
