@@ -67,6 +67,8 @@ guards! {
     Released = "released",
     /// What was known before is not compared with after an older state was put back.
     BeforeForgotten = "before-forgotten",
+    /// What a person has tried again is looked for, where a key is good for successes alone.
+    RetriedLookedUp = "retried-looked-up",
     /// What another may have done is looked for before it is sent.
     LookedFirst = "looked-first",
     /// An answer that does not show what was sent is not believed where another's may stand under the same number.

@@ -307,7 +307,13 @@ impl Turn {
         if is_late && !open.unknown {
             return self.give_up(&open);
         }
-        let has_to_look = look_up || self.run.cancel_requested || is_late || restored.is_some();
+        // After a person's word, or held with an outcome that is not known: the last answer may have left the key free.
+        let may_be_free = attempts == 0 && !was_on_its_way && keys::is_freed(connection, endpoint);
+        let has_to_look = look_up
+            || self.run.cancel_requested
+            || is_late
+            || restored.is_some()
+            || (may_be_free && holds(Guard::RetriedLookedUp));
         if open.unknown
             && !has_to_look
             && let Err(error) = self.learn_age(&open)

@@ -43,6 +43,7 @@ fn caught_by(guard: Guard) -> &'static str {
         Guard::Exclusive => "once::exclusive::two_refunds_of_one_payment_do_not_take_each_other_for_their_own",
         Guard::Released => "store::conformance::sqlite::what_only_one_step_may_have_goes_with_its_end_and_not_before",
         Guard::BeforeForgotten => "once::exclusive::after_a_restore_what_was_known_before_proves_nothing",
+        Guard::RetriedLookedUp => "once::keys::what_a_person_has_tried_again_is_looked_for_where_its_key_may_be_free",
         Guard::FoundOnce => "connectors::lookup::matches::two_that_bear_our_mark_are_for_a_person",
         Guard::NaturalShown => "connectors::lookup::shown::an_item_that_does_not_say_whose_it_is_proves_no_absence",
         Guard::FreshUnlike => "connectors::lookup::shown::a_new_item_that_does_not_show_what_was_sent_may_be_ours",

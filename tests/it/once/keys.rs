@@ -3,6 +3,7 @@
 use std::time::Duration;
 
 use bursar::base::clock::Clock as _;
+use bursar::model::journal::Resolution;
 use bursar::model::run::RunState;
 use serde_json::{Value as Json, json};
 
@@ -200,6 +201,30 @@ async fn a_key_is_not_trusted_after_an_answer_that_is_not_kept_with_it() {
             run.error
         );
     }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_a_person_has_tried_again_is_looked_for_where_its_key_may_be_free() {
+    let table = TABLE.replacen("window_secs = 3600\n", "window_secs = 3600\nkept = \"successes\"\n", 1);
+    let toy = Toy::new(&table, first(failed, json!({"id": "p"}))).await;
+    let run = toy.begin(PAY).await;
+    assert_eq!(run.state, RunState::Parked, "{:?}", run.error);
+    toy.decide(&run, Resolution::Retry).await;
+    let run = toy.go_on(run.id).await;
+    assert_eq!(
+        (run.state, toy.count("POST", "/payments")),
+        (RunState::Parked, 1),
+        "{run:?}"
+    );
+    // What a person says is absent goes out under another key.
+    toy.decide(&run, Resolution::Resend).await;
+    let run = toy.go_on(run.id).await;
+    assert_eq!(
+        (run.state, toy.count("POST", "/payments")),
+        (RunState::Succeeded, 2),
+        "{:?}",
+        run.error
+    );
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -5,9 +5,10 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use bursar::base::clock::{Clock as _, ManualClock, SystemClock};
 use bursar::base::ids::RunId;
 use bursar::connector::table::Connector;
+use bursar::model::journal::Resolution;
 use bursar::model::run::{Run, RunState};
 use bursar::simulator::config::SimulatorConfig;
-use bursar::store::Store;
+use bursar::store::{Decision, Store};
 use serde_json::{Value as Json, json};
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::{TcpListener, TcpStream};
@@ -93,6 +94,21 @@ impl Toy {
         let run = store.run(id).await.expect("read").expect("there");
         store.close().await.expect("closed");
         run
+    }
+
+    /// A person says how the first step of a run goes on.
+    pub(super) async fn decide(&self, run: &Run, resolution: Resolution) {
+        let store = self.world.store().await;
+        let decision = Decision {
+            run: run.id,
+            path: Some("1".parse().expect("a path")),
+            resolution,
+            actor: "tess".to_owned(),
+            reason: "asked the provider".to_owned(),
+            at: self.clock.now(),
+        };
+        store.resolve(decision).await.expect("decided");
+        store.close().await.expect("closed");
     }
 
     /// A new process goes on with a run that waits.
