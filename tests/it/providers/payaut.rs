@@ -145,7 +145,13 @@ async fn a_payout_whose_answer_is_lost_while_the_list_lags_is_paid_once() {
         let (world, clock) = payaut(|config| config.visibility_lag_ms = lag).await;
         world.simulator.control.add_fault(lost(PAYOUT, 1));
         let run = run(&world, &clock, &payout(&world), json!({})).await;
-        assert_eq!(run.state, RunState::Succeeded, "{lag}: {:?}", run.error);
+        // What the list does not show may be there all the same, as far as anybody has written down: a person looks.
+        let expected = if lag == 0 {
+            RunState::Succeeded
+        } else {
+            RunState::Parked
+        };
+        assert_eq!(run.state, expected, "{lag}: {:?}", run.error);
         assert_eq!(asked(&world, PAYOUT), 1, "{lag}: it is looked for, never sent again");
         let made = made(&world, "payout");
         assert_eq!(made.len(), 1, "{lag}");
@@ -159,7 +165,7 @@ async fn a_payout_whose_answer_is_lost_while_the_list_lags_is_paid_once() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_payout_that_never_arrived_is_sent_once_its_absence_is_proved() {
+async fn a_payout_that_no_list_shows_is_for_a_person_and_is_not_sent_again() {
     let (world, clock) = payaut(|_| {}).await;
     let failed = FaultAction::Status {
         status: 500,
@@ -170,14 +176,9 @@ async fn a_payout_that_never_arrived_is_sent_once_its_absence_is_proved() {
         .simulator
         .control
         .add_fault(FaultRule::on(PAYOUT, failed).times(1));
-    let before = clock.now();
     let run = run(&world, &clock, &payout(&world), json!({})).await;
-    assert_eq!(run.state, RunState::Succeeded, "{:?}", run.error);
-    assert_eq!((asked(&world, PAYOUT), made(&world, "payout").len()), (2, 1));
-    assert!(
-        clock.now() - before >= chrono::TimeDelta::seconds(900),
-        "the list may lag for so long"
-    );
+    assert_eq!(run.state, RunState::Parked, "{:?}", run.error);
+    assert_eq!((asked(&world, PAYOUT), made(&world, "payout").len()), (1, 0));
 }
 
 #[tokio::test(flavor = "multi_thread")]
