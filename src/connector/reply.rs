@@ -223,6 +223,16 @@ pub fn contradiction(
     })
 }
 
+/// The same of something that stands inside of what it was made of: what it has to show, its look-up says.
+pub(super) fn contradiction_inside(
+    endpoint: &Endpoint,
+    request: &StoredRequest,
+    movement: Option<&Movement>,
+    value: &Value,
+) -> Option<String> {
+    another_amount(endpoint, movement, value).or_else(|| another_beneficiary(endpoint, request, value))
+}
+
 /// What the answer has to show as it was sent and does not: where a number of ours makes the provider answer with what
 /// it has, that may be something else.
 fn not_as_sent(endpoint: &Endpoint, request: &StoredRequest, value: &Value) -> Option<String> {

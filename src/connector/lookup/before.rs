@@ -120,6 +120,7 @@ pub fn known(endpoint: &Endpoint, intent: &Intent, answer: &Value) -> Result<Kno
             at: requirement.at.clone(),
             is: requirement.is.clone(),
             is_sum: Vec::new(),
+            shows: None,
         };
         !filling.all_hold(&[condition], answer)
     };
