@@ -89,6 +89,8 @@ pub struct Connector {
     backfill: Option<Backfill>,
     shapes: BTreeMap<String, Shape>,
     endpoints: BTreeMap<String, Endpoint>,
+    /// Of endpoints whose path a connection says: the path that the table says.
+    written_paths: BTreeMap<String, String>,
     primitives: BTreeMap<String, PrimitiveMap>,
     resources: BTreeMap<String, Resource>,
 }
@@ -105,6 +107,25 @@ impl Connector {
     /// An endpoint by its name.
     pub fn endpoint(&self, name: &str) -> Option<&Endpoint> {
         self.endpoints.get(name)
+    }
+
+    /// The same with other paths of these endpoints, as a connection says them.
+    #[must_use]
+    pub fn with_paths(&self, paths: &BTreeMap<String, String>) -> Self {
+        let mut own = self.clone();
+        for (name, path) in paths {
+            if let Some(endpoint) = own.endpoints.get_mut(name) {
+                let written = std::mem::replace(&mut endpoint.path, path.clone());
+                own.written_paths.entry(name.clone()).or_insert(written);
+            }
+        }
+        own
+    }
+
+    /// The endpoints whose path a connection says, each with the path that the table says.
+    pub fn own_paths(&self) -> impl Iterator<Item = (&Endpoint, &str)> {
+        let written = self.written_paths.iter();
+        written.filter_map(|(name, path)| Some((self.endpoints.get(name)?, path.as_str())))
     }
 
     /// Who writes a header of this name into every request, if anybody does.

@@ -116,6 +116,7 @@ fn read(source: &mut Document<'_>) -> Option<Connector> {
         backfill,
         shapes,
         endpoints,
+        written_paths: BTreeMap::new(),
         primitives,
         resources,
     })
