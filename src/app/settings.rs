@@ -24,6 +24,7 @@ use crate::base::network::Network;
 use crate::base::secret::Secret;
 use crate::base::suggest::nearest;
 use crate::connector::connection::{BreakerSettings, Connection, Pace, WebhookSecret, check_base_url};
+use crate::connector::redact::{Redactor, SensitiveNames};
 use crate::connector::registry::Registry;
 use crate::connector::signature::check_secret;
 use crate::connector::table::Connector;
@@ -525,6 +526,14 @@ impl Reader<'_> {
 
     fn wrong(&mut self, path: &[&str], message: String, help: impl Into<String>) {
         self.document.wrong(path, message).help = Some(help.into());
+    }
+}
+
+impl Settings {
+    /// What takes out what any table calls sensitive.
+    pub fn redactor(&self) -> Redactor {
+        let tables = self.registry.iter().map(|connector| &connector.redact);
+        Redactor::new(SensitiveNames::of(tables))
     }
 }
 

@@ -22,6 +22,7 @@ use std::sync::Arc;
 
 use serde::Deserialize;
 
+use super::redact::SensitiveNames;
 use crate::model::diagnostic::Diagnostic;
 
 pub use bounds::{Chars, Form, TimeForm, Times};
@@ -76,6 +77,8 @@ pub struct Connector {
     pub money: Arc<MoneyTable>,
     /// What refused calls look like and mean.
     pub errors: Errors,
+    /// Members of requests and answers that nobody is shown.
+    pub redact: SensitiveNames,
     /// How many requests the provider takes, if it says so.
     pub rate: Option<RateTable>,
     settings: BTreeMap<String, SettingTable>,

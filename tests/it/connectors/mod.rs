@@ -13,6 +13,7 @@ mod paging;
 mod paths;
 mod payaut;
 mod payments;
+mod redact;
 mod reply;
 mod request;
 mod schemes;

@@ -59,7 +59,7 @@ fn a_path_that_cannot_stand_for_the_tables_own_is_refused() {
         ("retrieve_payout = \"/v2/payouts/{payout}\"", "the table has `/v1/payouts/{id}`"),
         ("retrieve_payout = \"/v2/{id}/{id}\"", "has other parameters"),
         ("create_payout = \"/v1/returns\"", "cannot have the path of `create_return`"),
-        ("create_payout = 1", "string"),
+        ("create_payout = 1", "text in quotes"),
     ] {
         let told = settings(paths).err().unwrap_or_default();
         assert!(told.iter().any(|told| told.contains(expected)), "{paths}: {told:#?}");

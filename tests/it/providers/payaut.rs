@@ -80,6 +80,18 @@ fn made(world: &World, kind: &str) -> Vec<Effect> {
     effects
 }
 
+/// What the ledger says to all journals.
+async fn judged(world: &World) -> String {
+    let store = world.store().await;
+    let audit = world.audit(store.as_ref()).await;
+    store.close().await.expect("closed");
+    audit.to_string()
+}
+
+fn once(amount: &str) -> String {
+    format!("1 intended, 1 paid, 0 twice, 0 missing; ledger EUR {amount} = journal EUR {amount}")
+}
+
 /// A split of a payment between the seller and the treasury.
 fn split(world: &World, total: u32, seller: u32) -> String {
     let (first, second, rest) = (code(world, SELLER), code(world, TREASURY), total - seller);
@@ -113,6 +125,7 @@ async fn a_split_whose_answer_is_lost_is_made_once() {
     let made = made(&world, "split");
     assert_eq!(made.len(), 1);
     assert_eq!(made[0].amount.to_string(), "EUR 100.00");
+    assert_eq!(judged(&world).await, once("100.00"));
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -151,6 +164,7 @@ async fn a_payout_whose_answer_is_lost_while_the_list_lags_is_paid_once() {
         let made = made(&world, "payout");
         assert_eq!(made.len(), 1, "{lag}");
         assert_eq!(balance(&world, SELLER), "EUR 1,039.50");
+        assert_eq!(judged(&world).await, once("10.50"), "{lag}");
         let written = made[0].reference.clone().expect("a description");
         assert!(
             written.starts_with("INV-1 ") && written.contains(&run.id.to_string()),
@@ -208,6 +222,7 @@ async fn the_nightly_sweep_is_the_same_script_here() {
     let again = run(&world, &clock, script, params).await;
     assert_eq!(again.state, RunState::Succeeded, "{:?}", again.error);
     assert_eq!(made(&world, "transfer").len(), 1);
+    assert_eq!(judged(&world).await, once("850.00"));
     assert_eq!(
         (balance(&world, SELLER), balance(&world, TREASURY)),
         ("EUR 200.00".into(), "EUR 850.00".into())
