@@ -163,7 +163,10 @@ impl Index {
         let mut places: BTreeMap<String, BTreeSet<usize>> = BTreeMap::new();
         for (place, effect) in effects.iter().enumerate() {
             let texts = effect.metadata.values().chain(&effect.idempotency_key);
-            let last_word = effect.reference.as_deref().and_then(|text| text.split_whitespace().next_back());
+            let last_word = effect
+                .reference
+                .as_deref()
+                .and_then(|text| text.split_whitespace().next_back());
             let known_by = texts.map(String::as_str).chain(last_word).map(str::to_owned);
             for name in known_by.chain([effect.id.to_string()]) {
                 places.entry(name).or_default().insert(place);

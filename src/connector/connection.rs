@@ -251,7 +251,10 @@ pub fn wrong_paths(connector: &Connector, paths: &BTreeMap<String, String>) -> V
         } else {
             return None;
         };
-        let help = format!("the table has `{}`: the same names in braces, and no query", endpoint.path);
+        let help = format!(
+            "the table has `{}`: the same names in braces, and no query",
+            endpoint.path
+        );
         let key = key.clone();
         Some(WrongWord { key, message, help })
     });

@@ -198,7 +198,9 @@ fn masked(text: &str) -> String {
 
 /// JSON inside of a text: the body of a request.
 fn nested(text: &str) -> Option<Json> {
-    let json: Json = text.starts_with(['{', '[']).then(|| serde_json::from_str(text).ok())??;
+    let json: Json = text
+        .starts_with(['{', '['])
+        .then(|| serde_json::from_str(text).ok())??;
     Some(json)
 }
 

@@ -10,12 +10,7 @@ use crate::model::diagnostic::Diagnostic;
 
 impl Reader<'_> {
     /// What a connection says that its table has no room for is told; what it says of paths is taken into the table it goes by.
-    pub(super) fn own_words(
-        &mut self,
-        name: &str,
-        raw: &RawConnection,
-        connector: &Arc<Connector>,
-    ) -> Arc<Connector> {
+    pub(super) fn own_words(&mut self, name: &str, raw: &RawConnection, connector: &Arc<Connector>) -> Arc<Connector> {
         for wrong in wrong_settings(connector, &raw.settings) {
             let at = ["connection", name, "settings", wrong.key.as_str()];
             self.wrong(&at, format!("connection `{name}`: {}", wrong.message), wrong.help);

@@ -143,7 +143,12 @@ fn text(facts: &Facts<'_>) -> String {
     );
     for (connection, paths) in &facts.own_paths {
         for (call, path) in paths {
-            line("path", &format!("{ATTENTION}{connection}{ATTENTION:#}: {call} at {path}, as [connection.{connection}.paths] says"));
+            line(
+                "path",
+                &format!(
+                    "{ATTENTION}{connection}{ATTENTION:#}: {call} at {path}, as [connection.{connection}.paths] says"
+                ),
+            );
         }
     }
     for movement in &facts.moves_money {

@@ -344,7 +344,11 @@ fn paths_that_a_connection_says_itself_are_told() {
     let line = "bank: create_payout at /v2/payouts, where the table says /v1/payouts";
     assert!(told.stderr.contains(line), "{}", told.stderr);
     let shown = bursar(folder.path(), &["connectors", "show", "augustus"]).expect(0);
-    assert!(shown.stdout.contains("create_payout at /v2/payouts"), "{}", shown.stdout);
+    assert!(
+        shown.stdout.contains("create_payout at /v2/payouts"),
+        "{}",
+        shown.stdout
+    );
 }
 
 #[test]

@@ -366,8 +366,17 @@ async fn an_account_of_a_beneficiary_is_not_shown_whole() {
         &["runs", "show", &run, "--json"],
     ] {
         let shown = fixture.bursar(args).expect(0);
-        assert!(!shown.stdout.contains("DE89370400440532013000"), "{args:?}: {}", shown.stdout);
+        assert!(
+            !shown.stdout.contains("DE89370400440532013000"),
+            "{args:?}: {}",
+            shown.stdout
+        );
         let names_it = args.contains(&"--json") || args[0] == "runs";
-        assert_eq!(shown.stdout.contains("******************3000"), names_it, "{args:?}: {}", shown.stdout);
+        assert_eq!(
+            shown.stdout.contains("******************3000"),
+            names_it,
+            "{args:?}: {}",
+            shown.stdout
+        );
     }
 }

@@ -50,15 +50,24 @@ fn a_call_goes_to_the_path_that_its_connection_says() {
 #[test]
 fn a_path_that_cannot_stand_for_the_tables_own_is_refused() {
     for (paths, expected) in [
-        ("retreive_payout = \"/x\"", "no call `retreive_payout` did you mean `retrieve_payout`?"),
+        (
+            "retreive_payout = \"/x\"",
+            "no call `retreive_payout` did you mean `retrieve_payout`?",
+        ),
         ("retrieve_payout = \"v2/payouts/{id}\"", "cannot have the path"),
         ("retrieve_payout = \"/v2//{id}\"", "cannot have the path"),
         ("retrieve_payout = \"/v2/../{id}\"", "cannot have the path"),
         ("retrieve_payout = \"/v2/{id}?full=1\"", "and no query"),
         ("retrieve_payout = \"/v2/payouts\"", "has other parameters"),
-        ("retrieve_payout = \"/v2/payouts/{payout}\"", "the table has `/v1/payouts/{id}`"),
+        (
+            "retrieve_payout = \"/v2/payouts/{payout}\"",
+            "the table has `/v1/payouts/{id}`",
+        ),
         ("retrieve_payout = \"/v2/{id}/{id}\"", "has other parameters"),
-        ("create_payout = \"/v1/returns\"", "cannot have the path of `create_return`"),
+        (
+            "create_payout = \"/v1/returns\"",
+            "cannot have the path of `create_return`",
+        ),
         ("create_payout = 1", "text in quotes"),
     ] {
         let told = settings(paths).err().unwrap_or_default();

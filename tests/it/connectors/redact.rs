@@ -55,11 +55,16 @@ fn what_a_provider_repeats_of_a_sensitive_member_is_in_no_message() {
     let open = endpoint(&toy, "open");
     let spaced = "DE89 3704 0044 0532 0130 00";
     let request = prepare(&toy, open, &args(IBAN), None).unwrap().request;
-    assert!(request.path.contains("12345678") && request.body.clone().unwrap().contains(IBAN), "it is sent");
+    assert!(
+        request.path.contains("12345678") && request.body.clone().unwrap().contains(IBAN),
+        "it is sent"
+    );
     let answer = |message: &str| RawAnswer {
         status: 400,
         headers: Vec::new(),
-        body: json!({ "message": message, "account": { "iban": spaced } }).to_string().into(),
+        body: json!({ "message": message, "account": { "iban": spaced } })
+            .to_string()
+            .into(),
     };
     let message = format!("{IBAN} is closed, as is {spaced}, of 12345678");
     let Verdict::NotApplied { failure, .. } = classify(&toy.connector, open, &request, None, &answer(&message)) else {
@@ -76,10 +81,17 @@ fn what_a_provider_repeats_of_a_sensitive_member_is_in_no_message() {
 fn an_argument_that_is_wrong_is_told_without_what_it_says() {
     let toy = toy();
     let long = format!("{IBAN}9");
-    let told = prepare(&toy, endpoint(&toy, "open"), &args(&long), None).unwrap_err().message;
+    let told = prepare(&toy, endpoint(&toy, "open"), &args(&long), None)
+        .unwrap_err()
+        .message;
     assert!(told.contains("iban") && !told.contains(IBAN), "{told}");
-    let summary = prepare(&toy, endpoint(&toy, "open"), &args(IBAN), None).unwrap().summary;
-    assert!(summary.contains("account_number=") && !summary.contains("12345678"), "{summary}");
+    let summary = prepare(&toy, endpoint(&toy, "open"), &args(IBAN), None)
+        .unwrap()
+        .summary;
+    assert!(
+        summary.contains("account_number=") && !summary.contains("12345678"),
+        "{summary}"
+    );
 }
 
 #[test]
