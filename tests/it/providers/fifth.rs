@@ -56,8 +56,11 @@ fn guide() -> &'static str {
 
 /// The block of the guide that begins with this line.
 fn snippet(first: &str) -> &'static str {
-    let begin = guide().find(&format!("```toml\n{first}")).expect("the guide shows it") + "```toml\n".len();
-    guide()[begin..].split_once("```").expect("it ends").0
+    let mut blocks = guide().split("```toml\n");
+    let block = blocks
+        .find(|block| block.starts_with(first))
+        .expect("the guide shows it");
+    block.split_once("```").expect("it ends").0
 }
 
 /// A folder as it was, and what the guide says to change in it.

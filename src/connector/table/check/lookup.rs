@@ -119,6 +119,9 @@ impl<'a> Check<'a, '_, '_> {
             }
             Match::State { done, open } => {
                 self.says_something("done", done);
+                if !open.is_empty() {
+                    self.says_something("open", open);
+                }
                 self.conditions("match", done);
                 self.conditions("match", open);
                 if list.paging.is_some() && lookup.when.is_empty() {

@@ -718,6 +718,11 @@ fn a_table_is_told_which_look_ups_prove_nothing() {
             "",
             "`done` says nothing that always has to stand there",
         ),
+        (
+            "open = [{ at = \"/status\", is = [\"open\", \"new\"] }, { at = \"/taken\", is = [0, \"absent\"] }]",
+            "open = [{ at = \"/parts\", shows = \"parts\" }]",
+            "`open` says nothing that always has to stand there",
+        ),
         ("shows = \"parts\"", "shows = \"part\"", "there is no parameter `part`"),
         ("shows = \"parts\"", "shows = \"parts\", is = [1]", "one of them"),
         (
