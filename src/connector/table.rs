@@ -131,6 +131,25 @@ impl Connector {
         written.filter_map(|(name, path)| Some((self.endpoints.get(name)?, path.as_str())))
     }
 
+    /// Which answers the key of an endpoint is kept with; none where it bears no key that bursar makes.
+    pub fn kept(&self, endpoint: &Endpoint) -> Option<Kept> {
+        match &endpoint.key {
+            KeyPlace::Header => self.idempotency.as_ref().map(|table| table.kept),
+            KeyPlace::Field(place) => Some(place.kept),
+            KeyPlace::Natural(_) | KeyPlace::None => None,
+        }
+    }
+
+    /// What becomes of a call of an endpoint that meets the first one still on its way.
+    pub fn in_flight(&self, endpoint: &Endpoint) -> Option<InFlight> {
+        match &endpoint.key {
+            KeyPlace::Field(place) => Some(place.in_flight),
+            KeyPlace::Header | KeyPlace::Natural(_) | KeyPlace::None => {
+                self.idempotency.as_ref().map(|table| table.in_flight)
+            }
+        }
+    }
+
     /// Who writes a header of this name into every request, if anybody does.
     pub fn writes_header(&self, name: &str) -> Option<&'static str> {
         let is = |known: &str| known.eq_ignore_ascii_case(name);

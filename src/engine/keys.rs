@@ -18,7 +18,7 @@ use crate::connector::client::SendError;
 use crate::connector::connection::Connection;
 use crate::connector::reply::provider_time;
 use crate::connector::request::prepare;
-use crate::connector::table::{Endpoint, InDoubt, InFlight, Kept, KeyPlace};
+use crate::connector::table::{Endpoint, InDoubt, InFlight, Kept};
 use crate::model::journal::{Intent, StepPath};
 use crate::model::value::Map;
 
@@ -94,24 +94,14 @@ pub(super) fn key_name(intent: &Intent) -> &str {
 
 /// Whether an answer that says nothing for certain leaves the key free: then the same call may have its effect once more.
 pub(super) fn is_freed(connection: &Connection, endpoint: &Endpoint) -> bool {
-    let table = connection.connector.idempotency.as_ref();
-    let kept = match &endpoint.key {
-        KeyPlace::Header => table.map(|table| table.kept),
-        KeyPlace::Field(place) => Some(place.kept),
-        KeyPlace::Natural(_) | KeyPlace::None => None,
-    };
+    let kept = connection.connector.kept(endpoint);
     kept == Some(Kept::Successes) && !endpoint.same_twice && holds(Guard::KeyKept)
 }
 
 /// From when on what was last sent then is not on its way any more, where the provider does not say what becomes of a
 /// second one beside it.
 pub(super) fn alone_from(connection: &Connection, endpoint: &Endpoint, last_sent: Instant) -> Option<Instant> {
-    let table = connection.connector.idempotency.as_ref();
-    let in_flight = match &endpoint.key {
-        KeyPlace::Field(place) => Some(place.in_flight),
-        KeyPlace::Header | KeyPlace::Natural(_) | KeyPlace::None => table.map(|table| table.in_flight),
-    };
-    let is_unknown = in_flight == Some(InFlight::Unknown);
+    let is_unknown = connection.connector.in_flight(endpoint) == Some(InFlight::Unknown);
     let longest = TimeDelta::from_std(PROVIDER_TOTAL_TIMEOUT).unwrap_or(TimeDelta::MAX);
     (is_unknown && holds(Guard::InFlight)).then(|| last_sent + longest)
 }
