@@ -51,6 +51,8 @@ pub(super) struct Ready {
     pub(super) epoch: u32,
     /// How often it was tried before anything was sent.
     pub(super) tried: u32,
+    /// Whether a person said that it goes out anew; else it is the first time, or what the provider shows proved it.
+    pub(super) by_person: bool,
 }
 
 /// An intent of an earlier turn.
@@ -80,12 +82,12 @@ impl Turn {
             Some(Phase::Trying { attempts, .. }) => *attempts,
             _ => 0,
         };
-        let epoch = match begun.phase.take() {
-            None => 0,
+        let (epoch, by_person) = match begun.phase.take() {
+            None => (0, false),
             // Held before anything was sent.
             Some(Phase::Trying { next_at, .. }) if self.now() < next_at => return Err(self.pause_until(next_at)),
-            Some(Phase::Trying { .. }) => 0,
-            Some(Phase::Cleared { epoch }) => epoch,
+            Some(Phase::Trying { .. }) => (0, false),
+            Some(Phase::Cleared { epoch, by_person }) => (epoch, by_person),
             Some(Phase::Done(outcome)) => return recorded(outcome),
             Some(Phase::Doubt { doubt, .. }) => return Err(self.park(&doubt.code, doubt.message)),
             Some(Phase::Sent { next_at: Some(at), .. }) if self.now() < at => return Err(self.pause_until(at)),
@@ -115,7 +117,12 @@ impl Turn {
             }
             Some(_) => return Err(self.unfit(&begun.path)),
         };
-        self.intend(&mut begun, connection, endpoint, args, Ready { epoch, tried })
+        let ready = Ready {
+            epoch,
+            tried,
+            by_person,
+        };
+        self.intend(&mut begun, connection, endpoint, args, ready)
     }
 
     fn prepare_effect(
@@ -136,49 +143,36 @@ impl Turn {
         Ok((prepared, reference))
     }
 
-    /// The intent of what a script asks for, with what has to be known before it is sent.
+    /// The intent of what a script asks for, with what was known before.
     fn intent(
         &self,
         begun: &Begun,
-        connection: &Arc<Connection>,
+        connection: &Connection,
         endpoint: &Endpoint,
         args: &Map,
-        ready: Ready,
-    ) -> Result<Result<(Prepared, Box<Intent>), Failure>, Thrown> {
-        let key = endpoint.key.is_made().then(|| self.key(&begun.path, ready.epoch));
-        let made = |before: Known, exclusive: Option<String>| {
-            let given = (key.as_deref(), &before);
-            let (prepared, reference) = self.prepare_effect(&begun.path, connection, endpoint, args, given)?;
-            let now = self.now();
-            let intent = Box::new(Intent {
-                connection: connection.name.clone(),
-                endpoint: endpoint.name.clone(),
-                epoch: ready.epoch,
-                key_safe_until: connection
-                    .key_window(endpoint)
-                    .map(|window| now + TimeDelta::from_std(trusted(window)).unwrap_or_default()),
-                key: key.clone(),
-                reference,
-                fingerprint: prepared.fingerprint,
-                request: prepared.request.clone(),
-                movement: prepared.movement.clone(),
-                forgotten: None,
-                before,
-                exclusive,
-            });
-            Ok((prepared, intent))
-        };
-        let draft = match made(Known::new(), None) {
-            Ok(draft) => draft,
-            Err(failure) => return Ok(Err(failure)),
-        };
-        if endpoint.exclusive.is_none() && endpoint.before.is_none() {
-            return Ok(Ok(draft));
-        }
-        match self.alone(begun, connection, endpoint, &draft.1, ready)? {
-            Alone::Ready { known, name } => Ok(made(known, name)),
-            Alone::Failed(failure) => Ok(Err(failure)),
-        }
+        (epoch, known, exclusive): (u32, Known, Option<String>),
+    ) -> Result<(Prepared, Box<Intent>), Failure> {
+        let key = endpoint.key.is_made().then(|| self.key(&begun.path, epoch));
+        let given = (key.as_deref(), &known);
+        let (prepared, reference) = self.prepare_effect(&begun.path, connection, endpoint, args, given)?;
+        let now = self.now();
+        let intent = Box::new(Intent {
+            connection: connection.name.clone(),
+            endpoint: endpoint.name.clone(),
+            epoch,
+            key_safe_until: connection
+                .key_window(endpoint)
+                .map(|window| now + TimeDelta::from_std(trusted(window)).unwrap_or_default()),
+            key,
+            reference,
+            fingerprint: prepared.fingerprint,
+            request: prepared.request.clone(),
+            movement: prepared.movement.clone(),
+            forgotten: None,
+            before: known,
+            exclusive,
+        });
+        Ok((prepared, intent))
     }
 
     /// Makes the intent durable, then sends it.
@@ -192,38 +186,50 @@ impl Turn {
     ) -> Result<Value, Thrown> {
         reach(FaultPoint::EffectReached);
         self.may_begin(begun, connection)?;
-        self.still_absent(begun, connection, endpoint)?;
-        let made = self.intent(begun, connection, endpoint, args, ready)?;
-        let refuse = |failure: Failure| {
+        let is_alone = endpoint.exclusive.is_some() || endpoint.before.is_some();
+        if !is_alone || !holds(Guard::AnewAfterRead) {
+            self.still_absent(begun, connection, endpoint, ready)?;
+        }
+        let refuse = |begun: &Begun, failure: Failure| {
             if ready.epoch > 0 {
                 return Err(self.park("diverged", format!("step {}: {}", begun.path, failure.message)));
             }
             self.conclude_at_first(begun, failure)
         };
-        let (prepared, intent) = match made {
+        let made = |begun: &Begun, known: Known, name: Option<String>| {
+            let (prepared, intent) = self.intent(begun, connection, endpoint, args, (ready.epoch, known, name))?;
+            let clearance = self.clear(&begun.path, connection, &prepared)?;
+            Ok((prepared.summary, intent, clearance))
+        };
+        let (summary, intent, clearance) = match made(begun, Known::new(), None) {
             Ok(made) => made,
-            Err(failure) => return refuse(failure),
+            Err(failure) => return refuse(begun, failure),
         };
-        let clearance = match self.clear(&begun.path, connection, &prepared) {
-            Ok(clearance) => clearance,
-            Err(failure) => return refuse(failure),
-        };
-        begun.step.summary = prepared.summary;
-        let now = self.now();
-        let mut open = Open {
-            begun,
-            connection,
-            endpoint,
-            intent,
-            clearance,
-            attempts: 0,
-            unknown: false,
-            first_sent: now,
-            last_sent: now,
-        };
-        if let Some(adopted) = self.recollect(&mut open)? {
+        begun.step.summary = summary;
+        let mut open = self.unsent(begun, connection, endpoint, (intent, clearance));
+        // What was forgotten comes first: what is read below may show it, and would be refused because it is there.
+        if (!is_alone || holds(Guard::ForgottenFirst))
+            && let Some(adopted) = self.recollect(&mut open)?
+        {
             return Ok(adopted);
         }
+        let (mut intent, mut clearance) = (open.intent, open.clearance);
+        if is_alone {
+            let (known, name) = match self.alone(begun, connection, endpoint, &intent, ready)? {
+                Alone::Ready { known, name } => (known, name),
+                Alone::Failed(failure) => return self.fail_at_first(begun, ready, failure),
+            };
+            if holds(Guard::AnewAfterRead) {
+                self.still_absent(begun, connection, endpoint, ready)?;
+            }
+            let summary;
+            (summary, intent, clearance) = match made(begun, known, name) {
+                Ok(made) => made,
+                Err(failure) => return refuse(begun, failure),
+            };
+            begun.step.summary = summary;
+        }
+        let open = self.unsent(begun, connection, endpoint, (intent, clearance));
         if ready.epoch == 0
             && let Some(adopted) = self.look_first(&open, ready)?
         {
@@ -236,6 +242,28 @@ impl Turn {
         })?;
         reach(FaultPoint::IntentDurable);
         self.send(open)
+    }
+
+    /// An effect that was not sent yet.
+    fn unsent<'a>(
+        &self,
+        begun: &'a Begun,
+        connection: &'a Arc<Connection>,
+        endpoint: &'a Endpoint,
+        (intent, clearance): (Box<Intent>, Option<Clearance>),
+    ) -> Open<'a> {
+        let now = self.now();
+        Open {
+            begun,
+            connection,
+            endpoint,
+            intent,
+            clearance,
+            attempts: 0,
+            unknown: false,
+            first_sent: now,
+            last_sent: now,
+        }
     }
 
     /// Goes on with an intent of an earlier turn.
@@ -466,6 +494,7 @@ impl Turn {
             reason,
             at,
             look_up,
+            waits: false,
         };
         let entry = Entry::Retry {
             path: open.begun.path.clone(),

@@ -20,6 +20,7 @@ use super::look_up::{Sought, needs_before};
 use super::turn::{Begun, Turn};
 use crate::base::clock::Instant;
 use crate::base::guard::{Guard, holds};
+use crate::connector::lookup::Lookup;
 use crate::model::journal::{Entry, Forgotten, Outcome, Retry, sought_since};
 use crate::model::run::Cause;
 use crate::model::value::{Value, parse_time};
@@ -98,7 +99,8 @@ impl Turn {
             true => Ok(None),
             false => Err(self.intend_in_doubt(open, code, message)),
         };
-        if needs_before(open.endpoint) {
+        let lookup = open.endpoint.lookup.as_ref();
+        if needs_before(open.endpoint) || lookup.is_some_and(Lookup::asks_by_before) {
             let message = format!(
                 "`{}` may have been sent before an older state of the store was put back, and what there was before that is \
                  forgotten: look for it at the provider",
@@ -268,6 +270,7 @@ impl Turn {
             reason,
             at,
             look_up: false,
+            waits: false,
         };
         let entry = Entry::Retry {
             path: open.begun.path.clone(),

@@ -63,6 +63,11 @@ impl Lookup {
         };
         by_match || needs(&self.when)
     }
+
+    /// Whether it is asked for by what was read before: without that, nothing can be looked for.
+    pub fn asks_by_before(&self) -> bool {
+        self.query.values().any(|asked| matches!(asked, Template::Before(_)))
+    }
 }
 
 /// The name under which an endpoint lets one step at a time go on, as far as the intent says it; none: it lets all.

@@ -141,6 +141,15 @@ impl Search {
         Self::new(connection, endpoint, intent, times)
     }
 
+    /// The same, where what is shown now is what counts: nothing more is waited for.
+    #[must_use]
+    pub fn as_of_now(self) -> Self {
+        Self {
+            visible_from: Instant::MIN_UTC,
+            ..self
+        }
+    }
+
     /// Begins a search before anything was sent, for what another has done. There is nothing of ours to wait for, and
     /// what came to nothing is another's.
     ///

@@ -226,12 +226,15 @@ CREATE TABLE death (
     times   INTEGER NOT NULL
 ) STRICT, WITHOUT ROWID;
 
--- What only one step at a time may have: a name on a connection, with the step that has it until it ends.
+-- What only one step at a time may have: a name on a connection, with the step that has it until it ends, and for a rest
+-- after that: until free_at. Both in nanoseconds.
 CREATE TABLE exclusive (
     connection TEXT NOT NULL,
     name       TEXT NOT NULL,
     run        BLOB NOT NULL REFERENCES run (id) ON DELETE CASCADE,
     step       TEXT NOT NULL,
+    rest       INTEGER NOT NULL,
+    free_at    INTEGER,
     PRIMARY KEY (connection, name)
 ) STRICT, WITHOUT ROWID;
 
@@ -242,7 +245,7 @@ CREATE INDEX exclusive_by_step ON exclusive (run, step);
 CREATE TRIGGER run_excludes_no_more AFTER UPDATE OF state ON run
 WHEN new.state IN ('succeeded', 'failed', 'cancelled')
 BEGIN
-    DELETE FROM exclusive WHERE run = old.id;
+    UPDATE exclusive SET free_at = new.finished_at + rest WHERE run = old.id AND free_at IS NULL;
 END;
 
 -- What scripts keep between runs.
