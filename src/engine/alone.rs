@@ -93,7 +93,11 @@ impl Turn {
         self.driven()?;
         match self.block_on(self.services.store.exclude(&self.lease, exclusion)) {
             Ok(None) => Ok(()),
-            Ok(Some(Holder { run, step, free_at: None })) => {
+            Ok(Some(Holder {
+                run,
+                step,
+                free_at: None,
+            })) => {
                 let reason = format!("step {step} of {run} does the same now, and one waits for the other");
                 Err(self.wait_at_first(begun, ready, None, reason))
             }

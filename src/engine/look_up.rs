@@ -214,9 +214,7 @@ impl Turn {
         let anew = format!("`{name}` was to go out anew because it was absent, and");
         let tells = needs_before(endpoint);
         match sought {
-            Sought::Found(_) => {
-                Err(self.doubt(&before, "contradiction", &format!("{anew} {title} shows it now")))
-            }
+            Sought::Found(_) => Err(self.doubt(&before, "contradiction", &format!("{anew} {title} shows it now"))),
             Sought::Contradiction(reason) => {
                 let message = format!("{anew} {title} shows it now ({reason})");
                 Err(self.doubt(&before, "contradiction", &message))

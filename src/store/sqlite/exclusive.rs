@@ -11,10 +11,10 @@ use super::read_failed;
 use super::reader::Reader;
 use super::rows::{Columns, blob, hex, uuid_of};
 use super::writer::{Halt, Writer};
+use crate::base::clock::Instant;
 use crate::base::guard::{Guard, holds};
 use crate::base::ids::RunId;
 use crate::model::journal::{Entry, Record, Resolution};
-use crate::base::clock::Instant;
 use crate::store::codec::{instant, nanos};
 use crate::store::{Exclusion, Holder, Lease, StoreError};
 

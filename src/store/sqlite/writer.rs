@@ -28,7 +28,8 @@ use crate::model::breaker::Tripped;
 use crate::model::run::{RunError, RunState};
 use crate::model::unmade::{Pause, Resumption, Unmade};
 use crate::store::{
-    Acceptance, ApprovalDecision, Claim, Decision, Exclusion, Holder, Lease, Made, Restored, Routed, SlotKey, StoreError,
+    Acceptance, ApprovalDecision, Claim, Decision, Exclusion, Holder, Lease, Made, Restored, Routed, SlotKey,
+    StoreError,
 };
 
 /// A writer that panics would leave a process that takes everything and keeps nothing: better none.

@@ -349,7 +349,11 @@ async fn whatever_write_a_process_dies_at_it_is_done_once_and_lets_the_next_one_
             assert_eq!(whys(&book), ["A"], "{fault:?}");
             let next = toy.begin(&refund("B")).await;
             let next = to_the_end(&toy, &[next.id]).await;
-            assert_eq!(next[0].state, RunState::Succeeded, "{fault:?}: what it had alone is free");
+            assert_eq!(
+                next[0].state,
+                RunState::Succeeded,
+                "{fault:?}: what it had alone is free"
+            );
         }
     }
 }
@@ -405,8 +409,14 @@ async fn what_is_to_go_out_anew_beside_something_new_is_for_a_person() {
     let script = refund("A").replace("EUR(5)", "EUR(7)");
     let run = toy.begin(&script).await;
     let ended = to_the_end(&toy, &[run.id]).await;
-    assert_eq!((ended[0].state, toy.count("POST", "/payments/p1/refunds")), (RunState::Parked, 1));
-    assert_eq!(ended[0].error.as_ref().map(|error| error.code.as_str()), Some("in_doubt"));
+    assert_eq!(
+        (ended[0].state, toy.count("POST", "/payments/p1/refunds")),
+        (RunState::Parked, 1)
+    );
+    assert_eq!(
+        ended[0].error.as_ref().map(|error| error.code.as_str()),
+        Some("in_doubt")
+    );
     toy.decide(&ended[0], Resolution::Resend).await;
     toy.go_on(run.id).await;
     assert_eq!(toy.count("POST", "/payments/p1/refunds"), 2);
@@ -438,7 +448,10 @@ async fn what_is_to_go_out_anew_and_cannot_be_read_before_ends_with_a_person() {
         assert_eq!(seen.state, RunState::Parked, "{seen:?}");
         let told = seen.error.expect("parked").message;
         assert_eq!(told.contains("was to go out anew"), !can_be_read_again, "{told}");
-        assert_eq!(toy.count("POST", "/payments/p1/refunds"), 1 + usize::from(can_be_read_again));
+        assert_eq!(
+            toy.count("POST", "/payments/p1/refunds"),
+            1 + usize::from(can_be_read_again)
+        );
     }
 }
 
@@ -465,7 +478,11 @@ async fn to_wait_for_another_is_no_attempt_and_ends_after_a_day() {
     let ended = toy.go_on(b.id).await;
     assert_eq!(ended.state, RunState::Failed, "{ended:?}");
     assert_eq!(ended.error.as_ref().map(|error| error.code.as_str()), Some("given_up"));
-    assert!(ended.error.is_some_and(|error| error.message.contains("one waits for the other")));
+    assert!(
+        ended
+            .error
+            .is_some_and(|error| error.message.contains("one waits for the other"))
+    );
 }
 
 /// A's refund is done and shows late. Red without the rest: B knew of none, and took A's for its own.
@@ -492,7 +509,10 @@ async fn what_was_done_alone_is_seen_before_the_next_one_reads() {
     let a = toy.begin(&refund("A")).await;
     assert_eq!(a.result, Some(json!("r1")));
     let b = toy.begin(&refund("B")).await;
-    assert_eq!((b.state, toy.count("POST", "/payments/p1/refunds")), (RunState::Waiting, 1));
+    assert_eq!(
+        (b.state, toy.count("POST", "/payments/p1/refunds")),
+        (RunState::Waiting, 1)
+    );
     assert_eq!(b.wake_at, Some(toy.clock.now() + Duration::from_secs(120)));
     *shown.lock().expect("free") = true;
     let ended = to_the_end(&toy, &[b.id]).await;

@@ -12,7 +12,12 @@ use super::conformance::state_of;
 use super::make::*;
 
 /// Asks for a name long after everything that is written here, and says who has it.
-async fn ask(store: &dyn Store, claim: &Claim, step: &str, name: &str) -> Result<Option<(RunId, StepPath)>, StoreError> {
+async fn ask(
+    store: &dyn Store,
+    claim: &Claim,
+    step: &str,
+    name: &str,
+) -> Result<Option<(RunId, StepPath)>, StoreError> {
     let holder = ask_at(store, claim, step, (name, 0), 1_000).await?;
     Ok(holder.map(|holder| (holder.run, holder.step)))
 }
@@ -178,7 +183,9 @@ pub(super) async fn what_was_sent_alone_rests_until_it_can_be_seen(store: &dyn S
         ..Append::default()
     };
     assert_eq!(store.append(&second.lease, ended, at(200)).await, Ok(()));
-    let free_at = ask_at(store, &first, "3", ("p", 1), 299).await.map(|holder| holder.and_then(|holder| holder.free_at));
+    let free_at = ask_at(store, &first, "3", ("p", 1), 299)
+        .await
+        .map(|holder| holder.and_then(|holder| holder.free_at));
     assert_eq!(free_at, Ok(Some(at(300))));
     assert_eq!(ask_at(store, &first, "3", ("p", 100), 300).await, Ok(None));
     // What was never sent is seen nowhere.
