@@ -12,6 +12,7 @@ use chrono::TimeDelta;
 use super::alone::Alone;
 use super::interrupt::Interrupt;
 use super::keys::{self, key_name, trusted};
+use super::look_up::needs_before;
 use super::step::refusal;
 use super::turn::{Begun, Turn, recorded};
 use crate::base::clock::Instant;
@@ -53,6 +54,31 @@ pub(super) struct Ready {
     pub(super) tried: u32,
     /// Whether a person said that it goes out anew; else it is the first time, or what the provider shows proved it.
     pub(super) by_person: bool,
+    /// Whether the store may have forgotten that it was sent, and that was not looked for yet.
+    pub(super) may_be_forgotten: bool,
+}
+
+impl Ready {
+    /// Whether nothing can have been sent: then the step may end by itself.
+    pub(super) fn is_new(self) -> bool {
+        self.epoch == 0 && !self.may_be_forgotten
+    }
+}
+
+/// What is to be sent, as policy allows it.
+struct Made {
+    /// One line for people.
+    summary: String,
+    intent: Box<Intent>,
+    clearance: Option<Clearance>,
+}
+
+/// What became of an effect before its intent.
+enum Drafted {
+    /// It may be sent.
+    Ready(Made),
+    /// It has ended.
+    Ended(Value),
 }
 
 /// An intent of an earlier turn.
@@ -121,6 +147,7 @@ impl Turn {
             epoch,
             tried,
             by_person,
+            may_be_forgotten: false,
         };
         self.intend(&mut begun, connection, endpoint, args, ready)
     }
@@ -143,18 +170,18 @@ impl Turn {
         Ok((prepared, reference))
     }
 
-    /// The intent of what a script asks for, with what was known before.
-    fn intent(
+    /// The intent of what a script asks for, with what was known before, if policy allows it.
+    fn made(
         &self,
-        begun: &Begun,
+        path: &StepPath,
         connection: &Connection,
         endpoint: &Endpoint,
         args: &Map,
         (epoch, known, exclusive): (u32, Known, Option<String>),
-    ) -> Result<(Prepared, Box<Intent>), Failure> {
-        let key = endpoint.key.is_made().then(|| self.key(&begun.path, epoch));
-        let given = (key.as_deref(), &known);
-        let (prepared, reference) = self.prepare_effect(&begun.path, connection, endpoint, args, given)?;
+    ) -> Result<Made, Failure> {
+        let key = endpoint.key.is_made().then(|| self.key(path, epoch));
+        let (prepared, reference) = self.prepare_effect(path, connection, endpoint, args, (key.as_deref(), &known))?;
+        let clearance = self.clear(path, connection, &prepared)?;
         let now = self.now();
         let intent = Box::new(Intent {
             connection: connection.name.clone(),
@@ -166,13 +193,17 @@ impl Turn {
             key,
             reference,
             fingerprint: prepared.fingerprint,
-            request: prepared.request.clone(),
-            movement: prepared.movement.clone(),
+            request: prepared.request,
+            movement: prepared.movement,
             forgotten: None,
             before: known,
             exclusive,
         });
-        Ok((prepared, intent))
+        Ok(Made {
+            summary: prepared.summary,
+            intent,
+            clearance,
+        })
     }
 
     /// Makes the intent durable, then sends it.
@@ -185,51 +216,17 @@ impl Turn {
         ready: Ready,
     ) -> Result<Value, Thrown> {
         reach(FaultPoint::EffectReached);
-        self.may_begin(begun, connection)?;
         let is_alone = endpoint.exclusive.is_some() || endpoint.before.is_some();
-        if !is_alone || !holds(Guard::AnewAfterRead) {
-            self.still_absent(begun, connection, endpoint, ready)?;
-        }
-        let refuse = |begun: &Begun, failure: Failure| {
-            if ready.epoch > 0 {
-                return Err(self.park("diverged", format!("step {}: {}", begun.path, failure.message)));
-            }
-            self.conclude_at_first(begun, failure)
+        let drafted = match is_alone {
+            false => self.draft(begun, connection, endpoint, args, ready)?,
+            true => self.draft_alone(begun, connection, endpoint, args, ready)?,
         };
-        let made = |begun: &Begun, known: Known, name: Option<String>| {
-            let (prepared, intent) = self.intent(begun, connection, endpoint, args, (ready.epoch, known, name))?;
-            let clearance = self.clear(&begun.path, connection, &prepared)?;
-            Ok((prepared.summary, intent, clearance))
+        let made = match drafted {
+            Drafted::Ready(made) => made,
+            Drafted::Ended(value) => return Ok(value),
         };
-        let (summary, intent, clearance) = match made(begun, Known::new(), None) {
-            Ok(made) => made,
-            Err(failure) => return refuse(begun, failure),
-        };
-        begun.step.summary = summary;
-        let mut open = self.unsent(begun, connection, endpoint, (intent, clearance));
-        // What was forgotten comes first: what is read below may show it, and would be refused because it is there.
-        if (!is_alone || holds(Guard::ForgottenFirst))
-            && let Some(adopted) = self.recollect(&mut open)?
-        {
-            return Ok(adopted);
-        }
-        let (mut intent, mut clearance) = (open.intent, open.clearance);
-        if is_alone {
-            let (known, name) = match self.alone(begun, connection, endpoint, &intent, ready)? {
-                Alone::Ready { known, name } => (known, name),
-                Alone::Failed(failure) => return self.fail_at_first(begun, ready, failure),
-            };
-            if holds(Guard::AnewAfterRead) {
-                self.still_absent(begun, connection, endpoint, ready)?;
-            }
-            let summary;
-            (summary, intent, clearance) = match made(begun, known, name) {
-                Ok(made) => made,
-                Err(failure) => return refuse(begun, failure),
-            };
-            begun.step.summary = summary;
-        }
-        let open = self.unsent(begun, connection, endpoint, (intent, clearance));
+        begun.step.summary.clone_from(&made.summary);
+        let open = self.unsent(begun, connection, endpoint, made);
         if ready.epoch == 0
             && let Some(adopted) = self.look_first(&open, ready)?
         {
@@ -241,7 +238,117 @@ impl Turn {
             intent: open.intent.clone(),
         })?;
         reach(FaultPoint::IntentDurable);
-        self.send(open)
+        let (intent, clearance, first_sent) = (open.intent, open.clearance, open.first_sent);
+        if ready.epoch == 0 {
+            // What it waited for before anything was sent does not count, as in the journal.
+            (begun.since, begun.is_held) = (None, false);
+        }
+        self.send(Open {
+            begun,
+            connection,
+            endpoint,
+            intent,
+            clearance,
+            attempts: 0,
+            unknown: false,
+            first_sent,
+            last_sent: first_sent,
+        })
+    }
+
+    /// What is to be sent, if it may begin and was not sent before.
+    fn draft(
+        &self,
+        begun: &Begun,
+        connection: &Arc<Connection>,
+        endpoint: &Endpoint,
+        args: &Map,
+        ready: Ready,
+    ) -> Result<Drafted, Thrown> {
+        self.may_begin(begun, connection)?;
+        self.still_absent(begun, connection, endpoint, ready)?;
+        match self.made(
+            &begun.path,
+            connection,
+            endpoint,
+            args,
+            (ready.epoch, Known::new(), None),
+        ) {
+            Ok(made) => self.unless_forgotten(begun, connection, endpoint, made),
+            Err(failure) => self.fail_at_first(begun, ready, failure).map(Drafted::Ended),
+        }
+    }
+
+    /// The same where it has to be alone, and to know what there is.
+    fn draft_alone(
+        &self,
+        begun: &Begun,
+        connection: &Arc<Connection>,
+        endpoint: &Endpoint,
+        args: &Map,
+        mut ready: Ready,
+    ) -> Result<Drafted, Thrown> {
+        ready.may_be_forgotten = self.may_be_forgotten();
+        if !holds(Guard::AnewAfterRead) {
+            self.still_absent(begun, connection, endpoint, ready)?;
+        }
+        let made = |known: Known, name: Option<String>| {
+            self.made(&begun.path, connection, endpoint, args, (ready.epoch, known, name))
+        };
+        let alone = match made(Known::new(), None) {
+            Ok(draft) => self.alone(begun, connection, endpoint, &draft.intent, ready)?,
+            Err(failure) => Err(failure),
+        };
+        let Alone { name, known, hindrance } = match alone {
+            Ok(alone) => alone,
+            Err(failure) => return self.fail_at_first(begun, ready, failure).map(Drafted::Ended),
+        };
+        // What was forgotten comes before what hinders it: it may be what hinders it. What there was before that is
+        // forgotten too.
+        if holds(Guard::ForgottenFirst) {
+            let known = if needs_before(endpoint) {
+                Known::new()
+            } else {
+                known.clone()
+            };
+            match made(known, name.clone()) {
+                Ok(draft) => match self.unless_forgotten(begun, connection, endpoint, draft)? {
+                    Drafted::Ready(_) => ready.may_be_forgotten = false,
+                    ended @ Drafted::Ended(_) => return Ok(ended),
+                },
+                Err(failure) => return self.fail_at_first(begun, ready, failure).map(Drafted::Ended),
+            }
+        }
+        if let Some(failure) = hindrance {
+            return self.fail_at_first(begun, ready, failure).map(Drafted::Ended);
+        }
+        if holds(Guard::AnewAfterRead) {
+            self.still_absent(begun, connection, endpoint, ready)?;
+        }
+        match self.made(&begun.path, connection, endpoint, args, (ready.epoch, known, name)) {
+            Ok(made) => Ok(Drafted::Ready(made)),
+            Err(failure) => self.fail_at_first(begun, ready, failure).map(Drafted::Ended),
+        }
+    }
+
+    /// It may be sent, unless the store has forgotten that it was.
+    fn unless_forgotten(
+        &self,
+        begun: &Begun,
+        connection: &Arc<Connection>,
+        endpoint: &Endpoint,
+        made: Made,
+    ) -> Result<Drafted, Thrown> {
+        let summary = made.summary.clone();
+        let mut open = self.unsent(begun, connection, endpoint, made);
+        if let Some(adopted) = self.recollect(&mut open)? {
+            return Ok(Drafted::Ended(adopted));
+        }
+        Ok(Drafted::Ready(Made {
+            summary,
+            intent: open.intent,
+            clearance: open.clearance,
+        }))
     }
 
     /// An effect that was not sent yet.
@@ -250,15 +357,15 @@ impl Turn {
         begun: &'a Begun,
         connection: &'a Arc<Connection>,
         endpoint: &'a Endpoint,
-        (intent, clearance): (Box<Intent>, Option<Clearance>),
+        made: Made,
     ) -> Open<'a> {
         let now = self.now();
         Open {
             begun,
             connection,
             endpoint,
-            intent,
-            clearance,
+            intent: made.intent,
+            clearance: made.clearance,
             attempts: 0,
             unknown: false,
             first_sent: now,

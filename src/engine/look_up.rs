@@ -176,7 +176,7 @@ impl Turn {
 
     /// Looks once more before what was proved or said to be absent goes out anew: the list may show it by now. What it
     /// does not tell was decided before, but where what there was before tells: that has just been read anew, and what
-    /// came since the first attempt would count as there before. Where a restore may have forgotten that it went out,
+    /// came since the first attempt would count as there before; and where another may have done it meanwhile. Where a restore may have forgotten that it went out,
     /// what is there contradicts nobody: then `recollect` looks.
     pub(super) fn still_absent(
         &self,
@@ -212,7 +212,7 @@ impl Turn {
         };
         let (name, title) = (&begun.step.name, &connection.connector.title);
         let anew = format!("`{name}` was to go out anew because it was absent, and");
-        let tells = needs_before(endpoint);
+        let tells = needs_before(endpoint) || endpoint.look_first;
         match sought {
             Sought::Found(_) => Err(self.doubt(&before, "contradiction", &format!("{anew} {title} shows it now"))),
             Sought::Contradiction(reason) => {

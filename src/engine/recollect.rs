@@ -20,7 +20,6 @@ use super::look_up::{Sought, needs_before};
 use super::turn::{Begun, Turn};
 use crate::base::clock::Instant;
 use crate::base::guard::{Guard, holds};
-use crate::connector::lookup::Lookup;
 use crate::model::journal::{Entry, Forgotten, Outcome, Retry, sought_since};
 use crate::model::run::Cause;
 use crate::model::value::{Value, parse_time};
@@ -81,6 +80,12 @@ impl Turn {
         Ok(recollected)
     }
 
+    /// Whether the store may have forgotten that a step of this run was sent: then nothing says that it was not.
+    pub(super) fn may_be_forgotten(&self) -> bool {
+        let restored = self.restored_now().filter(|_| holds(Guard::RestoreForgotten));
+        restored.is_some_and(|restored| self.past(&restored) != Past::New)
+    }
+
     /// Looks for what may have been sent from this time on. Nothing: it was not, or a person who saw what the list
     /// shows has said so. What contradicts such a word is told all the same.
     fn recollect_since(
@@ -99,8 +104,7 @@ impl Turn {
             true => Ok(None),
             false => Err(self.intend_in_doubt(open, code, message)),
         };
-        let lookup = open.endpoint.lookup.as_ref();
-        if needs_before(open.endpoint) || lookup.is_some_and(Lookup::asks_by_before) {
+        if needs_before(open.endpoint) {
             let message = format!(
                 "`{}` may have been sent before an older state of the store was put back, and what there was before that is \
                  forgotten: look for it at the provider",

@@ -195,7 +195,10 @@ impl Journal {
             (Some(_), Entry::Intent { .. }) if intended_at.is_none() => at,
             (Some(_), Entry::Resolved { actor, .. }) if actor != Entry::BY_ITSELF => at,
             (Some(known), Entry::Intent { .. } | Entry::Sending { .. }) if known.is_held => at,
-            (Some(known), Entry::Retry { retry, .. }) if known.is_held && (retry.attempt > 0 || retry.waits) => at,
+            (Some(known), Entry::Retry { retry, .. }) if known.is_held && retry.waits => {
+                known.since + (at - known.updated_at)
+            }
+            (Some(known), Entry::Retry { retry, .. }) if known.is_held && retry.attempt > 0 => at,
             (Some(known), _) => known.since,
         };
         let is_held = matches!(&entry, Entry::Retry { retry, .. } if retry.attempt == 0 && !retry.waits);

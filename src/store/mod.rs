@@ -94,7 +94,8 @@ pub struct Exclusion {
     pub connection: String,
     /// Its name there.
     pub name: String,
-    /// For how long after the step has ended nobody else is given it: what it did may not be shown any earlier.
+    /// For how long after another step has ended that had it and was sent it is not given: what that one did may not be
+    /// shown any earlier. A day at the most.
     pub rest: Duration,
     /// The time now.
     pub now: Instant,
@@ -107,7 +108,7 @@ pub struct Holder {
     pub run: RunId,
     /// Which step.
     pub step: StepPath,
-    /// From when on another may have it; none while the step goes on.
+    /// From when on whoever asked may have it; none while the step goes on.
     pub free_at: Option<Instant>,
 }
 
@@ -440,7 +441,7 @@ pub trait Store: Send + Sync + 'static {
 
     /// Gives a name to a step of a run, as long as the lease holds, unless another step has it: then it says whose.
     /// The step that has it is given it again. It goes with the entry that ends the step (not with one by which it is
-    /// tried or sent again), or with the end of the run; where it was sent, as long after that as it said.
+    /// tried or sent again), or with the end of the run; where it was done, as long after that as who asks says.
     fn exclude(&self, lease: &Lease, exclusion: Exclusion) -> Answer<'_, Option<Holder>>;
 
     /// Keeps that nothing new is begun on a connection, or that it is.

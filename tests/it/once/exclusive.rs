@@ -547,3 +547,135 @@ async fn what_was_done_before_a_restore_is_not_told_as_impossible() {
     assert_eq!(again.state, RunState::Parked, "{again:?}");
     assert_eq!(toy.count("POST", "/payments/p1/refunds"), 1);
 }
+
+/// While a person decides about what an older backup may have forgotten, nobody else does the same; and who reads next
+/// reads when what was forgotten can be seen.
+#[tokio::test(flavor = "multi_thread")]
+async fn what_a_restore_may_have_forgotten_is_still_done_alone() {
+    let (toy, _book) = with(|_, _| First::Done).await;
+    let store = toy.world.store().await;
+    let a = toy
+        .world
+        .start(store.as_ref(), &refund("A"), json!({}), json!({}))
+        .await;
+    store.close().await.expect("closed");
+    let (folder, file) = (toy.world.folder.path(), toy.world.folder.path().join("backup.db"));
+    backup(folder, &file, toy.clock.now()).await.expect("backed up");
+    assert_eq!(toy.go_on(a).await.result, Some(json!("r1")));
+    restore(folder, &file, toy.clock.now()).await.expect("restored");
+    let waiting = toy.go_on(a).await;
+    assert_eq!(
+        (waiting.state, toy.asked().len()),
+        (RunState::Waiting, 3),
+        "{waiting:?}"
+    );
+    let parked = to_the_end(&toy, &[a]).await;
+    assert_eq!(parked[0].state, RunState::Parked, "{parked:?}");
+    let b = toy.begin(&refund("B")).await;
+    assert_eq!(b.state, RunState::Waiting, "{b:?}");
+    let b = to_the_end(&toy, &[b.id]).await;
+    assert_eq!(b[0].state, RunState::Waiting, "{b:?}");
+    assert_eq!(toy.count("POST", "/payments/p1/refunds"), 1);
+    toy.decide(&parked[0], Resolution::Fail).await;
+}
+
+/// What a step is asked for by is read first, so what was forgotten is found by its own reference, and its amount is held
+/// against what is there.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_forgotten_charge_is_found_by_what_is_read_before() {
+    for (amount, state) in [(2000, RunState::Succeeded), (1999, RunState::Parked)] {
+        let made: Arc<Mutex<Vec<Json>>> = Arc::default();
+        let theirs = Arc::clone(&made);
+        let answer = move |asked: &Asked| {
+            let mut made = theirs.lock().expect("free");
+            if asked.method == "GET" && asked.path.contains("/charges") {
+                return Said::Answer(200, json!({"charges": *made}));
+            }
+            if asked.method == "GET" {
+                let status = if made.is_empty() { "open" } else { "charged" };
+                return Said::Answer(
+                    200,
+                    json!({"id": "p1", "status": status, "amount": 2000, "currency": "EUR"}),
+                );
+            }
+            let charge = json!({"id": "c1", "reference": asked.json()["reference"], "amount": amount});
+            made.push(charge);
+            Said::Answer(201, json!({"id": "c1", "amount": 2000}))
+        };
+        let toy = Toy::new(CHARGES, answer).await;
+        let store = toy.world.store().await;
+        let id = toy
+            .world
+            .start(store.as_ref(), r#"bank::charge("s1").id"#, json!({}), json!({}))
+            .await;
+        store.close().await.expect("closed");
+        let (folder, file) = (toy.world.folder.path(), toy.world.folder.path().join("backup.db"));
+        backup(folder, &file, toy.clock.now()).await.expect("backed up");
+        assert_eq!(toy.go_on(id).await.result, Some(json!("c1")));
+        restore(folder, &file, toy.clock.now()).await.expect("restored");
+        toy.go_on(id).await;
+        let ended = to_the_end(&toy, &[id]).await;
+        assert_eq!(ended[0].state, state, "{ended:?}");
+        assert_eq!(toy.count("POST", "/sessions/s1/charge"), 1);
+    }
+}
+
+const CHARGES: &str = r#"name  = "toy"
+title = "Toy"
+doc   = "A provider of our own."
+base_url = { live = "https://api.example.com" }
+auth = { scheme = "bearer" }
+[money]
+unit = "minor_number"
+currency = "EUR"
+[errors]
+[endpoint.charge]
+doc = "Charges what the payment of a session says."
+method = "POST"
+path = "/sessions/{session}/charge"
+effect = "moves_money"
+amount = { before = "amount", currency = "currency" }
+our_reference = "reference"
+echo = { amount = "/amount" }
+in_doubt = "lookup"
+exclusive = "{before.payment}"
+params = [
+  { name = "session", in = "path", doc = "Which." },
+  { name = "reference", doc = "Ours." },
+]
+[endpoint.charge.before]
+endpoint = "show"
+query = { id = "{sent.session}" }
+keep = { payment = "/id", amount = "/amount", currency = "/currency" }
+require = [{ at = "/status", is = ["open"], else = "it is charged" }]
+[endpoint.charge.lookup]
+endpoint = "list"
+query = { id = "{before.payment}" }
+match = { reference = "/reference" }
+visibility_lag_secs = 120
+covers_window = true
+created_at = "/at"
+margin_secs = 86400
+[pagination.whole]
+style = "whole"
+items = "/charges"
+[endpoint.list]
+doc = "Lists charges."
+method = "GET"
+path = "/payments/{id}/charges"
+effect = "read"
+list = "whole"
+params = [{ name = "id", in = "path", doc = "Of which." }]
+[endpoint.show]
+doc = "Shows a session."
+method = "GET"
+path = "/sessions/{id}"
+effect = "read"
+params = [{ name = "id", in = "path", doc = "Which." }]
+[endpoint.tell_time]
+doc = "Says what time it is."
+method = "GET"
+path = "/time"
+effect = "read"
+shows_key = true
+"#;

@@ -160,7 +160,7 @@ pub(super) async fn what_a_run_had_alone_goes_with_its_end(store: &dyn Store) {
     assert_eq!(ask(store, &again, "1", "p").await, Ok(None));
 }
 
-pub(super) async fn what_was_sent_alone_rests_until_it_can_be_seen(store: &dyn Store) {
+pub(super) async fn what_was_done_alone_rests_until_it_can_be_seen(store: &dyn Store) {
     let (first, second) = (claimed(store, 0).await, claimed(store, 1).await);
     let held = |free_at: Option<i64>| {
         Ok(Some(Holder {
@@ -169,30 +169,33 @@ pub(super) async fn what_was_sent_alone_rests_until_it_can_be_seen(store: &dyn S
             free_at: free_at.map(at),
         }))
     };
-    assert_eq!(ask_at(store, &first, "1", ("p", 100), 1).await, Ok(None));
-    assert_eq!(ask_at(store, &second, "1", ("p", 5), 900).await, held(None));
+    assert_eq!(ask_at(store, &first, "1", ("p", 5), 1).await, Ok(None));
+    assert_eq!(ask_at(store, &second, "1", ("p", 100), 900).await, held(None));
     let sent = records([intent(1, "1"), outcome(2, "1")]);
     assert_eq!(store.append(&first.lease, sent, at(3)).await, Ok(()));
-    assert_eq!(ask_at(store, &second, "1", ("p", 5), 101).await, held(Some(102)));
-    // Not even another step of the same run.
-    assert_eq!(ask_at(store, &first, "2", ("p", 5), 101).await, held(Some(102)));
-    assert_eq!(ask_at(store, &second, "1", ("p", 100), 102).await, Ok(None));
+    assert_eq!(ask_at(store, &second, "1", ("p", 100), 101).await, held(Some(102)));
+    // Not even another step of the same run; how long is said by who asks.
+    assert_eq!(ask_at(store, &first, "2", ("p", 110), 101).await, held(Some(112)));
+    assert_eq!(ask_at(store, &second, "1", ("p", 99), 101).await, Ok(None));
     // The end of a run before that of its step is its end.
     let ended = Append {
         settlement: Some(Settlement::Cancelled),
         ..Append::default()
     };
     assert_eq!(store.append(&second.lease, ended, at(200)).await, Ok(()));
-    let free_at = ask_at(store, &first, "3", ("p", 1), 299)
-        .await
-        .map(|holder| holder.and_then(|holder| holder.free_at));
-    assert_eq!(free_at, Ok(Some(at(300))));
-    assert_eq!(ask_at(store, &first, "3", ("p", 100), 300).await, Ok(None));
-    // What was never sent is seen nowhere.
+    let free_at = async |rest, now| {
+        let holder = ask_at(store, &first, "3", ("p", rest), now).await.expect("asked");
+        holder.map(|holder| holder.free_at)
+    };
+    assert_eq!(free_at(100, 299).await, Some(Some(at(300))));
+    // An end that is still to come was written by a clock that was ahead.
+    assert_eq!(free_at(10, 150).await, Some(Some(at(160))));
+    assert_eq!(free_at(10, 160).await, None);
+    // What did nothing is seen nowhere.
     let mut never = done(3);
     if let Entry::Done { path: place, .. } = &mut never.entry {
         *place = path("3");
     }
     assert_eq!(store.append(&first.lease, records([never]), at(301)).await, Ok(()));
-    assert_eq!(ask_at(store, &first, "4", ("p", 1), 301).await, Ok(None));
+    assert_eq!(ask_at(store, &first, "4", ("p", 100), 301).await, Ok(None));
 }

@@ -226,26 +226,27 @@ CREATE TABLE death (
     times   INTEGER NOT NULL
 ) STRICT, WITHOUT ROWID;
 
--- What only one step at a time may have: a name on a connection, with the step that has it until it ends, and for a rest
--- after that: until free_at. Both in nanoseconds.
+-- What only one step at a time may have: a name on a connection, with the step that has it until it ends. When that was is
+-- kept for a while: what it did may not be shown at once.
 CREATE TABLE exclusive (
     connection TEXT NOT NULL,
     name       TEXT NOT NULL,
     run        BLOB NOT NULL REFERENCES run (id) ON DELETE CASCADE,
     step       TEXT NOT NULL,
-    rest       INTEGER NOT NULL,
-    free_at    INTEGER,
+    ended_at   INTEGER,
     PRIMARY KEY (connection, name)
 ) STRICT, WITHOUT ROWID;
 
 -- What a step, or a run, has.
 CREATE INDEX exclusive_by_step ON exclusive (run, step);
 
+CREATE INDEX exclusive_by_end ON exclusive (ended_at) WHERE ended_at IS NOT NULL;
+
 -- However a run ends, others may have what it had.
 CREATE TRIGGER run_excludes_no_more AFTER UPDATE OF state ON run
 WHEN new.state IN ('succeeded', 'failed', 'cancelled')
 BEGIN
-    UPDATE exclusive SET free_at = new.finished_at + rest WHERE run = old.id AND free_at IS NULL;
+    UPDATE exclusive SET ended_at = new.finished_at WHERE run = old.id AND ended_at IS NULL;
 END;
 
 -- What scripts keep between runs.
