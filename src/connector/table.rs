@@ -22,6 +22,7 @@ use std::sync::Arc;
 
 use serde::Deserialize;
 
+use super::redact::SensitiveNames;
 use crate::model::diagnostic::Diagnostic;
 
 pub use bounds::{Chars, Form, TimeForm, Times};
@@ -76,6 +77,8 @@ pub struct Connector {
     pub money: Arc<MoneyTable>,
     /// What refused calls look like and mean.
     pub errors: Errors,
+    /// Members of requests and answers that nobody is shown.
+    pub redact: SensitiveNames,
     /// How many requests the provider takes, if it says so.
     pub rate: Option<RateTable>,
     settings: BTreeMap<String, SettingTable>,
@@ -89,6 +92,8 @@ pub struct Connector {
     backfill: Option<Backfill>,
     shapes: BTreeMap<String, Shape>,
     endpoints: BTreeMap<String, Endpoint>,
+    /// Of endpoints whose path a connection says: the path that the table says.
+    written_paths: BTreeMap<String, String>,
     primitives: BTreeMap<String, PrimitiveMap>,
     resources: BTreeMap<String, Resource>,
 }
@@ -105,6 +110,44 @@ impl Connector {
     /// An endpoint by its name.
     pub fn endpoint(&self, name: &str) -> Option<&Endpoint> {
         self.endpoints.get(name)
+    }
+
+    /// The same with other paths of these endpoints, as a connection says them.
+    #[must_use]
+    pub fn with_paths(&self, paths: &BTreeMap<String, String>) -> Self {
+        let mut own = self.clone();
+        for (name, path) in paths {
+            if let Some(endpoint) = own.endpoints.get_mut(name) {
+                let written = std::mem::replace(&mut endpoint.path, path.clone());
+                own.written_paths.entry(name.clone()).or_insert(written);
+            }
+        }
+        own
+    }
+
+    /// The endpoints whose path a connection says, each with the path that the table says.
+    pub fn own_paths(&self) -> impl Iterator<Item = (&Endpoint, &str)> {
+        let written = self.written_paths.iter();
+        written.filter_map(|(name, path)| Some((self.endpoints.get(name)?, path.as_str())))
+    }
+
+    /// Which answers the key of an endpoint is kept with; none where it bears no key that bursar makes.
+    pub fn kept(&self, endpoint: &Endpoint) -> Option<Kept> {
+        match &endpoint.key {
+            KeyPlace::Header => self.idempotency.as_ref().map(|table| table.kept),
+            KeyPlace::Field(place) => Some(place.kept),
+            KeyPlace::Natural(_) | KeyPlace::None => None,
+        }
+    }
+
+    /// What becomes of a call of an endpoint that meets the first one still on its way.
+    pub fn in_flight(&self, endpoint: &Endpoint) -> Option<InFlight> {
+        match &endpoint.key {
+            KeyPlace::Field(place) => Some(place.in_flight),
+            KeyPlace::Header | KeyPlace::Natural(_) | KeyPlace::None => {
+                self.idempotency.as_ref().map(|table| table.in_flight)
+            }
+        }
     }
 
     /// Who writes a header of this name into every request, if anybody does.

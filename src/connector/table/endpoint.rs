@@ -7,6 +7,7 @@ use serde::{Deserialize, Deserializer};
 
 use super::{AmountField, AmountPlace, KeyPlace, MoneyTable, Need, Pagination, Param, Place, Unit};
 use crate::connector::lookup::{Before, Lookup, Template};
+use crate::model::value::{Map, Value};
 
 /// A method of HTTP.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize)]
@@ -235,6 +236,18 @@ impl Endpoint {
                 format!("{}(#{{ {} }})", self.name, arguments.join(", "))
             }
         }
+    }
+
+    /// What a call about something says of itself where that thing shows it: under which account it was made.
+    pub fn shown_by(&self, thing: &Value) -> Map {
+        let mut said = Map::new();
+        for param in &self.params {
+            let shown = param.shown.as_deref().and_then(|at| thing.pointer(at)?.as_text());
+            if let Some(shown) = shown {
+                said.insert(param.name.clone(), Value::text(shown));
+            }
+        }
+        said
     }
 
     /// The parameters that a script may give.

@@ -5,8 +5,10 @@
 use std::collections::BTreeMap;
 
 use serde::Deserialize;
+use serde_json::Value as Json;
 
 use super::{Times, Unit};
+use crate::connector::alike;
 use crate::model::value::Value;
 
 /// How a treasury primitive is done: argument names to request fields, result names to pointers.
@@ -198,8 +200,8 @@ pub struct Resource {
 pub struct Held {
     /// The place: a pointer.
     pub at: String,
-    /// One of these.
-    pub is: Vec<String>,
+    /// One of these: a text, a number, true or false.
+    pub is: Vec<Json>,
 }
 
 /// What something that is said means for a resource.
@@ -208,19 +210,16 @@ pub struct Held {
 pub struct StageRow {
     /// The place: a pointer.
     pub at: String,
-    /// One of these.
-    pub is: Vec<String>,
+    /// One of these: a text, a number, true or false.
+    pub is: Vec<Json>,
     /// What it means.
     pub stage: Stage,
 }
 
-/// Whether one of these words is said at a place.
-fn is_said(shown: &Value, at: &str, words: &[String]) -> bool {
-    match shown.pointer(at) {
-        Some(Value::Text(text)) => words.contains(text),
-        Some(said @ (Value::Bool(_) | Value::Int(_))) => words.contains(&said.to_string()),
-        _ => false,
-    }
+/// Whether one of these is said at a place.
+fn is_said(shown: &Value, at: &str, wanted: &[Json]) -> bool {
+    let said = shown.pointer(at).filter(|said| !said.is_null());
+    said.is_some_and(|said| wanted.iter().any(|wanted| alike::shows(None, wanted, said)))
 }
 
 /// Where a resource stands.

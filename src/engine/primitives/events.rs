@@ -85,7 +85,7 @@ fn settled(turn: &Turn, connection: &Arc<Connection>, args: &[Value]) -> Result<
             connection.name
         )));
     };
-    let done = turn.settled(connection, kind, described, id, timeout)?;
+    let done = turn.settled(connection, (kind, described), resource, id, timeout)?;
     let Value::Map(mut entries) = done else { return Ok(done) };
     entries.insert("resource".to_owned(), Value::text(kind));
     let of_convert = connection

@@ -238,7 +238,8 @@ fn cancel(turn: &Turn, connection: &Arc<Connection>, args: &[Value]) -> Result<V
         )));
     }
     let endpoint = calls::find(connection, &map.endpoint)?;
-    let request = in_words_of(connection, map, "cancel", [("resource", Some(Value::text(id)))])?;
+    let mut request = in_words_of(connection, map, "cancel", [("resource", Some(Value::text(id)))])?;
+    request.extend(endpoint.shown_by(resource));
     let ended = turn.call(connection, endpoint, &request)?;
     Ok(Value::Map(of_kind(connection, map, &ended)))
 }

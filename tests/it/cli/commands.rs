@@ -333,6 +333,25 @@ fn what_a_provider_offers_and_lacks_is_shown_from_its_table() {
 }
 
 #[test]
+fn paths_that_a_connection_says_itself_are_told() {
+    let folder = tempdir().expect("a folder");
+    let settings = "[connection.bank]\nconnector = \"augustus\"\nenvironment = \"sandbox\"\n\
+                    [connection.bank.paths]\ncreate_payout = \"/v2/payouts\"\n";
+    fs::write(folder.path().join("bursar.toml"), settings).expect("written");
+    let listed = bursar(folder.path(), &["connections", "ls", "--json"]).expect(0).json();
+    assert_eq!(listed[0]["paths"]["create_payout"], "/v2/payouts");
+    let told = bursar(folder.path(), &["connections", "ls"]).expect(0);
+    let line = "bank: create_payout at /v2/payouts, where the table says /v1/payouts";
+    assert!(told.stderr.contains(line), "{}", told.stderr);
+    let shown = bursar(folder.path(), &["connectors", "show", "augustus"]).expect(0);
+    assert!(
+        shown.stdout.contains("create_payout at /v2/payouts"),
+        "{}",
+        shown.stdout
+    );
+}
+
+#[test]
 fn the_reference_has_every_primitive_and_every_endpoint() {
     let folder = tempdir().expect("a folder");
     let all = bursar(folder.path(), &["primitives", "--json"]).expect(0).json();

@@ -187,7 +187,11 @@ async fn what_no_page_shows_is_for_a_person_and_is_not_sent_again() {
             .add_fault(FaultRule::on(CREATE, failed).times(1));
         let run = run(&world, &clock, PAY).await;
         assert_eq!(run.state, RunState::Parked, "{order:?}: {:?}", run.error);
-        assert_eq!(ours(&world, &run).await, "0 paid: intent retry in_doubt", "{order:?}");
+        assert_eq!(
+            ours(&world, &run).await,
+            "0 paid: intent retry retry in_doubt",
+            "{order:?}"
+        );
         assert!(asked(&world, LIST) >= 3, "{order:?}: every page");
     }
 }

@@ -1,7 +1,9 @@
 //! Providers beside the first, each as the connection `bank`, against the simulator over a real socket: what scripts do
 //! there is judged by the ledger.
 
+mod fifth;
 mod ivy;
+mod lagoon;
 mod orders;
 mod payaut;
 mod payments;
