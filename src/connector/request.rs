@@ -9,6 +9,7 @@ mod encode;
 mod identity;
 mod object;
 mod sent;
+mod sum;
 
 use serde_json::{Map as JsonMap, Value as Json};
 
@@ -167,6 +168,7 @@ pub fn prepare_own(
         headers: said,
         mut body,
     } = write(connection, endpoint, &args, amount.as_ref()).map_err(fail)?;
+    sum::check(connection, endpoint, &body, amount.as_ref()).map_err(fail)?;
     if let (Some(reference), Some(place)) = (own.reference, &endpoint.our_reference) {
         write_reference(endpoint, &mut body, place, reference).map_err(fail)?;
     }

@@ -6,7 +6,7 @@ use std::collections::BTreeMap;
 
 use serde::Deserialize;
 
-use super::{Times, Unit};
+use super::{DividedMap, PartsMap, Times, Unit};
 use crate::model::value::Value;
 
 /// How a treasury primitive is done: argument names to request fields, result names to pointers.
@@ -50,6 +50,23 @@ pub struct PrimitiveMap {
     /// The provider's words for a result, and what they mean.
     #[serde(default)]
     pub words: BTreeMap<String, String>,
+    /// How its one call says the parts of an amount.
+    pub parts: Option<PartsMap>,
+    /// Where the payment it is about was divided: read before anything is sent.
+    pub divided: Option<DividedMap>,
+}
+
+impl PrimitiveMap {
+    /// Whether it can be told this argument.
+    pub fn takes(&self, word: &str) -> bool {
+        let by_parts = self.parts.as_ref().is_some_and(|parts| parts.remainder.is_none()) && word == "fee_to";
+        let by_division = self.divided.as_ref().is_some_and(|divided| match word {
+            "split" => true,
+            "since" => divided.since.is_some(),
+            _ => false,
+        });
+        self.args.contains_key(word) || by_parts || by_division
+    }
 }
 
 /// What a primitive always says: see `PrimitiveMap::set`.

@@ -16,7 +16,9 @@ mod inquiries;
 mod moves;
 mod orders;
 mod positions;
+mod refund_parts;
 mod split;
+mod split_call;
 mod surface;
 mod sweep;
 
@@ -148,12 +150,16 @@ impl Primitive {
     }
 }
 
-/// Arguments that a primitive passes on as they are: the primitive, the mapping whose endpoint takes them, which. Where
-/// the mapping has no word for one, the primitive does not take it there.
+/// Arguments that a primitive passes on as they are: the primitive, the mapping whose endpoint takes them (of several the
+/// first that there is), which. Where the mapping has no word for one, the primitive does not take it there.
 const PASSED: &[(&str, &str, &[&str])] = &[
     ("payout", "payout", &["from", "reference", "rail", "metadata"]),
     ("sweep", "payout", &["reference", "rail", "metadata"]),
-    ("split", "payout", &["from", "reference", "rail"]),
+    (
+        "split",
+        "split|payout",
+        &["from", "reference", "rail", "payment", "processor", "fee_to"],
+    ),
     ("transfer", "transfer", &["reference", "rail", "metadata"]),
     ("convert", "convert", &["metadata"]),
     ("quote", "quote", &["amount"]),
@@ -161,7 +167,11 @@ const PASSED: &[(&str, &str, &[&str])] = &[
     ("verify_payee", "verify_payee", &["iban", "bic"]),
     ("order", "order", &["expires_at", "metadata"]),
     ("capture", "capture", &["amount"]),
-    ("refund", "refund", &["amount", "reference", "metadata"]),
+    (
+        "refund",
+        "refund",
+        &["amount", "reference", "metadata", "refund", "split", "since"],
+    ),
 ];
 
 /// Every primitive, in the order of the reference page.

@@ -10,6 +10,7 @@ mod golden;
 mod keys;
 mod lookup;
 mod paging;
+mod parts;
 mod payaut;
 mod payments;
 mod reply;

@@ -5,6 +5,8 @@ mod ivy;
 mod orders;
 mod payaut;
 mod payments;
+mod refunds;
+mod splits;
 
 use bursar::base::secret::Secret;
 use bursar::connector::connection::WebhookSecret;

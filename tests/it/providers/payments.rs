@@ -7,7 +7,7 @@ use std::time::Duration;
 use bursar::base::clock::{Clock as _, ManualClock, SystemClock};
 use bursar::model::run::{Run, RunState};
 use bursar::simulator::config::SimulatorConfig;
-use bursar::simulator::config::payments::{CARD, DEMO_API_KEY, DEMO_WEBHOOK_SECRET, MerchantSeed};
+use bursar::simulator::config::payments::{CARD, DEMO_API_KEY, DEMO_WEBHOOK_SECRET, MerchantSeed, PayeeSeed};
 use bursar::simulator::faults::{FaultAction, FaultRule, When};
 use serde_json::{Value as Json, json};
 
@@ -18,24 +18,28 @@ use crate::support::{World, passing, until};
 
 const INTENT: &str = "payments.create_payment_intent";
 const CHARGE: &str = "payments.create_payment";
-const CAPTURE: &str = "payments.capture_payment_intent";
+pub(super) const CAPTURE: &str = "payments.capture_payment_intent";
 const REFUND: &str = "payments.create_refund";
 const SHOW: &str = "payments.retrieve_payment_intent";
 
 /// How much time passes at once while a run waits.
 const STEP: Duration = Duration::from_secs(20);
 
-struct Shop {
-    world: World,
+pub(super) struct Shop {
+    pub(super) world: World,
     clock: ManualClock,
-    account: String,
+    pub(super) account: String,
 }
 
 impl Shop {
-    async fn new() -> Self {
+    pub(super) async fn new() -> Self {
         let clock = ManualClock::new(SystemClock::new().now());
         let mut config = SimulatorConfig::demo();
         config.payments.accounts = vec![MerchantSeed::new("Shop")];
+        config.payments.payees = vec![PayeeSeed {
+            id: "payee_weiss".to_owned(),
+            active: true,
+        }];
         let mut world = World::with_clock(config, Arc::new(clock.clone())).await;
         lead_to(&mut world, "payments", DEMO_API_KEY, DEMO_WEBHOOK_SECRET);
         let account = world.simulator.control.account("Shop").expect("a merchant");
@@ -53,18 +57,18 @@ impl Shop {
         shop
     }
 
-    fn goes_wrong(&self, operation: &str, action: FaultAction) {
+    pub(super) fn goes_wrong(&self, operation: &str, action: FaultAction) {
         let rule = FaultRule::on(operation, action).times(1);
         self.world.simulator.control.add_fault(rule);
     }
 
-    async fn told(&self, script: &str) -> Json {
+    pub(super) async fn told(&self, script: &str) -> Json {
         let run = self.run(script).await;
         assert_eq!(run.state, RunState::Succeeded, "{:?}", run.error);
         run.result.unwrap_or_default()
     }
 
-    async fn run(&self, script: &str) -> Run {
+    pub(super) async fn run(&self, script: &str) -> Run {
         run(&self.world, &self.clock, script).await
     }
 
@@ -78,13 +82,13 @@ impl Shop {
         self.told(&script).await.as_str().expect("an id").to_owned()
     }
 
-    fn asked(&self, operation: &str) -> u64 {
+    pub(super) fn asked(&self, operation: &str) -> u64 {
         let requests = self.world.simulator.control.requests();
         requests.get(operation).map_or(0, |count| count.total)
     }
 
     /// What the ledger says: of what kind, and how much.
-    fn effects(&self) -> Vec<String> {
+    pub(super) fn effects(&self) -> Vec<String> {
         let control = &self.world.simulator.control;
         assert!(control.ledger().invariant_ok, "{:?}", control.ledger().invariant_error);
         let effects = control.effects().into_iter();

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeSet;
 
-use super::{known_endpoint, known_param, pointer};
+use super::{known_endpoint, known_param, parts, pointer};
 use crate::base::money::parse_plain;
 use crate::connector::table::{Always, Connector, Effect, Endpoint, Kind, Param, Place, PrimitiveMap, Stage};
 use crate::model::document::Document;
@@ -20,13 +20,14 @@ const PRIMITIVES: &[(&str, &[Effect], &[&str])] = &[
     ("convert", &[Effect::MovesMoney], &["from", "to", "amount"]),
     ("order", &[Effect::Write], &["amount", "reference"]),
     ("capture", &[Effect::MovesMoney], &["payment"]),
+    ("split", &[Effect::MovesMoney], &["payment", "total"]),
     ("refund", &[Effect::MovesMoney], &["payment", "amount"]),
     ("return_deposit", &[Effect::MovesMoney], &["deposit"]),
     ("cancel", &[Effect::Write, Effect::MovesMoney], &["resource"]),
 ];
 
 /// Primitives that no table maps: made of others, or of resources and webhooks.
-const DERIVED: &[&str] = &["balances", "sweep", "split", "settled", "wait_event"];
+const DERIVED: &[&str] = &["balances", "sweep", "settled", "wait_event"];
 
 pub(super) fn primitives(connector: &Connector, source: &mut Document<'_>) {
     for (name, map) in connector.primitives() {
@@ -49,7 +50,9 @@ pub(super) fn primitives(connector: &Connector, source: &mut Document<'_>) {
                 source.wrong(&["primitive", name], message);
             }
             set(connector, name, map, endpoint, source);
+            parts::parts(connector, name, map, endpoint, source);
         }
+        parts::divided(connector, name, map, source);
         if map.each.is_some() || !map.always.is_empty() {
             if name != "accounts" {
                 source.wrong(&["primitive", name], "only `accounts` has `each` and `always`");
@@ -108,7 +111,7 @@ pub(super) fn primitives(connector: &Connector, source: &mut Document<'_>) {
                 .into_iter()
                 .for_each(|place| pointer(&at("original"), place, source));
         }
-        if name == "refund" && map.original.is_none() {
+        if name == "refund" && map.original.is_none() && map.divided.is_none() {
             source.wrong(
                 &["primitive", name],
                 "`original` is missing: nobody would see how much is left to give back",
