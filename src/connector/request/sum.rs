@@ -53,14 +53,8 @@ pub(super) fn check(
     let currency = amount.and_then(|amount| amount.money).map(|money| money.currency());
     let currency = currency.or(endpoint.money.currency);
     let told = |number: Decimal| {
-        let money = currency.and_then(|currency| {
-            units::read(
-                &endpoint.money,
-                endpoint.unit(),
-                &Value::Decimal(number),
-                currency,
-            )
-        });
+        let money = currency
+            .and_then(|currency| units::read(&endpoint.money, endpoint.unit(), &Value::Decimal(number), currency));
         money.map_or_else(|| number.normalize().to_string(), |money| money.to_string())
     };
     let rule_is = if rule.at_most { "at most that" } else { "exactly that" };
@@ -76,9 +70,13 @@ pub(super) fn check(
 /// Whether an item says that what it counts is in no document.
 fn says_otherwise<'a>(rule: &SumRule, items: &[Json], wire_of: impl Fn(&str) -> Option<&'a str>) -> bool {
     let Some(unless) = &rule.unless else { return false };
-    let Some(wire) = wire_of(&unless.member) else { return false };
+    let Some(wire) = wire_of(&unless.member) else {
+        return false;
+    };
     let words = items.iter().filter_map(|item| item.get(wire)?.as_str());
-    words.into_iter().any(|word| unless.is.iter().any(|known| known == word))
+    words
+        .into_iter()
+        .any(|word| unless.is.iter().any(|known| known == word))
 }
 
 fn number(value: &Json) -> Option<Decimal> {

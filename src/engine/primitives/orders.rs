@@ -70,7 +70,10 @@ pub(super) const ALL: &[Primitive] = &[
                 "split?",
                 "where the payment was divided: what `split` returned as `split`; looked for if not given",
             ),
-            ("since?", "where the payment was divided: a time before that, so that less is looked through"),
+            (
+                "since?",
+                "where the payment was divided: a time before that, so that less is looked through",
+            ),
         ],
         result: "the refund as the provider tells it, with `resource`, `refunded` (money), `left` (money that may still go back); of a divided payment `parts` (who bears what) and `existed`",
         doc: "Gives a payer money back. The payment is read first: more than is left of it is refused, with the numbers. Of a divided payment each part bears its share of what it has left.",
@@ -143,15 +146,7 @@ fn capture(turn: &Turn, connection: &Arc<Connection>, args: &[Value]) -> Result<
 
 fn refund(turn: &Turn, connection: &Arc<Connection>, args: &[Value]) -> Result<Value, Thrown> {
     let given = args.first().unwrap_or(&Value::Null);
-    let known = [
-        "payment",
-        "amount",
-        "reference",
-        "metadata",
-        "refund",
-        "split",
-        "since",
-    ];
+    let known = ["payment", "amount", "reference", "metadata", "refund", "split", "since"];
     let args = Args::new("refund", given, &known)?;
     let map = mapping(connection, "refund")?;
     if let Some(divided) = &map.divided {
@@ -159,7 +154,10 @@ fn refund(turn: &Turn, connection: &Arc<Connection>, args: &[Value]) -> Result<V
             refund_parts::refund(turn, connection, (map, divided), &args)
         });
     }
-    if let Some(word) = ["refund", "split", "since"].iter().find(|word| args.get(word).is_some()) {
+    if let Some(word) = ["refund", "split", "since"]
+        .iter()
+        .find(|word| args.get(word).is_some())
+    {
         return Err(invalid(format!(
             "`refund` of connection `{}` cannot be told `{word}`: {} has nothing like it",
             connection.name, connection.connector.title

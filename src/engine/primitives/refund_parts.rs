@@ -235,7 +235,9 @@ impl Reading<'_> {
         let unreadable = || {
             fail(
                 "not_possible",
-                format!("nothing was sent: how it was split is not readable to the cent, say yourself who bears it: {split}"),
+                format!(
+                    "nothing was sent: how it was split is not readable to the cent, say yourself who bears it: {split}"
+                ),
             )
         };
         let item = &self.divided.item;
@@ -251,7 +253,11 @@ impl Reading<'_> {
             }
             let part = Part {
                 number: Self::text(shown, &item.number).ok_or_else(unreadable)?.to_owned(),
-                to: shown.pointer(&item.to).filter(|to| !to.is_null()).cloned().ok_or_else(unreadable)?,
+                to: shown
+                    .pointer(&item.to)
+                    .filter(|to| !to.is_null())
+                    .cloned()
+                    .ok_or_else(unreadable)?,
                 label: item
                     .label
                     .as_ref()
@@ -278,12 +284,7 @@ impl Reading<'_> {
     }
 
     /// What went back of it before, told part by part.
-    fn earlier<'v>(
-        &self,
-        listed: &'v [Value],
-        division: &mut Division,
-        number: &str,
-    ) -> Result<Earlier<'v>, Thrown> {
+    fn earlier<'v>(&self, listed: &'v [Value], division: &mut Division, number: &str) -> Result<Earlier<'v>, Thrown> {
         let refunds = &self.divided.refunds;
         let mut earlier = Earlier {
             amounts: Vec::new(),

@@ -89,9 +89,7 @@ fn split_total(turn: &Turn, connection: &Arc<Connection>, args: &[Value]) -> Res
     let mut parts = Vec::new();
     let mut targets = Vec::new();
     for part in args.list("parts")? {
-        let known = [
-            "name", "to", "amount", "percent", "rest", "minimum", "maximum", "label",
-        ];
+        let known = ["name", "to", "amount", "percent", "rest", "minimum", "maximum", "label"];
         let part = Args::new("parts", part, &known)?;
         targets.push(Target {
             to: part.required("to")?,
@@ -114,12 +112,14 @@ fn split_total(turn: &Turn, connection: &Arc<Connection>, args: &[Value]) -> Res
     let by_call = connection.connector.primitive("split");
     let by_call = by_call.and_then(|map| Some((map, map.parts.as_ref()?)));
     refuse_unknown(connection, from, &said, &targets)?;
-    turn.compound(&format!("{}.split", connection.name), &given.typed_text(), || {
-        match by_call {
+    turn.compound(
+        &format!("{}.split", connection.name),
+        &given.typed_text(),
+        || match by_call {
             Some(map) => split_call::split(turn, connection, map, &said, (&divided, &targets)),
             None => by_payouts(turn, connection, from, &said, (&divided, &targets)),
-        }
-    })
+        },
+    )
 }
 
 /// What the way in which the provider divides has no use for is refused: left out, money would go another way than the
@@ -131,7 +131,10 @@ fn refuse_unknown(
     targets: &[Target<'_>],
 ) -> Result<(), Thrown> {
     let refused = |word: &str, why: &str| {
-        let message = format!("`split` of connection `{}` cannot be told `{word}`: {why}", connection.name);
+        let message = format!(
+            "`split` of connection `{}` cannot be told `{word}`: {why}",
+            connection.name
+        );
         Err(invalid(message))
     };
     if connection.connector.primitive("split").is_some() {

@@ -6,9 +6,9 @@
 use std::sync::Arc;
 
 use super::args::invalid;
+use super::calls;
 use super::moves::{say_now, with_resource};
 use super::positions::in_words_of;
-use super::calls;
 use crate::base::guard::{Guard, holds};
 use crate::base::money::Money;
 use crate::connector::connection::Connection;
@@ -72,7 +72,10 @@ impl Item<'_> {
         }
         let told = [
             ("amount", Some(Value::Money(self.amount))),
-            ("number", Some(Value::text(format!("{}{NUMBER_JOINT}{}", self.whole, self.name)))),
+            (
+                "number",
+                Some(Value::text(format!("{}{NUMBER_JOINT}{}", self.whole, self.name))),
+            ),
             ("name", Some(Value::text(self.name))),
             ("of", self.of.map(Value::text)),
         ];
@@ -148,7 +151,14 @@ pub(super) fn split(
             ("name", Value::text(&part.name)),
             ("amount", Value::Money(part.amount)),
             ("fee", Value::Money(part.fee)),
-            ("status", if is_made { status.clone() } else { Value::text("nothing") }),
+            (
+                "status",
+                if is_made {
+                    status.clone()
+                } else {
+                    Value::text("nothing")
+                },
+            ),
             ("payout", Value::Null),
             ("failure", Value::Null),
         ])
@@ -160,7 +170,10 @@ pub(super) fn split(
         ("left_over", Value::text(&divided.left_over)),
         ("split", with_resource(connection, map, made)),
     ]);
-    Ok((result, format!("{} in {} parts, by one call", said.total, divided.parts.len())))
+    Ok((
+        result,
+        format!("{} in {} parts, by one call", said.total, divided.parts.len()),
+    ))
 }
 
 /// The fee as a part: all of the total is divided, so it has to go to the account that it is charged to. Where somebody
@@ -209,7 +222,10 @@ fn there(
     let Some(own) = map.own_account.as_ref().filter(|_| holds(Guard::SplitAccount)) else {
         return match to {
             Value::Text(_) | Value::Map(_) => Ok(to.clone()),
-            other => Err(invalid(format!("`to` of part `{part}` is {}, and has to be text or a map", other.kind()))),
+            other => Err(invalid(format!(
+                "`to` of part `{part}` is {}, and has to be text or a map",
+                other.kind()
+            ))),
         };
     };
     let Some(account) = to.as_text() else {

@@ -43,7 +43,9 @@ fn items_come_to_the_total_or_nothing_is_sent() {
     ] {
         assert_eq!(
             refuse(&items),
-            format!("create_split: `items` come to {sum} together, and `total_amount` is EUR 100.00: they have to be exactly that")
+            format!(
+                "create_split: `items` come to {sum} together, and `total_amount` is EUR 100.00: they have to be exactly that"
+            )
         );
     }
     // A group counts what it says itself; what is in it is the provider's to add up.
@@ -99,7 +101,9 @@ fn parts_may_leave_a_rest_where_somebody_has_it_and_never_more_than_there_is() {
 fn broken(from: &str, to: &str) -> String {
     let (file, text) = EMBEDDED.iter().find(|(file, _)| *file == "payaut.toml").unwrap();
     assert!(text.contains(from), "the table has no `{from}`");
-    let findings = Connector::parse(file, &text.replacen(from, to, 1)).err().unwrap_or_default();
+    let findings = Connector::parse(file, &text.replacen(from, to, 1))
+        .err()
+        .unwrap_or_default();
     let messages = findings.iter().map(|finding| finding.message.clone());
     messages.collect::<Vec<_>>().join("\n")
 }
@@ -109,11 +113,31 @@ fn a_table_whose_parts_could_lose_money_is_refused() {
     let sum = r#"sum    = { list = "items", of = "amount", total = "total_amount", unless"#;
     let parts = r#"parts       = { list = "items", args = { to = "account_code", amount = "amount", number = "ext_ref", name = "description", label = "label" }, set = { type = "ITEM" } }"#;
     for (from, to, told) in [
-        (sum, r#"sum = { list = "item", of = "amount", total = "total_amount", unless"#, "named `item`"),
-        (sum, r#"sum = { list = "items", of = "label", total = "total_amount", unless"#, "`label` is no amount"),
-        (sum, r#"sum = { list = "items", of = "amount", total = "currency", unless"#, "`currency` is no amount"),
-        (sum, r#"sum = { list = "currency", of = "amount", total = "total_amount", unless"#, "`currency` is no list of maps"),
-        (sum, r#"sum = { list = "items", of = "amount", total = "total_amount", at_most = true, unless"#, "what items leave over has somebody"),
+        (
+            sum,
+            r#"sum = { list = "item", of = "amount", total = "total_amount", unless"#,
+            "named `item`",
+        ),
+        (
+            sum,
+            r#"sum = { list = "items", of = "label", total = "total_amount", unless"#,
+            "`label` is no amount",
+        ),
+        (
+            sum,
+            r#"sum = { list = "items", of = "amount", total = "currency", unless"#,
+            "`currency` is no amount",
+        ),
+        (
+            sum,
+            r#"sum = { list = "currency", of = "amount", total = "total_amount", unless"#,
+            "`currency` is no list of maps",
+        ),
+        (
+            sum,
+            r#"sum = { list = "items", of = "amount", total = "total_amount", at_most = true, unless"#,
+            "what items leave over has somebody",
+        ),
         (parts, "", "`parts` is missing: how the call says who gets what"),
         (
             parts,

@@ -28,9 +28,15 @@ fn after_split(world: &World, then: &str) -> String {
 fn borne(world: &World) -> Vec<Vec<i64>> {
     let cents = |items: &Json| {
         let items = items.as_array().expect("items");
-        items.iter().map(|item| item["amount"].as_i64().expect("cents")).collect()
+        items
+            .iter()
+            .map(|item| item["amount"].as_i64().expect("cents"))
+            .collect()
     };
-    made(world, "refund_split").iter().map(|effect| cents(&effect.destination)).collect()
+    made(world, "refund_split")
+        .iter()
+        .map(|effect| cents(&effect.destination))
+        .collect()
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -71,13 +77,25 @@ async fn parts_bear_a_refund_as_they_were_and_never_more_than_they_have_left() {
         "EUR 66.68 is more than the EUR 66.67 that may still go back: give back EUR 66.67 at most"
     );
     assert_eq!(told[2], json!([money("66.67"), money("0.00")]));
-    assert!(told[3].as_str().unwrap_or_default().contains("nothing is left"), "{told}");
+    assert!(
+        told[3].as_str().unwrap_or_default().contains("nothing is left"),
+        "{told}"
+    );
     // Each part gave back exactly what it had.
     assert_eq!(borne(&world), [[83, 3_250], [167, 6_500]]);
     let items = &made(&world, "refund_split")[0].destination;
-    let of = |index: usize| (items[index]["extRef"].clone(), items[index]["originalExtRef"].clone(), items[index]["label"].clone());
+    let of = |index: usize| {
+        (
+            items[index]["extRef"].clone(),
+            items[index]["originalExtRef"].clone(),
+            items[index]["label"].clone(),
+        )
+    };
     assert_eq!(of(0), (json!("back-1/fee"), json!("order-1/fee"), json!("COMMISSION")));
-    assert_eq!(of(1), (json!("back-1/seller"), json!("order-1/seller"), json!("PRODUCT_ITEM")));
+    assert_eq!(
+        of(1),
+        (json!("back-1/seller"), json!("order-1/seller"), json!("PRODUCT_ITEM"))
+    );
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -119,10 +137,21 @@ async fn what_went_back_by_others_hands_counts_and_what_cannot_be_read_is_for_a_
         told"#;
     // A whole one, as somebody makes it who names no items: nothing is left.
     let whole = r#"bank::create_refund_split(#{ ext_ref: "order-1", psp_mutation_ext_ref: "hand-1", total_amount: EUR(100) });"#;
-    let ended = run(&world, &clock, &after_split(&world, &format!("{whole} {told}")), json!({})).await;
+    let ended = run(
+        &world,
+        &clock,
+        &after_split(&world, &format!("{whole} {told}")),
+        json!({}),
+    )
+    .await;
     assert_eq!(ended.state, RunState::Succeeded, "{:?}", ended.error);
     let said = ended.result.unwrap_or_default();
-    assert!(said.as_str().unwrap_or_default().contains("nothing is left to give back: EUR 100.00"), "{said}");
+    assert!(
+        said.as_str()
+            .unwrap_or_default()
+            .contains("nothing is left to give back: EUR 100.00"),
+        "{said}"
+    );
 
     // Items that name no part of the split: whose share went back, nobody can tell.
     let (world, clock) = payaut(|_| {}).await;
@@ -131,10 +160,21 @@ async fn what_went_back_by_others_hands_counts_and_what_cannot_be_read_is_for_a_
         r#"bank::create_refund_split(#{{ ext_ref: "order-1", psp_mutation_ext_ref: "hand-1", total_amount: EUR(10),
             items: [#{{ type: "ITEM", ext_ref: "by-hand", amount: EUR(10), account_code: "{seller}" }}] }});"#
     );
-    let ended = run(&world, &clock, &after_split(&world, &format!("{other} {told}")), json!({})).await;
+    let ended = run(
+        &world,
+        &clock,
+        &after_split(&world, &format!("{other} {told}")),
+        json!({}),
+    )
+    .await;
     assert_eq!(ended.state, RunState::Succeeded, "{:?}", ended.error);
     let said = ended.result.unwrap_or_default();
-    assert!(said.as_str().unwrap_or_default().contains("whose parts went back before is not readable"), "{said}");
+    assert!(
+        said.as_str()
+            .unwrap_or_default()
+            .contains("whose parts went back before is not readable"),
+        "{said}"
+    );
     assert_eq!(made(&world, "refund_split").len(), 1);
 
     // A payment that nobody divided.

@@ -35,7 +35,15 @@ fn items(world: &World) -> Vec<String> {
     let text = |item: &Json, key: &str| item[key].as_str().unwrap_or("-").to_owned();
     items
         .iter()
-        .map(|item| format!("{} {} {} {}", text(item, "extRef"), item["amount"], text(item, "label"), text(item, "accountCode")))
+        .map(|item| {
+            format!(
+                "{} {} {} {}",
+                text(item, "extRef"),
+                item["amount"],
+                text(item, "label"),
+                text(item, "accountCode")
+            )
+        })
         .collect()
 }
 
@@ -67,7 +75,11 @@ async fn a_payment_is_divided_by_one_call_and_once_whatever_is_lost() {
     let before = (balance(&world, SELLER), balance(&world, TREASURY));
     assert_eq!(before, ("EUR 1,050.00".to_owned(), "EUR 0.00".to_owned()));
     let id = made(&world, "split")[0].id;
-    world.simulator.control.advance(id, "reconciled", None).expect("it is settled");
+    world
+        .simulator
+        .control
+        .advance(id, "reconciled", None)
+        .expect("it is settled");
     assert_eq!(
         (balance(&world, SELLER), balance(&world, TREASURY)),
         ("EUR 2,259.56".to_owned(), "EUR 25.00".to_owned())
@@ -84,7 +96,10 @@ async fn a_fee_of_the_processor_goes_to_the_account_it_is_charged_to_and_nothing
         .iter()
         .map(|item| item.split(' ').take(2).collect::<Vec<_>>().join(" "))
         .collect();
-    assert_eq!(cents, ["order-1/commission 2377", "order-1/seller 120956", "order-1/fee 123"]);
+    assert_eq!(
+        cents,
+        ["order-1/commission 2377", "order-1/seller 120956", "order-1/fee 123"]
+    );
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -142,7 +157,12 @@ async fn a_number_that_stands_for_another_division_is_for_a_person() {
     let first = run(&world, &clock, &split(&world, ""), json!({})).await;
     assert_eq!(first.state, RunState::Succeeded, "{:?}", first.error);
     let again = run(&world, &clock, &split(&world, ""), json!({})).await;
-    assert_eq!(again.state, RunState::Succeeded, "the same one is the first: {:?}", again.error);
+    assert_eq!(
+        again.state,
+        RunState::Succeeded,
+        "the same one is the first: {:?}",
+        again.error
+    );
     let other = split(&world, "").replace("percent: 2.5", "percent: 1");
     let other = run(&world, &clock, &other, json!({})).await;
     assert_eq!(other.state, RunState::Parked, "{:?}", other.result);
@@ -182,7 +202,13 @@ async fn a_capture_says_who_gets_what_and_the_account_keeps_what_is_left() {
         told[2],
         json!([{ "recipient_id": "payee_weiss", "recipient_type": "payee", "amount": 1_000 }])
     );
-    assert!(told[3].as_str().unwrap_or_default().contains("cannot be told `reference`"), "{told}");
+    assert!(
+        told[3]
+            .as_str()
+            .unwrap_or_default()
+            .contains("cannot be told `reference`"),
+        "{told}"
+    );
     assert_eq!(shop.asked(CAPTURE), 2, "under its key");
     assert_eq!(shop.effects().len(), 1, "{:?}", shop.effects());
 }
@@ -195,7 +221,10 @@ async fn a_split_that_the_provider_refuses_is_told_whole() {
         when: When::Before,
         retry_after_secs: None,
     };
-    world.simulator.control.add_fault(FaultRule::on(SPLIT, refused).times(1));
+    world
+        .simulator
+        .control
+        .add_fault(FaultRule::on(SPLIT, refused).times(1));
     let script = format!(
         "let told = \"\"; try {{ {} }} catch (e) {{ told = e.error; }} told",
         split(&world, "")

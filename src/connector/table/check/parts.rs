@@ -75,7 +75,10 @@ pub(super) fn parts(
     }) = &map.parts
     else {
         if name == "split" || map.divided.is_some() {
-            source.wrong(&["primitive", name], "`parts` is missing: how the call says who gets what");
+            source.wrong(
+                &["primitive", name],
+                "`parts` is missing: how the call says who gets what",
+            );
         }
         return;
     };
@@ -84,15 +87,24 @@ pub(super) fn parts(
     }
     known_param(endpoint, &at, list, source);
     if endpoint.sum.as_ref().is_none_or(|sum| sum.list != *list) {
-        let message = format!("nobody sees what is missing: `{}` has no `sum` of `{list}`", endpoint.name);
+        let message = format!(
+            "nobody sees what is missing: `{}` has no `sum` of `{list}`",
+            endpoint.name
+        );
         source.wrong(&at, message);
     }
-    if let Some(setting) = remainder.as_ref().filter(|setting| connector.setting(setting).is_none()) {
+    if let Some(setting) = remainder
+        .as_ref()
+        .filter(|setting| connector.setting(setting).is_none())
+    {
         source.unknown(&at, "setting", setting, connector.settings().map(|(known, _)| known));
     }
     let has_rest = endpoint.sum.as_ref().is_some_and(|sum| sum.at_most);
     if has_rest != remainder.is_some() {
-        source.wrong(&at, "what items leave over has somebody (`remainder`) where they may leave it (`at_most`), and only there");
+        source.wrong(
+            &at,
+            "what items leave over has somebody (`remainder`) where they may leave it (`at_most`), and only there",
+        );
     }
     let Some(members) = members(connector, endpoint, list) else {
         source.wrong(&at, format!("`{list}` is no list of maps whose members are described"));
@@ -108,7 +120,10 @@ pub(super) fn parts(
         member(members, &at, own, source);
     }
     for needed in ["to", "amount"].iter().filter(|needed| !args.contains_key(**needed)) {
-        source.wrong(&at, format!("`args` has no member for `{needed}`, which a part always says"));
+        source.wrong(
+            &at,
+            format!("`args` has no member for `{needed}`, which a part always says"),
+        );
     }
     let numbered_by = if name == "split" { "reference" } else { "refund" };
     if args.contains_key("number") && !map.args.contains_key(numbered_by) {
