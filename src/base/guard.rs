@@ -272,6 +272,10 @@ guards! {
     GiveBackLeft = "give-back-left",
     /// A part goes to an account that is there.
     SplitAccount = "split-account",
+    /// What is sent back by a payment of its own is looked for first.
+    SentBackOnce = "sent-back-once",
+    /// And by one run at a time.
+    Apart = "apart",
     /// What went back of a part before is no part of it any more.
     RefundParts = "refund-parts",
     /// Nothing is converted at a price that has lapsed.

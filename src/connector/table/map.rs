@@ -6,7 +6,7 @@ use std::collections::BTreeMap;
 
 use serde::Deserialize;
 
-use super::{DividedMap, PartsMap, Times, Unit};
+use super::{BackMap, DividedMap, PartsMap, Times, Unit};
 use crate::model::value::Value;
 
 /// How a treasury primitive is done: argument names to request fields, result names to pointers.
@@ -54,6 +54,8 @@ pub struct PrimitiveMap {
     pub parts: Option<PartsMap>,
     /// Where the payment it is about was divided: read before anything is sent.
     pub divided: Option<DividedMap>,
+    /// What came in that it sends back.
+    pub back: Option<BackMap>,
 }
 
 impl PrimitiveMap {

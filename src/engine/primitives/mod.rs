@@ -17,6 +17,7 @@ mod moves;
 mod orders;
 mod positions;
 mod refund_parts;
+mod send_back;
 mod split;
 mod split_call;
 mod surface;
@@ -161,6 +162,7 @@ const PASSED: &[(&str, &str, &[&str])] = &[
         &["from", "reference", "rail", "payment", "processor", "fee_to"],
     ),
     ("transfer", "transfer", &["reference", "rail", "metadata"]),
+    ("send_back", "send_back", &["reference", "rail"]),
     ("convert", "convert", &["metadata"]),
     ("quote", "quote", &["amount"]),
     ("transactions", "transactions", &["account", "from", "until"]),
@@ -179,6 +181,7 @@ pub fn all() -> impl Iterator<Item = &'static Primitive> {
     [
         positions::ALL,
         moves::ALL,
+        send_back::ALL,
         sweep::ALL,
         split::ALL,
         convert::ALL,

@@ -134,7 +134,7 @@ pub(super) fn send_own(turn: &Turn, connection: &Arc<Connection>, pay: &Pay<'_>)
 
 /// Sends one payment by this mapping: the destination is resolved first if the endpoint takes addresses and it is an
 /// account of ours.
-fn send(turn: &Turn, connection: &Arc<Connection>, by: &str, pay: &Pay<'_>) -> Result<Value, Thrown> {
+pub(super) fn send(turn: &Turn, connection: &Arc<Connection>, by: &str, pay: &Pay<'_>) -> Result<Value, Thrown> {
     let map = mapping(connection, by)?;
     let endpoint = calls::find(connection, &map.endpoint)?;
     if map.args.contains_key("from") && pay.from.is_none() {

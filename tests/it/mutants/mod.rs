@@ -110,6 +110,8 @@ fn caught_by(guard: Guard) -> &'static str {
         Guard::PartsSum => "connectors::parts::items_come_to_the_total_or_nothing_is_sent",
         Guard::SplitAccount => "providers::splits::what_would_pay_somebody_else_is_refused_before_anything_is_sent",
         Guard::RefundParts => "providers::refunds::parts_bear_a_refund_as_they_were_and_never_more_than_they_have_left",
+        Guard::SentBackOnce => "providers::send_back::a_deposit_is_sent_back_once_whoever_asks",
+        Guard::Apart => "providers::send_back::two_runs_at_once_send_back_once_though_the_list_lags",
         Guard::OneOf => "connectors::forms::what_lies_outside_is_refused_before_anything_is_sent",
         Guard::ListWhole => "connectors::paging::a_list_that_shifts_while_it_is_read_is_whole_or_is_said_not_to_be",
         Guard::Carried => "connectors::common::what_a_call_was_sent_for_is_carried_to_its_look_up",

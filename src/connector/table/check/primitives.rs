@@ -4,7 +4,7 @@ use std::collections::BTreeSet;
 
 use super::{known_endpoint, known_param, parts, pointer};
 use crate::base::money::parse_plain;
-use crate::connector::table::{Always, Connector, Effect, Endpoint, Kind, Param, Place, PrimitiveMap, Stage};
+use crate::connector::table::{Always, BackMap, Connector, Effect, Endpoint, Kind, Param, Place, PrimitiveMap, Stage};
 use crate::model::document::Document;
 
 /// The treasury primitives a table may map, with what their endpoint does and what they always say to it.
@@ -23,6 +23,7 @@ const PRIMITIVES: &[(&str, &[Effect], &[&str])] = &[
     ("split", &[Effect::MovesMoney], &["payment", "total"]),
     ("refund", &[Effect::MovesMoney], &["payment", "amount"]),
     ("return_deposit", &[Effect::MovesMoney], &["deposit"]),
+    ("send_back", &[Effect::MovesMoney], &["to", "amount", "metadata"]),
     ("cancel", &[Effect::Write, Effect::MovesMoney], &["resource"]),
 ];
 
@@ -53,6 +54,7 @@ pub(super) fn primitives(connector: &Connector, source: &mut Document<'_>) {
             parts::parts(connector, name, map, endpoint, source);
         }
         parts::divided(connector, name, map, source);
+        back(connector, name, map, source);
         if map.each.is_some() || !map.always.is_empty() {
             if name != "accounts" {
                 source.wrong(&["primitive", name], "only `accounts` has `each` and `always`");
@@ -128,6 +130,62 @@ pub(super) fn primitives(connector: &Connector, source: &mut Document<'_>) {
                 .values()
                 .for_each(|param| known_param(endpoint, &at("existing"), param, source));
         }
+    }
+}
+
+/// What is sent back, and how it is seen that it was.
+fn back(connector: &Connector, name: &str, map: &PrimitiveMap, source: &mut Document<'_>) {
+    let at = ["primitive", name, "back"];
+    let Some(BackMap { deposit, sent }) = &map.back else {
+        if name == "send_back" {
+            source.wrong(
+                &["primitive", name],
+                "`back` is missing: what is sent back, and how it is seen that it was",
+            );
+        }
+        return;
+    };
+    if name != "send_back" {
+        source.wrong(&at, "only `send_back` has it");
+    }
+    if let Some(shows) = known_endpoint(connector, &at, &deposit.endpoint, source) {
+        known_param(shows, &at, &deposit.param, source);
+    }
+    if let Some(list) = known_endpoint(connector, &at, &sent.endpoint, source) {
+        if !list.lists() {
+            source.wrong(&at, format!("`{}` is no list", list.name));
+        }
+        if let Some(since) = &sent.since {
+            known_param(list, &at, since, source);
+        }
+    }
+    let endpoint = connector.endpoint(&map.endpoint);
+    let param = map.args.get("metadata").and_then(|param| endpoint?.param(param));
+    if param.is_some_and(|param| param.kind != Kind::TextMap) {
+        source.wrong(
+            &at,
+            "what names the deposit is one of several texts: `metadata` leads to no text_map",
+        );
+    }
+    if endpoint.is_some_and(|endpoint| endpoint.echo.amount.is_none()) {
+        source.wrong(
+            &at,
+            "how much was sent back before is not seen: its `echo` has no amount",
+        );
+    }
+    let places = [
+        Some(&deposit.id),
+        Some(&deposit.amount),
+        deposit.currency.as_ref(),
+        Some(&deposit.account),
+        Some(&deposit.sender),
+        Some(&deposit.at),
+        Some(&sent.at),
+        Some(&sent.status),
+    ];
+    places.into_iter().for_each(|place| pointer(&at, place, source));
+    if deposit.currency.is_none() && connector.money.currency.is_none() {
+        source.wrong(&at, "it does not say in which currency the deposit is");
     }
 }
 
