@@ -58,9 +58,8 @@ pub(super) fn refund(
     args: &Args<'_>,
 ) -> Result<Value, Thrown> {
     let endpoint = calls::find(connection, &map.endpoint)?;
-    let (parts, currency) = match (&map.parts, connection.connector.money.currency) {
-        (Some(parts), Some(currency)) => (parts, currency),
-        _ => return Err(fail("unsupported", "the table does not say how parts go back")),
+    let (Some(parts), Some(currency)) = (&map.parts, connection.connector.money.currency) else {
+        return Err(fail("unsupported", "the table does not say how parts go back"));
     };
     let reading = Reading {
         connection,

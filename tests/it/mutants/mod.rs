@@ -109,7 +109,7 @@ fn caught_by(guard: Guard) -> &'static str {
         Guard::HeaderNamed => "connectors::forms::headers_of_a_connection_are_sent_and_are_part_of_what_a_request_is",
         Guard::PartsSum => "connectors::parts::items_come_to_the_total_or_nothing_is_sent",
         Guard::SplitAccount => "providers::splits::what_would_pay_somebody_else_is_refused_before_anything_is_sent",
-        Guard::RefundParts => "providers::refunds::parts_bear_a_refund_as_they_were_and_never_more_than_they_have_left",
+        Guard::RefundParts => "providers::refunds::what_one_part_gave_back_alone_is_no_part_of_it_any_more",
         Guard::SentBackOnce => "providers::send_back::a_deposit_is_sent_back_once_whoever_asks",
         Guard::Apart => "providers::send_back::two_runs_at_once_send_back_once_though_the_list_lags",
         Guard::OneOf => "connectors::forms::what_lies_outside_is_refused_before_anything_is_sent",

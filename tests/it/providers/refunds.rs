@@ -182,3 +182,25 @@ async fn what_went_back_by_others_hands_counts_and_what_cannot_be_read_is_for_a_
     let said = ended.result.unwrap_or_default();
     assert_eq!(said, "nothing was sent: no split of payment psp-2 is shown");
 }
+
+/// Somebody had the seller bear a refund alone: what goes back then comes from what each part has left.
+#[tokio::test(flavor = "multi_thread")]
+async fn what_one_part_gave_back_alone_is_no_part_of_it_any_more() {
+    let (world, clock) = payaut(|_| {}).await;
+    let seller = code(&world, SELLER);
+    let script = after_split(
+        &world,
+        &format!(
+            r#"bank::create_refund_split(#{{ ext_ref: "order-1", psp_mutation_ext_ref: "hand-1", total_amount: EUR(90),
+                items: [#{{ type: "ITEM", ext_ref: "hand-1-a", original_ext_ref: "order-1/seller", amount: EUR(90), account_code: "{seller}" }}] }});
+            bank::refund(#{{ payment: "psp-1", refund: "back-1" }}).parts.map(|part| `${{part.of}} ${{part.amount}}`)"#
+        ),
+    );
+    let run = run(&world, &clock, &script, json!({})).await;
+    assert_eq!(run.state, RunState::Succeeded, "{:?}", run.error);
+    assert_eq!(
+        run.result,
+        Some(json!(["order-1/fee EUR 2.50", "order-1/seller EUR 7.50"]))
+    );
+    assert_eq!(borne(&world), [[9_000].as_slice(), &[250, 750]]);
+}
