@@ -99,7 +99,11 @@ fn parts_may_leave_a_rest_where_somebody_has_it_and_never_more_than_there_is() {
 
 /// The findings of Payaut's table after a change.
 fn broken(from: &str, to: &str) -> String {
-    let (file, text) = EMBEDDED.iter().find(|(file, _)| *file == "payaut.toml").unwrap();
+    broken_in("payaut.toml", from, to)
+}
+
+fn broken_in(table: &str, from: &str, to: &str) -> String {
+    let (file, text) = EMBEDDED.iter().find(|(file, _)| *file == table).unwrap();
     assert!(text.contains(from), "the table has no `{from}`");
     let findings = Connector::parse(file, &text.replacen(from, to, 1))
         .err()
@@ -161,6 +165,63 @@ fn a_table_whose_parts_could_lose_money_is_refused() {
         ),
     ] {
         let findings = broken(from, to);
+        assert!(findings.contains(told), "{to}: {findings}");
+    }
+}
+
+#[test]
+fn a_table_that_would_not_see_what_went_back_is_refused() {
+    let of = r#"number = "ext_ref", of = "original_ext_ref", label"#;
+    let divided = r#"[primitive.refund.divided]                # no list can be asked for one payment: they are walked, from `since` on
+endpoint = "list_splits""#;
+    for (from, to, told) in [
+        (
+            of,
+            r#"number = "ext_ref", label"#,
+            "`parts` has no `of`: nobody would see later whose part went back",
+        ),
+        (
+            divided,
+            "[primitive.refund.divided]\nendpoint = \"retrieve_split\"",
+            "`retrieve_split` is no list",
+        ),
+        (
+            r#"since    = "created_after""#,
+            r#"since = "asc""#,
+            "`list_splits` has no time `asc`",
+        ),
+        (
+            r#"payment  = "/pspExtRef""#,
+            r#"payment = "pspExtRef""#,
+            "`pspExtRef` is not a pointer",
+        ),
+    ] {
+        let findings = broken(from, to);
+        assert!(findings.contains(told), "{to}: {findings}");
+    }
+    let back = r#"sent    = { endpoint = "list_payouts", since = "created_after","#;
+    let metadata = r#"args     = { from = "source_account_id", to = "destination", amount = "amount", reference = "reference", rail = "rail", metadata = "metadata" }
+resource = "payout"
+
+[primitive.send_back.back]"#;
+    for (from, to, told) in [
+        (
+            back,
+            r#"sent = { endpoint = "retrieve_payout", since = "id","#,
+            "`retrieve_payout` is no list",
+        ),
+        (
+            back,
+            r#"sent = { endpoint = "list_payouts", since = "after","#,
+            "named `after`",
+        ),
+        (
+            metadata,
+            "args = { to = \"destination\", amount = \"amount\", metadata = \"reference\" }\n[primitive.send_back.back]",
+            "`metadata` leads to no text_map",
+        ),
+    ] {
+        let findings = broken_in("augustus.toml", from, to);
         assert!(findings.contains(told), "{to}: {findings}");
     }
 }

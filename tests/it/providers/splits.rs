@@ -3,6 +3,7 @@
 use bursar::model::run::RunState;
 use bursar::simulator::config::payaut::UnknownAccount;
 use bursar::simulator::config::payments::CARD;
+use bursar::simulator::control::NewDeposit;
 use bursar::simulator::faults::{FaultAction, FaultRule, When};
 use serde_json::{Value as Json, json};
 
@@ -232,4 +233,20 @@ async fn a_split_that_the_provider_refuses_is_told_whole() {
     let run = run(&world, &clock, &script, json!({})).await;
     assert_eq!(run.state, RunState::Succeeded, "{:?}", run.error);
     assert!(made(&world, "split").is_empty());
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_split_settles_when_the_feed_shows_it_reconciled() {
+    let (world, clock) = payaut(|_| {}).await;
+    let paid = NewDeposit::new("Marketplace", "1234.56", "psp-1");
+    world.simulator.control.create_deposit(&paid).expect("it arrives");
+    let script = split(&world, "").replace(
+        "[done.complete",
+        r#"let ended = bank::settled(done.split, "1d"); [ended.status, done.complete"#,
+    );
+    let run = run(&world, &clock, &script, json!({})).await;
+    assert_eq!(run.state, RunState::Succeeded, "{:?}", run.error);
+    let told = run.result.unwrap_or_default();
+    assert_eq!((&told[0], &told[1]), (&json!("reconciled"), &json!(true)));
+    assert_eq!(balance(&world, TREASURY), "EUR 25.00");
 }

@@ -191,7 +191,7 @@ async fn the_script_passes_the_check_at_its_provider_and_is_told_why_not_at_anot
     };
     let uses = ["hub".to_owned()];
     let found = check(
-        &[source.clone()],
+        std::slice::from_ref(&source),
         &surface(&market.world.connections, &Registry::built_in(), &uses),
     );
     assert!(found.is_empty(), "{found:?}");
@@ -199,7 +199,10 @@ async fn the_script_passes_the_check_at_its_provider_and_is_told_why_not_at_anot
     let mut elsewhere = market.world.connections.clone();
     let hub = Arc::make_mut(elsewhere.get_mut("hub").expect("there"));
     hub.connector = Registry::built_in().get("augustus").expect("built in").clone();
-    let found = check(&[source.clone()], &surface(&elsewhere, &Registry::built_in(), &uses));
+    let found = check(
+        std::slice::from_ref(&source),
+        &surface(&elsewhere, &Registry::built_in(), &uses),
+    );
     let told: Vec<&str> = found.iter().map(|finding| finding.message.as_str()).collect();
     assert!(
         told.contains(&"`split` of this connection cannot be told `payment`"),
