@@ -3,6 +3,7 @@
 //! provider shows the payment, so that a second run sees it.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use chrono::TimeDelta;
 
@@ -82,7 +83,8 @@ fn send_back(turn: &Turn, connection: &Arc<Connection>, args: &[Value]) -> Resul
     }
     turn.compound(&format!("{}.send_back", connection.name), &given.typed_text(), || {
         // Two ways to write one id wait for each other; what is compared is what the provider shows.
-        turn.apart(connection, &format!("send_back {}", named.to_lowercase()))?;
+        let lag = Duration::from_secs(sent.visibility_lag_secs);
+        turn.apart(connection, &format!("send_back {}", named.to_lowercase()), lag)?;
         let deposit = read(turn, connection, (map, table), named)?;
         if let Some(known) = earlier(turn, connection, sent, &deposit)? {
             return existing(connection, map, &deposit, (asked, known));
