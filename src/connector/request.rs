@@ -9,6 +9,7 @@ mod encode;
 mod identity;
 mod object;
 mod sent;
+mod sum;
 
 use serde_json::{Map as JsonMap, Value as Json};
 
@@ -188,6 +189,7 @@ fn build(connection: &Connection, endpoint: &Endpoint, args: &Map, own: Own<'_>)
         headers: said,
         mut body,
     } = write(connection, endpoint, &args, amount.as_ref()).map_err(fail)?;
+    sum::check(connection, endpoint, &body, amount.as_ref()).map_err(fail)?;
     if let (Some(reference), Some(place)) = (own.reference, &endpoint.our_reference) {
         write_reference(endpoint, &mut body, place, reference).map_err(fail)?;
     }

@@ -13,6 +13,8 @@ mod money;
 mod paging;
 mod param;
 mod parse;
+mod parts;
+mod send_back;
 mod setting;
 mod webhook;
 
@@ -35,6 +37,8 @@ pub use map::{
 pub use money::{AmountBefore, AmountField, AmountPlace, MoneyTable, Unit, Whole};
 pub use paging::{Counted, PageParam, PageSize, Pagination, Style};
 pub use param::{Kind, Param, Place, Shape, WHOLE_BODY};
+pub use parts::{DividedItem, DividedMap, DividedRefunds, PartsMap, SumRule, Unless};
+pub use send_back::{BackMap, DepositMap, SentMap};
 pub use setting::{CommonTable, Need, SettingTable};
 pub use webhook::{Backfill, Envelope, EventType, Subscriptions, WebhookTable};
 

@@ -7,6 +7,7 @@ mod endpoint;
 mod key;
 mod lookup;
 mod param;
+mod parts;
 mod primitives;
 mod webhook;
 

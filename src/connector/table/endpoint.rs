@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use serde::{Deserialize, Deserializer};
 
-use super::{AmountField, AmountPlace, KeyPlace, MoneyTable, Need, Pagination, Param, Place, Unit};
+use super::{AmountField, AmountPlace, KeyPlace, MoneyTable, Need, Pagination, Param, Place, SumRule, Unit};
 use crate::connector::lookup::{Before, Lookup, Template};
 use crate::model::value::{Map, Value};
 
@@ -130,6 +130,8 @@ pub struct Endpoint {
     pub one_of: Vec<Vec<String>>,
     /// How much it moves or asks about.
     pub amount: Option<AmountField>,
+    /// What the items of a list come to.
+    pub sum: Option<SumRule>,
     /// How amounts are written, as the table has it.
     #[serde(skip)]
     pub money: Arc<MoneyTable>,

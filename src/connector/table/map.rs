@@ -7,7 +7,7 @@ use std::collections::BTreeMap;
 use serde::Deserialize;
 use serde_json::Value as Json;
 
-use super::{Times, Unit};
+use super::{BackMap, DividedMap, PartsMap, Times, Unit};
 use crate::connector::alike;
 use crate::model::value::Value;
 
@@ -52,6 +52,25 @@ pub struct PrimitiveMap {
     /// The provider's words for a result, and what they mean.
     #[serde(default)]
     pub words: BTreeMap<String, String>,
+    /// How its one call says the parts of an amount.
+    pub parts: Option<PartsMap>,
+    /// Where the payment it is about was divided: read before anything is sent.
+    pub divided: Option<DividedMap>,
+    /// What came in that it sends back.
+    pub back: Option<BackMap>,
+}
+
+impl PrimitiveMap {
+    /// Whether it can be told this argument.
+    pub fn takes(&self, word: &str) -> bool {
+        let by_parts = self.parts.as_ref().is_some_and(|parts| parts.remainder.is_none()) && word == "fee_to";
+        let by_division = self.divided.as_ref().is_some_and(|divided| match word {
+            "split" => true,
+            "since" => divided.since.is_some(),
+            _ => false,
+        });
+        self.args.contains_key(word) || by_parts || by_division
+    }
 }
 
 /// What a primitive always says: see `PrimitiveMap::set`.

@@ -11,6 +11,7 @@ mod keys;
 mod lookup;
 mod paging;
 mod paths;
+mod parts;
 mod payaut;
 mod payments;
 mod redact;

@@ -149,6 +149,7 @@ fn the_shipped_tables_are_right_and_whole() {
             "payout",
             "quote",
             "return_deposit",
+            "send_back",
             "transfer"
         ]
     );

@@ -1,12 +1,16 @@
 //! Providers beside the first, each as the connection `bank`, against the simulator over a real socket: what scripts do
 //! there is judged by the ledger.
 
+mod deaths;
 mod fifth;
 mod ivy;
 mod lagoon;
 mod orders;
 mod payaut;
 mod payments;
+mod refunds;
+mod send_back;
+mod splits;
 
 use bursar::base::secret::Secret;
 use bursar::connector::connection::WebhookSecret;

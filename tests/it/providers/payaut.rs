@@ -16,17 +16,17 @@ use serde_json::{Value as Json, json};
 use super::lead_to;
 use crate::support::{World, passing};
 
-const SELLER: &str = "Seller Blum";
-const TREASURY: &str = "Treasury";
+pub(super) const SELLER: &str = "Seller Blum";
+pub(super) const TREASURY: &str = "Treasury";
 
-const SPLIT: &str = "payaut.create_split";
+pub(super) const SPLIT: &str = "payaut.create_split";
 const PAYOUT: &str = "payaut.create_payout_request";
 const TRANSFER: &str = "payaut.transfer_balance";
 
 /// How much time passes at once while a run waits.
 const STEP: Duration = Duration::from_secs(30);
 
-async fn payaut(change: impl FnOnce(&mut PayautConfig)) -> (World, ManualClock) {
+pub(super) async fn payaut(change: impl FnOnce(&mut PayautConfig)) -> (World, ManualClock) {
     let clock = ManualClock::new(SystemClock::new().now());
     let mut config = SimulatorConfig::demo();
     let bank = |holder: &str| FinancialAddress::Iban {
@@ -46,7 +46,7 @@ async fn payaut(change: impl FnOnce(&mut PayautConfig)) -> (World, ManualClock) 
     (world, clock)
 }
 
-async fn run(world: &World, clock: &ManualClock, script: &str, params: Json) -> Run {
+pub(super) async fn run(world: &World, clock: &ManualClock, script: &str, params: Json) -> Run {
     let store = world.store().await;
     let engine = world.engine(store.clone()).await;
     let id = world.start(store.as_ref(), script, json!({}), params).await;
@@ -57,24 +57,24 @@ async fn run(world: &World, clock: &ManualClock, script: &str, params: Json) -> 
     run
 }
 
-fn asked(world: &World, operation: &str) -> u64 {
+pub(super) fn asked(world: &World, operation: &str) -> u64 {
     let requests = world.simulator.control.requests();
     requests.get(operation).map_or(0, |count| count.total)
 }
 
-fn code(world: &World, label: &str) -> String {
+pub(super) fn code(world: &World, label: &str) -> String {
     let account = world.simulator.control.account(label).expect("an account");
     account.to_string().to_uppercase()
 }
 
-fn balance(world: &World, label: &str) -> String {
+pub(super) fn balance(world: &World, label: &str) -> String {
     let control = &world.simulator.control;
     let account = control.account(label).expect("an account");
     control.balance(account).expect("a balance").to_string()
 }
 
 /// What the ledger has of this kind.
-fn made(world: &World, kind: &str) -> Vec<Effect> {
+pub(super) fn made(world: &World, kind: &str) -> Vec<Effect> {
     let mut effects = world.simulator.control.effects();
     effects.retain(|effect| effect.kind == kind);
     effects
@@ -106,7 +106,7 @@ fn split(world: &World, total: u32, seller: u32) -> String {
     )
 }
 
-fn lost(operation: &str, times: u64) -> FaultRule {
+pub(super) fn lost(operation: &str, times: u64) -> FaultRule {
     FaultRule::on(operation, FaultAction::DropAfterEffect).times(times)
 }
 

@@ -19,26 +19,26 @@ use crate::support::{World, passing, until};
 
 const INTENT: &str = "payments.create_payment_intent";
 const CHARGE: &str = "payments.create_payment";
-const CAPTURE: &str = "payments.capture_payment_intent";
+pub(super) const CAPTURE: &str = "payments.capture_payment_intent";
 const REFUND: &str = "payments.create_refund";
 const SHOW: &str = "payments.retrieve_payment_intent";
 
 /// How much time passes at once while a run waits.
 const STEP: Duration = Duration::from_secs(20);
 
-struct Shop {
-    world: World,
+pub(super) struct Shop {
+    pub(super) world: World,
     clock: ManualClock,
-    account: String,
+    pub(super) account: String,
 }
 
 impl Shop {
-    async fn new() -> Self {
+    pub(super) async fn new() -> Self {
         let clock = ManualClock::new(SystemClock::new().now());
         let mut config = SimulatorConfig::demo();
         config.payments.accounts = vec![MerchantSeed::new("Shop"), MerchantSeed::new("Another")];
         config.payments.payees = vec![PayeeSeed {
-            id: "payee_1".to_owned(),
+            id: "payee_weiss".to_owned(),
             active: true,
         }];
         let mut world = World::with_clock(config, Arc::new(clock.clone())).await;
@@ -58,18 +58,18 @@ impl Shop {
         shop
     }
 
-    fn goes_wrong(&self, operation: &str, action: FaultAction) {
+    pub(super) fn goes_wrong(&self, operation: &str, action: FaultAction) {
         let rule = FaultRule::on(operation, action).times(1);
         self.world.simulator.control.add_fault(rule);
     }
 
-    async fn told(&self, script: &str) -> Json {
+    pub(super) async fn told(&self, script: &str) -> Json {
         let run = self.run(script).await;
         assert_eq!(run.state, RunState::Succeeded, "{:?}", run.error);
         run.result.unwrap_or_default()
     }
 
-    async fn run(&self, script: &str) -> Run {
+    pub(super) async fn run(&self, script: &str) -> Run {
         run(&self.world, &self.clock, script).await
     }
 
@@ -83,13 +83,13 @@ impl Shop {
         self.told(&script).await.as_str().expect("an id").to_owned()
     }
 
-    fn asked(&self, operation: &str) -> u64 {
+    pub(super) fn asked(&self, operation: &str) -> u64 {
         let requests = self.world.simulator.control.requests();
         requests.get(operation).map_or(0, |count| count.total)
     }
 
     /// What the ledger says: of what kind, and how much.
-    fn effects(&self) -> Vec<String> {
+    pub(super) fn effects(&self) -> Vec<String> {
         let control = &self.world.simulator.control;
         assert!(control.ledger().invariant_ok, "{:?}", control.ledger().invariant_error);
         let effects = control.effects().into_iter();
@@ -255,7 +255,7 @@ async fn a_refund_in_doubt_is_for_a_person_when_another_was_made_meanwhile() {
 #[tokio::test(flavor = "multi_thread")]
 async fn a_capture_that_shows_other_parts_is_for_a_person() {
     for shares in [
-        r#"[#{ recipient_id: "payee_1", recipient_type: "payee", amount: USD(30) }]"#,
+        r#"[#{ recipient_id: "payee_weiss", recipient_type: "payee", amount: USD(30) }]"#,
         "()",
     ] {
         let shop = Shop::without_keys().await;

@@ -1,5 +1,7 @@
 //! The shipped workflows beyond the sunny day, and the list of primitives they are written in.
 
+mod payaut;
+
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 use std::time::Duration;
