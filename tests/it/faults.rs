@@ -7,7 +7,7 @@ use std::fmt::Write as _;
 use std::sync::Arc;
 use std::time::Duration;
 
-use bursar::app::selftest::faults::faults;
+use bursar::app::selftest::faults::{Part, faults};
 use bursar::base::clock::{Clock as _, ManualClock, SystemClock};
 use bursar::connector::client::Client;
 use bursar::connector::connection::BreakerSettings;
@@ -29,13 +29,23 @@ const AT_ONCE: usize = 12;
 
 #[tokio::test(flavor = "multi_thread")]
 async fn every_fault_at_every_operation_ends_as_it_has_to() {
-    let matrix = faults(AT_ONCE, &mut |_| {}).await.expect("it can be done");
+    let part = Part {
+        at_once: AT_ONCE,
+        drawn: None,
+    };
+    let matrix = faults(part, &mut |_| {}).await.expect("it can be done");
     report(&matrix.to_string());
+    for (provider, verdict) in matrix.by_provider() {
+        report(&format!("  {provider}: {verdict}"));
+    }
     let wrong: Vec<String> = matrix
         .wrong()
         .map(|cell| {
             let why = cell.wrong.as_deref().unwrap_or_default();
-            format!("{} at {}, {:?}: {why}", cell.fault, cell.operation, cell.circumstances)
+            format!(
+                "{} at {}.{}, {:?}: {why}",
+                cell.fault, cell.provider, cell.operation, cell.circumstances
+            )
         })
         .collect();
     assert!(matrix.is_right(), "{}", wrong.join("\n"));

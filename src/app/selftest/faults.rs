@@ -1,18 +1,25 @@
-//! Faults: every way a provider can fail us, at every operation that changes something there, and the ledger as judge.
+//! Faults: every way a provider can fail us, at every operation that moves money at any of them, and the ledger as judge.
 //!
-//! In one process, with a clock in haste: the engine, the store and the requests are the real ones, the bank is the
-//! simulated one on a real socket. Each fault meets all operations at once, with keys that hold and with keys that do
-//! not, and each of these once more with a process that dies after the fault and before anything of it is durable.
+//! In one process, with a clock moved by hand: the engine, the store and the requests are the real ones, the bank is the
+//! simulated one on a real socket, with all its providers. Each fault meets all operations at once, with keys that hold and
+//! with keys that do not, and each of these once more with a process that dies after the fault and before anything of it is
+//! durable. How each has to end follows from the provider's table.
 
 mod bench;
+mod expected;
+mod facts;
 mod kinds;
+mod scenes;
 
+use std::sync::Arc;
 use std::time::Duration;
 
 use tokio::task::JoinSet;
 
 use self::bench::Bench;
-pub use self::kinds::{Ending, FAULTS, Fault, OPERATIONS, Operation};
+pub use self::expected::Ending;
+pub use self::facts::{Operation, operations};
+pub use self::kinds::{FAULTS, Fault};
 use crate::app::AppError;
 use crate::base::clock::{Clock as _, SystemClock};
 use crate::base::ids::RunId;
@@ -41,13 +48,26 @@ impl Circumstances {
     }
 }
 
+/// Which part of the matrix is met, and how.
+#[derive(Debug, Clone, Copy)]
+pub struct Part {
+    /// How many faults are met at the same time.
+    pub at_once: usize,
+    /// In how many of its four circumstances each fault is met, and the seed these are drawn by; none: in all.
+    pub drawn: Option<(usize, u64)>,
+}
+
 /// One fault at one operation in some circumstances, and what came of it.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Cell {
     /// The fault.
     pub fault: &'static str,
-    /// The operation of the connector's table.
+    /// The provider.
+    pub provider: &'static str,
+    /// The operation of the provider's table.
     pub operation: &'static str,
+    /// Whether it moves money.
+    pub moves_money: bool,
     /// What surrounded it.
     pub circumstances: Circumstances,
     /// How it ended.
@@ -58,11 +78,30 @@ pub struct Cell {
     pub wrong: Option<String>,
 }
 
+impl Cell {
+    /// Whether it was done more than once.
+    pub fn is_twice(&self) -> bool {
+        self.times > 1
+    }
+
+    /// Whether the run says that it was done, and the bank does not have it.
+    pub fn is_missing(&self) -> bool {
+        self.ending == Ending::Done && self.times == 0
+    }
+
+    /// Whether the run says that it was not done, and the bank has it.
+    pub fn is_unexplained(&self) -> bool {
+        self.ending == Ending::Failed && self.times > 0
+    }
+}
+
 /// What came of all of them.
 #[derive(Debug, Clone, Default, PartialEq)]
 pub struct Matrix {
     /// Every cell, fault by fault.
     pub cells: Vec<Cell>,
+    /// How many there have to be.
+    pub due: usize,
     /// How long it took.
     pub took: Duration,
 }
@@ -75,53 +114,78 @@ impl Matrix {
 
     /// Whether every cell is there and right.
     pub fn is_right(&self) -> bool {
-        self.cells.len() == FAULTS.len() * OPERATIONS.len() * Circumstances::ALL.len() && self.wrong().next().is_none()
+        self.cells.len() == self.due && self.wrong().next().is_none()
     }
 
-    fn ended(&self, ending: Ending) -> usize {
-        self.cells.iter().filter(|cell| cell.ending == ending).count()
+    /// What came of the cells of each provider, in a line each.
+    pub fn by_provider(&self) -> Vec<(&'static str, String)> {
+        let mut providers: Vec<&'static str> = Vec::new();
+        for cell in &self.cells {
+            if !providers.contains(&cell.provider) {
+                providers.push(cell.provider);
+            }
+        }
+        let of = |provider: &'static str| self.cells.iter().filter(move |cell| cell.provider == provider);
+        providers.into_iter().map(|provider| (provider, verdict(of(provider)))).collect()
     }
 }
 
 /// The closing line.
 impl std::fmt::Display for Matrix {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        let twice = self.cells.iter().filter(|cell| cell.times > 1).count();
         write!(
             f,
-            "{} cells ({} faults x {} operations x {} circumstances): {} wrong, {twice} done twice; {} done once, {} \
-             failed with nothing done, {} left to a person; {}.{} s",
+            "{} cells ({} faults, {} circumstances): {} wrong, {}; {}.{} s",
             self.cells.len(),
             FAULTS.len(),
-            OPERATIONS.len(),
             Circumstances::ALL.len(),
             self.wrong().count(),
-            self.ended(Ending::Done),
-            self.ended(Ending::Failed),
-            self.ended(Ending::Parked),
+            verdict(self.cells.iter()),
             self.took.as_secs(),
             self.took.subsec_millis() / 100,
         )
     }
 }
 
-/// Meets every fault in all circumstances, so many at a time. `tell` hears of each fault that is through.
+fn verdict<'a>(cells: impl Iterator<Item = &'a Cell> + Clone) -> String {
+    let count = |is: &dyn Fn(&Cell) -> bool| cells.clone().filter(|cell| is(cell)).count();
+    let mut operations: Vec<_> = cells.clone().map(|cell| (cell.provider, cell.operation, cell.moves_money)).collect();
+    operations.sort_unstable();
+    operations.dedup();
+    format!(
+        "{} operations, {} of them moving money: {} twice, {} missing, {} unexplained; {} done once, {} failed with \
+         nothing done, {} left to a person",
+        operations.len(),
+        operations.iter().filter(|(_, _, moves_money)| *moves_money).count(),
+        count(&Cell::is_twice),
+        count(&Cell::is_missing),
+        count(&Cell::is_unexplained),
+        count(&|cell| cell.ending == Ending::Done && cell.times == 1),
+        count(&|cell| cell.ending == Ending::Failed && cell.times == 0),
+        count(&|cell| cell.ending == Ending::Parked),
+    )
+}
+
+/// Meets the faults. `tell` hears of each that is through in some circumstances.
 ///
 /// # Errors
 /// When it could not be done; a wrong result is no error.
-pub async fn faults(at_once: usize, tell: &mut (dyn FnMut(&Matrix) + Send)) -> Result<Matrix, AppError> {
+pub async fn faults(part: Part, tell: &mut (dyn FnMut(&Matrix) + Send)) -> Result<Matrix, AppError> {
     let clock = SystemClock::new();
     let began = clock.elapsed();
-    let mut left = FAULTS
-        .iter()
-        .flat_map(|fault| Circumstances::ALL.map(|circumstances| (fault, circumstances)));
-    let mut matrix = Matrix::default();
+    let operations = Arc::new(operations()?);
+    let meetings = meetings(part.drawn);
+    let mut matrix = Matrix {
+        due: meetings.len() * operations.len(),
+        ..Matrix::default()
+    };
+    let mut left = meetings.into_iter();
     let mut under_way = JoinSet::new();
     loop {
-        while under_way.len() < at_once.max(1)
+        while under_way.len() < part.at_once.max(1)
             && let Some((fault, circumstances)) = left.next()
         {
-            under_way.spawn(met(fault, circumstances));
+            under_way.spawn(met(fault, circumstances, Arc::clone(&operations)));
         }
         let Some(ended) = under_way.join_next().await else {
             break;
@@ -138,13 +202,32 @@ pub async fn faults(at_once: usize, tell: &mut (dyn FnMut(&Matrix) + Send)) -> R
     Ok(matrix)
 }
 
+/// Which faults are met in what circumstances.
+fn meetings(drawn: Option<(usize, u64)>) -> Vec<(&'static Fault, Circumstances)> {
+    let mut random = fastrand::Rng::with_seed(drawn.map_or(0, |(_, seed)| seed));
+    let of_each = drawn.map_or(Circumstances::ALL.len(), |(number, _)| number);
+    let mut meetings = Vec::new();
+    for fault in &FAULTS {
+        let mut circumstances = Circumstances::ALL;
+        if drawn.is_some() {
+            random.shuffle(&mut circumstances);
+        }
+        meetings.extend(circumstances.into_iter().take(of_each).map(|circumstances| (fault, circumstances)));
+    }
+    meetings
+}
+
 /// One fault in some circumstances, at all operations.
-async fn met(fault: &'static Fault, circumstances: Circumstances) -> Result<Vec<Cell>, AppError> {
-    let bench = Bench::set_up(fault, circumstances).await?;
+async fn met(
+    fault: &'static Fault,
+    circumstances: Circumstances,
+    operations: Arc<Vec<Operation>>,
+) -> Result<Vec<Cell>, AppError> {
+    let mut bench = Bench::set_up(fault, circumstances, &operations).await?;
     let runs = bench.runs().await?;
     let cells = runs
         .iter()
-        .zip(&OPERATIONS)
+        .zip(operations.iter())
         .map(|(run, operation)| judged(&bench, fault, circumstances, operation, run))
         .collect();
     bench.take_down().await;
@@ -152,10 +235,10 @@ async fn met(fault: &'static Fault, circumstances: Circumstances) -> Result<Vec<
 }
 
 fn judged(
-    bench: &Bench,
+    bench: &Bench<'_>,
     fault: &'static Fault,
     circumstances: Circumstances,
-    operation: &'static Operation,
+    operation: &Operation,
     run: &Run,
 ) -> Cell {
     let times = bench.times(operation);
@@ -164,7 +247,7 @@ fn judged(
         RunState::Parked => Ending::Parked,
         _ => Ending::Failed,
     };
-    let expected = kinds::expected(fault, operation, circumstances);
+    let expected = expected::expected(fault, operation, circumstances);
     let found = (ending, times);
     let why = |error: &crate::model::run::RunError| format!(": {}: {}", error.code, error.message);
     let unexpected = (found != expected).then(|| {
@@ -178,7 +261,9 @@ fn judged(
     });
     Cell {
         fault: fault.name,
+        provider: operation.provider,
         operation: operation.name,
+        moves_money: operation.moves_money,
         circumstances,
         ending,
         times,
