@@ -103,6 +103,9 @@ fn run_faults(args: &Faults, context: &Context) -> Result<Exit, CliError> {
                 cell.fault, cell.provider, cell.operation
             ))?;
         }
+        for (why, cells) in matrix.known() {
+            output.print(&format!("{BAD}known{BAD:#}: {cells} cells: {why}"))?;
+        }
         for (provider, verdict) in matrix.by_provider() {
             output.print(&format!("{provider}: {verdict}"))?;
         }
@@ -164,6 +167,7 @@ fn cell_json(cell: &FaultCell) -> serde_json::Value {
         "ended": cell.ending.as_str(),
         "done": cell.times,
         "wrong": cell.wrong,
+        "known": cell.known,
     })
 }
 

@@ -9,14 +9,16 @@ mod bench;
 mod expected;
 mod facts;
 mod kinds;
+mod known;
 mod scenes;
 
+use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
 
 use tokio::task::JoinSet;
 
-use self::bench::Bench;
+use self::bench::{Bench, Clients};
 pub use self::expected::Ending;
 pub use self::facts::{Operation, operations};
 pub use self::kinds::{FAULTS, Fault};
@@ -76,6 +78,8 @@ pub struct Cell {
     pub times: u64,
     /// What is not as it should be.
     pub wrong: Option<String>,
+    /// Why it is not as it should be, where that is known.
+    pub known: Option<&'static str>,
 }
 
 impl Cell {
@@ -112,7 +116,16 @@ impl Matrix {
         self.cells.iter().filter(|cell| cell.wrong.is_some())
     }
 
-    /// Whether every cell is there and right.
+    /// Why cells are not as they should be where that is known, and how many are so.
+    pub fn known(&self) -> BTreeMap<&'static str, usize> {
+        let mut known = BTreeMap::new();
+        for why in self.cells.iter().filter_map(|cell| cell.known) {
+            *known.entry(why).or_default() += 1;
+        }
+        known
+    }
+
+    /// Whether every cell is there, and right but for what is known.
     pub fn is_right(&self) -> bool {
         self.cells.len() == self.due && self.wrong().next().is_none()
     }
@@ -135,11 +148,12 @@ impl std::fmt::Display for Matrix {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         write!(
             f,
-            "{} cells ({} faults, {} circumstances): {} wrong, {}; {}.{} s",
+            "{} cells ({} faults, {} circumstances): {} wrong, {} known to be; {}; {}.{} s",
             self.cells.len(),
             FAULTS.len(),
             Circumstances::ALL.len(),
             self.wrong().count(),
+            self.known().values().sum::<usize>(),
             verdict(self.cells.iter()),
             self.took.as_secs(),
             self.took.subsec_millis() / 100,
@@ -174,6 +188,7 @@ pub async fn faults(part: Part, tell: &mut (dyn FnMut(&Matrix) + Send)) -> Resul
     let clock = SystemClock::new();
     let began = clock.elapsed();
     let operations = Arc::new(operations()?);
+    let clients = Clients::new()?;
     let meetings = meetings(part.drawn);
     let mut matrix = Matrix {
         due: meetings.len() * operations.len(),
@@ -185,7 +200,7 @@ pub async fn faults(part: Part, tell: &mut (dyn FnMut(&Matrix) + Send)) -> Resul
         while under_way.len() < part.at_once.max(1)
             && let Some((fault, circumstances)) = left.next()
         {
-            under_way.spawn(met(fault, circumstances, Arc::clone(&operations)));
+            under_way.spawn(met(fault, circumstances, Arc::clone(&operations), clients.clone()));
         }
         let Some(ended) = under_way.join_next().await else {
             break;
@@ -222,8 +237,9 @@ async fn met(
     fault: &'static Fault,
     circumstances: Circumstances,
     operations: Arc<Vec<Operation>>,
+    clients: Clients,
 ) -> Result<Vec<Cell>, AppError> {
-    let mut bench = Bench::set_up(fault, circumstances, &operations).await?;
+    let mut bench = Bench::set_up(fault, circumstances, &operations, clients).await?;
     let runs = bench.runs().await?;
     let cells = runs
         .iter()
@@ -248,17 +264,22 @@ fn judged(
         _ => Ending::Failed,
     };
     let expected = expected::expected(fault, operation, circumstances);
+    let known = known::known(fault, operation, circumstances);
     let found = (ending, times);
     let why = |error: &crate::model::run::RunError| format!(": {}: {}", error.code, error.message);
-    let unexpected = (found != expected).then(|| {
-        format!(
+    let as_known = known.filter(|(instead, _)| *instead == found).map(|(_, why)| why);
+    let unexpected = match known {
+        _ if as_known.is_some() => None,
+        Some((_, why)) => Some(format!("it is not so any more that {why}: take that out of what is known")),
+        None if found == expected => None,
+        None => Some(format!(
             "{}, done {times} times, instead of {}, {} times{}",
             ending.as_str(),
             expected.0.as_str(),
             expected.1,
             run.error.as_ref().map_or_else(String::new, why)
-        )
-    });
+        )),
+    };
     Cell {
         fault: fault.name,
         provider: operation.provider,
@@ -268,6 +289,7 @@ fn judged(
         ending,
         times,
         wrong: unexpected.or_else(|| bench.books_are_wrong()),
+        known: as_known,
     }
 }
 

@@ -58,6 +58,23 @@ const THREADS: usize = 4;
 /// How long all runs of a fault are waited for, by the machine's clock.
 const PATIENCE: Duration = Duration::from_secs(120);
 
+/// How banks are reached. Making one reads every certificate of the system, so all benches have the same.
+#[derive(Debug, Clone)]
+pub(super) struct Clients {
+    usual: Client,
+    /// Where answers are late.
+    hasty: Client,
+}
+
+impl Clients {
+    pub(super) fn new() -> Result<Self, AppError> {
+        Ok(Self {
+            usual: Client::patient_for(EXCHANGE_MAX)?,
+            hasty: Client::patient_for(LATE_EXCHANGE_MAX)?,
+        })
+    }
+}
+
 /// Everything around one fault.
 pub(super) struct Bench<'a> {
     fault: &'static Fault,
@@ -66,6 +83,7 @@ pub(super) struct Bench<'a> {
     folder: PathBuf,
     clock: ManualClock,
     bank: Running,
+    clients: Clients,
     connections: Vec<Connection>,
     /// What the bank had done when everything was set up.
     before: Done,
@@ -84,6 +102,7 @@ impl<'a> Bench<'a> {
         fault: &'static Fault,
         circumstances: Circumstances,
         operations: &'a [Operation],
+        clients: Clients,
     ) -> Result<Self, AppError> {
         let clock = ManualClock::new(SystemClock::new().now());
         let bank = Simulator::start(scenes::bank(), Arc::new(clock.clone())).await;
@@ -96,6 +115,7 @@ impl<'a> Bench<'a> {
             clock,
             connections: Vec::new(),
             bank,
+            clients,
             before: Done::default(),
         };
         bench.connections = bench.connections()?;
@@ -330,15 +350,15 @@ impl<'a> Bench<'a> {
                 _ => {}
             }
         }
-        let patience = match self.fault.kind.is_slow() {
-            true => LATE_EXCHANGE_MAX,
-            false => EXCHANGE_MAX,
+        let client = match self.fault.kind.is_slow() {
+            true => &self.clients.hasty,
+            false => &self.clients.usual,
         };
         let by_name = |connection: Connection| (connection.name.clone(), Arc::new(connection));
         let parts = Parts {
             store,
             clock: Arc::new(self.clock.clone()),
-            client: Client::patient_for(patience)?,
+            client: client.clone(),
             connections: connections.into_iter().map(by_name).collect(),
             wake: Wake::new(),
             settings: settings(),
@@ -413,7 +433,7 @@ fn is_amount(money: Money, (number, currency): Amount) -> bool {
 
 fn settings() -> EngineSettings {
     EngineSettings {
-        runs_max: THREADS,
+        runs_max: std::env::var("THREADS").ok().and_then(|t| t.parse().ok()).unwrap_or(THREADS),
         backoff: Backoff {
             base: Duration::from_secs(1),
             ceiling: Duration::from_secs(30),

@@ -9,10 +9,10 @@ mod payments;
 use serde_json::Value as Json;
 
 use crate::app::AppError;
-use crate::simulator::config::SimulatorConfig;
 use crate::simulator::config::ivy::IvyConfig;
-use crate::simulator::config::payaut::PayautConfig;
+use crate::simulator::config::payaut::{OverRefund, PayautConfig};
 use crate::simulator::config::payments::PaymentsConfig;
+use crate::simulator::config::{DuplicateReturn, SimulatorConfig};
 use crate::simulator::control::{Control, ControlError};
 
 /// A provider with what the calls need.
@@ -71,12 +71,16 @@ fn account(control: &Control, label: &str) -> Result<String, ControlError> {
     account.ok_or_else(|| ControlError::NotFound(format!("account `{label}`")))
 }
 
-/// The settings of a bank with all providers.
+/// The settings of a bank with all providers, which does twice whatever it is asked twice.
 pub(super) fn bank() -> SimulatorConfig {
     SimulatorConfig {
         ivy: ivy::config(IvyConfig::demo()),
         payments: PaymentsConfig::demo(),
-        payaut: PayautConfig::demo(),
+        payaut: PayautConfig {
+            over_refund: OverRefund::Accept,
+            ..PayautConfig::demo()
+        },
+        duplicate_return: DuplicateReturn::New,
         ..SimulatorConfig::demo()
     }
 }

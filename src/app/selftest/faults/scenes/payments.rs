@@ -43,8 +43,8 @@ pub(super) const SCENE: Scene = Scene {
         },
         Valid {
             endpoint: "create_refund",
-            call: "payments::create_refund(#{ id: params.captured, amount: USD(20.25) })",
-            counted: Counted::Effect("refund", ("20.25", "USD")),
+            call: "payments::create_refund(#{ id: params.captured, amount: USD(15.25) })",
+            counted: Counted::Effect("refund", ("15.25", "USD")),
         },
     ],
 };
