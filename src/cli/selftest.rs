@@ -83,7 +83,11 @@ fn run_faults(args: &Faults, context: &Context) -> Result<Exit, CliError> {
     let mut met = |_: &Matrix| {
         meetings += 1;
         if meetings % (8 * Circumstances::ALL.len()) == 0 {
-            output.note(&format!("{} of {} faults met", meetings / Circumstances::ALL.len(), FAULTS.len()));
+            output.note(&format!(
+                "{} of {} faults met",
+                meetings / Circumstances::ALL.len(),
+                FAULTS.len()
+            ));
         }
     };
     let matrix = context.wait_and_clear(unless_interrupted(

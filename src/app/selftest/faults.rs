@@ -25,6 +25,7 @@ pub use self::kinds::{FAULTS, Fault};
 use crate::app::AppError;
 use crate::base::clock::{Clock as _, SystemClock};
 use crate::base::ids::RunId;
+use crate::connector::registry::Registry;
 use crate::model::run::{Run, RunState};
 
 /// What surrounds a fault.
@@ -139,7 +140,10 @@ impl Matrix {
             }
         }
         let of = |provider: &'static str| self.cells.iter().filter(move |cell| cell.provider == provider);
-        providers.into_iter().map(|provider| (provider, verdict(of(provider)))).collect()
+        providers
+            .into_iter()
+            .map(|provider| (provider, verdict(of(provider))))
+            .collect()
     }
 }
 
@@ -163,7 +167,10 @@ impl std::fmt::Display for Matrix {
 
 fn verdict<'a>(cells: impl Iterator<Item = &'a Cell> + Clone) -> String {
     let count = |is: &dyn Fn(&Cell) -> bool| cells.clone().filter(|cell| is(cell)).count();
-    let mut operations: Vec<_> = cells.clone().map(|cell| (cell.provider, cell.operation, cell.moves_money)).collect();
+    let mut operations: Vec<_> = cells
+        .clone()
+        .map(|cell| (cell.provider, cell.operation, cell.moves_money))
+        .collect();
     operations.sort_unstable();
     operations.dedup();
     format!(
@@ -187,7 +194,7 @@ fn verdict<'a>(cells: impl Iterator<Item = &'a Cell> + Clone) -> String {
 pub async fn faults(part: Part, tell: &mut (dyn FnMut(&Matrix) + Send)) -> Result<Matrix, AppError> {
     let clock = SystemClock::new();
     let began = clock.elapsed();
-    let operations = Arc::new(operations()?);
+    let operations = Arc::new(operations(&Registry::built_in())?);
     let clients = Clients::new()?;
     let meetings = meetings(part.drawn);
     let mut matrix = Matrix {
@@ -227,7 +234,12 @@ fn meetings(drawn: Option<(usize, u64)>) -> Vec<(&'static Fault, Circumstances)>
         if drawn.is_some() {
             random.shuffle(&mut circumstances);
         }
-        meetings.extend(circumstances.into_iter().take(of_each).map(|circumstances| (fault, circumstances)));
+        meetings.extend(
+            circumstances
+                .into_iter()
+                .take(of_each)
+                .map(|circumstances| (fault, circumstances)),
+        );
     }
     meetings
 }
@@ -270,7 +282,9 @@ fn judged(
     let as_known = known.filter(|(instead, _)| *instead == found).map(|(_, why)| why);
     let unexpected = match known {
         _ if as_known.is_some() => None,
-        Some((_, why)) => Some(format!("it is not so any more that {why}: take that out of what is known")),
+        Some((_, why)) => Some(format!(
+            "it is not so any more that {why}: take that out of what is known"
+        )),
         None if found == expected => None,
         None => Some(format!(
             "{}, done {times} times, instead of {}, {} times{}",

@@ -43,8 +43,9 @@ const PAID: &str = r#"
 
 const SELLER: &str = r#"
     let holder = bank::list_account_holders().find(|holder| holder.displayName == "Payaut Atelier Blum");
-    params.bank = bank::list_external_accounts(holder.code)[0].code;
-    params"#;
+    let there = params;
+    there.bank = bank::list_external_accounts(holder.code)[0].code;
+    there"#;
 
 const REFUND: Case = Case {
     name: "a refund at Payments",
@@ -117,11 +118,17 @@ impl Case {
             config.payaut.transfer_replay = TransferReplay::Ignore;
         }
         let mut world = World::with_clock(config, Arc::new(clock.clone())).await;
-        lead_to(&mut world, self.connector, self.credential, "whsec_AAECAwQFBgcICQoLDA0ODxAREhMUFRYXGBkaGxwdHh8=");
+        lead_to(
+            &mut world,
+            self.connector,
+            self.credential,
+            "whsec_AAECAwQFBgcICQoLDA0ODxAREhMUFRYXGBkaGxwdHh8=",
+        );
         let account = world.simulator.control.account("Payments USD").expect("a merchant");
         world.reconnect(|bank| {
             if bank.connector.setting("account_id").is_some() {
-                bank.settings.insert("account_id".to_owned(), MerchantSeed::shown_id(account));
+                bank.settings
+                    .insert("account_id".to_owned(), MerchantSeed::shown_id(account));
             }
         });
         (world, clock)
@@ -153,8 +160,14 @@ impl Case {
         let (step, amount) = self.moves;
         let of_kind = |kind: &str, moved: String| kind == step && moved == amount;
         // A split moves nothing before its payment is settled.
-        let effects = control.effects().into_iter().filter(|effect| of_kind(effect.kind, effect.amount.to_string()));
-        let movements = control.movements().into_iter().filter(|moved| of_kind(moved.step, moved.amount.to_string()));
+        let effects = control
+            .effects()
+            .into_iter()
+            .filter(|effect| of_kind(effect.kind, effect.amount.to_string()));
+        let movements = control
+            .movements()
+            .into_iter()
+            .filter(|moved| of_kind(moved.step, moved.amount.to_string()));
         effects.count() + movements.count()
     }
 
@@ -194,7 +207,13 @@ impl Case {
     async fn survives(&self) {
         for (key_holds, always_done) in [(true, self.always_done[0]), (false, self.always_done[1])] {
             let (writes, clean, times) = self.dies_at(key_holds, Fault::Never).await;
-            assert_eq!((clean.state, times), (RunState::Succeeded, 1), "{}: {:?}", self.name, clean.error);
+            assert_eq!(
+                (clean.state, times),
+                (RunState::Succeeded, 1),
+                "{}: {:?}",
+                self.name,
+                clean.error
+            );
             assert!(writes >= 4, "{}: only {writes} writes", self.name);
             let mut parked = 0;
             for fault in (1..=writes).flat_map(|number| [Fault::Before(number), Fault::After(number)]) {
@@ -208,7 +227,12 @@ impl Case {
                 assert!(!always_done && times <= 1, "done {times} times; {what}");
                 parked += 1;
             }
-            assert!(parked < writes, "{}: a person is asked too often: {parked} times of {}", self.name, writes * 2);
+            assert!(
+                parked < writes,
+                "{}: a person is asked too often: {parked} times of {}",
+                self.name,
+                writes * 2
+            );
             assert_eq!(parked == 0, always_done, "{}: {parked} parked", self.name);
             let key = if key_holds { "its key holds" } else { "its key does not" };
             report(&format!(

@@ -42,7 +42,7 @@ use crate::store::sqlite::{Durability, OnFailure, SqliteOptions, SqliteStore};
 use crate::store::{RunQuery, Store};
 
 /// How often it is looked how the runs stand, by the machine's clock.
-const LOOK_EVERY: Duration = Duration::from_millis(3);
+const LOOK_EVERY: Duration = Duration::from_millis(5);
 /// How much time passes meanwhile: a nudge for whoever looks by the clock, and too little for anybody else.
 const NUDGE: Duration = Duration::from_millis(1);
 /// The longest one exchange is waited for, by the machine's clock, where an answer is late; and where none is.
@@ -166,7 +166,10 @@ impl<'a> Bench<'a> {
         for operation in self.operations {
             let params = there.get(operation.provider).cloned().unwrap_or_default();
             let name = format!("{}-{}", operation.provider, operation.name.replace('_', "-"));
-            ids.push(self.make_run(store.as_ref(), name, operation.valid.call.to_owned(), params).await?);
+            ids.push(
+                self.make_run(store.as_ref(), name, operation.valid.call.to_owned(), params)
+                    .await?,
+            );
             if let Some(action) = self.fault.kind.action(operation, LATE) {
                 let rule = FaultRule::on(&operation.at_simulator(), action).times(1);
                 self.bank.control.add_fault(rule);
@@ -177,8 +180,13 @@ impl<'a> Bench<'a> {
         } else {
             store
         };
-        let healed = self.circumstances.dies || !self.fault.kind.is_on_the_way();
-        let engine = self.engine(store.clone(), healed).await?;
+        let healed = self.circumstances.dies;
+        let connections = if healed {
+            self.connections.clone()
+        } else {
+            self.broken()
+        };
+        let engine = self.engine(store.clone(), &connections, self.client()).await?;
         let runs = self.settled(store.as_ref(), &ids).await;
         engine.stop().await;
         store.close().await?;
@@ -189,13 +197,22 @@ impl<'a> Bench<'a> {
     /// What the scenes need, made at the bank before anything goes wrong.
     async fn made(&self, store: &Arc<dyn Store>) -> Result<Json, AppError> {
         let params = scenes::prepare(&self.bank.control)?;
-        let id = self.make_run(store.as_ref(), "set-up".to_owned(), scenes::set_up(), params).await?;
-        let engine = self.engine(store.clone(), true).await?;
+        let id = self
+            .make_run(store.as_ref(), "set-up".to_owned(), scenes::set_up(), params)
+            .await?;
+        let engine = self
+            .engine(store.clone(), &self.connections, &self.clients.usual)
+            .await?;
         let runs = self.settled(store.as_ref(), &[id]).await;
         engine.stop().await;
         let run = runs?.pop();
         let told = run.as_ref().and_then(|run| run.result.clone());
-        told.ok_or_else(|| AppError::Other(format!("the bank cannot be set up: {:?}", run.and_then(|run| run.error))))
+        told.ok_or_else(|| {
+            AppError::Other(format!(
+                "the bank cannot be set up: {:?}",
+                run.and_then(|run| run.error)
+            ))
+        })
     }
 
     /// The worst a bank may do by what its table says.
@@ -238,7 +255,9 @@ impl<'a> Bench<'a> {
             }
             Counted::Movement(step, amount) => {
                 let movements = self.bank.control.movements().into_iter().skip(self.before.movements);
-                movements.filter(|movement| movement.step == step && is_amount(movement.amount, amount)).count()
+                movements
+                    .filter(|movement| movement.step == step && is_amount(movement.amount, amount))
+                    .count()
             }
             Counted::Answered => {
                 let name = operation.at_simulator();
@@ -258,7 +277,12 @@ impl<'a> Bench<'a> {
             })
         };
         let stray = self.new_effects().find(|effect| !is_known(effect));
-        let stray = stray.map(|effect| format!("{} made a {} of {}, which nobody asked for", effect.provider, effect.kind, effect.amount));
+        let stray = stray.map(|effect| {
+            format!(
+                "{} made a {} of {}, which nobody asked for",
+                effect.provider, effect.kind, effect.amount
+            )
+        });
         stray.or_else(|| self.bank.control.ledger().invariant_error)
     }
 
@@ -322,7 +346,7 @@ impl<'a> Bench<'a> {
     /// Lets a process come to the fault with every run, and die before it has written anything about it.
     async fn die(&self, store: Arc<dyn Store>) -> Result<Arc<dyn Store>, AppError> {
         let faulty = Faulty::new(store.clone(), Death::Unheard(self.operations.len()));
-        let engine = self.engine(faulty.clone(), false).await?;
+        let engine = self.engine(faulty.clone(), &self.broken(), self.client()).await?;
         let clock = SystemClock::new();
         while !faulty.is_dead() && clock.elapsed() < PATIENCE {
             clock.sleep(LOOK_EVERY).await;
@@ -338,11 +362,11 @@ impl<'a> Bench<'a> {
         Ok(store)
     }
 
-    async fn engine(&self, store: Arc<dyn Store>, healed: bool) -> Result<Engine, AppError> {
+    /// The connections as the fault has them, if it lies on the way.
+    fn broken(&self) -> Vec<Connection> {
         let mut connections = self.connections.clone();
         for connection in &mut connections {
             match self.fault.kind {
-                _ if healed => {}
                 Kind::Nobody => "http://127.0.0.1:1".clone_into(&mut connection.base_url),
                 // A label too long for any resolver to ask anybody about.
                 Kind::NoSuchName => connection.base_url = format!("http://{}", "a".repeat(64)),
@@ -350,16 +374,28 @@ impl<'a> Bench<'a> {
                 _ => {}
             }
         }
-        let client = match self.fault.kind.is_slow() {
+        connections
+    }
+
+    fn client(&self) -> &Client {
+        match self.fault.kind.is_slow() {
             true => &self.clients.hasty,
             false => &self.clients.usual,
-        };
-        let by_name = |connection: Connection| (connection.name.clone(), Arc::new(connection));
+        }
+    }
+
+    async fn engine(
+        &self,
+        store: Arc<dyn Store>,
+        connections: &[Connection],
+        client: &Client,
+    ) -> Result<Engine, AppError> {
+        let by_name = |connection: &Connection| (connection.name.clone(), Arc::new(connection.clone()));
         let parts = Parts {
             store,
             clock: Arc::new(self.clock.clone()),
             client: client.clone(),
-            connections: connections.into_iter().map(by_name).collect(),
+            connections: connections.iter().map(by_name).collect(),
             wake: Wake::new(),
             settings: settings(),
         };
@@ -373,15 +409,18 @@ impl<'a> Bench<'a> {
         let machine = SystemClock::new();
         loop {
             let query = RunQuery {
+                states: vec![RunState::Queued, RunState::Running, RunState::Waiting],
                 limit: 1_000,
                 ..RunQuery::default()
             };
-            let mut runs: BTreeMap<RunId, Run> = store.runs(query).await?.into_iter().map(|run| (run.id, run)).collect();
-            let runs: Vec<Run> = ids.iter().filter_map(|id| runs.remove(id)).collect();
-            let is_over = |run: &&Run| run.state.is_final() || run.state == RunState::Parked;
-            let still: Vec<&Run> = runs.iter().filter(|run| !is_over(run)).collect();
-            if still.is_empty() && runs.len() == ids.len() {
-                return Ok(runs);
+            let mut still = store.runs(query).await?;
+            if still.is_empty() {
+                let runs = self.read(store, ids).await?;
+                // One that went from one state to another meanwhile was in none of them.
+                still = runs.iter().filter(|run| !is_over(run)).cloned().collect();
+                if still.is_empty() {
+                    return Ok(runs);
+                }
             }
             if machine.elapsed() > PATIENCE {
                 let still: Vec<_> = still.iter().map(|run| (&run.workflow, run.state)).collect();
@@ -392,6 +431,15 @@ impl<'a> Bench<'a> {
         }
     }
 
+    async fn read(&self, store: &dyn Store, ids: &[RunId]) -> Result<Vec<Run>, AppError> {
+        let mut runs = Vec::new();
+        for id in ids {
+            let run = store.run(*id).await?;
+            runs.push(run.ok_or_else(|| self.hangs("a run is gone"))?);
+        }
+        Ok(runs)
+    }
+
     /// Whatever nobody waited for any more has been done.
     async fn all_over(&self) -> Result<(), AppError> {
         if !self.fault.kind.is_slow() {
@@ -399,7 +447,13 @@ impl<'a> Bench<'a> {
         }
         let machine = SystemClock::new();
         self.clock.advance(LATE * 2);
-        while self.bank.control.requests().values().any(|count| count.over < count.total) {
+        while self
+            .bank
+            .control
+            .requests()
+            .values()
+            .any(|count| count.over < count.total)
+        {
             if machine.elapsed() > PATIENCE {
                 return Err(self.hangs("a request never ends at the bank"));
             }
@@ -413,9 +467,13 @@ impl<'a> Bench<'a> {
     }
 }
 
+fn is_over(run: &Run) -> bool {
+    run.state.is_final() || run.state == RunState::Parked
+}
+
 /// How much time may pass: none to speak of while a run does something, else until the first of them waits no more.
-fn pause(still: &[&Run], now: Instant) -> Duration {
-    let waits_until = |run: &&Run| run.wake_at.filter(|_| run.state == RunState::Waiting);
+fn pause(still: &[Run], now: Instant) -> Duration {
+    let waits_until = |run: &Run| run.wake_at.filter(|_| run.state == RunState::Waiting);
     let until: Option<Vec<Instant>> = still.iter().map(waits_until).collect();
     let first = until.and_then(|until| until.into_iter().min());
     let pause = first.and_then(|first| (first - now).to_std().ok());
@@ -433,7 +491,7 @@ fn is_amount(money: Money, (number, currency): Amount) -> bool {
 
 fn settings() -> EngineSettings {
     EngineSettings {
-        runs_max: std::env::var("THREADS").ok().and_then(|t| t.parse().ok()).unwrap_or(THREADS),
+        runs_max: THREADS,
         backoff: Backoff {
             base: Duration::from_secs(1),
             ceiling: Duration::from_secs(30),

@@ -8,7 +8,7 @@ use crate::app::AppError;
 use crate::connector::lookup::Match;
 use crate::connector::registry::Registry;
 use crate::connector::reply::class_of;
-use crate::connector::table::{Connector, Effect, Endpoint, ErrorClass, InDoubt, KeyPlace, Kept, Unit};
+use crate::connector::table::{Connector, Effect, Endpoint, ErrorClass, InDoubt, Kept, KeyPlace, Unit};
 
 /// An operation that changes something at a provider.
 #[derive(Debug)]
@@ -71,13 +71,12 @@ pub(super) struct LookUp {
     pub(super) proves_absence: bool,
 }
 
-/// Every operation the matrix knows, in the order of the scenes.
+/// Every operation the matrix meets of these tables, in the order of the scenes.
 ///
 /// # Errors
 /// When a table has an operation that moves money and no scene calls it, or the other way round.
-pub fn operations() -> Result<Vec<Operation>, AppError> {
+pub fn operations(registry: &Registry) -> Result<Vec<Operation>, AppError> {
     let wrong = |what: String| AppError::Other(format!("the self-test does not fit the tables: {what}"));
-    let registry = Registry::built_in();
     let mut operations = Vec::new();
     for scene in &SCENES {
         let connector = registry.get(scene.provider);
@@ -98,7 +97,9 @@ pub fn operations() -> Result<Vec<Operation>, AppError> {
     }
     let known: BTreeSet<_> = operations.iter().map(|known| (known.provider, known.name)).collect();
     for connector in registry.iter() {
-        let money = connector.endpoints().filter(|endpoint| endpoint.effect == Effect::MovesMoney);
+        let money = connector
+            .endpoints()
+            .filter(|endpoint| endpoint.effect == Effect::MovesMoney);
         for endpoint in money {
             if !known.contains(&(connector.name.as_str(), endpoint.name.as_str())) {
                 return Err(wrong(format!("nothing calls {}.{}", connector.name, endpoint.name)));
@@ -139,7 +140,10 @@ impl Facts {
 
 impl LookUp {
     fn of(connector: &Connector, endpoint: &Endpoint) -> Option<Self> {
-        let lookup = endpoint.lookup.as_ref().filter(|_| endpoint.in_doubt != InDoubt::Park)?;
+        let lookup = endpoint
+            .lookup
+            .as_ref()
+            .filter(|_| endpoint.in_doubt != InDoubt::Park)?;
         let read = connector.endpoint(&lookup.endpoint);
         let (looks_again, proves_absence) = match &lookup.matching {
             Match::State { open, .. } => (true, !open.is_empty()),

@@ -77,7 +77,10 @@ pub const FAULTS: [Fault; 33] = [
     status("a redirect", 307, When::Before),
     fault("409 conflict", Kind::Refusal(409, "conflict")),
     fault("409 in progress", Kind::Refusal(409, "request_in_progress")),
-    fault("409 key already used", Kind::Refusal(409, "idempotency_key_already_used")),
+    fault(
+        "409 key already used",
+        Kind::Refusal(409, "idempotency_key_already_used"),
+    ),
     fault("422", Kind::Refusal(422, "unprocessable")),
     status("425", 425, When::Before),
     status("429", 429, When::Before),
@@ -93,11 +96,6 @@ pub const FAULTS: [Fault; 33] = [
 ];
 
 impl Kind {
-    /// Whether it lies before the provider: the operator or the network has to heal it.
-    pub(super) fn is_on_the_way(self) -> bool {
-        matches!(self, Self::Nobody | Self::NoSuchName | Self::NoTls)
-    }
-
     /// Whether nobody waits for the end of the answer.
     pub(super) fn is_slow(self) -> bool {
         matches!(self, Self::Late(_) | Self::Drip)
@@ -134,10 +132,7 @@ impl Kind {
                 replace(at, if *is_text { json!("99.00") } else { json!(99) })
             }
             Self::WrongBeneficiary => replace(facts.beneficiary.as_ref()?, json!("DE02120300000000202051")),
-            Self::Another => replace(
-                facts.own.as_ref()?,
-                json!("00000000-0000-4000-8000-000000000000"),
-            ),
+            Self::Another => replace(facts.own.as_ref()?, json!("00000000-0000-4000-8000-000000000000")),
         })
     }
 }

@@ -87,7 +87,9 @@ pub(super) fn bank() -> SimulatorConfig {
 
 /// The script that sets all scenes up at once.
 pub(super) fn set_up() -> String {
-    let scenes = SCENES.iter().map(|scene| format!("{}: {{ {} }}", scene.provider, scene.set_up));
+    let scenes = SCENES
+        .iter()
+        .map(|scene| format!("{}: {{ {} }}", scene.provider, scene.set_up));
     format!("#{{ {} }}", scenes.collect::<Vec<_>>().join(", "))
 }
 
@@ -101,7 +103,9 @@ pub(super) fn prepare(control: &Control) -> Result<Json, AppError> {
         let told = (scene.prepare)(control).map_err(failed)?;
         Ok((scene.provider.to_owned(), told))
     });
-    prepared.collect::<Result<serde_json::Map<_, _>, AppError>>().map(Json::Object)
+    prepared
+        .collect::<Result<serde_json::Map<_, _>, AppError>>()
+        .map(Json::Object)
 }
 
 /// What the bank does with what the scripts have made.
@@ -111,5 +115,7 @@ pub(super) fn prepare(control: &Control) -> Result<Json, AppError> {
 pub(super) fn complete(control: &Control, told: &Json) -> Result<(), AppError> {
     let failed = |error: ControlError| AppError::Other(error.to_string());
     let mut scenes = SCENES.iter();
-    scenes.try_for_each(|scene| (scene.complete)(control, told.get(scene.provider).unwrap_or(&Json::Null)).map_err(failed))
+    scenes.try_for_each(|scene| {
+        (scene.complete)(control, told.get(scene.provider).unwrap_or(&Json::Null)).map_err(failed)
+    })
 }
