@@ -139,11 +139,11 @@ impl Matrix {
                 providers.push(cell.provider);
             }
         }
-        let of = |provider: &'static str| self.cells.iter().filter(move |cell| cell.provider == provider);
-        providers
-            .into_iter()
-            .map(|provider| (provider, verdict(of(provider))))
-            .collect()
+        let of = |provider| {
+            let cells = self.cells.iter().filter(|cell| cell.provider == provider);
+            verdict(&cells.collect::<Vec<_>>())
+        };
+        providers.into_iter().map(|provider| (provider, of(provider))).collect()
     }
 }
 
@@ -158,17 +158,17 @@ impl std::fmt::Display for Matrix {
             Circumstances::ALL.len(),
             self.wrong().count(),
             self.known().values().sum::<usize>(),
-            verdict(self.cells.iter()),
+            verdict(&self.cells.iter().collect::<Vec<_>>()),
             self.took.as_secs(),
             self.took.subsec_millis() / 100,
         )
     }
 }
 
-fn verdict<'a>(cells: impl Iterator<Item = &'a Cell> + Clone) -> String {
-    let count = |is: &dyn Fn(&Cell) -> bool| cells.clone().filter(|cell| is(cell)).count();
+fn verdict(cells: &[&Cell]) -> String {
+    let count = |is: &dyn Fn(&Cell) -> bool| cells.iter().filter(|cell| is(cell)).count();
     let mut operations: Vec<_> = cells
-        .clone()
+        .iter()
         .map(|cell| (cell.provider, cell.operation, cell.moves_money))
         .collect();
     operations.sort_unstable();

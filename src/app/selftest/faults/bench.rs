@@ -25,7 +25,7 @@ use crate::base::wake::Wake;
 use crate::connector::client::Client;
 use crate::connector::connection::{BreakerSettings, Connection, Pace};
 use crate::connector::registry::Registry;
-use crate::connector::table::Kept;
+use crate::connector::table::{InFlight, Kept};
 use crate::engine::backoff::Backoff;
 use crate::engine::services::{EngineSettings, Parts, Services};
 use crate::engine::worker::Engine;
@@ -33,7 +33,7 @@ use crate::model::run::{Cause, NewRun, Run, RunState};
 use crate::model::workflow::{Source, Version};
 use crate::script::Budget;
 use crate::simulator::config::payaut::TransferReplay;
-use crate::simulator::config::{AfterServerError, SimulatorConfig};
+use crate::simulator::config::{AfterServerError, InFlight as RunBeside, SimulatorConfig};
 use crate::simulator::control::Effect;
 use crate::simulator::faults::FaultRule;
 use crate::simulator::{Running, Simulator};
@@ -48,9 +48,11 @@ const NUDGE: Duration = Duration::from_millis(1);
 /// The longest one exchange is waited for, by the machine's clock, where an answer is late; and where none is.
 const LATE_EXCHANGE_MAX: Duration = Duration::from_millis(300);
 const EXCHANGE_MAX: Duration = Duration::from_secs(20);
-/// By how much a late answer is late: longer than anybody waits for it, and within what the tables allow for before
-/// something that was sent counts as absent.
-const LATE: Duration = Duration::from_secs(60);
+/// By how much a late answer is late by the bank's clock: within the time for which a request counts as under way, and
+/// longer than anybody waits here.
+const LATE: Duration = Duration::from_secs(25);
+/// How long nothing happens after everything was set up: what was made shows by then, and holds nothing up.
+const REST: Duration = Duration::from_secs(20 * 60);
 /// How long a list does not show what is new, where it lags: within what the tables allow for.
 const LAG: Duration = Duration::from_secs(100);
 /// Threads that drive runs. Each makes an interpreter of its own, which costs more than what it runs here.
@@ -160,6 +162,7 @@ impl<'a> Bench<'a> {
         let store = self.open().await?;
         let there = self.made(&store).await?;
         scenes::complete(&self.bank.control, &there)?;
+        self.clock.advance(REST);
         self.bank.control.configure(|config| self.worst(config));
         self.before = self.done();
         let mut ids = Vec::new();
@@ -235,10 +238,15 @@ impl<'a> Bench<'a> {
                 keys.window_ms = 0;
             }
             let connector = Registry::built_in().get(provider).cloned();
-            let table = connector.and_then(|connector| connector.idempotency.clone());
-            if table.is_some_and(|table| table.kept == Kept::Successes) {
+            let Some(table) = connector.and_then(|connector| connector.idempotency.clone()) else {
+                continue;
+            };
+            if table.kept == Kept::Successes {
                 // After an error the key is free, also where it was done.
                 keys.after_server_error = AfterServerError::RunAgain;
+            }
+            if table.in_flight == InFlight::Unknown {
+                keys.in_flight = RunBeside::RunBoth;
             }
         }
         if !self.circumstances.key_holds {

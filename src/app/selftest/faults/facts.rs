@@ -8,7 +8,7 @@ use crate::app::AppError;
 use crate::connector::lookup::Match;
 use crate::connector::registry::Registry;
 use crate::connector::reply::class_of;
-use crate::connector::table::{Connector, Effect, Endpoint, ErrorClass, InDoubt, Kept, KeyPlace, Unit};
+use crate::connector::table::{Connector, Effect, Endpoint, ErrorClass, InDoubt, InFlight, Kept, KeyPlace, Unit};
 
 /// An operation that changes something at a provider.
 #[derive(Debug)]
@@ -125,7 +125,8 @@ impl Facts {
         Self {
             repeats: endpoint.in_doubt == InDoubt::Repeat && (endpoint.key.protects() || endpoint.same_twice),
             for_good: endpoint.same_twice || endpoint.key.is_for_good(),
-            told_in_flight: endpoint.key == KeyPlace::Header,
+            told_in_flight: endpoint.key == KeyPlace::Header
+                && table.is_some_and(|table| table.in_flight == InFlight::Refused),
             frees: kept == Some(Kept::Successes) && endpoint.key.is_made() && !endpoint.same_twice,
             reads_first: endpoint.before.is_some() || endpoint.look_first,
             look_up: LookUp::of(connector, endpoint),
