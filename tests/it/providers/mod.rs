@@ -19,7 +19,7 @@ use bursar::connector::registry::Registry;
 use crate::support::World;
 
 /// Leads the connection `bank` of a world to another of its providers.
-fn lead_to(world: &mut World, connector: &str, key: &str, webhook_secret: &str) {
+pub(crate) fn lead_to(world: &mut World, connector: &str, key: &str, webhook_secret: &str) {
     let connector = Registry::built_in().get(connector).expect("it is built in").clone();
     let base_url = format!("{}/{}", world.simulator.url(), connector.name);
     world.reconnect(|bank| {
