@@ -1,5 +1,10 @@
 //! The shipped workflows beyond the sunny day, and the list of primitives they are written in.
 
+mod disputes;
+mod orders;
+mod settle;
+mod town;
+
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 use std::time::Duration;
