@@ -157,7 +157,7 @@ const PASSED: &[(&str, &str, &[&str])] = &[
     ("transfer", "transfer", &["reference", "rail", "metadata"]),
     ("convert", "convert", &["metadata"]),
     ("quote", "quote", &["amount"]),
-    ("transactions", "transactions", &["account", "from", "until"]),
+    ("transactions", "transactions", &["account", "from", "before"]),
     ("verify_payee", "verify_payee", &["iban", "bic"]),
     ("order", "order", &["expires_at", "metadata"]),
     ("capture", "capture", &["amount"]),
