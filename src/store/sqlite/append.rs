@@ -262,8 +262,8 @@ macro_rules! write_appends {
          INSERT INTO workflow_success (workflow, last_success_at) \
          SELECT key, value FROM json_each($4) WHERE true \
          ON CONFLICT (workflow) DO UPDATE SET last_success_at = max(last_success_at, excluded.last_success_at); \
-         DELETE FROM exclusive WHERE (run, step) IN \
-         (SELECT unhex(value ->> 0), value ->> 1 FROM json_each($6)); "
+         UPDATE exclusive SET ended_at = ended.value ->> 2 FROM json_each($6) AS ended \
+         WHERE run = unhex(ended.value ->> 0) AND step = ended.value ->> 1; "
     };
 }
 

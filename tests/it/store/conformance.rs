@@ -85,6 +85,7 @@ rules![
     what_was_passed_over_is_kept_once_and_forgotten_when_it_is_made,
     what_only_one_step_may_have_goes_with_its_end_and_not_before,
     what_a_run_had_alone_goes_with_its_end,
+    what_was_done_alone_rests_until_it_can_be_seen,
 ];
 
 async fn state_if_there(store: &dyn Store, run: RunId) -> Option<RunState> {
