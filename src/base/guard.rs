@@ -242,6 +242,8 @@ guards! {
     Reclaimed = "reclaimed",
 
     // --- webhooks
+    /// What is told of a resource after something later in its life starts nothing, nor what is told a second time.
+    OldNews = "old-news",
     /// A delivery is signed by the provider.
     Signature = "signature",
     /// And lately.

@@ -234,6 +234,40 @@ impl Connector {
         self.webhook.as_ref()
     }
 
+    /// The type of an event here, which the provider calls `sent`, with the status that its resource is shown in.
+    pub(super) fn event_kind(&self, sent: String, mut said: impl FnMut(&str) -> Option<String>) -> String {
+        let made = self.webhook.as_ref().and_then(|webhook| {
+            let of_sent = |event: &&EventType| event.of.as_deref() == Some(sent.as_str());
+            let first = webhook.events.iter().find(of_sent)?;
+            let status = said(&self.resource(webhook.about(first)?)?.status)?;
+            let mut made_of_it = webhook.events.iter().filter(of_sent);
+            made_of_it.find(|event| event.status.contains(&status))
+        });
+        made.map(|event| event.name.clone()).unwrap_or(sent)
+    }
+
+    /// The types that tell the same of a resource as this one, or what comes later in its life: once one of them was
+    /// told, this one is old news.
+    pub fn outdating(&self, kind: &str) -> Vec<&str> {
+        let told = |webhook: &WebhookTable| -> Option<(String, usize)> {
+            let event = webhook.event(kind)?;
+            let about = webhook.about(event)?;
+            Some((about.to_owned(), event.rank(self.resource(about)?)?))
+        };
+        let Some((webhook, (about, rank))) = self.webhook.as_ref().and_then(|table| Some((table, told(table)?))) else {
+            return Vec::new();
+        };
+        let resource = self.resource(&about);
+        let outdates = |event: &&EventType| {
+            webhook.about(event) == Some(&about)
+                && resource
+                    .and_then(|resource| event.rank(resource))
+                    .is_some_and(|later| later >= rank)
+        };
+        let later = webhook.events.iter().filter(outdates);
+        later.map(|event| event.name.as_str()).collect()
+    }
+
     /// How missed webhooks are found, if the provider keeps its events.
     pub fn backfill(&self) -> Option<&Backfill> {
         self.backfill.as_ref()

@@ -207,6 +207,9 @@ pub struct Resource {
     /// Statuses that are a bad end.
     #[serde(default)]
     pub failed: Vec<String>,
+    /// Statuses that come once each, in this order; those of one place exclude each other. Others may come again.
+    #[serde(default)]
+    pub rank: Vec<Vec<String>>,
     /// Where the reason of a bad end stands.
     pub failure: Option<String>,
     /// Events that tell of an end.
@@ -262,6 +265,21 @@ impl Resource {
         }
         let status = shown.pointer(&self.status).and_then(Value::as_text);
         self.stage(status.unwrap_or_default())
+    }
+
+    /// How late in its life a status comes that comes once; nothing of one that may come again.
+    pub fn rank_of(&self, status: &str) -> Option<usize> {
+        self.rank
+            .iter()
+            .position(|place| place.iter().any(|known| known == status))
+    }
+
+    /// The words that its status is known to say.
+    pub fn statuses(&self) -> impl Iterator<Item = &str> {
+        let of_stages = self.stages.iter().filter(|row| row.at == self.status);
+        let known = [&self.pending, &self.succeeded, &self.failed];
+        let known = known.into_iter().chain(of_stages.map(|row| &row.is));
+        known.flatten().map(String::as_str)
     }
 
     /// The one of these that is meant: of several, or of none, nobody knows.

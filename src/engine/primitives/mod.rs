@@ -165,7 +165,7 @@ const PASSED: &[(&str, &str, &[&str])] = &[
     ("send_back", "send_back", &["reference", "rail"]),
     ("convert", "convert", &["metadata"]),
     ("quote", "quote", &["amount"]),
-    ("transactions", "transactions", &["account", "from", "until"]),
+    ("transactions", "transactions", &["account", "from", "before"]),
     ("verify_payee", "verify_payee", &["iban", "bic"]),
     ("order", "order", &["expires_at", "metadata"]),
     ("capture", "capture", &["amount"]),

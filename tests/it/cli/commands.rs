@@ -43,6 +43,13 @@ fn what_init_makes_is_right_and_is_not_made_twice() {
         checked.stdout
     );
 
+    bursar(folder.path(), &["init", "--all", "everything"]).expect(0);
+    let everything = folder.path().join("everything");
+    let checked = bursar(&everything, &["check"]).expect(0);
+    let all = "right: 7 workflows, 5 schedules, 0 errors, 0 warnings";
+    assert!(checked.stdout.contains(all), "{}", checked.stdout);
+    assert_eq!(mode(&everything.join("secrets/shop.key")), 0o600);
+
     let manifest = treasury.join("workflows/nightly-sweep.toml");
     fs::write(&manifest, "mine").expect("written");
     let again = bursar(folder.path(), &["init", "treasury"]).expect(5);

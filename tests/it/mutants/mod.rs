@@ -162,6 +162,7 @@ fn caught_by(guard: Guard) -> &'static str {
         Guard::SlotName => "schedules::fires::a_slot_that_ran_does_not_run_again_when_its_calendar_is_corrected",
         Guard::BackfillClock => "webhooks::backfill::after_a_clock_that_was_ahead_nothing_is_left_out",
         Guard::BackfillWhole => "webhooks::backfill::a_list_that_breaks_off_is_read_again_from_where_it_began",
+        Guard::OldNews => "events::ranks::what_is_told_again_or_too_late_of_an_order_starts_nothing",
         Guard::RoutingCursor => "store::conformance::sqlite::what_was_routed_is_not_routed_again",
         Guard::WakeSubject => "mutants::rules::a_filter_takes_only_what_it_names",
         Guard::WakeType => "store::conformance::sqlite::an_event_wakes_the_runs_that_wait_for_it",

@@ -242,7 +242,7 @@ async fn a_payout_survives_a_crash_at_every_write() {
 }
 
 /// A door for the webhooks of this world.
-async fn door(world: &World, store: Arc<dyn Store>) -> (SocketAddr, Stopper, tokio::task::JoinHandle<()>) {
+pub(super) async fn door(world: &World, store: Arc<dyn Store>) -> (SocketAddr, Stopper, tokio::task::JoinHandle<()>) {
     let trigger = WebhookTrigger {
         store,
         connections: Arc::new(world.connections.clone()),

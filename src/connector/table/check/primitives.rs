@@ -4,7 +4,9 @@ use std::collections::BTreeSet;
 
 use super::{known_endpoint, known_param, parts, pointer};
 use crate::base::money::parse_plain;
-use crate::connector::table::{Always, BackMap, Connector, Effect, Endpoint, Kind, Param, Place, PrimitiveMap, Stage};
+use crate::connector::table::{
+    Always, BackMap, Connector, Effect, Endpoint, Kind, Param, Place, PrimitiveMap, Stage, WebhookTable,
+};
 use crate::model::document::Document;
 
 /// The treasury primitives a table may map, with what their endpoint does and what they always say to it.
@@ -284,12 +286,27 @@ pub(super) fn resources(connector: &Connector, source: &mut Document<'_>) {
                 source.wrong(&["resource", kind], format!("the status `{status}` is named twice"));
             }
         }
-        let known: Vec<&str> = connector
-            .webhook()
-            .map(|table| table.event_names().collect())
-            .unwrap_or_default();
-        for event in resource.events.iter().filter(|event| !known.contains(&event.as_str())) {
-            source.unknown(&at("events"), "event", event, known.iter().copied());
+        let mut placed = BTreeSet::new();
+        for status in resource.rank.iter().flatten() {
+            if !resource.statuses().any(|known| known == status) {
+                source.unknown(&at("rank"), "status", status, resource.statuses());
+            }
+            if !placed.insert(status) {
+                source.wrong(&at("rank"), format!("`{status}` has two places"));
+            }
+        }
+        let webhook = connector.webhook();
+        for event in &resource.events {
+            let Some(names) = webhook.filter(|table| table.event(event).is_some()) else {
+                let known = webhook.into_iter().flat_map(WebhookTable::event_names);
+                source.unknown(&at("events"), "event", event, known);
+                continue;
+            };
+            let others: Vec<&str> = names.heard_as(event).skip(1).collect();
+            if !others.is_empty() {
+                let message = format!("`{event}` tells of an end under other names: {}", others.join(", "));
+                source.wrong(&at("events"), message);
+            }
         }
     }
 }
