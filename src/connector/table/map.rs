@@ -226,6 +226,13 @@ pub struct Held {
     pub is: Vec<Json>,
 }
 
+impl Held {
+    /// Whether something says it.
+    pub fn is_said_by(&self, shown: &Value) -> bool {
+        is_said(shown, &self.at, &self.is)
+    }
+}
+
 /// What something that is said means for a resource.
 #[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
 #[serde(deny_unknown_fields)]
@@ -278,15 +285,15 @@ impl Resource {
     pub fn statuses(&self) -> impl Iterator<Item = &str> {
         let of_stages = self.stages.iter().filter(|row| row.at == self.status);
         let known = [&self.pending, &self.succeeded, &self.failed];
-        let known = known.into_iter().chain(of_stages.map(|row| &row.is));
-        known.flatten().map(String::as_str)
+        let staged = of_stages.flat_map(|row| &row.is).filter_map(Json::as_str);
+        known.into_iter().flatten().map(String::as_str).chain(staged)
     }
 
     /// The one of these that is meant: of several, or of none, nobody knows.
     pub fn one_of<'v>(&self, items: &'v [Value], id: &str) -> Option<&'v Value> {
         let is_meant = |item: &&Value| {
             let own = item.pointer(&self.id).and_then(Value::as_text);
-            own == Some(id) && self.when.iter().all(|held| is_said(item, &held.at, &held.is))
+            own == Some(id) && self.when.iter().all(|held| held.is_said_by(item))
         };
         let mut meant = items.iter().filter(is_meant);
         meant.next().filter(|_| meant.next().is_none())

@@ -166,8 +166,8 @@ fn read(
         &[(table.param.clone(), Value::text(named))].into(),
     )?;
     let said = |at: &str| shown.pointer(at).and_then(Value::as_text);
-    let held = |at: &str, is: &[String]| said(at).filter(|said| is.iter().any(|known| known == said));
-    if let Some(word) = table.unless.iter().find_map(|row| held(&row.at, &row.is)) {
+    if let Some(held) = table.unless.iter().find(|held| held.is_said_by(&shown)) {
+        let word = shown.pointer(&held.at).unwrap_or(&Value::Null);
         let message =
             format!("nothing was sent: deposit {named} is `{word}`, its money goes back or went back already");
         return Err(fail("not_possible", message));

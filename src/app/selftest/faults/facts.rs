@@ -113,7 +113,6 @@ impl Facts {
     fn of(connector: &Connector, endpoint: &Endpoint) -> Self {
         let echo = &endpoint.echo;
         let table = connector.idempotency.as_ref();
-        let kept = table.map(|table| table.kept);
         let resource = endpoint.resource.as_deref().and_then(|kind| connector.resource(kind));
         let beneficiary = endpoint.beneficiary.as_ref();
         // Of a map its first member that names an account.
@@ -127,7 +126,7 @@ impl Facts {
             for_good: endpoint.same_twice || endpoint.key.is_for_good(),
             told_in_flight: endpoint.key == KeyPlace::Header
                 && table.is_some_and(|table| table.in_flight == InFlight::Refused),
-            frees: kept == Some(Kept::Successes) && endpoint.key.is_made() && !endpoint.same_twice,
+            frees: connector.kept(endpoint) == Some(Kept::Successes) && !endpoint.same_twice,
             reads_first: endpoint.before.is_some() || endpoint.look_first,
             look_up: LookUp::of(connector, endpoint),
             has_id: resource.is_some(),
@@ -150,7 +149,7 @@ impl LookUp {
             Match::State { open, .. } => (true, !open.is_empty()),
             Match::Content(_) | Match::Gone(_) => (true, true),
             Match::Reference(_) | Match::ReferenceAtEnd(_) | Match::Natural { .. } | Match::Fresh { .. } => {
-                (lookup.covers_window, lookup.covers_window)
+                (true, lookup.covers_window)
             }
         };
         Some(Self {

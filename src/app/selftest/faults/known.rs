@@ -12,11 +12,12 @@ const FREED: &str = "an error left the key free although the call had its effect
 
 /// How often what errors leave free is then done: the bank does it again, or has nothing left to do it with. Others it
 /// refuses, and they are looked up.
-const FREED_AND_DONE: [(&str, &str, u64); 5] = [
+const FREED_AND_DONE: [(&str, &str, u64); 6] = [
     ("ivy", "execute_fx", 2),
     ("ivy", "create_refund", 2),
     ("ivy", "create_payout", 2),
     ("ivy", "payout_available_balances", 1),
+    ("payaut", "transfer_balance", 1),
     ("payments", "create_refund", 2),
 ];
 
