@@ -113,10 +113,10 @@ fn run_faults(args: &Faults, context: &Context) -> Result<Exit, CliError> {
         for (provider, verdict) in matrix.by_provider() {
             output.print(&format!("{provider}: {verdict}"))?;
         }
-        let (style, verdict) = if matrix.is_right() {
-            (GOOD, "right")
-        } else {
-            (BAD, "WRONG")
+        let (style, verdict) = match (matrix.is_right(), matrix.known().is_empty()) {
+            (true, true) => (GOOD, "right"),
+            (true, false) => (BAD, "right but for what is known"),
+            (false, _) => (BAD, "WRONG"),
         };
         output.print(&format!("{style}{verdict}{style:#}: {matrix}"))?;
     }
