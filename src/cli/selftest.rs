@@ -107,16 +107,12 @@ fn run_faults(args: &Faults, context: &Context) -> Result<Exit, CliError> {
                 cell.fault, cell.provider, cell.operation
             ))?;
         }
-        for (why, cells) in matrix.known() {
-            output.print(&format!("{BAD}known{BAD:#}: {cells} cells: {why}"))?;
-        }
         for (provider, verdict) in matrix.by_provider() {
             output.print(&format!("{provider}: {verdict}"))?;
         }
-        let (style, verdict) = match (matrix.is_right(), matrix.known().is_empty()) {
-            (true, true) => (GOOD, "right"),
-            (true, false) => (BAD, "right but for what is known"),
-            (false, _) => (BAD, "WRONG"),
+        let (style, verdict) = match matrix.is_right() {
+            true => (GOOD, "right"),
+            false => (BAD, "WRONG"),
         };
         output.print(&format!("{style}{verdict}{style:#}: {matrix}"))?;
     }
@@ -171,7 +167,6 @@ fn cell_json(cell: &FaultCell) -> serde_json::Value {
         "ended": cell.ending.as_str(),
         "done": cell.times,
         "wrong": cell.wrong,
-        "known": cell.known,
     })
 }
 

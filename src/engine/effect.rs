@@ -442,8 +442,9 @@ impl Turn {
         if is_late && !open.unknown {
             return self.give_up(&open);
         }
-        // After a person's word, or held with an outcome that is not known: the last answer may have left the key free.
-        let may_be_free = attempts == 0 && !was_on_its_way && keys::is_freed(connection, endpoint);
+        // The last answer may have left the key free: one that came before a person spoke, or one that a process that died
+        // did not write down.
+        let may_be_free = (attempts == 0 || was_on_its_way) && keys::is_freed(connection, endpoint);
         let has_to_look = look_up
             || self.run.cancel_requested
             || is_late

@@ -9,10 +9,8 @@ mod bench;
 mod expected;
 mod facts;
 mod kinds;
-mod known;
 mod scenes;
 
-use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -79,8 +77,6 @@ pub struct Cell {
     pub times: u64,
     /// What is not as it should be.
     pub wrong: Option<String>,
-    /// Why it is not as it should be, where that is known.
-    pub known: Option<&'static str>,
 }
 
 impl Cell {
@@ -117,16 +113,7 @@ impl Matrix {
         self.cells.iter().filter(|cell| cell.wrong.is_some())
     }
 
-    /// Why cells are not as they should be where that is known, and how many are so.
-    pub fn known(&self) -> BTreeMap<&'static str, usize> {
-        let mut known = BTreeMap::new();
-        for why in self.cells.iter().filter_map(|cell| cell.known) {
-            *known.entry(why).or_default() += 1;
-        }
-        known
-    }
-
-    /// Whether every cell is there, and right but for what is known.
+    /// Whether every cell is there, and right.
     pub fn is_right(&self) -> bool {
         self.cells.len() == self.due && self.wrong().next().is_none()
     }
@@ -152,12 +139,11 @@ impl std::fmt::Display for Matrix {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         write!(
             f,
-            "{} cells ({} faults, {} circumstances): {} wrong, {} known to be; {}; {}.{} s",
+            "{} cells ({} faults, {} circumstances): {} wrong; {}; {}.{} s",
             self.cells.len(),
             FAULTS.len(),
             Circumstances::ALL.len(),
             self.wrong().count(),
-            self.known().values().sum::<usize>(),
             verdict(&self.cells.iter().collect::<Vec<_>>()),
             self.took.as_secs(),
             self.took.subsec_millis() / 100,
@@ -276,24 +262,16 @@ fn judged(
         _ => Ending::Failed,
     };
     let expected = expected::expected(fault, operation, circumstances);
-    let known = known::known(fault, operation, circumstances);
-    let found = (ending, times);
     let why = |error: &crate::model::run::RunError| format!(": {}: {}", error.code, error.message);
-    let as_known = known.filter(|(instead, _)| *instead == found).map(|(_, why)| why);
-    let unexpected = match known {
-        _ if as_known.is_some() => None,
-        Some((_, why)) => Some(format!(
-            "it is not so any more that {why}: take that out of what is known"
-        )),
-        None if found == expected => None,
-        None => Some(format!(
+    let unexpected = ((ending, times) != expected).then(|| {
+        format!(
             "{}, done {times} times, instead of {}, {} times{}",
             ending.as_str(),
             expected.0.as_str(),
             expected.1,
             run.error.as_ref().map_or_else(String::new, why)
-        )),
-    };
+        )
+    });
     Cell {
         fault: fault.name,
         provider: operation.provider,
@@ -303,7 +281,6 @@ fn judged(
         ending,
         times,
         wrong: unexpected.or_else(|| bench.books_are_wrong()),
-        known: as_known,
     }
 }
 

@@ -90,16 +90,6 @@ fn what_happens(kind: Kind) -> (Done, Heard) {
     }
 }
 
-/// Whether it is done, an error says nothing of that, and the error leaves the key free.
-pub(super) fn is_error_after_effect(fault: &Fault, operation: &Operation) -> bool {
-    let (done, heard) = what_happens(fault.kind);
-    let says_nothing = match heard {
-        Heard::Error(status, code) => class(operation.provider, status, code) == ErrorClass::Unknown,
-        _ => false,
-    };
-    done == Done::Yes && says_nothing && operation.facts.frees
-}
-
 /// What is left to find out, and by what.
 struct Doubt<'a> {
     facts: &'a Facts,
@@ -123,9 +113,8 @@ pub(super) fn expected(fault: &Fault, operation: &Operation, circumstances: Circ
         return match heard {
             // What is read before could not be read either: nothing was ever sent, and the next process begins anew.
             Heard::NotSent if facts.reads_first => (Ending::Done, 1),
-            // The key is free now, and the next process cannot know it.
-            Heard::Error(..) if is_error_after_effect(fault, operation) => doubt.looked_up(),
-            // The next process knows that it may have been sent, and nothing of any answer.
+            // The next process knows that it may have been sent, and nothing of any answer: one may have left the key free.
+            _ if facts.frees => doubt.looked_up(),
             _ => doubt.after(Heard::Nothing),
         };
     }
