@@ -69,7 +69,7 @@ pub(super) fn released(excluding: &HashSet<RunId>, run: RunId, records: &[Record
 }
 
 /// Whether nothing of the step is open after this. What a person has tried or sent again is.
-fn ends(entry: &Entry) -> bool {
+pub(super) fn ends(entry: &Entry) -> bool {
     match entry {
         Entry::Done { .. } | Entry::Outcome { .. } => true,
         Entry::Resolved { resolution, .. } => matches!(resolution, Resolution::Adopt { .. } | Resolution::Fail),

@@ -29,7 +29,8 @@ use crate::model::journal::StepPath;
 use crate::model::run::{RunError, RunState};
 use crate::model::unmade::{Pause, Resumption, Unmade};
 use crate::store::{
-    Acceptance, ApprovalDecision, Claim, Decision, Exclusion, Lease, Made, Restored, Routed, SlotKey, StoreError,
+    Acceptance, ApprovalDecision, Claim, Decision, Exclusion, Lease, Made, Reservation, Restored, Routed, SlotKey,
+    StoreError,
 };
 
 /// A writer that panics would leave a process that takes everything and keeps nothing: better none.
@@ -133,6 +134,11 @@ pub(super) enum Command {
         lease: Lease,
         exclusion: Exclusion,
         reply: Reply<Option<(RunId, StepPath)>>,
+    },
+    Reserve {
+        lease: Lease,
+        reservation: Reservation,
+        reply: Reply<bool>,
     },
     SetBreaker {
         connection: String,
@@ -311,6 +317,8 @@ pub(super) struct Writer {
     pub(super) driven: HashMap<RunId, Driven>,
     /// Runs that may exclude others; only the writer lets them.
     pub(super) excluding: HashSet<RunId>,
+    /// Runs that may have money on its way; only the writer lets them.
+    pub(super) moving: HashSet<RunId>,
     /// The newest event's mark, or that of one that was refused; only the writer gives marks.
     pub(super) last_mark: i64,
     /// Up to which event runs were made; only the writer moves it.
@@ -567,6 +575,14 @@ impl Writer {
                 reply,
             } => {
                 let done = self.exclude(&lease, exclusion).await;
+                answers.settle(reply, done)
+            }
+            Command::Reserve {
+                lease,
+                reservation,
+                reply,
+            } => {
+                let done = self.reserve(&lease, reservation).await;
                 answers.settle(reply, done)
             }
             Command::SetBreaker {

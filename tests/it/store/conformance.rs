@@ -15,6 +15,7 @@ use super::deaths::a_process_that_dies_twice_under_a_run_without_progress_makes_
 use super::exclusive::*;
 use super::fates::*;
 use super::make::*;
+use super::movement::*;
 use super::overlap::*;
 use super::schedules::*;
 
@@ -85,6 +86,8 @@ rules![
     what_was_passed_over_is_kept_once_and_forgotten_when_it_is_made,
     what_only_one_step_may_have_goes_with_its_end_and_not_before,
     what_a_run_had_alone_goes_with_its_end,
+    what_is_on_its_way_is_shown_until_it_has_an_end,
+    nothing_is_reserved_on_what_was_seen_before_something_else_began,
 ];
 
 async fn state_if_there(store: &dyn Store, run: RunId) -> Option<RunState> {

@@ -26,7 +26,7 @@ const PRIMITIVES: &[(&str, &[Effect], &[&str])] = &[
 ];
 
 /// Primitives that no table maps: made of others, or of resources and webhooks.
-const DERIVED: &[&str] = &["balances", "sweep", "split", "settled", "wait_event"];
+const DERIVED: &[&str] = &["balances", "sweep", "concentrate", "split", "settled", "wait_event"];
 
 pub(super) fn primitives(connector: &Connector, source: &mut Document<'_>) {
     for (name, map) in connector.primitives() {
