@@ -252,11 +252,7 @@ impl Store for Counting {
         self.inner.see_clock(now)
     }
 
-    fn exclude(
-        &self,
-        lease: &Lease,
-        exclusion: bursar::store::Exclusion,
-    ) -> Answer<'_, Option<(RunId, bursar::model::journal::StepPath)>> {
+    fn exclude(&self, lease: &Lease, exclusion: bursar::store::Exclusion) -> Answer<'_, Option<bursar::store::Holder>> {
         self.inner.exclude(lease, exclusion)
     }
     fn reserve(&self, lease: &Lease, reservation: bursar::store::Reservation) -> Answer<'_, bool> {

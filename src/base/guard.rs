@@ -65,6 +65,12 @@ guards! {
     Exclusive = "exclusive",
     /// What a step has alone is given back when it ends, not before.
     Released = "released",
+    /// What a step had alone is another's only when what it did can be seen.
+    ExclusiveRests = "exclusive-rests",
+    /// What may have been forgotten is looked for before anything is read.
+    ForgottenFirst = "forgotten-first",
+    /// What goes out anew is looked for after what there is was read anew.
+    AnewAfterRead = "anew-after-read",
     /// What was known before is not compared with after an older state was put back.
     BeforeForgotten = "before-forgotten",
     /// What a person has tried again is looked for, where a key is good for successes alone.

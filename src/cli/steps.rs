@@ -234,7 +234,7 @@ fn standing(phase: &Phase) -> String {
         Phase::Sent { attempts, .. } | Phase::Trying { attempts, .. } => format!("attempt {attempts}"),
         Phase::Waiting(_) => "waiting".to_owned(),
         Phase::Doubt { .. } => "doubt".to_owned(),
-        Phase::Cleared { epoch } => format!("cleared {epoch}"),
+        Phase::Cleared { epoch, .. } => format!("cleared {epoch}"),
         Phase::Done(_) => "done".to_owned(),
     }
 }

@@ -19,7 +19,7 @@ use super::table::Endpoint;
 use crate::model::journal::Intent;
 use crate::model::value::Value;
 
-pub use before::{Before, Known, Requirement, before, exclusive_name, known};
+pub use before::{Before, Known, Requirement, before, exclusive_name, hindrance, known};
 pub use condition::{Condition, Wanted};
 pub use search::{Progress, Read, Search, Sought};
 pub use strays::{Other, other_run_of, request_as_of, used_before};

@@ -4,33 +4,49 @@
 //! read what there is, go one after the other, and the second would take what the first did for its own. Sends nothing.
 
 use std::sync::Arc;
+use std::time::Duration;
+
+use chrono::TimeDelta;
 
 use super::effect::Ready;
+use super::interrupt::Interrupt;
+use super::look_up::needs_before;
 use super::step::refusal;
 use super::turn::{Begun, Turn, recorded};
+use crate::base::clock::Instant;
 use crate::base::guard::{Guard, holds};
 use crate::connector::connection::Connection;
-use crate::connector::lookup::{Known, before, exclusive_name, known};
+use crate::connector::lookup::{Known, before, exclusive_name, hindrance, known};
 use crate::connector::reply::{RetryHint, Verdict};
 use crate::connector::table::Endpoint;
 use crate::model::journal::{Entry, Failure, Intent, Outcome, Retry};
 use crate::model::value::Value;
 use crate::script::Thrown;
-use crate::store::{Exclusion, StoreError};
+use crate::store::{Exclusion, Holder, StoreError};
 
-use super::interrupt::Interrupt;
+/// The longest pause before another look whether a step that does the same has ended.
+const WAIT_MAX: TimeDelta = TimeDelta::seconds(60);
 
-/// How a step that has to be alone stands.
-pub(super) enum Alone {
-    /// It is, and knows this.
-    Ready { known: Known, name: Option<String> },
-    /// It cannot be done.
-    Failed(Failure),
+/// A step that is alone with what it does, and knows what there is.
+pub(super) struct Alone {
+    /// The name it has alone, if it needs one.
+    pub(super) name: Option<String>,
+    /// What has to be known before it is sent.
+    pub(super) known: Known,
+    /// Why it may not be sent, as things are.
+    pub(super) hindrance: Option<Failure>,
+}
+
+/// What was read before something is sent.
+struct Seen {
+    known: Known,
+    hindrance: Option<Failure>,
 }
 
 impl Turn {
     /// Lets the step go on alone, with what has to be known before it is sent. Nothing was sent yet: of a new step, or
-    /// anew where absence was proved.
+    /// anew where absence was proved. A name that the request says is asked for first: who waits for it asks the provider
+    /// for nothing. An error: it cannot be done.
     pub(super) fn alone(
         &self,
         begun: &Begun,
@@ -38,49 +54,77 @@ impl Turn {
         endpoint: &Endpoint,
         draft: &Intent,
         ready: Ready,
-    ) -> Result<Alone, Thrown> {
+    ) -> Result<Result<Alone, Failure>, Thrown> {
         let mut intent = draft.clone();
         let by_what_is_read = endpoint.named_by_before();
         if by_what_is_read {
+            self.may_begin(begun, connection)?;
             match self.read_before(begun, connection, endpoint, &intent, ready)? {
-                Ok(known) => intent.before = known,
-                Err(failure) => return Ok(Alone::Failed(failure)),
+                Ok(seen) => intent.before = seen.known,
+                Err(failure) => return Ok(Err(failure)),
             }
         }
         let name = match exclusive_name(endpoint, &intent) {
             Ok(name) => name,
-            Err(failure) => return Ok(Alone::Failed(failure)),
+            Err(failure) => return Ok(Err(failure)),
         };
         if let Some(name) = name.as_ref().filter(|_| holds(Guard::Exclusive)) {
-            self.exclude(begun, connection, name, ready)?;
+            self.exclude(begun, connection, (name, rest(endpoint)), ready)?;
         }
-        let known = match self.read_before(begun, connection, endpoint, &intent, ready)? {
-            Ok(known) => known,
-            Err(failure) => return Ok(Alone::Failed(failure)),
+        if !by_what_is_read {
+            self.may_begin(begun, connection)?;
+        }
+        let Seen { known, hindrance } = match self.read_before(begun, connection, endpoint, &intent, ready)? {
+            Ok(seen) => seen,
+            Err(failure) => return Ok(Err(failure)),
         };
         if by_what_is_read {
             intent.before.clone_from(&known);
             if exclusive_name(endpoint, &intent).ok() != Some(name.clone()) {
                 let reason = "what only one at a time may do has another name now".to_owned();
-                return Err(self.later_at_first(begun, ready, reason));
+                return Err(self.wait_at_first(begun, ready, None, reason));
             }
         }
-        Ok(Alone::Ready { known, name })
+        Ok(Ok(Alone { name, known, hindrance }))
     }
 
     /// Takes the name, durably, or waits for the step that has it.
-    fn exclude(&self, begun: &Begun, connection: &Connection, name: &str, ready: Ready) -> Result<(), Thrown> {
+    fn exclude(
+        &self,
+        begun: &Begun,
+        connection: &Connection,
+        (name, rest): (&str, Duration),
+        ready: Ready,
+    ) -> Result<(), Thrown> {
         let exclusion = Exclusion {
             step: begun.path.clone(),
             connection: connection.name.clone(),
             name: name.to_owned(),
+            rest,
+            now: self.now(),
         };
+        // An older state of the store does not know who had it last.
+        let restored = self.services.restored();
+        let shown_at = restored.map(|restored| restored.sent_until() + TimeDelta::from_std(rest).unwrap_or_default());
+        if let Some(at) = shown_at.filter(|at| self.now() < *at) {
+            let reason =
+                "what was done before an older state of the store was put back may not be shown yet".to_owned();
+            return Err(self.wait_at_first(begun, ready, Some(at), reason));
+        }
         self.driven()?;
         match self.block_on(self.services.store.exclude(&self.lease, exclusion)) {
             Ok(None) => Ok(()),
-            Ok(Some((run, step))) => {
+            Ok(Some(Holder {
+                run,
+                step,
+                free_at: None,
+            })) => {
                 let reason = format!("step {step} of {run} does the same now, and one waits for the other");
-                Err(self.later_at_first(begun, ready, reason))
+                Err(self.wait_at_first(begun, ready, None, reason))
+            }
+            Ok(Some(Holder { run, step, free_at })) => {
+                let reason = format!("step {step} of {run} did the same, and what it did may not be shown yet");
+                Err(self.wait_at_first(begun, ready, free_at, reason))
             }
             Err(StoreError::LeaseLost { .. }) => Err(self.interrupt(Interrupt::LeaseLost)),
             Err(error) => Err(self.interrupt(Interrupt::StoreDown(error))),
@@ -94,21 +138,30 @@ impl Turn {
         endpoint: &Endpoint,
         intent: &Intent,
         ready: Ready,
-    ) -> Result<Result<Known, Failure>, Thrown> {
+    ) -> Result<Result<Seen, Failure>, Thrown> {
+        let nothing = Seen {
+            known: Known::new(),
+            hindrance: None,
+        };
         let (read, request) = match before(connection, endpoint, intent) {
             Ok(Some(asked)) => asked,
-            Ok(None) => return Ok(Ok(Known::new())),
+            Ok(None) => return Ok(Ok(nothing)),
             Err(failure) => return Ok(Err(failure)),
         };
         self.count_request(connection);
         match self.ask(connection, read, &request) {
-            Verdict::Applied { value, .. } => Ok(known(endpoint, intent, &value)),
+            Verdict::Applied { value, .. } => {
+                let hindrance = hindrance(endpoint, intent, &value);
+                // What hinders it may also hide what has to be known: that is told then.
+                Ok(match (known(endpoint, &value), hindrance) {
+                    (Ok(known), hindrance) => Ok(Seen { known, hindrance }),
+                    (Err(_), Some(hindrance)) => Err(hindrance),
+                    (Err(unreadable), None) => Err(unreadable),
+                })
+            }
             Verdict::NotApplied {
                 failure, refused: true, ..
-            } => Err(match self.refused_until(connection) {
-                Some(until) => self.hold(begun, until, &self.why_held(connection)),
-                None => self.doubt_at(begun, "refused", &refusal(connection, &failure.message)),
-            }),
+            } => Err(self.refused_at_first(begun, connection, &failure.message)),
             Verdict::NotApplied {
                 failure, retry: None, ..
             } => Ok(Err(failure)),
@@ -118,36 +171,56 @@ impl Turn {
         }
     }
 
-    /// What could not be read is tried again, and given up like a read: nothing was sent.
+    /// Our key may not read what there is.
+    pub(super) fn refused_at_first(&self, begun: &Begun, connection: &Connection, message: &str) -> Thrown {
+        match self.refused_until(connection) {
+            Some(until) => self.hold(begun, until, &self.why_held(connection)),
+            None => self.doubt_at(begun, "refused", &refusal(connection, message)),
+        }
+    }
+
+    /// What could not be read is tried again, and given up like a read if nothing can have been sent. Else it waits, and
+    /// then a person decides.
     pub(super) fn give_up_at_first(&self, begun: &Begun, ready: Ready, reason: String) -> Result<Failure, Thrown> {
+        if !ready.is_new() {
+            return Err(self.wait_at_first(begun, ready, None, reason));
+        }
         let spent = ready.tried + 1 >= self.services.settings.backoff.attempts_max;
-        if ready.epoch == 0 && (spent || self.is_late(begun)) {
+        if spent || self.is_late(begun) {
             let message = format!("nothing was sent: what there is cannot be seen: {reason}");
             return Ok(Failure::new("provider_unavailable", message));
         }
-        Err(self.later_at_first(begun, ready, reason))
+        let at = self.next_attempt_at(ready.tried + 1, RetryHint::default());
+        Err(self.retry_unsent(begun, at, ready.tried + 1, reason))
     }
 
-    /// Nothing was sent, and it goes on in a while.
-    pub(super) fn later_at_first(&self, begun: &Begun, ready: Ready, reason: String) -> Thrown {
-        if self.is_late(begun) && ready.epoch == 0 {
+    /// Nothing was sent or tried, and it goes on at this time, or in a while. To wait in a while for ever ends after a day:
+    /// what was never sent fails, and of what may have been a person decides.
+    pub(super) fn wait_at_first(&self, begun: &Begun, ready: Ready, until: Option<Instant>, reason: String) -> Thrown {
+        if until.is_none() && self.is_late(begun) {
             let hours = self.services.settings.backoff.total.as_secs() / 3_600;
             let message = format!("`{}` was not done within {hours} hours: {reason}", begun.step.name);
-            return match self.conclude_at_first(begun, Failure::new("given_up", message)) {
-                Ok(_) => Thrown::Interrupt,
-                Err(thrown) => thrown,
-            };
+            let ended = self.fail_at_first(begun, ready, Failure::new("given_up", message));
+            return ended.err().unwrap_or(Thrown::Interrupt);
         }
-        let at = self.next_attempt_at(ready.tried + 1, RetryHint::default());
-        if ready.epoch > 0 {
-            return self.pause_until(at);
+        // The longer it waits, the longer it may go on doing so.
+        let age = begun.since.map_or(TimeDelta::zero(), |since| self.now() - since);
+        let pause = (age / 8).clamp(TimeDelta::seconds(1), WAIT_MAX);
+        let at = until.unwrap_or_else(|| self.now() + pause);
+        match begun.trouble.as_ref() == Some(&reason) {
+            true => self.pause_until(at),
+            false => self.retry_unsent(begun, at, 0, reason),
         }
+    }
+
+    fn retry_unsent(&self, begun: &Begun, at: Instant, attempt: u32, reason: String) -> Thrown {
         let retry = Retry {
-            attempt: ready.tried + 1,
+            attempt,
             unknown: false,
             reason,
             at,
             look_up: false,
+            waits: attempt == 0,
         };
         let entry = Entry::Retry {
             path: begun.path.clone(),
@@ -160,6 +233,19 @@ impl Turn {
         }
     }
 
+    /// It cannot be done now. What was never sent ends with that; whether what may have been sent has caused it, a person
+    /// finds out.
+    pub(super) fn fail_at_first(&self, begun: &Begun, ready: Ready, failure: Failure) -> Result<Value, Thrown> {
+        if ready.is_new() {
+            return self.conclude_at_first(begun, failure);
+        }
+        let why = match ready.epoch {
+            0 => "it may have been sent before an older state of the store was put back, and that cannot be looked for",
+            _ => "it was to go out anew, and cannot; the first one may have been done after all",
+        };
+        Err(self.doubt_at(begun, "in_doubt", &format!("{why}: {}", failure.message)))
+    }
+
     /// It ends with a failure, and nothing was sent.
     pub(super) fn conclude_at_first(&self, begun: &Begun, failure: Failure) -> Result<Value, Thrown> {
         let outcome = Outcome::Failure(failure);
@@ -170,5 +256,18 @@ impl Turn {
             began: None,
         })?;
         recorded(outcome)
+    }
+}
+
+/// For how long what another did may not be shown to this one, where it reads or looks before it is sent.
+fn rest(endpoint: &Endpoint) -> Duration {
+    let lag = endpoint.lookup.as_ref().map_or(0, |lookup| lookup.visibility_lag_secs);
+    let requires = endpoint
+        .before
+        .as_ref()
+        .is_some_and(|before| !before.require.is_empty());
+    match needs_before(endpoint) || endpoint.look_first || requires {
+        true => Duration::from_secs(lag.into()),
+        false => Duration::ZERO,
     }
 }

@@ -12,6 +12,7 @@ use chrono::TimeDelta;
 use super::alone::Alone;
 use super::interrupt::Interrupt;
 use super::keys::{self, key_name, trusted};
+use super::look_up::needs_before;
 use super::step::refusal;
 use super::turn::{Begun, Turn, recorded};
 use crate::base::clock::Instant;
@@ -51,6 +52,33 @@ pub(super) struct Ready {
     pub(super) epoch: u32,
     /// How often it was tried before anything was sent.
     pub(super) tried: u32,
+    /// Whether a person said that it goes out anew; else it is the first time, or what the provider shows proved it.
+    pub(super) by_person: bool,
+    /// Whether the store may have forgotten that it was sent, and that was not looked for yet.
+    pub(super) may_be_forgotten: bool,
+}
+
+impl Ready {
+    /// Whether nothing can have been sent: then the step may end by itself.
+    pub(super) fn is_new(self) -> bool {
+        self.epoch == 0 && !self.may_be_forgotten
+    }
+}
+
+/// What is to be sent, as policy allows it.
+struct Made {
+    /// One line for people.
+    summary: String,
+    intent: Box<Intent>,
+    clearance: Option<Clearance>,
+}
+
+/// What became of an effect before its intent.
+enum Drafted {
+    /// It may be sent.
+    Ready(Made),
+    /// It has ended.
+    Ended(Value),
 }
 
 /// An intent of an earlier turn.
@@ -80,12 +108,12 @@ impl Turn {
             Some(Phase::Trying { attempts, .. }) => *attempts,
             _ => 0,
         };
-        let epoch = match begun.phase.take() {
-            None => 0,
+        let (epoch, by_person) = match begun.phase.take() {
+            None => (0, false),
             // Held before anything was sent.
             Some(Phase::Trying { next_at, .. }) if self.now() < next_at => return Err(self.pause_until(next_at)),
-            Some(Phase::Trying { .. }) => 0,
-            Some(Phase::Cleared { epoch }) => epoch,
+            Some(Phase::Trying { .. }) => (0, false),
+            Some(Phase::Cleared { epoch, by_person }) => (epoch, by_person),
             Some(Phase::Done(outcome)) => return recorded(outcome),
             Some(Phase::Doubt { doubt, .. }) => return Err(self.park(&doubt.code, doubt.message)),
             Some(Phase::Sent { next_at: Some(at), .. }) if self.now() < at => return Err(self.pause_until(at)),
@@ -115,7 +143,13 @@ impl Turn {
             }
             Some(_) => return Err(self.unfit(&begun.path)),
         };
-        self.intend(&mut begun, connection, endpoint, args, Ready { epoch, tried })
+        let ready = Ready {
+            epoch,
+            tried,
+            by_person,
+            may_be_forgotten: false,
+        };
+        self.intend(&mut begun, connection, endpoint, args, ready)
     }
 
     fn prepare_effect(
@@ -136,49 +170,40 @@ impl Turn {
         Ok((prepared, reference))
     }
 
-    /// The intent of what a script asks for, with what has to be known before it is sent.
-    fn intent(
+    /// The intent of what a script asks for, with what was known before, if policy allows it.
+    fn made(
         &self,
-        begun: &Begun,
-        connection: &Arc<Connection>,
+        path: &StepPath,
+        connection: &Connection,
         endpoint: &Endpoint,
         args: &Map,
-        ready: Ready,
-    ) -> Result<Result<(Prepared, Box<Intent>), Failure>, Thrown> {
-        let key = endpoint.key.is_made().then(|| self.key(&begun.path, ready.epoch));
-        let made = |before: Known, exclusive: Option<String>| {
-            let given = (key.as_deref(), &before);
-            let (prepared, reference) = self.prepare_effect(&begun.path, connection, endpoint, args, given)?;
-            let now = self.now();
-            let intent = Box::new(Intent {
-                connection: connection.name.clone(),
-                endpoint: endpoint.name.clone(),
-                epoch: ready.epoch,
-                key_safe_until: connection
-                    .key_window(endpoint)
-                    .map(|window| now + TimeDelta::from_std(trusted(window)).unwrap_or_default()),
-                key: key.clone(),
-                reference,
-                fingerprint: prepared.fingerprint,
-                request: prepared.request.clone(),
-                movement: prepared.movement.clone(),
-                forgotten: None,
-                before,
-                exclusive,
-            });
-            Ok((prepared, intent))
-        };
-        let draft = match made(Known::new(), None) {
-            Ok(draft) => draft,
-            Err(failure) => return Ok(Err(failure)),
-        };
-        if endpoint.exclusive.is_none() && endpoint.before.is_none() {
-            return Ok(Ok(draft));
-        }
-        match self.alone(begun, connection, endpoint, &draft.1, ready)? {
-            Alone::Ready { known, name } => Ok(made(known, name)),
-            Alone::Failed(failure) => Ok(Err(failure)),
-        }
+        (epoch, known, exclusive): (u32, Known, Option<String>),
+    ) -> Result<Made, Failure> {
+        let key = endpoint.key.is_made().then(|| self.key(path, epoch));
+        let (prepared, reference) = self.prepare_effect(path, connection, endpoint, args, (key.as_deref(), &known))?;
+        let clearance = self.clear(path, connection, &prepared)?;
+        let now = self.now();
+        let intent = Box::new(Intent {
+            connection: connection.name.clone(),
+            endpoint: endpoint.name.clone(),
+            epoch,
+            key_safe_until: connection
+                .key_window(endpoint)
+                .map(|window| now + TimeDelta::from_std(trusted(window)).unwrap_or_default()),
+            key,
+            reference,
+            fingerprint: prepared.fingerprint,
+            request: prepared.request,
+            movement: prepared.movement,
+            forgotten: None,
+            before: known,
+            exclusive,
+        });
+        Ok(Made {
+            summary: prepared.summary,
+            intent,
+            clearance,
+        })
     }
 
     /// Makes the intent durable, then sends it.
@@ -191,39 +216,17 @@ impl Turn {
         ready: Ready,
     ) -> Result<Value, Thrown> {
         reach(FaultPoint::EffectReached);
-        self.may_begin(begun, connection)?;
-        self.still_absent(begun, connection, endpoint)?;
-        let made = self.intent(begun, connection, endpoint, args, ready)?;
-        let refuse = |failure: Failure| {
-            if ready.epoch > 0 {
-                return Err(self.park("diverged", format!("step {}: {}", begun.path, failure.message)));
-            }
-            self.conclude_at_first(begun, failure)
+        let is_alone = endpoint.exclusive.is_some() || endpoint.before.is_some();
+        let drafted = match is_alone {
+            false => self.draft(begun, connection, endpoint, args, ready)?,
+            true => self.draft_alone(begun, connection, endpoint, args, ready)?,
         };
-        let (prepared, intent) = match made {
-            Ok(made) => made,
-            Err(failure) => return refuse(failure),
+        let made = match drafted {
+            Drafted::Ready(made) => made,
+            Drafted::Ended(value) => return Ok(value),
         };
-        let clearance = match self.clear(&begun.path, connection, &prepared) {
-            Ok(clearance) => clearance,
-            Err(failure) => return refuse(failure),
-        };
-        begun.step.summary = prepared.summary;
-        let now = self.now();
-        let mut open = Open {
-            begun,
-            connection,
-            endpoint,
-            intent,
-            clearance,
-            attempts: 0,
-            unknown: false,
-            first_sent: now,
-            last_sent: now,
-        };
-        if let Some(adopted) = self.recollect(&mut open)? {
-            return Ok(adopted);
-        }
+        begun.step.summary.clone_from(&made.summary);
+        let open = self.unsent(begun, connection, endpoint, made);
         if ready.epoch == 0
             && let Some(adopted) = self.look_first(&open, ready)?
         {
@@ -235,7 +238,139 @@ impl Turn {
             intent: open.intent.clone(),
         })?;
         reach(FaultPoint::IntentDurable);
-        self.send(open)
+        let (intent, clearance, first_sent) = (open.intent, open.clearance, open.first_sent);
+        if ready.epoch == 0 {
+            // What it waited for before anything was sent does not count, as in the journal.
+            (begun.since, begun.is_held) = (None, false);
+        }
+        self.send(Open {
+            begun,
+            connection,
+            endpoint,
+            intent,
+            clearance,
+            attempts: 0,
+            unknown: false,
+            first_sent,
+            last_sent: first_sent,
+        })
+    }
+
+    /// What is to be sent, if it may begin and was not sent before.
+    fn draft(
+        &self,
+        begun: &Begun,
+        connection: &Arc<Connection>,
+        endpoint: &Endpoint,
+        args: &Map,
+        ready: Ready,
+    ) -> Result<Drafted, Thrown> {
+        self.may_begin(begun, connection)?;
+        self.still_absent(begun, connection, endpoint, ready)?;
+        match self.made(
+            &begun.path,
+            connection,
+            endpoint,
+            args,
+            (ready.epoch, Known::new(), None),
+        ) {
+            Ok(made) => self.unless_forgotten(begun, connection, endpoint, made),
+            Err(failure) => self.fail_at_first(begun, ready, failure).map(Drafted::Ended),
+        }
+    }
+
+    /// The same where it has to be alone, and to know what there is.
+    fn draft_alone(
+        &self,
+        begun: &Begun,
+        connection: &Arc<Connection>,
+        endpoint: &Endpoint,
+        args: &Map,
+        mut ready: Ready,
+    ) -> Result<Drafted, Thrown> {
+        ready.may_be_forgotten = self.may_be_forgotten();
+        if !holds(Guard::AnewAfterRead) {
+            self.still_absent(begun, connection, endpoint, ready)?;
+        }
+        let made = |known: Known, name: Option<String>| {
+            self.made(&begun.path, connection, endpoint, args, (ready.epoch, known, name))
+        };
+        let alone = match made(Known::new(), None) {
+            Ok(draft) => self.alone(begun, connection, endpoint, &draft.intent, ready)?,
+            Err(failure) => Err(failure),
+        };
+        let Alone { name, known, hindrance } = match alone {
+            Ok(alone) => alone,
+            Err(failure) => return self.fail_at_first(begun, ready, failure).map(Drafted::Ended),
+        };
+        // What was forgotten comes before what hinders it: it may be what hinders it. What there was before that is
+        // forgotten too.
+        if holds(Guard::ForgottenFirst) {
+            let known = if needs_before(endpoint) {
+                Known::new()
+            } else {
+                known.clone()
+            };
+            match made(known, name.clone()) {
+                Ok(draft) => match self.unless_forgotten(begun, connection, endpoint, draft)? {
+                    Drafted::Ready(_) => ready.may_be_forgotten = false,
+                    ended @ Drafted::Ended(_) => return Ok(ended),
+                },
+                Err(failure) => return self.fail_at_first(begun, ready, failure).map(Drafted::Ended),
+            }
+        }
+        if let Some(failure) = hindrance {
+            return self.fail_at_first(begun, ready, failure).map(Drafted::Ended);
+        }
+        if holds(Guard::AnewAfterRead) {
+            self.still_absent(begun, connection, endpoint, ready)?;
+        }
+        match self.made(&begun.path, connection, endpoint, args, (ready.epoch, known, name)) {
+            Ok(made) => Ok(Drafted::Ready(made)),
+            Err(failure) => self.fail_at_first(begun, ready, failure).map(Drafted::Ended),
+        }
+    }
+
+    /// It may be sent, unless the store has forgotten that it was.
+    fn unless_forgotten(
+        &self,
+        begun: &Begun,
+        connection: &Arc<Connection>,
+        endpoint: &Endpoint,
+        made: Made,
+    ) -> Result<Drafted, Thrown> {
+        let summary = made.summary.clone();
+        let mut open = self.unsent(begun, connection, endpoint, made);
+        if let Some(adopted) = self.recollect(&mut open)? {
+            return Ok(Drafted::Ended(adopted));
+        }
+        Ok(Drafted::Ready(Made {
+            summary,
+            intent: open.intent,
+            clearance: open.clearance,
+        }))
+    }
+
+    /// An effect that was not sent yet.
+    fn unsent<'a>(
+        &self,
+        begun: &'a Begun,
+        connection: &'a Arc<Connection>,
+        endpoint: &'a Endpoint,
+        made: Made,
+    ) -> Open<'a> {
+        let now = self.now();
+        Open {
+            begun,
+            connection,
+            endpoint,
+            intent: made.intent,
+            clearance: made.clearance,
+            attempts: 0,
+            unknown: false,
+            first_sent: now,
+            last_sent: now,
+        }
     }
 
     /// Goes on with an intent of an earlier turn.
@@ -466,6 +601,7 @@ impl Turn {
             reason,
             at,
             look_up,
+            waits: false,
         };
         let entry = Entry::Retry {
             path: open.begun.path.clone(),

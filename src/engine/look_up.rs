@@ -88,24 +88,32 @@ impl Turn {
 
     /// Walks the provider's list for what an effect left that was sent between these times, if it was sent.
     pub(super) fn seek(&self, open: &Open<'_>, first_sent: Instant, last_sent: Instant) -> Sought {
+        match self.cannot_seek(open, first_sent) {
+            Some(impossible) => impossible,
+            None => self.walk(
+                open,
+                Search::begin(open.connection, open.endpoint, &open.intent, first_sent, last_sent),
+            ),
+        }
+    }
+
+    /// Why no list can tell, if none can.
+    fn cannot_seek(&self, open: &Open<'_>, first_sent: Instant) -> Option<Sought> {
         let name = &open.begun.step.name;
         if open.endpoint.in_doubt == InDoubt::Park {
-            return Sought::Impossible(format!(
+            return Some(Sought::Impossible(format!(
                 "`{name}` may have been applied, and its table says to ask a person"
-            ));
+            )));
         }
         // What was known of the provider then was known by journals that are forgotten, too.
         let restored = self.services.restored();
-        if restored.is_some_and(|restored| first_sent <= restored.noticed()) && needs_before(open.endpoint) {
-            return Sought::Impossible(format!(
+        let is_forgotten = restored.is_some_and(|restored| first_sent <= restored.noticed());
+        (is_forgotten && needs_before(open.endpoint)).then(|| {
+            Sought::Impossible(format!(
                 "`{name}` may have been applied, and an older state of the store was put back since: what there was before \
                  it was sent proves nothing now"
-            ));
-        }
-        self.walk(
-            open,
-            Search::begin(open.connection, open.endpoint, &open.intent, first_sent, last_sent),
-        )
+            ))
+        })
     }
 
     fn walk(&self, open: &Open<'_>, begun: Result<Search, Failure>) -> Sought {
@@ -149,10 +157,7 @@ impl Turn {
                 );
                 Err(self.doubt_at(open.begun, "contradiction", &message))
             }
-            Sought::Refused(reason) => Err(match self.refused_until(open.connection) {
-                Some(until) => self.hold(open.begun, until, &self.why_held(open.connection)),
-                None => self.doubt_at(open.begun, "refused", &refusal(open.connection, &reason)),
-            }),
+            Sought::Refused(reason) => Err(self.refused_at_first(open.begun, open.connection, &reason)),
             Sought::Failed(reason) => {
                 let failure = self.give_up_at_first(open.begun, ready, reason)?;
                 self.conclude_at_first(open.begun, failure).map(Some)
@@ -170,13 +175,15 @@ impl Turn {
     }
 
     /// Looks once more before what was proved or said to be absent goes out anew: the list may show it by now. What it
-    /// does not tell was decided before. Where a restore may have forgotten that it went out, what is there contradicts
-    /// nobody: then `recollect` looks.
+    /// does not tell was decided before, but where what there was before tells: that has just been read anew, and what
+    /// came since the first attempt would count as there before; and where another may have done it meanwhile. Where a restore may have forgotten that it went out,
+    /// what is there contradicts nobody: then `recollect` looks.
     pub(super) fn still_absent(
         &self,
         begun: &Begun,
         connection: &Arc<Connection>,
         endpoint: &Endpoint,
+        ready: Ready,
     ) -> Result<(), Thrown> {
         let Some(intent) = begun.effect.clone().filter(|_| holds(Guard::AnewLookedUp)) else {
             return Ok(());
@@ -196,21 +203,36 @@ impl Turn {
             first_sent: sought_since(begun.intended_at, begun.recollected).unwrap_or(now),
             last_sent: now,
         };
-        let shown = match self.seek(&before, before.first_sent, now) {
-            Sought::Found(_) => String::new(),
-            Sought::Contradiction(reason) => format!(" ({reason})"),
+        let sought = match self.cannot_seek(&before, before.first_sent) {
+            Some(impossible) => impossible,
+            None => self.walk(
+                &before,
+                Search::begin(connection, endpoint, &before.intent, before.first_sent, now).map(Search::as_of_now),
+            ),
+        };
+        let (name, title) = (&begun.step.name, &connection.connector.title);
+        let anew = format!("`{name}` was to go out anew because it was absent, and");
+        let tells = needs_before(endpoint) || endpoint.look_first;
+        match sought {
+            Sought::Found(_) => Err(self.doubt(&before, "contradiction", &format!("{anew} {title} shows it now"))),
+            Sought::Contradiction(reason) => {
+                let message = format!("{anew} {title} shows it now ({reason})");
+                Err(self.doubt(&before, "contradiction", &message))
+            }
+            Sought::Refused(reason) if tells => Err(self.refused_at_first(begun, connection, &reason)),
+            Sought::Failed(reason) if tells => Err(self.wait_at_first(begun, ready, None, reason)),
+            // What a person saw they have weighed; what proved itself absent does not any more.
+            Sought::Unproved { .. } | Sought::Elsewhere { .. } | Sought::Impossible(_) if tells && !ready.by_person => {
+                let message = format!("{anew} what {title} shows now does not prove that any more");
+                Err(self.doubt(&before, "in_doubt", &message))
+            }
             Sought::Absent
             | Sought::Elsewhere { .. }
             | Sought::Unproved { .. }
             | Sought::Failed(_)
             | Sought::Refused(_)
-            | Sought::Impossible(_) => return Ok(()),
-        };
-        let message = format!(
-            "`{}` was to go out anew because it was absent, and {} shows it now{shown}",
-            begun.step.name, connection.connector.title
-        );
-        Err(self.doubt(&before, "contradiction", &message))
+            | Sought::Impossible(_) => Ok(()),
+        }
     }
 
     /// What a search that is over means for the step, with what else the list showed.

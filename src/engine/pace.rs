@@ -349,6 +349,7 @@ impl Turn {
             reason: format!("{}{}", why.cause, why.detail),
             at: until,
             look_up,
+            waits: false,
         };
         let entry = Entry::Retry {
             path: begun.path.clone(),

@@ -80,6 +80,12 @@ impl Turn {
         Ok(recollected)
     }
 
+    /// Whether the store may have forgotten that a step of this run was sent: then nothing says that it was not.
+    pub(super) fn may_be_forgotten(&self) -> bool {
+        let restored = self.restored_now().filter(|_| holds(Guard::RestoreForgotten));
+        restored.is_some_and(|restored| self.past(&restored) != Past::New)
+    }
+
     /// Looks for what may have been sent from this time on. Nothing: it was not, or a person who saw what the list
     /// shows has said so. What contradicts such a word is told all the same.
     fn recollect_since(
@@ -268,6 +274,7 @@ impl Turn {
             reason,
             at,
             look_up: false,
+            waits: false,
         };
         let entry = Entry::Retry {
             path: open.begun.path.clone(),

@@ -117,6 +117,7 @@ impl Turn {
             reason: failure.message,
             at,
             look_up: false,
+            waits: false,
         };
         self.ride(Entry::Retry {
             path: begun.path,

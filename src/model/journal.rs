@@ -67,10 +67,12 @@ pub enum Phase {
         /// Why.
         doubt: Doubt,
     },
-    /// A person proved that the effect did not happen: a new intent of this epoch may follow.
+    /// It is said that the effect did not happen: a new intent of this epoch may follow.
     Cleared {
         /// The epoch the new intent has to carry.
         epoch: u32,
+        /// Whether a person says so; else what the provider shows proved it.
+        by_person: bool,
     },
     /// It ended.
     Done(Outcome),
@@ -193,10 +195,13 @@ impl Journal {
             (Some(_), Entry::Intent { .. }) if intended_at.is_none() => at,
             (Some(_), Entry::Resolved { actor, .. }) if actor != Entry::BY_ITSELF => at,
             (Some(known), Entry::Intent { .. } | Entry::Sending { .. }) if known.is_held => at,
+            (Some(known), Entry::Retry { retry, .. }) if known.is_held && retry.waits => {
+                known.since + (at - known.updated_at)
+            }
             (Some(known), Entry::Retry { retry, .. }) if known.is_held && retry.attempt > 0 => at,
             (Some(known), _) => known.since,
         };
-        let is_held = matches!(&entry, Entry::Retry { retry, .. } if retry.attempt == 0);
+        let is_held = matches!(&entry, Entry::Retry { retry, .. } if retry.attempt == 0 && !retry.waits);
         let intended_at = match &entry {
             Entry::Intent { intent, .. } => sought_since(Some(intended_at.unwrap_or(at)), intent.forgotten),
             _ => intended_at,
@@ -372,7 +377,9 @@ fn proceed(known: StepRecord, entry: Entry, at: Instant) -> Result<(Step, Phase)
             attempts: following(attempts, retry.attempt)?,
             next_at: retry.at,
         },
-        (Phase::Cleared { epoch }, Entry::Retry { retry, .. }) if retry.attempt == 0 => Phase::Cleared { epoch },
+        (Phase::Cleared { epoch, by_person }, Entry::Retry { retry, .. }) if retry.attempt == 0 => {
+            Phase::Cleared { epoch, by_person }
+        }
         // What was said to be absent is there.
         (Phase::Cleared { .. }, Entry::InDoubt { doubt, .. }) => Phase::Doubt { intent: effect, doubt },
         (Phase::Trying { .. }, Entry::Intent { intent, .. }) if intent.epoch == 0 => sent(intent, at),
@@ -433,19 +440,33 @@ fn proceed(known: StepRecord, entry: Entry, at: Instant) -> Result<(Step, Phase)
             }
             Phase::Waiting(wait)
         }
-        (Phase::Doubt { intent, doubt }, Entry::Resolved { resolution, reason, .. }) => {
-            resolve(intent, &doubt, resolution, &reason, at)?
-        }
+        (
+            Phase::Doubt { intent, doubt },
+            Entry::Resolved {
+                resolution,
+                reason,
+                actor,
+                ..
+            },
+        ) => resolve(intent, &doubt, resolution, (&actor, &reason), at)?,
         // The run was parked for another reason while this step was open.
-        (Phase::Sent { intent, .. }, Entry::Resolved { resolution, reason, .. }) => {
+        (
+            Phase::Sent { intent, .. },
+            Entry::Resolved {
+                resolution,
+                reason,
+                actor,
+                ..
+            },
+        ) => {
             let message = "its outcome was never recorded".to_owned();
             let doubt = Doubt {
                 code: "in_doubt".to_owned(),
                 message,
             };
-            resolve(Some(intent), &doubt, resolution, &reason, at)?
+            resolve(Some(intent), &doubt, resolution, (&actor, &reason), at)?
         }
-        (Phase::Cleared { epoch }, Entry::Intent { intent, .. }) => {
+        (Phase::Cleared { epoch, .. }, Entry::Intent { intent, .. }) => {
             if intent.epoch != epoch && holds(Guard::JournalEpoch) {
                 return Err("the new intent is not of the epoch that was cleared");
             }
@@ -480,7 +501,7 @@ fn resolve(
     intent: Option<Box<Intent>>,
     doubt: &Doubt,
     resolution: Resolution,
-    reason: &str,
+    (actor, reason): (&str, &str),
     at: Instant,
 ) -> Result<Phase, &'static str> {
     match (resolution, intent) {
@@ -506,6 +527,7 @@ fn resolve(
         }),
         (Resolution::Resend, Some(intent)) => Ok(Phase::Cleared {
             epoch: intent.epoch + 1,
+            by_person: actor != Entry::BY_ITSELF,
         }),
         (Resolution::Retry, None) => Ok(Phase::Trying {
             attempts: 0,

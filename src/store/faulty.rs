@@ -12,15 +12,15 @@ use tokio::sync::Notify;
 
 use super::{
     Acceptance, Admitted, Answer, Append, ApprovalDecision, BackfillMark, Claim, Decision, EventQuery, Exclusion,
-    Lease, Made, OpenMovements, Reservation, Restored, Routed, Routing, RunQuery, SlotKey, SlotQuery, SlotRun, Store,
-    StoreError, Unrouted, Written,
+    Holder, Lease, Made, OpenMovements, Reservation, Restored, Routed, Routing, RunQuery, SlotKey, SlotQuery, SlotRun,
+    Store, StoreError, Unrouted, Written,
 };
 use crate::base::clock::Instant;
 use crate::base::ids::{Digest, EventId, RunId, WorkerId};
 use crate::model::breaker::Tripped;
 use crate::model::event::{Event, EventFilter};
 use crate::model::fate::Fate;
-use crate::model::journal::{Entry, Record, StepPath};
+use crate::model::journal::{Entry, Record};
 use crate::model::run::{EventMark, NewRun, Run, RunError, RunState};
 use crate::model::unmade::{ClockDoubt, Pause, Resumption, Unmade};
 use crate::model::value::Value;
@@ -300,7 +300,7 @@ impl Store for Faulty {
         self.write(|| self.inner.see_clock(now))
     }
 
-    fn exclude(&self, lease: &Lease, exclusion: Exclusion) -> Answer<'_, Option<(RunId, StepPath)>> {
+    fn exclude(&self, lease: &Lease, exclusion: Exclusion) -> Answer<'_, Option<Holder>> {
         self.write(|| self.inner.exclude(lease, exclusion))
     }
 

@@ -14,6 +14,7 @@ mod restored;
 pub mod sqlite;
 
 use std::sync::Arc;
+use std::time::Duration;
 
 pub use self::movement::{OpenMovement, OpenMovements, Reservation, ReservedMove};
 pub use self::restored::{Acceptance, Restored, Sign, Span};
@@ -95,6 +96,22 @@ pub struct Exclusion {
     pub connection: String,
     /// Its name there.
     pub name: String,
+    /// For how long after another step has ended that had it and was sent it is not given: what that one did may not be
+    /// shown any earlier. A day at the most.
+    pub rest: Duration,
+    /// The time now.
+    pub now: Instant,
+}
+
+/// Who has what only one step at a time may have.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Holder {
+    /// Of which run.
+    pub run: RunId,
+    /// Which step.
+    pub step: StepPath,
+    /// From when on whoever asked may have it; none while the step goes on.
+    pub free_at: Option<Instant>,
 }
 
 /// A run handed to a worker.
@@ -426,8 +443,8 @@ pub trait Store: Send + Sync + 'static {
 
     /// Gives a name to a step of a run, as long as the lease holds, unless another step has it: then it says whose.
     /// The step that has it is given it again. It goes with the entry that ends the step (not with one by which it is
-    /// tried or sent again), or with the end of the run.
-    fn exclude(&self, lease: &Lease, exclusion: Exclusion) -> Answer<'_, Option<(RunId, StepPath)>>;
+    /// tried or sent again), or with the end of the run; where it was done, as long after that as who asks says.
+    fn exclude(&self, lease: &Lease, exclusion: Exclusion) -> Answer<'_, Option<Holder>>;
 
     /// Reserves what a step is about to move, as long as the lease holds, in place of what it has reserved before; or,
     /// if something was begun or reserved since on an account it has read, does nothing and says `false`. The step that

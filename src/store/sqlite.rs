@@ -51,15 +51,15 @@ use self::witness::Witness;
 use self::writer::{Command, Reply, Writer};
 use super::{
     Acceptance, Admitted, Answer, Append, ApprovalDecision, BackfillMark, Claim, Decision, EventQuery, Exclusion,
-    Lease, Made, OpenMovements, Reservation, Restored, Routed, Routing, RunQuery, SlotKey, SlotQuery, SlotRun, Store,
-    StoreError, Unrouted, Written,
+    Holder, Lease, Made, OpenMovements, Reservation, Restored, Routed, Routing, RunQuery, SlotKey, SlotQuery, SlotRun,
+    Store, StoreError, Unrouted, Written,
 };
 use crate::base::clock::Instant;
 use crate::base::ids::{Digest, EventId, RunId, WorkerId};
 use crate::model::breaker::Tripped;
 use crate::model::event::{Event, EventFilter};
 use crate::model::fate::Fate;
-use crate::model::journal::{Record, StepPath};
+use crate::model::journal::Record;
 use crate::model::run::{EventMark, NewRun, Run, RunError, RunState};
 use crate::model::unmade::{ClockDoubt, Pause, Resumption, Unmade};
 use crate::model::value::Value;
@@ -391,7 +391,7 @@ impl Store for SqliteStore {
         })
     }
 
-    fn exclude(&self, lease: &Lease, exclusion: Exclusion) -> Answer<'_, Option<(RunId, StepPath)>> {
+    fn exclude(&self, lease: &Lease, exclusion: Exclusion) -> Answer<'_, Option<Holder>> {
         let lease = lease.clone();
         self.submit(|reply| Command::Exclude {
             lease,

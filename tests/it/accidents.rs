@@ -361,7 +361,7 @@ mod once {
             &self,
             lease: &Lease,
             exclusion: bursar::store::Exclusion,
-        ) -> Answer<'_, Option<(RunId, bursar::model::journal::StepPath)>> {
+        ) -> Answer<'_, Option<bursar::store::Holder>> {
             self.inner.exclude(lease, exclusion)
         }
         fn reserve(&self, lease: &Lease, reservation: bursar::store::Reservation) -> Answer<'_, bool> {

@@ -109,11 +109,23 @@ pub fn before<'c>(
 /// What an answer of [`before`] shows that has to be known.
 ///
 /// # Errors
-/// A failure when something is not as it has to be, or cannot be seen.
-pub fn known(endpoint: &Endpoint, intent: &Intent, answer: &Value) -> Result<Known, Failure> {
+/// A failure when something cannot be seen.
+pub fn known(endpoint: &Endpoint, answer: &Value) -> Result<Known, Failure> {
     let Some(before) = &endpoint.before else {
         return Ok(Known::new());
     };
+    let keep = before.keep.iter();
+    keep.map(|(name, at)| {
+        let shown = each(answer, at, before.absent_is_empty).filter(|shown| !shown.is_null());
+        let shown =
+            shown.ok_or_else(|| unreadable(endpoint, &format!("`{}` does not show `{at}`", before.endpoint)))?;
+        Ok((name.clone(), shown.to_plain()))
+    })
+    .collect()
+}
+
+/// Why something may not be sent, by an answer of [`before`], if it may not.
+pub fn hindrance(endpoint: &Endpoint, intent: &Intent, answer: &Value) -> Option<Failure> {
     let filling = Filling::of(endpoint, intent);
     let fails = |requirement: &&Requirement| {
         let condition = Condition {
@@ -123,20 +135,10 @@ pub fn known(endpoint: &Endpoint, intent: &Intent, answer: &Value) -> Result<Kno
         };
         !filling.all_hold(&[condition], answer)
     };
-    if let Some(requirement) = before.require.iter().find(fails) {
-        return Err(Failure::new(
-            "not_possible",
-            format!("{}: {}", endpoint.name, requirement.otherwise),
-        ));
-    }
-    let keep = before.keep.iter();
-    keep.map(|(name, at)| {
-        let shown = each(answer, at, before.absent_is_empty).filter(|shown| !shown.is_null());
-        let shown =
-            shown.ok_or_else(|| unreadable(endpoint, &format!("`{}` does not show `{at}`", before.endpoint)))?;
-        Ok((name.clone(), shown.to_plain()))
-    })
-    .collect()
+    let mut required = endpoint.before.iter().flat_map(|before| &before.require);
+    let requirement = required.find(fails)?;
+    let message = format!("{}: {}", endpoint.name, requirement.otherwise);
+    Some(Failure::new("not_possible", message))
 }
 
 fn unreadable(endpoint: &Endpoint, reason: &str) -> Failure {

@@ -4,7 +4,7 @@ use chrono::TimeDelta;
 
 use super::condition::{Filling, window_end};
 use super::strays::{Other, is_same_run, made_at, other_run_of, parts, request_as_of, same_step, used_before};
-use super::{Lookup, Match, Several, sent_value};
+use super::{Lookup, Match, Several, Template, sent_value};
 use crate::base::clock::Instant;
 use crate::base::guard::{Guard, holds};
 use crate::base::limits::PROVIDER_TOTAL_TIMEOUT;
@@ -141,6 +141,15 @@ impl Search {
         Self::new(connection, endpoint, intent, times)
     }
 
+    /// The same, where what is shown now is what counts: nothing more is waited for.
+    #[must_use]
+    pub fn as_of_now(self) -> Self {
+        Self {
+            visible_from: Instant::MIN_UTC,
+            ..self
+        }
+    }
+
     /// Begins a search before anything was sent, for what another has done. There is nothing of ours to wait for, and
     /// what came to nothing is another's.
     ///
@@ -177,6 +186,12 @@ impl Search {
         if let Match::Fresh { ids, .. } = &lookup.matching
             && !matches!(Filling::of(endpoint, intent).value(ids), Some(Value::List(_)))
         {
+            return Err(cannot("what was there before is not known".to_owned()));
+        }
+        // Asked for less, the list would show another's.
+        let is_unknown =
+            |asked: &Template| matches!(asked, Template::Before(name) if !intent.before.contains_key(name));
+        if lookup.query.values().any(is_unknown) {
             return Err(cannot("what was there before is not known".to_owned()));
         }
         let Times {

@@ -217,7 +217,7 @@ fn is_no(yes: &bool) -> bool {
 /// A failed attempt after which the step will be tried again.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Retry {
-    /// Which attempt failed, from 1; 0: none that counts, the step is held.
+    /// Which attempt failed, from 1; 0: none that counts, the step is held or waits.
     pub attempt: u32,
     /// Whether the effect may have happened.
     pub unknown: bool,
@@ -228,6 +228,10 @@ pub struct Retry {
     /// Whether the next thing is a look-up: nothing is sent again until absence is proved.
     #[serde(default)]
     pub look_up: bool,
+    /// Whether nothing was tried, because another step does the same or what there is cannot be seen: then `attempt` is 0,
+    /// and unlike a hold it ends some time.
+    #[serde(default, skip_serializing_if = "is_no")]
+    pub waits: bool,
 }
 
 /// What a waiting step waits for.

@@ -10,7 +10,7 @@ use sqlx::Row as _;
 use sqlx::sqlite::SqliteRow;
 
 use super::exclusive::released;
-use super::movement::{arrived, begun, write_movements};
+use super::movement::{BegunColumns, arrived, begun, write_movements};
 use super::rows::{blob, corrupt, hex};
 use super::witness::Testimony;
 use super::writer::{Answers, Bounds, Halt, Reply, Writer};
@@ -264,8 +264,8 @@ macro_rules! write_appends {
          INSERT INTO workflow_success (workflow, last_success_at) \
          SELECT key, value FROM json_each($4) WHERE true \
          ON CONFLICT (workflow) DO UPDATE SET last_success_at = max(last_success_at, excluded.last_success_at); \
-         DELETE FROM exclusive WHERE (run, step) IN \
-         (SELECT unhex(value ->> 0), value ->> 1 FROM json_each($6)); ",
+         UPDATE exclusive SET ended_at = ended.value ->> 2 FROM json_each($6) AS ended \
+         WHERE run = unhex(ended.value ->> 0) AND step = ended.value ->> 1; ",
             write_movements!()
         )
     };
@@ -306,21 +306,7 @@ impl Writer {
         let released: Vec<_> = ended
             .flat_map(|append| released(&self.excluding, append.run(), &append.records))
             .collect();
-        let mut moves = Vec::new();
-        for append in accepted.iter().map(|good| &good.append) {
-            let begins = begun(append.run(), &append.records);
-            if !begins.is_empty() {
-                self.moving.insert(append.run());
-                moves.extend(begins);
-            }
-        }
-        let ended = accepted.iter().map(|good| &good.append);
-        let arrived: Vec<_> = ended
-            .flat_map(|append| arrived(&self.moving, append.run(), &append.records))
-            .collect();
-        for settled in settled.iter().filter(|settled| settled.state.is_final()) {
-            self.moving.remove(&settled.run);
-        }
+        let (begun, arrived) = self.note_movements(&accepted, &settled);
         sqlx::query(match (bounds.begins, bounds.commits) {
             (true, true) => concat!("BEGIN IMMEDIATE; ", write_appends!(), "COMMIT"),
             (true, false) => concat!("BEGIN IMMEDIATE; ", write_appends!()),
@@ -333,11 +319,32 @@ impl Writer {
         .bind(text_of(&succeeded))
         .bind(text_of(&settled.iter().flat_map(Settled::waits).collect::<Vec<_>>()))
         .bind(text_of(&released))
-        .bind(text_of(&moves))
+        .bind(text_of(&begun))
         .bind(text_of(&arrived))
         .execute(&mut self.connection)
         .await?;
         Ok(())
+    }
+
+    /// What begins to move with these appends, and what has an end. Takes note of the runs.
+    fn note_movements(
+        &mut self,
+        accepted: &[Accepted],
+        settled: &[Settled],
+    ) -> (Vec<BegunColumns>, Vec<(String, String)>) {
+        let (mut begins, mut ends) = (Vec::new(), Vec::new());
+        for append in accepted.iter().map(|good| &good.append) {
+            let moves = begun(append.run(), &append.records);
+            if !moves.is_empty() {
+                self.moving.insert(append.run());
+                begins.extend(moves);
+            }
+            ends.extend(arrived(&self.moving, append.run(), &append.records));
+        }
+        for settled in settled.iter().filter(|settled| settled.state.is_final()) {
+            self.moving.remove(&settled.run);
+        }
+        (begins, ends)
     }
 
     /// Begins or commits without anything to write.

@@ -72,7 +72,7 @@ impl Writer {
             entry,
         };
         let (seq, at, entry) = (record.seq, nanos(record.at), entry_text(run, &record));
-        let ended = record.entry.clone();
+        let (ended, ended_at) = (record.entry.clone(), record.at);
         journal.next(record).map_err(|error| conflict(error.to_string()))?;
         sqlx::query("INSERT INTO journal (run, seq, at, entry) VALUES ($1, $2, $3, $4)")
             .bind(blob(run))
@@ -81,7 +81,7 @@ impl Writer {
             .bind(entry)
             .execute(&mut self.connection)
             .await?;
-        self.release(run, &ended).await?;
+        self.release(run, ended_at, &ended).await?;
         self.arrives(run, &ended).await
     }
 

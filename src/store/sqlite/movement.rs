@@ -8,14 +8,13 @@ use std::collections::HashSet;
 
 use sqlx::Row as _;
 
-use super::exclusive::ends;
 use super::read_failed;
 use super::reader::Reader;
 use super::rows::{Columns, blob, hex, uuid_of};
 use super::writer::{Halt, Writer};
 use crate::base::guard::{Guard, holds};
 use crate::base::ids::RunId;
-use crate::model::journal::{Entry, Record};
+use crate::model::journal::{Entry, Record, Resolution};
 use crate::store::codec::{sealed_text_of, text_of};
 use crate::store::{Lease, OpenMovement, OpenMovements, Reservation, StoreError};
 
@@ -89,6 +88,20 @@ pub(super) fn arrived(moving: &HashSet<RunId>, run: RunId, records: &[Record]) -
     ended
         .map(|record| (hex(run), record.entry.path().to_string()))
         .collect()
+}
+
+/// Whether nothing of the step is on its way after this. What a person has tried or sent again is.
+fn ends(entry: &Entry) -> bool {
+    match entry {
+        Entry::Done { .. } | Entry::Outcome { .. } => true,
+        Entry::Resolved { resolution, .. } => matches!(resolution, Resolution::Adopt { .. } | Resolution::Fail),
+        Entry::Intent { .. }
+        | Entry::Retry { .. }
+        | Entry::Sending { .. }
+        | Entry::Waiting { .. }
+        | Entry::InDoubt { .. }
+        | Entry::Decided { .. } => false,
+    }
 }
 
 impl Writer {

@@ -25,12 +25,11 @@ use crate::base::guard::{Guard, holds};
 use crate::base::ids::{RunId, WorkerId};
 use crate::base::limits::GROUP_COMMIT_WRITES_MAX;
 use crate::model::breaker::Tripped;
-use crate::model::journal::StepPath;
 use crate::model::run::{RunError, RunState};
 use crate::model::unmade::{Pause, Resumption, Unmade};
 use crate::store::{
-    Acceptance, ApprovalDecision, Claim, Decision, Exclusion, Lease, Made, Reservation, Restored, Routed, SlotKey,
-    StoreError,
+    Acceptance, ApprovalDecision, Claim, Decision, Exclusion, Holder, Lease, Made, Reservation, Restored, Routed,
+    SlotKey, StoreError,
 };
 
 /// A writer that panics would leave a process that takes everything and keeps nothing: better none.
@@ -133,7 +132,7 @@ pub(super) enum Command {
     Exclude {
         lease: Lease,
         exclusion: Exclusion,
-        reply: Reply<Option<(RunId, StepPath)>>,
+        reply: Reply<Option<Holder>>,
     },
     Reserve {
         lease: Lease,

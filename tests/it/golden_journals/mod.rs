@@ -117,7 +117,7 @@ fn stand(phase: &Phase) -> String {
             format!("waiting for {what} until {}", time_text(wait.deadline))
         }
         Phase::Doubt { doubt, .. } => format!("doubt, {}", doubt.code),
-        Phase::Cleared { epoch } => format!("cleared for epoch {epoch}"),
+        Phase::Cleared { epoch, .. } => format!("cleared for epoch {epoch}"),
         Phase::Done(Outcome::Value(value)) => format!("value {}", value.to_typed()),
         Phase::Done(Outcome::Failure(failure)) => format!("failure {}", failure.code),
     }

@@ -146,6 +146,7 @@ fn entry(path: StepPath, made: Move) -> Entry {
             step,
             retry: Retry {
                 look_up: false,
+                waits: false,
                 attempt,
                 unknown,
                 reason: "no answer".to_owned(),
@@ -259,7 +260,7 @@ proptest! {
                 Phase::Sent { intent, attempts, .. } => Stand::Sent { epoch: intent.epoch, attempts: *attempts },
                 Phase::Waiting(wait) => Stand::Waiting(wait.deadline.timestamp()),
                 Phase::Doubt { intent, .. } => Stand::Doubt(intent.as_ref().map(|intent| intent.epoch)),
-                Phase::Cleared { epoch } => Stand::Cleared(*epoch),
+                Phase::Cleared { epoch, .. } => Stand::Cleared(*epoch),
                 Phase::Done(_) => Stand::Done,
             };
             prop_assert_eq!(found, stand);
@@ -356,6 +357,7 @@ fn another_step_at_the_same_place_is_refused() {
         step: step("bank.create_refund"),
         retry: Retry {
             look_up: false,
+            waits: false,
             attempt: 1,
             unknown: false,
             reason: String::new(),

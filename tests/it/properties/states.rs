@@ -310,6 +310,7 @@ impl<'a> Case<'a> {
                     reason: "no answer".to_owned(),
                     at: at(self.model.now + 1),
                     look_up: false,
+                    waits: false,
                 };
                 let unknown = unknown || word == 2;
                 (

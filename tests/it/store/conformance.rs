@@ -86,6 +86,7 @@ rules![
     what_was_passed_over_is_kept_once_and_forgotten_when_it_is_made,
     what_only_one_step_may_have_goes_with_its_end_and_not_before,
     what_a_run_had_alone_goes_with_its_end,
+    what_was_done_alone_rests_until_it_can_be_seen,
     what_is_on_its_way_is_shown_until_it_has_an_end,
     nothing_is_reserved_on_what_was_seen_before_something_else_began,
 ];

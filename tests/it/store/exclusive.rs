@@ -1,19 +1,41 @@
 //! What only one step at a time may have, and when it is given back.
 
+use std::time::Duration;
+
 use bursar::base::ids::RunId;
 use bursar::model::journal::{Entry, Outcome, Record, Resolution, StepPath};
 use bursar::model::run::{RunState, Settlement};
 use bursar::model::value::Value;
-use bursar::store::{Answer, Append, Claim, Exclusion, Store, StoreError};
+use bursar::store::{Answer, Append, Claim, Exclusion, Holder, Store, StoreError};
 
 use super::conformance::state_of;
 use super::make::*;
 
-fn ask<'a>(store: &'a dyn Store, claim: &Claim, step: &str, name: &str) -> Answer<'a, Option<(RunId, StepPath)>> {
+/// Asks for a name long after everything that is written here, and says who has it.
+async fn ask(
+    store: &dyn Store,
+    claim: &Claim,
+    step: &str,
+    name: &str,
+) -> Result<Option<(RunId, StepPath)>, StoreError> {
+    let holder = ask_at(store, claim, step, (name, 0), 1_000).await?;
+    Ok(holder.map(|holder| (holder.run, holder.step)))
+}
+
+/// Asks for a name with so many seconds of rest.
+fn ask_at<'a>(
+    store: &'a dyn Store,
+    claim: &Claim,
+    step: &str,
+    (name, rest_secs): (&str, u64),
+    now: i64,
+) -> Answer<'a, Option<Holder>> {
     let exclusion = Exclusion {
         step: path(step),
         connection: "bank".to_owned(),
         name: name.to_owned(),
+        rest: Duration::from_secs(rest_secs),
+        now: at(now),
     };
     store.exclude(&claim.lease, exclusion)
 }
@@ -136,4 +158,44 @@ pub(super) async fn what_a_run_had_alone_goes_with_its_end(store: &dyn Store) {
     let holder = (waiting.run.id, path("1"));
     assert_eq!(ask(store, &other, "1", "p").await, Ok(Some(holder)));
     assert_eq!(ask(store, &again, "1", "p").await, Ok(None));
+}
+
+pub(super) async fn what_was_done_alone_rests_until_it_can_be_seen(store: &dyn Store) {
+    let (first, second) = (claimed(store, 0).await, claimed(store, 1).await);
+    let held = |free_at: Option<i64>| {
+        Ok(Some(Holder {
+            run: first.run.id,
+            step: path("1"),
+            free_at: free_at.map(at),
+        }))
+    };
+    assert_eq!(ask_at(store, &first, "1", ("p", 5), 1).await, Ok(None));
+    assert_eq!(ask_at(store, &second, "1", ("p", 100), 900).await, held(None));
+    let sent = records([intent(1, "1"), outcome(2, "1")]);
+    assert_eq!(store.append(&first.lease, sent, at(3)).await, Ok(()));
+    assert_eq!(ask_at(store, &second, "1", ("p", 100), 101).await, held(Some(102)));
+    // Not even another step of the same run; how long is said by who asks.
+    assert_eq!(ask_at(store, &first, "2", ("p", 110), 101).await, held(Some(112)));
+    assert_eq!(ask_at(store, &second, "1", ("p", 99), 101).await, Ok(None));
+    // The end of a run before that of its step is its end.
+    let ended = Append {
+        settlement: Some(Settlement::Cancelled),
+        ..Append::default()
+    };
+    assert_eq!(store.append(&second.lease, ended, at(200)).await, Ok(()));
+    let free_at = async |rest, now| {
+        let holder = ask_at(store, &first, "3", ("p", rest), now).await.expect("asked");
+        holder.map(|holder| holder.free_at)
+    };
+    assert_eq!(free_at(100, 299).await, Some(Some(at(300))));
+    // An end that is still to come was written by a clock that was ahead.
+    assert_eq!(free_at(10, 150).await, Some(Some(at(160))));
+    assert_eq!(free_at(10, 160).await, None);
+    // What did nothing is seen nowhere.
+    let mut never = done(3);
+    if let Entry::Done { path: place, .. } = &mut never.entry {
+        *place = path("3");
+    }
+    assert_eq!(store.append(&first.lease, records([never]), at(301)).await, Ok(()));
+    assert_eq!(ask_at(store, &first, "4", ("p", 100), 301).await, Ok(None));
 }

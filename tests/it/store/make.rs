@@ -191,6 +191,7 @@ pub(super) fn retry(seq: u32, place: &str, attempt: u32) -> Record {
             step: step("bank.create_payout"),
             retry: Retry {
                 look_up: false,
+                waits: false,
                 attempt,
                 unknown: true,
                 reason: "no answer".to_owned(),

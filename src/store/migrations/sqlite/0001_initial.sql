@@ -226,23 +226,27 @@ CREATE TABLE death (
     times   INTEGER NOT NULL
 ) STRICT, WITHOUT ROWID;
 
--- What only one step at a time may have: a name on a connection, with the step that has it until it ends.
+-- What only one step at a time may have: a name on a connection, with the step that has it until it ends. When that was is
+-- kept for a while: what it did may not be shown at once.
 CREATE TABLE exclusive (
     connection TEXT NOT NULL,
     name       TEXT NOT NULL,
     run        BLOB NOT NULL REFERENCES run (id) ON DELETE CASCADE,
     step       TEXT NOT NULL,
+    ended_at   INTEGER,
     PRIMARY KEY (connection, name)
 ) STRICT, WITHOUT ROWID;
 
 -- What a step, or a run, has.
 CREATE INDEX exclusive_by_step ON exclusive (run, step);
 
+CREATE INDEX exclusive_by_end ON exclusive (ended_at) WHERE ended_at IS NOT NULL;
+
 -- However a run ends, others may have what it had.
 CREATE TRIGGER run_excludes_no_more AFTER UPDATE OF state ON run
 WHEN new.state IN ('succeeded', 'failed', 'cancelled')
 BEGIN
-    DELETE FROM exclusive WHERE run = old.id;
+    UPDATE exclusive SET ended_at = new.finished_at WHERE run = old.id AND ended_at IS NULL;
 END;
 
 -- Money of ours on its way: one row for each movement that was begun and whose end is not known, and for each that a
