@@ -177,6 +177,7 @@ async fn door_round(load: Load, durability: Durability) -> Seen {
     let router = Router {
         store: store.clone(),
         catalog: rig::catalog(&settings),
+        connections: Arc::new(settings.connections.clone()),
         clock: clock.clone(),
         arrived,
         wake: Wake::new(),

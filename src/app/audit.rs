@@ -5,10 +5,11 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
+use uuid::Uuid;
+
 use crate::base::ids::RunId;
 use crate::base::money::{Currency, Money};
 use crate::model::journal::{Intent, Journal, Outcome, Phase, StepPath, StepRecord};
-use crate::model::value::Value;
 use crate::simulator::control::Effect;
 
 /// One intended movement and what became of it.
@@ -153,21 +154,21 @@ fn intent(record: &StepRecord) -> Option<&Intent> {
     record.effect.as_deref()
 }
 
-/// Where in the ledger an effect stands, by everything a step knows it by: its key, our reference, the id that was
-/// answered.
+/// Where in the ledger an effect stands, by everything a step knows it by: its key, our reference, also at the end of what it
+/// says it is for, and the id that was answered, however the provider spells it.
 struct Index(BTreeMap<String, BTreeSet<usize>>);
 
 impl Index {
     fn of(effects: &[Effect]) -> Self {
         let mut places: BTreeMap<String, BTreeSet<usize>> = BTreeMap::new();
         for (place, effect) in effects.iter().enumerate() {
-            let known_by = effect
-                .metadata
-                .values()
-                .chain(&effect.idempotency_key)
-                .cloned()
-                .chain([effect.id.to_string()]);
-            for name in known_by {
+            let texts = effect.metadata.values().chain(&effect.idempotency_key);
+            let last_word = effect
+                .reference
+                .as_deref()
+                .and_then(|text| text.split_whitespace().next_back());
+            let known_by = texts.map(String::as_str).chain(last_word).map(str::to_owned);
+            for name in known_by.chain([effect.id.to_string()]) {
                 places.entry(name).or_default().insert(place);
             }
         }
@@ -179,12 +180,23 @@ impl Index {
         let reference = format!("{run}/{path}");
         let key = intent(record).and_then(|intent| intent.key.as_deref());
         let answered = match &record.phase {
-            Phase::Done(Outcome::Value(value)) => value.get("id").and_then(Value::as_text),
+            Phase::Done(Outcome::Value(value)) => ID_NAMES.iter().find_map(|name| value.get(name)?.as_text()),
             _ => None,
         };
-        let names = [key, Some(reference.as_str()), answered].into_iter().flatten();
-        names.filter_map(|name| self.0.get(name)).flatten().copied().collect()
+        let answered = answered.map(as_in_ledger);
+        let names = [key, Some(reference.as_str()), answered.as_deref()];
+        let found = names.into_iter().flatten().filter_map(|name| self.0.get(name));
+        found.flatten().copied().collect()
     }
+}
+
+/// What providers call the id of what they made.
+const ID_NAMES: [&str; 2] = ["id", "code"];
+
+/// An id as the ledger has it: some are written in capitals, some behind the kind of what they name (`re_…`).
+fn as_in_ledger(shown: &str) -> String {
+    let bare = shown.rsplit('_').next().unwrap_or(shown);
+    Uuid::try_parse(bare).map_or_else(|_| shown.to_owned(), |id| id.to_string())
 }
 
 /// What the journal says was moved: by the request, or by the answer where the request names no amount.

@@ -180,6 +180,7 @@ async fn serve_store(
     let router = Router {
         store: store.clone(),
         catalog: catalog.clone(),
+        connections: shared_connections(settings),
         clock: clock.clone(),
         arrived,
         wake: wake.clone(),

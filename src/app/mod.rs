@@ -125,6 +125,7 @@ pub fn context(settings: &Settings) -> Context {
             .connector
             .webhook()
             .map(|table| table.event_names().map(str::to_owned).collect()),
+        made_of: made_of(connection),
     };
     let (connections, registry) = (settings.connections.clone(), settings.registry.clone());
     Context {
@@ -135,6 +136,18 @@ pub fn context(settings: &Settings) -> Context {
         surface_of: Box::new(move |uses| primitives::surface(&connections, &registry, uses)),
         check_schedule: Box::new(|spec| check_schedule(spec, SystemClock::new().now())),
     }
+}
+
+/// Which types of event are one to the provider and several here.
+fn made_of(connection: &Connection) -> BTreeMap<String, String> {
+    let events = connection
+        .connector
+        .webhook()
+        .into_iter()
+        .flat_map(|table| &table.events);
+    events
+        .filter_map(|event| Some((event.name.clone(), event.of.clone()?)))
+        .collect()
 }
 
 /// The kind of a finding that says that a calendar ends before the next slots of a schedule are known. A daemon goes

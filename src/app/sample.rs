@@ -5,6 +5,8 @@ use std::io;
 use std::os::unix::fs::PermissionsExt as _;
 use std::path::Path;
 
+use crate::simulator::config::{ivy, payments};
+
 /// Path below the folder and text of each shipped file.
 pub const FILES: &[(&str, &str)] = &[
     (
@@ -49,6 +51,44 @@ pub const FILES: &[(&str, &str)] = &[
     ),
 ];
 
+/// Path and text of each shipped file that is about other providers than the first.
+pub const OTHERS: &[(&str, &str)] = &[
+    (
+        "workflows/pay-out-paid-orders.toml",
+        include_str!("../../workflows/pay-out-paid-orders.toml"),
+    ),
+    (
+        "workflows/hold-disputed-payments.toml",
+        include_str!("../../workflows/hold-disputed-payments.toml"),
+    ),
+    (
+        "workflows/settle-supplier.toml",
+        include_str!("../../workflows/settle-supplier.toml"),
+    ),
+    (
+        "scripts/pay_out_paid_orders.rhai",
+        include_str!("../../scripts/pay_out_paid_orders.rhai"),
+    ),
+    (
+        "scripts/hold_disputed_payments.rhai",
+        include_str!("../../scripts/hold_disputed_payments.rhai"),
+    ),
+    (
+        "scripts/settle_supplier.rhai",
+        include_str!("../../scripts/settle_supplier.rhai"),
+    ),
+    // Of no use to anybody but the simulator: `settings` refuses them for a provider.
+    ("secrets/shop.key", ivy::DEMO_API_KEY),
+    ("secrets/shop-webhook.key", ivy::DEMO_WEBHOOK_SECRET),
+    ("secrets/cards.key", payments::DEMO_API_KEY),
+    ("secrets/cards-webhook.key", payments::DEMO_WEBHOOK_SECRET),
+];
+
+/// The connections of those, as they stand in the settings.
+pub const OTHER_CONNECTIONS: &str = include_str!("others.toml");
+/// Where the simulator listens in them.
+const SIMULATOR: &str = "http://127.0.0.1:4010";
+
 /// A provider on this machine, for the connection `bank`.
 #[derive(Debug, Clone)]
 pub struct LocalBank {
@@ -69,13 +109,8 @@ pub fn write_folder(folder: &Path, bank: &LocalBank, daemon: &str) -> io::Result
     for (path, text) in FILES {
         write(folder, path, text)?;
     }
-    for (path, secret) in [
-        ("secrets/bank.key", &bank.api_key),
-        ("secrets/bank-webhook.key", &bank.webhook_secret),
-    ] {
-        write(folder, path, secret)?;
-        fs::set_permissions(folder.join(path), fs::Permissions::from_mode(0o600))?;
-    }
+    write(folder, "secrets/bank.key", &bank.api_key)?;
+    write(folder, "secrets/bank-webhook.key", &bank.webhook_secret)?;
     let settings = format!(
         "[daemon]\n{daemon}\n[connection.bank]\nconnector = \"augustus\"\nbase_url = \"{}\"\n\
          api_key = {{ file = \"secrets/bank.key\" }}\nwebhook_secrets = [{{ file = \"secrets/bank-webhook.key\" }}]\n",
@@ -84,8 +119,25 @@ pub fn write_folder(folder: &Path, bank: &LocalBank, daemon: &str) -> io::Result
     write(folder, "bursar.toml", &settings)
 }
 
+/// Adds to such a folder the workflows at other providers, and their connections to the simulator that listens there.
+///
+/// # Errors
+/// What the file system says.
+pub fn write_others(folder: &Path, simulator: &str) -> io::Result<()> {
+    for (path, text) in OTHERS {
+        write(folder, path, text)?;
+    }
+    let settings = fs::read_to_string(folder.join("bursar.toml"))?;
+    let connections = OTHER_CONNECTIONS.replace(SIMULATOR, simulator);
+    write(folder, "bursar.toml", &format!("{settings}{connections}"))
+}
+
 fn write(folder: &Path, path: &str, text: &str) -> io::Result<()> {
-    let path = folder.join(path);
-    fs::create_dir_all(path.parent().unwrap_or(folder))?;
-    fs::write(path, text)
+    let file = folder.join(path);
+    fs::create_dir_all(file.parent().unwrap_or(folder))?;
+    fs::write(&file, text)?;
+    if path.starts_with("secrets/") {
+        fs::set_permissions(file, fs::Permissions::from_mode(0o600))?;
+    }
+    Ok(())
 }

@@ -5,6 +5,7 @@
 //! straight into a type that cannot be printed. Unknown keys are refused with a suggestion. No domain rule lives here.
 
 mod secrets;
+mod words;
 
 use std::collections::BTreeMap;
 use std::fs;
@@ -22,9 +23,8 @@ use crate::base::limits::{LEASE_DURATION, SCRIPT_STACK_BYTES, STEP_TRIED_MAX, WE
 use crate::base::network::Network;
 use crate::base::secret::Secret;
 use crate::base::suggest::nearest;
-use crate::connector::connection::{
-    BreakerSettings, Connection, Pace, WebhookSecret, check_base_url, wrong_headers, wrong_settings,
-};
+use crate::connector::connection::{BreakerSettings, Connection, Pace, WebhookSecret, check_base_url};
+use crate::connector::redact::{Redactor, SensitiveNames};
 use crate::connector::registry::Registry;
 use crate::connector::signature::check_secret;
 use crate::connector::table::Connector;
@@ -199,6 +199,8 @@ struct RawConnection {
     settings: BTreeMap<String, String>,
     #[serde(default)]
     headers: BTreeMap<String, String>,
+    #[serde(default)]
+    paths: BTreeMap<String, String>,
     key_window_secs: Option<u64>,
     requests_per_second: Option<NonZeroU32>,
     breaker_failures: Option<u32>,
@@ -383,7 +385,7 @@ impl Reader<'_> {
         };
         self.key_window(name, &raw, connector);
         let base_url = self.base_url(name, &raw, connector)?;
-        self.own_words(name, &raw, connector);
+        let connector = self.own_words(name, &raw, connector);
         let credential = match raw.api_key {
             Some(Referred(reference)) => self.secret(name, "api_key", &reference),
             None => {
@@ -396,7 +398,7 @@ impl Reader<'_> {
                 None
             }
         };
-        let webhook_secrets = self.webhook_secrets(name, &raw.webhook_secrets.0, connector);
+        let webhook_secrets = self.webhook_secrets(name, &raw.webhook_secrets.0, &connector);
         // The simulator never speaks https, so this is a provider: whoever read our source could sign its webhooks.
         let known = |secret: &Secret| DEMO_SECRETS.contains(&secret.expose());
         if base_url.starts_with("https://")
@@ -426,7 +428,7 @@ impl Reader<'_> {
         };
         Some(Connection {
             name: name.to_owned(),
-            connector: connector.clone(),
+            connector,
             base_url,
             credential,
             webhook_secrets,
@@ -436,46 +438,6 @@ impl Reader<'_> {
             key_window_secs: raw.key_window_secs,
             pace,
         })
-    }
-
-    /// What a connection says that its table has no room for.
-    fn own_words(&mut self, name: &str, raw: &RawConnection, connector: &Connector) {
-        for wrong in wrong_settings(connector, &raw.settings) {
-            let at = ["connection", name, "settings", wrong.key.as_str()];
-            self.wrong(&at, format!("connection `{name}`: {}", wrong.message), wrong.help);
-        }
-        for (setting, table) in connector.settings() {
-            let is_said = table.default.is_some() || raw.settings.contains_key(setting);
-            if is_said {
-                continue;
-            }
-            let message = format!("connection `{name}` does not say `{setting}`: {}", table.doc);
-            let help = format!("write {setting} = \"…\" under [connection.{name}.settings]");
-            let mut finding = Diagnostic::warning("settings", self.file, message).help(help);
-            finding.span = self.document.span(&["connection", name]);
-            self.warnings.push(finding);
-        }
-        for wrong in wrong_headers(connector, &raw.headers) {
-            let at = ["connection", name, "headers", wrong.key.as_str()];
-            self.wrong(&at, format!("connection `{name}`: {}", wrong.message), wrong.help);
-        }
-    }
-
-    /// A window that the provider does not promise would have a payment made twice.
-    fn key_window(&mut self, name: &str, raw: &RawConnection, connector: &Connector) {
-        let most = connector.idempotency.as_ref().and_then(|table| table.window_max_secs);
-        if let (Some(said), Some(most)) = (raw.key_window_secs, most)
-            && said > most
-        {
-            self.wrong(
-                &["connection", name],
-                format!(
-                    "connection `{name}`: `key_window_secs` is {said}, and {} promises less",
-                    connector.title
-                ),
-                format!("write {most} at the most"),
-            );
-        }
     }
 
     /// Of secrets that cannot sign what the provider sends, it is told now rather than by refused deliveries.
@@ -564,6 +526,14 @@ impl Reader<'_> {
 
     fn wrong(&mut self, path: &[&str], message: String, help: impl Into<String>) {
         self.document.wrong(path, message).help = Some(help.into());
+    }
+}
+
+impl Settings {
+    /// What takes out what any table calls sensitive.
+    pub fn redactor(&self) -> Redactor {
+        let tables = self.registry.iter().map(|connector| &connector.redact);
+        Redactor::new(SensitiveNames::of(tables))
     }
 }
 

@@ -157,11 +157,17 @@ impl<'a> Desk<'a> {
             .collect()
     }
 
-    /// The types that can be asked for.
+    /// The types that can be asked for, as the provider calls them.
     pub fn subscribable(&self) -> impl Iterator<Item = &str> {
-        self.webhook
-            .event_names()
-            .filter(|name| Some(*name) != self.test_event())
+        let of_provider = self.webhook.events.iter().filter(|event| event.of.is_none());
+        let names = of_provider.map(|event| event.name.as_str());
+        names.filter(|name| Some(*name) != self.test_event())
+    }
+
+    /// What the provider calls these types: several of ours may be one of its own.
+    pub fn as_sent(&self, events: &[String]) -> Vec<String> {
+        let sent: BTreeSet<&str> = events.iter().map(|event| self.webhook.sent_as(event)).collect();
+        sent.into_iter().map(str::to_owned).collect()
     }
 
     /// Every subscription there is.

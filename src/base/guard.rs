@@ -110,6 +110,8 @@ guards! {
     HeaderNamed = "header-named",
     /// Of two ways to say who gets it, one is sent.
     OneOf = "one-of",
+    /// The parts that are sent come to the total that is sent.
+    PartsSum = "parts-sum",
 
     // --- look-ups
     /// A list that was not read whole proves nothing.
@@ -244,6 +246,8 @@ guards! {
     Reclaimed = "reclaimed",
 
     // --- webhooks
+    /// What is told of a resource after something later in its life starts nothing, nor what is told a second time.
+    OldNews = "old-news",
     /// A delivery is signed by the provider.
     Signature = "signature",
     /// And lately.
@@ -280,6 +284,14 @@ guards! {
     SweepFunded = "sweep-funded",
     /// No more is given back than is left.
     GiveBackLeft = "give-back-left",
+    /// A part goes to an account that is there.
+    SplitAccount = "split-account",
+    /// What is sent back by a payment of its own is looked for first.
+    SentBackOnce = "sent-back-once",
+    /// And by one run at a time.
+    Apart = "apart",
+    /// What went back of a part before is no part of it any more.
+    RefundParts = "refund-parts",
     /// Nothing is converted at a price that has lapsed.
     QuoteExpiry = "quote-expiry",
     /// Nothing is sold at a rate that slipped too far.

@@ -88,6 +88,8 @@ pub struct ConnectionFacts {
     pub connector: String,
     /// The event types its provider sends; nothing if that is not known, empty if it sends none.
     pub events: Option<Vec<String>>,
+    /// Of types that are one to the provider and several here, what the provider calls them.
+    pub made_of: BTreeMap<String, String>,
 }
 
 /// A manifest as checked.
@@ -381,9 +383,17 @@ fn read_webhook(
     if let Some((name, facts)) = known {
         check_events(name, facts, &events, report);
     }
+    let mut names: Vec<String> = events.into_iter().map(|(event, _)| event.to_owned()).collect();
+    // Whoever listens to what the provider calls an event hears it whatever it is called here.
+    let made_of = known.into_iter().flat_map(|(_, facts)| &facts.made_of);
+    let made: Vec<String> = made_of
+        .filter(|(name, of)| names.contains(of) && !names.contains(name))
+        .map(|(name, _)| name.clone())
+        .collect();
+    names.extend(made);
     Some(Trigger::Webhook {
         connection: connection?.0.to_owned(),
-        events: events.into_iter().map(|(event, _)| event.to_owned()).collect(),
+        events: names,
         when,
     })
 }

@@ -1,5 +1,6 @@
 //! `bursar connections`: which accounts at providers are configured, and whether their keys work.
 
+use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use clap::Subcommand;
@@ -61,6 +62,8 @@ struct Listed<'a> {
     base_url: &'a str,
     api_key: bool,
     webhook_secrets: usize,
+    /// Calls whose path it says itself.
+    paths: BTreeMap<&'a str, &'a str>,
     /// Why nothing new is begun on it, if that is so.
     held: Option<HeldConnection>,
 }
@@ -78,6 +81,11 @@ async fn ls(settings: &Settings, context: &Context) -> Result<Exit, CliError> {
         base_url: &connection.base_url,
         api_key: connection.credential.is_some(),
         webhook_secrets: connection.webhook_secrets.len(),
+        paths: connection
+            .connector
+            .own_paths()
+            .map(|(endpoint, _)| (endpoint.name.as_str(), endpoint.path.as_str()))
+            .collect(),
         held: held
             .iter()
             .find(|tripped| tripped.connection == connection.name)
@@ -136,6 +144,12 @@ async fn ls(settings: &Settings, context: &Context) -> Result<Exit, CliError> {
         return Ok(Exit::Ok);
     }
     output.table(&table)?;
+    for connection in settings.connections.values() {
+        for (endpoint, written) in connection.connector.own_paths() {
+            let (name, call, path) = (&connection.name, &endpoint.name, &endpoint.path);
+            output.note(&format!("{name}: {call} at {path}, where the table says {written}"));
+        }
+    }
     Ok(Exit::Ok)
 }
 

@@ -25,7 +25,7 @@ pub(super) async fn follow(
     patience: Duration,
 ) -> Result<Run, CliError> {
     let clock = SystemClock::new();
-    let mut shown = Shown::default();
+    let mut shown = Shown::without(context.settings()?.redactor());
     let mut waiting_since = None;
     let mut turns_seen = None;
     loop {

@@ -21,11 +21,15 @@ pub(super) struct Args {
     /// The folder; made if it is not there
     #[arg(default_value = ".", value_name = "DIR")]
     folder: PathBuf,
+    /// Also the workflows at other providers, with their connections
+    #[arg(long)]
+    all: bool,
 }
 
-/// What the folder holds beside the shipped workflows. Secrets are for their owner alone.
+const SETTINGS: &str = include_str!("init/bursar.toml");
+
+/// What the folder holds beside settings and the shipped workflows. Secrets are for their owner alone.
 const OWN: &[(&str, &str)] = &[
-    ("bursar.toml", include_str!("init/bursar.toml")),
     (".gitignore", include_str!("init/gitignore")),
     ("secrets/README", include_str!("init/secrets-readme")),
     // Of no use to anybody but the simulator: `settings` refuses them for a provider.
@@ -38,7 +42,13 @@ const PRIVATE: &str = "secrets";
 
 pub(super) fn run(args: &Args, context: &Context) -> Result<Exit, CliError> {
     let folder = &args.folder;
-    let files: Vec<(&str, &str)> = OWN.iter().chain(sample::FILES).copied().collect();
+    let (others, connections) = match args.all {
+        true => (sample::OTHERS, sample::OTHER_CONNECTIONS),
+        false => (&[][..], ""),
+    };
+    let settings = format!("{SETTINGS}{connections}");
+    let mut files = vec![("bursar.toml", settings.as_str())];
+    files.extend(OWN.iter().chain(sample::FILES).chain(others));
     let taken: Vec<&str> = files
         .iter()
         .map(|(name, _)| *name)

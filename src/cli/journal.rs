@@ -10,6 +10,7 @@ use super::output::{Cell, Table, Tone};
 use super::runs::named;
 use super::steps::of_failure;
 use super::text::{one_line, time};
+use crate::connector::redact::Redactor;
 use crate::model::journal::{Entry, Outcome, Phase, Record, StepPath, StepRecord};
 use crate::model::value::time_text;
 
@@ -40,14 +41,18 @@ pub(super) fn run(args: &Args, context: &Context) -> Result<Exit, CliError> {
 }
 
 async fn show(text: &str, context: &Context) -> Result<Exit, CliError> {
-    let store = context.store(&context.settings()?).await?;
+    let settings = context.settings()?;
+    let store = context.store(&settings).await?;
     let id = named(&store, text).await?;
     find(&store, id).await?;
     let records = store.journal(id).await?;
     let output = &context.output;
+    let mut redactor = settings.redactor();
+    let entries: Vec<Json> = records.iter().map(entry_json).collect();
+    entries.iter().for_each(|entry| redactor.learn(entry));
     if output.json {
-        for record in &records {
-            output.object("bursar.entry/1", &entry_json(record))?;
+        for entry in &entries {
+            output.object("bursar.entry/1", &redactor.json(entry))?;
         }
         return Ok(Exit::Ok);
     }
@@ -64,7 +69,7 @@ async fn show(text: &str, context: &Context) -> Result<Exit, CliError> {
             Cell::toned(time(record.at), Tone::Faint),
             record.entry.path().to_string().into(),
             Cell::toned(record.entry.kind(), tone(&record.entry)),
-            what(&record.entry).into(),
+            what(&record.entry, &redactor).into(),
         ]);
     }
     output.table(&table)?;
@@ -83,12 +88,12 @@ fn tone(entry: &Entry) -> Tone {
     }
 }
 
-fn what(entry: &Entry) -> String {
+fn what(entry: &Entry, redactor: &Redactor) -> String {
     let ended = |outcome: &Outcome| match outcome {
-        Outcome::Value(value) => one_line(&value.to_plain().to_string()),
+        Outcome::Value(value) => one_line(&redactor.json(&value.to_plain()).to_string()),
         Outcome::Failure(failure) => of_failure(failure),
     };
-    match entry {
+    let told = match entry {
         Entry::Done { step, outcome, .. } => format!("{} {} → {}", step.name, one_line(&step.summary), ended(outcome)),
         Entry::Intent { step, intent, .. } => format!(
             "{} {}: {} {}, key {}, reference {}",
@@ -147,7 +152,8 @@ fn what(entry: &Entry) -> String {
             let decision = if *approved { "approved" } else { "rejected" };
             format!("{decision} by {}: {}", one_line(actor), one_line(reason))
         }
-    }
+    };
+    redactor.text(&told)
 }
 
 /// An entry as JSON, with values in plain form.

@@ -183,7 +183,7 @@ async fn here(
     let mut is_interrupted = false;
     let (stopper, shutdown) = Stopper::new();
     let driven = run_here(settings, &args.workflow, request, patience, shutdown, tell);
-    let mut shown = Shown::default();
+    let mut shown = Shown::without(settings.redactor());
     let (run, store) = {
         let mut driven = std::pin::pin!(driven);
         let begun = tokio::select! {
@@ -245,7 +245,7 @@ fn exit_of(run: &Run, detached: bool) -> Exit {
 fn conclude(context: &Context, run: &Run) -> Result<(), CliError> {
     let output = &context.output;
     if output.json {
-        return output.object("bursar.run/1", &run_json(run));
+        return output.object("bursar.run/1", &context.settings()?.redactor().json(&run_json(run)));
     }
     let style = tone(run.state).style();
     output.print(&format!("{}  {style}{}{style:#}", run.id, standing(run, context.now())))?;

@@ -7,7 +7,7 @@ use super::error::{CliError, Exit};
 use super::output::{BAD, Cell, GOOD, Output, Table, Tone};
 use super::{Context, unless_interrupted};
 use crate::app::selftest::crash::{Outcome, Plan, crash};
-use crate::app::selftest::faults::{Cell as FaultCell, Circumstances, Ending, FAULTS, Matrix, OPERATIONS, faults};
+use crate::app::selftest::faults::{Cell as FaultCell, Circumstances, Ending, FAULTS, Matrix, Part, faults};
 use crate::app::site::this_program;
 use crate::base::fault_point::COMPILED_IN;
 
@@ -75,19 +75,23 @@ pub(super) fn run(args: &Args, context: &Context) -> Result<Exit, CliError> {
 
 fn run_faults(args: &Faults, context: &Context) -> Result<Exit, CliError> {
     let output = context.output;
-    let met = |matrix: &Matrix| {
-        let faults = matrix.cells.len() / OPERATIONS.len() / Circumstances::ALL.len();
-        if matrix
-            .cells
-            .len()
-            .is_multiple_of(OPERATIONS.len() * Circumstances::ALL.len() * 8)
-        {
-            output.note(&format!("{faults} of {} faults met", FAULTS.len()));
+    let part = Part {
+        at_once: usize::from(args.at_once),
+        drawn: None,
+    };
+    let mut meetings = 0;
+    let mut met = |_: &Matrix| {
+        meetings += 1;
+        if meetings % (8 * Circumstances::ALL.len()) == 0 {
+            output.note(&format!(
+                "{} of {} faults met",
+                meetings / Circumstances::ALL.len(),
+                FAULTS.len()
+            ));
         }
     };
-    let at_once = usize::from(args.at_once);
     let matrix = context.wait_and_clear(unless_interrupted(
-        async { Ok(faults(at_once, &mut |so_far| met(so_far)).await?) },
+        async { Ok(faults(part, &mut met).await?) },
         NOTHING_SAID,
     ))?;
     if output.json {
@@ -99,9 +103,15 @@ fn run_faults(args: &Faults, context: &Context) -> Result<Exit, CliError> {
         for cell in matrix.wrong() {
             let (why, words) = (cell.wrong.as_deref().unwrap_or_default(), words(cell.circumstances));
             output.print(&format!(
-                "{BAD}wrong{BAD:#}: {} at {}, {words}: {why}",
-                cell.fault, cell.operation
+                "{BAD}wrong{BAD:#}: {} at {}.{}, {words}: {why}",
+                cell.fault, cell.provider, cell.operation
             ))?;
+        }
+        for (why, cells) in matrix.known() {
+            output.print(&format!("{BAD}known{BAD:#}: {cells} cells: {why}"))?;
+        }
+        for (provider, verdict) in matrix.by_provider() {
+            output.print(&format!("{provider}: {verdict}"))?;
         }
         let (style, verdict) = if matrix.is_right() {
             (GOOD, "right")
@@ -154,12 +164,14 @@ fn matrix_table(matrix: &Matrix) -> Table {
 fn cell_json(cell: &FaultCell) -> serde_json::Value {
     json!({
         "fault": cell.fault,
+        "provider": cell.provider,
         "operation": cell.operation,
         "key_holds": cell.circumstances.key_holds,
         "process_dies": cell.circumstances.dies,
         "ended": cell.ending.as_str(),
         "done": cell.times,
         "wrong": cell.wrong,
+        "known": cell.known,
     })
 }
 

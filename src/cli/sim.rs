@@ -47,8 +47,10 @@ struct Serve {
     webhooks: Option<String>,
 }
 
-/// Where the daemon takes the webhooks of the connection `bank`, as `bursar init` writes it.
+/// Where the daemon takes the webhooks of its connections, as `bursar init --all` writes them.
 const DAEMON_DOOR: &str = "http://127.0.0.1:8080/hooks/bank";
+const SHOP_DOOR: &str = "http://127.0.0.1:8080/hooks/shop";
+const CARDS_DOOR: &str = "http://127.0.0.1:8080/hooks/cards";
 
 pub(super) fn run(args: Args, context: &Context) -> Result<Exit, CliError> {
     let Command::Serve(args) = args.command;
@@ -74,11 +76,19 @@ fn config(args: &Serve) -> Result<SimulatorConfig, CliError> {
         (None, None) => Some(DAEMON_DOOR.to_owned()),
         (None, Some(_)) => None,
     };
-    config.subscriptions.extend(door.map(|url| SubscriptionSeed {
+    let every_event_at = |url: String| SubscriptionSeed {
         url,
         events: vec!["*".to_owned()],
         secret: None,
-    }));
+    };
+    config.subscriptions.extend(door.map(every_event_at));
+    if args.webhooks.is_none() && args.setup.is_none() {
+        config.ivy.subscriptions.push(every_event_at(SHOP_DOOR.to_owned()));
+        config
+            .payments
+            .subscriptions
+            .push(every_event_at(CARDS_DOOR.to_owned()));
+    }
     if let Some(seed) = args.seed {
         config.seed = seed;
     }
@@ -89,7 +99,15 @@ async fn serve(config: SimulatorConfig, context: &Context) -> Result<Exit, CliEr
     let facts = Facts {
         api_key: config.api_keys.first().map(|key| key.key.clone()).unwrap_or_default(),
         webhook_secret: config.webhook_secret.clone(),
-        webhooks: config.subscriptions.iter().map(|seed| seed.url.clone()).collect(),
+        webhooks: [
+            &config.subscriptions,
+            &config.ivy.subscriptions,
+            &config.payments.subscriptions,
+        ]
+        .into_iter()
+        .flatten()
+        .map(|seed| seed.url.clone())
+        .collect(),
         others: [
             ("ivy", config.ivy.api_keys.first()),
             ("payments", config.payments.api_keys.first()),

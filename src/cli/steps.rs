@@ -2,10 +2,12 @@
 
 use std::collections::BTreeMap;
 
+use super::journal::step_json;
 use super::output::{Cell, Table, Tone};
 use super::text::{cut, duration, one_line, relative, time};
 use crate::base::clock::Instant;
 use crate::base::money::{Currency, Money};
+use crate::connector::redact::Redactor;
 use crate::model::journal::{Failure, Journal, Outcome, Phase, StepPath, StepRecord};
 use crate::model::value::{Map, Value};
 
@@ -32,17 +34,17 @@ pub struct StepLine {
 }
 
 impl StepLine {
-    /// The line of a step. `now` shows how far away a wait ends.
-    pub fn new(path: &StepPath, record: &StepRecord, now: Instant) -> Self {
+    /// The line of a step, without what nobody is to read. `now` shows how far away a wait ends.
+    pub fn new(path: &StepPath, record: &StepRecord, now: Instant, redactor: &Redactor) -> Self {
         let name = &record.step.name;
-        let summary = one_line(&record.step.summary);
+        let summary = one_line(&redactor.text(&record.step.summary));
         let what = match (name.starts_with("log."), summary.is_empty()) {
             // Said by the script itself: its own words, without ceremony.
             (true, false) if name == "log.info" => summary.clone(),
             (_, true) => name.clone(),
             (_, false) => format!("{name} {summary}"),
         };
-        let (outcome, tone) = outcome(record, &summary, now);
+        let (outcome, tone) = outcome(record, &summary, now, redactor);
         let took = record.updated_at - record.started_at;
         let ended = matches!(record.phase, Phase::Done(_)) && took >= chrono::TimeDelta::milliseconds(1);
         let key = record.effect.as_ref().and_then(|intent| intent.key.clone());
@@ -70,9 +72,19 @@ impl StepLine {
 }
 
 /// How a step ended or stands.
-fn outcome(record: &StepRecord, summary: &str, now: Instant) -> (String, Tone) {
+fn outcome(record: &StepRecord, summary: &str, now: Instant, redactor: &Redactor) -> (String, Tone) {
+    let (told, tone) = standing_of(record, summary, now);
+    let told = redactor.text(&told);
     match &record.phase {
-        Phase::Done(Outcome::Value(value)) => (cut(&of_value(value, summary), OUTCOME_LENGTH_MAX), Tone::Plain),
+        // The run says the whole of a doubt.
+        Phase::Done(Outcome::Value(_)) | Phase::Doubt { .. } => (cut(&told, OUTCOME_LENGTH_MAX), tone),
+        _ => (told, tone),
+    }
+}
+
+fn standing_of(record: &StepRecord, summary: &str, now: Instant) -> (String, Tone) {
+    match &record.phase {
+        Phase::Done(Outcome::Value(value)) => (of_value(value, summary), Tone::Plain),
         Phase::Done(Outcome::Failure(failure)) => (of_failure(failure), Tone::Bad),
         // Held before it was sent, for a reason; or a person said so.
         // Until when is said once: where it is held for longer, the run says when it looks again.
@@ -125,11 +137,7 @@ fn outcome(record: &StepRecord, summary: &str, now: Instant) -> (String, Tone) {
             }
         },
         Phase::Doubt { doubt, .. } => (
-            // The run says the whole of it.
-            cut(
-                &format!("{}: {}", doubt.code.replace('_', " "), one_line(&doubt.message)),
-                OUTCOME_LENGTH_MAX,
-            ),
+            format!("{}: {}", doubt.code.replace('_', " "), one_line(&doubt.message)),
             Tone::Attention,
         ),
         Phase::Cleared { .. } => (
@@ -182,11 +190,19 @@ fn of_map(map: &Map) -> String {
     }
 }
 
+/// The same with everything in mind that stands in a journal under names that nobody is to read.
+pub(super) fn learned(mut redactor: Redactor, journal: &Journal) -> Redactor {
+    for (path, record) in journal.steps() {
+        redactor.learn(&step_json(path, record));
+    }
+    redactor
+}
+
 /// All steps of a run as a table.
-pub fn table(journal: &Journal, now: Instant) -> Table {
+pub fn table(journal: &Journal, now: Instant, redactor: &Redactor) -> Table {
     let lines: Vec<StepLine> = journal
         .steps()
-        .map(|(path, record)| StepLine::new(path, record, now))
+        .map(|(path, record)| StepLine::new(path, record, now, redactor))
         .collect();
     let mut table = Table::new(&["step", "what", "outcome", "took", "key"])
         .right(&[3])
@@ -205,22 +221,34 @@ pub fn table(journal: &Journal, now: Instant) -> Table {
 
 /// What of a run was shown already.
 #[derive(Debug, Default)]
-pub struct Shown(BTreeMap<StepPath, String>);
+pub struct Shown {
+    standing: BTreeMap<StepPath, String>,
+    redactor: Redactor,
+}
 
 impl Shown {
+    /// Nothing yet, and never what this takes out.
+    pub fn without(redactor: Redactor) -> Self {
+        Self {
+            standing: BTreeMap::new(),
+            redactor,
+        }
+    }
+
     /// The lines that are new or have changed, in the order in which it happened.
     pub fn fresh(&mut self, journal: &Journal, now: Instant) -> Vec<StepLine> {
+        let redactor = learned(self.redactor.clone(), journal);
         let mut steps: Vec<(&StepPath, &StepRecord)> = journal.steps().collect();
         // A compound step ends after its parts and with a shorter path.
         steps.sort_by_key(|(path, record)| (record.updated_at, std::cmp::Reverse(path.depth())));
         let mut fresh = Vec::new();
         for (path, record) in steps {
             let standing = standing(&record.phase);
-            if standing.is_empty() || self.0.get(path) == Some(&standing) {
+            if standing.is_empty() || self.standing.get(path) == Some(&standing) {
                 continue;
             }
-            self.0.insert(path.clone(), standing);
-            fresh.push(StepLine::new(path, record, now));
+            self.standing.insert(path.clone(), standing);
+            fresh.push(StepLine::new(path, record, now, &redactor));
         }
         fresh
     }

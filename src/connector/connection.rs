@@ -215,6 +215,59 @@ pub fn wrong_headers(connector: &Connector, headers: &BTreeMap<String, String>) 
     wrong.collect()
 }
 
+/// What is wrong with the paths of a connection: endpoints that its table does not have, and paths that could not stand
+/// for its own. Empty if nothing is.
+pub fn wrong_paths(connector: &Connector, paths: &BTreeMap<String, String>) -> Vec<WrongWord> {
+    let wrong = paths.iter().filter_map(|(key, path)| {
+        let title = &connector.title;
+        let Some(endpoint) = connector.endpoint(key) else {
+            let known = connector.endpoints().map(|endpoint| endpoint.name.as_str());
+            let help = match nearest(key, known) {
+                Some(near) => format!("did you mean `{near}`?"),
+                None => format!("`bursar primitives --connector {}` lists them", connector.name),
+            };
+            let key = key.clone();
+            let message = format!("{title} has no call `{key}`");
+            return Some(WrongWord { key, message, help });
+        };
+        let is_path = |path: &str| {
+            let mut segments = path.split('/').skip(1).peekable();
+            let has_segments = segments.peek().is_some();
+            let is_segment = |segment: &str| {
+                let is_visible = segment.bytes().all(|byte| byte.is_ascii_graphic());
+                is_visible && !segment.contains(['?', '#', '\\']) && !matches!(segment, "" | "." | "..")
+            };
+            path.starts_with('/') && has_segments && segments.all(is_segment)
+        };
+        let message = if !is_path(path) {
+            format!("`{key}` cannot have the path `{path}`")
+        } else if params_of(path) != params_of(&endpoint.path) {
+            format!("the path of `{key}` has other parameters: `{path}`")
+        } else if let Some(other) = connector.endpoints().find(|other| {
+            let own = paths.get(&other.name).unwrap_or(&other.path);
+            other.name != *key && other.method == endpoint.method && own == path && other.path != endpoint.path
+        }) {
+            format!("`{key}` cannot have the path of `{}`", other.name)
+        } else {
+            return None;
+        };
+        let help = format!(
+            "the table has `{}`: the same names in braces, and no query",
+            endpoint.path
+        );
+        let key = key.clone();
+        Some(WrongWord { key, message, help })
+    });
+    wrong.collect()
+}
+
+/// What is filled in in a path, in an order of its own; what is no name alone between slashes stands as it is.
+fn params_of(path: &str) -> Vec<&str> {
+    let mut params: Vec<&str> = path.split('/').filter(|segment| segment.contains(['{', '}'])).collect();
+    params.sort_unstable();
+    params
+}
+
 /// Whether a provider could call a header so.
 pub fn is_header_name(name: &str) -> bool {
     let is_letter = |byte: u8| byte.is_ascii_alphanumeric() || byte == b'-' || byte == b'_';

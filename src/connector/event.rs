@@ -50,14 +50,13 @@ pub fn read_event(connector: &Connector, delivery: &Delivery, id: EventId) -> Re
         .ok_or_else(|| BadPayload::NoWebhooks(connector.title.clone()))?;
     let body = std::str::from_utf8(&delivery.body).map_err(|_| BadPayload::NotJson)?;
     let own_id = || message_id(&webhook.signature, delivery);
-    read(
-        &webhook.envelope,
-        body,
-        &delivery.connection,
+    let heard = Heard {
+        connector,
+        connection: &delivery.connection,
         id,
-        delivery.received_at,
-        own_id,
-    )
+        received_at: delivery.received_at,
+    };
+    heard.read(&webhook.envelopes, body, own_id)
 }
 
 /// Reads an event from an item of the provider's own list of events.
@@ -65,6 +64,7 @@ pub fn read_event(connector: &Connector, delivery: &Delivery, id: EventId) -> Re
 /// # Errors
 /// [`BadPayload`].
 pub fn read_listed(
+    connector: &Connector,
     backfill: &Backfill,
     item: &Value,
     connection: &str,
@@ -72,41 +72,69 @@ pub fn read_listed(
     received_at: Instant,
 ) -> Result<Event, BadPayload> {
     let item = item.to_plain().to_string();
-    read(&backfill.envelope, &item, connection, id, received_at, || None)
+    let heard = Heard {
+        connector,
+        connection,
+        id,
+        received_at,
+    };
+    heard.read(std::slice::from_ref(&backfill.envelope), &item, || None)
 }
 
-fn read(
-    envelope: &Envelope,
-    body: &str,
-    connection: &str,
+/// An event that is read: whose it is, and what it is to be called.
+struct Heard<'a> {
+    connector: &'a Connector,
+    connection: &'a str,
     id: EventId,
     received_at: Instant,
-    own_id: impl FnOnce() -> Option<String>,
-) -> Result<Event, BadPayload> {
-    let mut body = Unread::new(body).map_err(|_| BadPayload::NotJson)?;
-    let missing = |pointer: &String| BadPayload::Missing(pointer.clone());
-    let payload = body
-        .at(&envelope.payload)
-        .ok_or_else(|| missing(&envelope.payload))
-        .map(Payload::read)?;
-    let mut text = |pointer: &String| {
-        let text = body.text_at(pointer).filter(|text| !text.is_empty());
-        text.ok_or_else(|| missing(pointer))
-    };
-    let kind = text(&envelope.kind)?;
-    let provider_id = match &envelope.id {
-        Some(pointer) => text(pointer)?,
-        None => own_id().ok_or(BadPayload::NoId)?,
-    };
-    let mut optional = |pointer: &Option<String>| body.text_at(pointer.as_deref()?);
-    Ok(Event {
-        id,
-        connection: connection.to_owned(),
-        provider_id,
-        kind,
-        subject: optional(&envelope.subject),
-        occurred_at: optional(&envelope.date).as_deref().and_then(parse_time),
-        received_at,
-        payload: payload?,
-    })
+}
+
+impl Heard<'_> {
+    fn read(
+        self,
+        envelopes: &[Envelope],
+        body: &str,
+        own_id: impl FnOnce() -> Option<String>,
+    ) -> Result<Event, BadPayload> {
+        let mut body = Unread::new(body).map_err(|_| BadPayload::NotJson)?;
+        let mut fits = |envelope: &&Envelope| {
+            let has_type = text(&mut body, &envelope.kind).is_ok();
+            has_type && body.at(&envelope.payload).is_some()
+        };
+        // What fits none is told by what the first one misses.
+        let envelope = match envelopes {
+            [only] => Some(only),
+            several => several.iter().find(&mut fits).or(several.first()),
+        };
+        let envelope = envelope.ok_or_else(|| BadPayload::NoWebhooks(self.connector.title.clone()))?;
+        let payload = body
+            .at(&envelope.payload)
+            .ok_or_else(|| BadPayload::Missing(envelope.payload.clone()))
+            .map(Payload::read)?;
+        let sent = text(&mut body, &envelope.kind)?;
+        let provider_id = match &envelope.id {
+            Some(pointer) => text(&mut body, pointer)?,
+            None => own_id().ok_or(BadPayload::NoId)?,
+        };
+        let kind = self
+            .connector
+            .event_kind(sent, |status| body.text_at(&format!("{}{status}", envelope.payload)));
+        let mut optional = |pointer: &Option<String>| body.text_at(pointer.as_deref()?);
+        Ok(Event {
+            id: self.id,
+            connection: self.connection.to_owned(),
+            provider_id,
+            kind,
+            subject: optional(&envelope.subject),
+            occurred_at: optional(&envelope.date).as_deref().and_then(parse_time),
+            received_at: self.received_at,
+            payload: payload?,
+        })
+    }
+}
+
+/// The text at a place where there has to be one.
+fn text(body: &mut Unread<'_>, pointer: &str) -> Result<String, BadPayload> {
+    let text = body.text_at(pointer).filter(|text| !text.is_empty());
+    text.ok_or_else(|| BadPayload::Missing(pointer.to_owned()))
 }

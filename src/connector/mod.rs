@@ -16,6 +16,7 @@
 //! | [`client`] | a request | an answer, or how far it got |
 //! | [`reply`] | an answer | what it means for the step |
 //! | [`page`] | the pages of a list | its items, where the next page is, whether it was all |
+//! | [`redact`] | what was sent and answered | the same without what a table calls sensitive |
 //! | [`lookup`] | an effect nobody heard the outcome of | whether it happened |
 //! | [`signature`] | a delivery | whether the provider sent it |
 //! | [`event`] | a verified delivery | an event |
@@ -25,6 +26,7 @@ pub mod connection;
 pub mod event;
 pub mod lookup;
 pub mod page;
+pub mod redact;
 pub mod registry;
 pub mod reply;
 pub mod request;

@@ -12,6 +12,7 @@ use serde_json::Value as Json;
 use super::alike;
 use super::client::SendError;
 use super::lookup::Match;
+use super::redact::Redactor;
 use super::request::{identity, key_of, sent};
 use super::table::{AnswerKind, Connector, Effect, Endpoint, ErrorClass, ErrorRow, Pagination, Pointers};
 use super::units;
@@ -101,7 +102,7 @@ pub fn classify(
 ) -> Verdict {
     match answer.status {
         200..=299 => success(connector, endpoint, request, movement, answer),
-        _ => refusal(connector, endpoint, answer),
+        _ => refusal(connector, endpoint, request, answer),
     }
 }
 
@@ -223,6 +224,16 @@ pub fn contradiction(
     })
 }
 
+/// The same of something that stands inside of what it was made of: what it has to show, its look-up says.
+pub(super) fn contradiction_inside(
+    endpoint: &Endpoint,
+    request: &StoredRequest,
+    movement: Option<&Movement>,
+    value: &Value,
+) -> Option<String> {
+    another_amount(endpoint, movement, value).or_else(|| another_beneficiary(endpoint, request, value))
+}
+
 /// What the answer has to show as it was sent and does not: where a number of ours makes the provider answer with what
 /// it has, that may be something else.
 fn not_as_sent(endpoint: &Endpoint, request: &StoredRequest, value: &Value) -> Option<String> {
@@ -333,7 +344,7 @@ fn another_resource<'a>(endpoint: &'a Endpoint, request: &StoredRequest, value: 
     (are_texts && !alike::shows(kind, &wanted, shown)).then_some(field)
 }
 
-fn refusal(connector: &Connector, endpoint: &Endpoint, answer: &RawAnswer) -> Verdict {
+fn refusal(connector: &Connector, endpoint: &Endpoint, request: &StoredRequest, answer: &RawAnswer) -> Verdict {
     let body = serde_json::from_slice::<Json>(&answer.body)
         .ok()
         .and_then(|json| Value::from_plain(&json).ok());
@@ -349,7 +360,13 @@ fn refusal(connector: &Connector, endpoint: &Endpoint, answer: &RawAnswer) -> Ve
         too_fast: answer.status == 429,
     };
     let class = class_of(connector, answer.status, code.as_deref());
-    let message = describe(connector, answer, code.as_deref(), text_at(&errors.message));
+    // Providers repeat what was wrong: what nobody is to read has no place in a log.
+    let said = text_at(&errors.message).map(|message| {
+        let redactor = Redactor::new(connector.redact.clone()).with(&serde_json::json!([request.path, request.body]));
+        let answered = body.as_ref().map(Value::to_plain).unwrap_or_default();
+        redactor.with(&answered).text(&message)
+    });
+    let message = describe(connector, answer, code.as_deref(), said);
     let should_retry = errors
         .should_retry_header
         .as_deref()

@@ -9,11 +9,13 @@ mod encode;
 mod identity;
 mod object;
 mod sent;
+mod sum;
 
 use serde_json::{Map as JsonMap, Value as Json};
 
 use super::connection::Connection;
 use super::lookup::Known;
+use super::redact::Redactor;
 use super::table::{Effect, Endpoint, Kind, OurReference, PageSize, Param, Place, ReferenceForm, WHOLE_BODY};
 use crate::base::guard::{Guard, holds};
 use crate::base::ids::Digest;
@@ -114,6 +116,26 @@ pub fn prepare_own(
     args: &Map,
     own: Own<'_>,
 ) -> Result<Prepared, Failure> {
+    let built = build(connection, endpoint, args, own);
+    let names = &connection.connector.redact;
+    if names.is_empty() {
+        return built;
+    }
+    // What is wrong is told, and what it is about; neither says what nobody is to read.
+    let redactor = Redactor::new(names.clone()).with(&Value::Map(args.clone()).to_plain());
+    match built {
+        Ok(mut prepared) => {
+            prepared.summary = redactor.text(&prepared.summary);
+            Ok(prepared)
+        }
+        Err(mut failure) => {
+            failure.message = redactor.text(&failure.message);
+            Err(failure)
+        }
+    }
+}
+
+fn build(connection: &Connection, endpoint: &Endpoint, args: &Map, own: Own<'_>) -> Result<Prepared, Failure> {
     let fail = |message: String| invalid(endpoint, &message);
     let mut args: Map = args
         .iter()
@@ -167,6 +189,7 @@ pub fn prepare_own(
         headers: said,
         mut body,
     } = write(connection, endpoint, &args, amount.as_ref()).map_err(fail)?;
+    sum::check(connection, endpoint, &body, amount.as_ref()).map_err(fail)?;
     if let (Some(reference), Some(place)) = (own.reference, &endpoint.our_reference) {
         write_reference(endpoint, &mut body, place, reference).map_err(fail)?;
     }

@@ -13,6 +13,8 @@ mod money;
 mod paging;
 mod param;
 mod parse;
+mod parts;
+mod send_back;
 mod setting;
 mod webhook;
 
@@ -22,6 +24,7 @@ use std::sync::Arc;
 
 use serde::Deserialize;
 
+use super::redact::SensitiveNames;
 use crate::model::diagnostic::Diagnostic;
 
 pub use bounds::{Chars, Form, TimeForm, Times};
@@ -34,6 +37,8 @@ pub use map::{
 pub use money::{AmountBefore, AmountField, AmountPlace, MoneyTable, Unit, Whole};
 pub use paging::{Counted, PageParam, PageSize, Pagination, Style};
 pub use param::{Kind, Param, Place, Shape, WHOLE_BODY};
+pub use parts::{DividedItem, DividedMap, DividedRefunds, PartsMap, SumRule, Unless};
+pub use send_back::{BackMap, DepositMap, SentMap};
 pub use setting::{CommonTable, Need, SettingTable};
 pub use webhook::{Backfill, Envelope, EventType, Subscriptions, WebhookTable};
 
@@ -76,6 +81,8 @@ pub struct Connector {
     pub money: Arc<MoneyTable>,
     /// What refused calls look like and mean.
     pub errors: Errors,
+    /// Members of requests and answers that nobody is shown.
+    pub redact: SensitiveNames,
     /// How many requests the provider takes, if it says so.
     pub rate: Option<RateTable>,
     settings: BTreeMap<String, SettingTable>,
@@ -89,6 +96,8 @@ pub struct Connector {
     backfill: Option<Backfill>,
     shapes: BTreeMap<String, Shape>,
     endpoints: BTreeMap<String, Endpoint>,
+    /// Of endpoints whose path a connection says: the path that the table says.
+    written_paths: BTreeMap<String, String>,
     primitives: BTreeMap<String, PrimitiveMap>,
     resources: BTreeMap<String, Resource>,
 }
@@ -105,6 +114,44 @@ impl Connector {
     /// An endpoint by its name.
     pub fn endpoint(&self, name: &str) -> Option<&Endpoint> {
         self.endpoints.get(name)
+    }
+
+    /// The same with other paths of these endpoints, as a connection says them.
+    #[must_use]
+    pub fn with_paths(&self, paths: &BTreeMap<String, String>) -> Self {
+        let mut own = self.clone();
+        for (name, path) in paths {
+            if let Some(endpoint) = own.endpoints.get_mut(name) {
+                let written = std::mem::replace(&mut endpoint.path, path.clone());
+                own.written_paths.entry(name.clone()).or_insert(written);
+            }
+        }
+        own
+    }
+
+    /// The endpoints whose path a connection says, each with the path that the table says.
+    pub fn own_paths(&self) -> impl Iterator<Item = (&Endpoint, &str)> {
+        let written = self.written_paths.iter();
+        written.filter_map(|(name, path)| Some((self.endpoints.get(name)?, path.as_str())))
+    }
+
+    /// Which answers the key of an endpoint is kept with; none where it bears no key that bursar makes.
+    pub fn kept(&self, endpoint: &Endpoint) -> Option<Kept> {
+        match &endpoint.key {
+            KeyPlace::Header => self.idempotency.as_ref().map(|table| table.kept),
+            KeyPlace::Field(place) => Some(place.kept),
+            KeyPlace::Natural(_) | KeyPlace::None => None,
+        }
+    }
+
+    /// What becomes of a call of an endpoint that meets the first one still on its way.
+    pub fn in_flight(&self, endpoint: &Endpoint) -> Option<InFlight> {
+        match &endpoint.key {
+            KeyPlace::Field(place) => Some(place.in_flight),
+            KeyPlace::Header | KeyPlace::Natural(_) | KeyPlace::None => {
+                self.idempotency.as_ref().map(|table| table.in_flight)
+            }
+        }
     }
 
     /// Who writes a header of this name into every request, if anybody does.
@@ -185,6 +232,40 @@ impl Connector {
     /// The webhooks of the provider, if it sends any.
     pub fn webhook(&self) -> Option<&WebhookTable> {
         self.webhook.as_ref()
+    }
+
+    /// The type of an event here, which the provider calls `sent`, with the status that its resource is shown in.
+    pub(super) fn event_kind(&self, sent: String, mut said: impl FnMut(&str) -> Option<String>) -> String {
+        let made = self.webhook.as_ref().and_then(|webhook| {
+            let of_sent = |event: &&EventType| event.of.as_deref() == Some(sent.as_str());
+            let first = webhook.events.iter().find(of_sent)?;
+            let status = said(&self.resource(webhook.about(first)?)?.status)?;
+            let mut made_of_it = webhook.events.iter().filter(of_sent);
+            made_of_it.find(|event| event.status.contains(&status))
+        });
+        made.map(|event| event.name.clone()).unwrap_or(sent)
+    }
+
+    /// The types that tell the same of a resource as this one, or what comes later in its life: once one of them was
+    /// told, this one is old news.
+    pub fn outdating(&self, kind: &str) -> Vec<&str> {
+        let told = |webhook: &WebhookTable| -> Option<(String, usize)> {
+            let event = webhook.event(kind)?;
+            let about = webhook.about(event)?;
+            Some((about.to_owned(), event.rank(self.resource(about)?)?))
+        };
+        let Some((webhook, (about, rank))) = self.webhook.as_ref().and_then(|table| Some((table, told(table)?))) else {
+            return Vec::new();
+        };
+        let resource = self.resource(&about);
+        let outdates = |event: &&EventType| {
+            webhook.about(event) == Some(&about)
+                && resource
+                    .and_then(|resource| event.rank(resource))
+                    .is_some_and(|later| later >= rank)
+        };
+        let later = webhook.events.iter().filter(outdates);
+        later.map(|event| event.name.as_str()).collect()
     }
 
     /// How missed webhooks are found, if the provider keeps its events.

@@ -460,7 +460,7 @@ impl Turn {
         if open.unknown && (has_to_look || !self.may_repeat(&open)) {
             return self.look_up(&open);
         }
-        let alone = keys::alone_from(connection, open.last_sent).filter(|_| open.unknown && was_on_its_way);
+        let alone = keys::alone_from(connection, endpoint, open.last_sent).filter(|_| open.unknown && was_on_its_way);
         if alone.is_some_and(|alone| self.now() < alone) {
             let reason = "the first attempt may still be on its way".to_owned();
             return Err(self.send_later(&open, RetryHint::default(), reason));
@@ -587,10 +587,11 @@ impl Turn {
 
     fn send_later(&self, open: &Open<'_>, hint: RetryHint, reason: String) -> Thrown {
         let at = self.next_attempt_at(open.attempts + 1, hint);
-        let at = keys::alone_from(open.connection, open.last_sent).map_or(at, |alone| match open.unknown {
-            true => at.max(alone),
-            false => at,
-        });
+        let at =
+            keys::alone_from(open.connection, open.endpoint, open.last_sent).map_or(at, |alone| match open.unknown {
+                true => at.max(alone),
+                false => at,
+            });
         self.retry_at(open, at, reason, false)
     }
 

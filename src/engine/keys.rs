@@ -94,16 +94,14 @@ pub(super) fn key_name(intent: &Intent) -> &str {
 
 /// Whether an answer that says nothing for certain leaves the key free: then the same call may have its effect once more.
 pub(super) fn is_freed(connection: &Connection, endpoint: &Endpoint) -> bool {
-    let table = connection.connector.idempotency.as_ref();
-    let is_freed = table.is_some_and(|table| table.kept == Kept::Successes);
-    is_freed && endpoint.key.is_made() && !endpoint.same_twice && holds(Guard::KeyKept)
+    let kept = connection.connector.kept(endpoint);
+    kept == Some(Kept::Successes) && !endpoint.same_twice && holds(Guard::KeyKept)
 }
 
 /// From when on what was last sent then is not on its way any more, where the provider does not say what becomes of a
 /// second one beside it.
-pub(super) fn alone_from(connection: &Connection, last_sent: Instant) -> Option<Instant> {
-    let table = connection.connector.idempotency.as_ref();
-    let is_unknown = table.is_some_and(|table| table.in_flight == InFlight::Unknown);
+pub(super) fn alone_from(connection: &Connection, endpoint: &Endpoint, last_sent: Instant) -> Option<Instant> {
+    let is_unknown = connection.connector.in_flight(endpoint) == Some(InFlight::Unknown);
     let longest = TimeDelta::from_std(PROVIDER_TOTAL_TIMEOUT).unwrap_or(TimeDelta::MAX);
     (is_unknown && holds(Guard::InFlight)).then(|| last_sent + longest)
 }

@@ -9,6 +9,7 @@
 //! and names no type of the interpreter, the database or the HTTP client.
 
 mod alone;
+mod apart;
 pub mod backoff;
 mod beside;
 mod book;

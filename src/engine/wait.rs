@@ -111,16 +111,23 @@ impl Turn {
         Err(self.wait_on(begun, wait, seen))
     }
 
-    /// Waits until a resource has settled, one way or the other; answers with the resource as it is then.
+    /// Waits until a resource has settled, one way or the other; answers with the resource as it is then. `made` is the
+    /// resource as the script has it: it is asked for under the account that this shows.
     pub(super) fn settled(
         &self,
         connection: &Arc<Connection>,
-        kind: &str,
-        resource: &Resource,
+        (kind, resource): (&str, &Resource),
+        made: &Value,
         id: &str,
         timeout: TimeDelta,
     ) -> Result<Value, Thrown> {
-        let input = Value::List(vec![Value::text(kind), Value::text(id), Value::Duration(timeout)]);
+        let retrieve = connection.connector.endpoint(&resource.retrieve);
+        let under = retrieve.map(|retrieve| retrieve.shown_by(made)).unwrap_or_default();
+        let mut input = vec![Value::text(kind), Value::text(id), Value::Duration(timeout)];
+        if !under.is_empty() {
+            input.push(Value::Map(under.clone()));
+        }
+        let input = Value::List(input);
         let name = format!("{}.settled", connection.name);
         let begun = self.begin(&name, format!("{kind} {id}"), &input.typed_text())?;
         let (mut wait, fresh) = match self.waiting(&begun)? {
@@ -151,7 +158,7 @@ impl Turn {
                 wait.poll_at.get_or_insert(until);
                 return Err(self.wait_from(begun, wait, until, seen));
             }
-            match self.look_at_resource(connection, resource, id) {
+            match self.look_at_resource(connection, resource, id, &under) {
                 Look::Settled(settled) => return self.end_wait(begun, wait, Outcome::Value(settled)),
                 Look::Pending if over => {
                     let message = format!("{kind} {id} had not settled by {}", time_text(wait.deadline));
@@ -159,7 +166,7 @@ impl Turn {
                 }
                 // What is refused for good may be a resource that lists do not show yet, until the end of the wait.
                 Look::Refused(failure) if over => {
-                    let failure = unseen(connection, resource, kind, id, failure);
+                    let failure = unseen(connection, (kind, resource), id, &under, failure);
                     return self.end_wait(begun, wait, Outcome::Failure(failure));
                 }
                 // Nothing was seen: that the time is over says nothing about the resource.
@@ -186,17 +193,18 @@ impl Turn {
         }
     }
 
-    fn look_at_resource(&self, connection: &Arc<Connection>, resource: &Resource, id: &str) -> Look {
+    fn look_at_resource(&self, connection: &Arc<Connection>, resource: &Resource, id: &str, under: &Map) -> Look {
         let missing = || Failure::new("unsupported", format!("there is no endpoint `{}`", resource.retrieve));
         let prepared = connection
             .connector
             .endpoint(&resource.retrieve)
             .ok_or_else(missing)
             .and_then(|endpoint| {
-                let args = match &resource.param {
+                let mut args = match &resource.param {
                     Some(param) => Map::from([(param.clone(), Value::text(id))]),
                     None => arguments(endpoint, &[Value::text(id)])?,
                 };
+                args.extend(under.clone());
                 Ok((endpoint, prepare(connection, endpoint, &args, None)?))
             });
         let (endpoint, prepared) = match prepared {
@@ -322,10 +330,17 @@ impl Turn {
 
 /// Why a wait ends for a resource that the provider refused to show. Where a connection acts for several accounts, it may
 /// have been asked for another one's: that is no word about the resource.
-fn unseen(connection: &Connection, resource: &Resource, kind: &str, id: &str, failure: Failure) -> Failure {
+fn unseen(
+    connection: &Connection,
+    (kind, resource): (&str, &Resource),
+    id: &str,
+    under: &Map,
+    failure: Failure,
+) -> Failure {
     let retrieve = connection.connector.endpoint(&resource.retrieve);
     let acts_for_several = retrieve.is_some_and(|endpoint| endpoint.params.iter().any(|param| param.common));
-    if !acts_for_several {
+    // It was asked for under the account that it shows itself: then the answer is one.
+    if !acts_for_several || !under.is_empty() {
         return failure;
     }
     let message = format!(

@@ -7,6 +7,7 @@ use std::fmt;
 use serde::{Deserialize, Serialize};
 use serde_json::Value as Json;
 
+use super::event::Event;
 use super::run::{Cause, EventMark, RunState};
 use super::unmade::Unmade;
 use crate::base::ids::{EventId, RunId};
@@ -42,6 +43,13 @@ pub enum Why {
         /// The expression.
         expression: String,
     },
+    /// It tells of a resource what was told before, or what comes earlier in its life than what was.
+    Outdated {
+        /// The type of the event that came before.
+        by: String,
+        /// The provider's id of that event.
+        event: String,
+    },
     /// The expression failed.
     Failed {
         /// The expression.
@@ -63,6 +71,16 @@ impl Why {
     }
 }
 
+impl Why {
+    /// That this event came first.
+    pub fn outdated(earlier: &Event) -> Self {
+        Self::Outdated {
+            by: earlier.kind.clone(),
+            event: shortened(earlier.provider_id.clone(), VALUE_BYTES_MAX),
+        }
+    }
+}
+
 impl fmt::Display for Why {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
@@ -71,6 +89,7 @@ impl fmt::Display for Why {
                 write!(f, "{pointer} is {found}, not {wanted}")
             }
             Self::Untrue { expression } => write!(f, "not true: {expression}"),
+            Self::Outdated { by, event } => write!(f, "old news: {by} was told before, by event {event}"),
             Self::Failed { expression, message } => write!(f, "the condition failed: {message}: {expression}"),
         }
     }

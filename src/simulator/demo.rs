@@ -13,6 +13,7 @@ use crate::base::money::Currency;
 const TREASURY: &str = "3c90c3cc-0d44-4b50-8888-8dd25736052a";
 const MARKETPLACE: &str = "5f0c1a52-7a0e-4d57-9c1b-6f3d2b8e4a10";
 const COLLECTIONS: &str = "9b7d3f60-2c4e-4f0b-8d55-0c9e1a7b2f31";
+const SHOP: &str = "8d0f6c1e-5b27-4c3a-9e4d-2f7a1b60c835";
 
 /// The treasury account's national number.
 const TREASURY_NUMBER: &str = "370400440532013000";
@@ -107,7 +108,10 @@ impl IvyConfig {
         };
         Self {
             accounts: vec![
-                account("Ivy EUR", "EUR", "20000.00", iban_of("100110012600000001")),
+                AccountSeed {
+                    id: Uuid::parse_str(SHOP).ok(),
+                    ..account("Ivy EUR", "EUR", "20000.00", iban_of("100110012600000001"))
+                },
                 account("Ivy GBP", "GBP", "5000.00", pounds),
                 account("Ivy USDC", "USDC", "1000.000000", coins),
             ],

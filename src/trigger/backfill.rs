@@ -307,6 +307,7 @@ impl Backfill {
             let (shown, next) = reading.walk.take(&answer);
             for item in shown {
                 match read_listed(
+                    &connection.connector,
                     backfill,
                     item,
                     &connection.name,

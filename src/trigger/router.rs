@@ -4,23 +4,28 @@
 //! whatever ends the process in between. A nudge makes it quick, nothing more: without one it looks once a second.
 //! Under a flood acknowledgements go first: while more runs are queued than workers can take, few are made; events keep
 //! as well as runs do, and a run that waits for one was woken when it came in. What an event starts is said by the
-//! workflows there are when its turn comes; which of them did not take it, and why, is kept in the same write. Must not run scripts, and must not be stopped by one event that cannot be read.
+//! workflows there are when its turn comes; which of them did not take it, and why, is kept in the same write. What tells
+//! of a resource that it stands where it has long been, or where it is no more, starts nothing. Must not run scripts, and
+//! must not be stopped by one event that cannot be read.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
 
-use super::listen::hear;
+use super::listen::{Heard, hear};
 use super::versions::KnownVersions;
+use super::webhook::Connections;
 use super::{new_run, run_id};
 use crate::base::clock::{Clock, Instant};
 use crate::base::fault_point::{FaultPoint, reach};
+use crate::base::guard::{Guard, holds};
 use crate::base::ids::RunId;
 use crate::base::limits::{QUEUED_RUNS_ENOUGH, ROUTED_BYTES_MAX, ROUTED_EVENTS_MAX, ROUTING_PAUSE};
 use crate::base::shutdown::Shutdown;
 use crate::base::wake::Wake;
 use crate::catalog::watch::Catalog;
-use crate::model::event::Event;
+use crate::model::event::{Event, EventFilter, Matching};
+use crate::model::fate::{Declined, Why};
 use crate::model::run::{Cause, EventMark, NewRun, RunEvent};
 use crate::model::workflow::Workflow;
 use crate::store::{Routing, Store, StoreError};
@@ -61,6 +66,8 @@ pub struct Router {
     pub store: Arc<dyn Store>,
     /// Which workflows there are.
     pub catalog: Catalog,
+    /// Whose events they are.
+    pub connections: Arc<Connections>,
     /// The time.
     pub clock: Arc<dyn Clock>,
     /// Who tells of new events.
@@ -122,7 +129,8 @@ impl Router {
         let mut runs = Vec::new();
         let mut declined = Vec::new();
         let mut versions = BTreeMap::new();
-        for heard in heard {
+        for mut heard in heard {
+            self.leave_old_news(&mut heard).await?;
             for workflow in heard.takers {
                 runs.push(run_for(workflow, &secret, heard.mark, &heard.event, now));
                 versions.insert(&workflow.name, &workflow.version);
@@ -148,5 +156,40 @@ impl Router {
         tracing::debug!(events = events.len(), runs = routed.runs, "events were routed");
         let is_enough = routed.queued >= u64::from(QUEUED_RUNS_ENOUGH);
         Ok(if is_enough { Next::Gather } else { Next::Again })
+    }
+
+    /// Takes an event from all who would take it, if the same or something later was told of its resource before. The
+    /// order is that of admission, so whoever asks again is told the same.
+    async fn leave_old_news(&self, heard: &mut Heard<'_>) -> Result<(), StoreError> {
+        let event = &heard.event;
+        let connection = self.connections.get(&event.connection);
+        let outdating = connection.map_or_else(Vec::new, |known| known.connector.outdating(&event.kind));
+        let Some(subject) = event.subject.clone() else {
+            return Ok(());
+        };
+        if heard.takers.is_empty() || outdating.is_empty() || !holds(Guard::OldNews) {
+            return Ok(());
+        }
+        let filter = EventFilter {
+            connection: event.connection.clone(),
+            types: outdating.into_iter().map(str::to_owned).collect(),
+            subject: Some(subject),
+            matching: Matching::default(),
+            after: EventMark::default(),
+            since: None,
+            except: Vec::new(),
+        };
+        // Among those types is its own: what is found first, if not itself, came before.
+        let (first, _) = self.store.find_event(filter).await?;
+        let Some(earlier) = first.filter(|first| first.id != event.id) else {
+            return Ok(());
+        };
+        tracing::info!(event = %event.id, kind = event.kind, earlier = %earlier.id, "an event is old news and starts nothing");
+        let taken = std::mem::take(&mut heard.takers).into_iter();
+        heard.declined.extend(taken.map(|workflow| Declined {
+            workflow: workflow.name.clone(),
+            why: Why::outdated(&earlier),
+        }));
+        Ok(())
     }
 }

@@ -1,16 +1,20 @@
 //! Every fault of a provider at every operation that changes something there, one at a time; and many of them, drawn,
 //! at several operations of one run, with processes that die between them. The bank's ledger is the judge.
 //!
-//! `BURSAR_FAULT_SEQUENCES` sets how many sequences are drawn (60 if not set), `BURSAR_SEED` replays them.
+//! Each fault is met in some of its four circumstances, which are drawn: `BURSAR_FAULT_CIRCUMSTANCES` sets in how many (2 if
+//! not set). `BURSAR_FAULT_SEQUENCES` sets how many sequences are drawn (60 if not set). `BURSAR_SEED` replays both.
 
+use std::collections::BTreeSet;
 use std::fmt::Write as _;
 use std::sync::Arc;
 use std::time::Duration;
 
-use bursar::app::selftest::faults::faults;
+use bursar::app::selftest::faults::{Cell, Circumstances, Ending, Part, faults, operations};
 use bursar::base::clock::{Clock as _, ManualClock, SystemClock};
 use bursar::connector::client::Client;
 use bursar::connector::connection::BreakerSettings;
+use bursar::connector::registry::Registry;
+use bursar::connector::table::Effect;
 use bursar::model::run::{Run, RunState};
 use bursar::simulator::config::SimulatorConfig;
 use bursar::simulator::control::NewDeposit;
@@ -29,16 +33,85 @@ const AT_ONCE: usize = 12;
 
 #[tokio::test(flavor = "multi_thread")]
 async fn every_fault_at_every_operation_ends_as_it_has_to() {
-    let matrix = faults(AT_ONCE, &mut |_| {}).await.expect("it can be done");
-    report(&matrix.to_string());
+    let seed = number("BURSAR_SEED", fastrand::u64(..));
+    let all = Circumstances::ALL.len();
+    let circumstances = number("BURSAR_FAULT_CIRCUMSTANCES", 2);
+    let circumstances = usize::try_from(circumstances).expect("a small number").min(all);
+    let part = Part {
+        at_once: AT_ONCE,
+        drawn: (circumstances < all).then_some((circumstances, seed)),
+    };
+    let matrix = faults(part, &mut |_| {}).await.expect("it can be done");
+    report(&format!(
+        "{matrix} (BURSAR_SEED={seed:#x}, all with BURSAR_FAULT_CIRCUMSTANCES={all})"
+    ));
+    for (provider, verdict) in matrix.by_provider() {
+        report(&format!("  {provider}: {verdict}"));
+    }
     let wrong: Vec<String> = matrix
         .wrong()
         .map(|cell| {
             let why = cell.wrong.as_deref().unwrap_or_default();
-            format!("{} at {}, {:?}: {why}", cell.fault, cell.operation, cell.circumstances)
+            format!(
+                "{} at {}.{}, {:?}: {why}",
+                cell.fault, cell.provider, cell.operation, cell.circumstances
+            )
         })
         .collect();
-    assert!(matrix.is_right(), "{}", wrong.join("\n"));
+    assert!(matrix.is_right(), "BURSAR_SEED={seed:#x}: {}", wrong.join("\n"));
+    // Otherwise nothing was tested.
+    let done = |cell: &&Cell| cell.moves_money && cell.ending == Ending::Done && cell.times == 1;
+    let done = matrix.cells.iter().filter(done).count();
+    assert!(
+        done * 4 > matrix.cells.len(),
+        "only {done} movements of {} cells",
+        matrix.cells.len()
+    );
+}
+
+#[test]
+fn the_matrix_meets_every_operation_that_moves_money_at_any_provider() {
+    let registry = Registry::built_in();
+    let known = operations(&registry).unwrap_or_else(|error| panic!("{error}"));
+    let known: BTreeSet<_> = known
+        .iter()
+        .filter(|operation| operation.moves_money)
+        .map(|operation| (operation.provider, operation.name))
+        .collect();
+    let of_tables: BTreeSet<_> = registry
+        .iter()
+        .flat_map(|connector| connector.endpoints().map(move |endpoint| (connector, endpoint)))
+        .filter(|(_, endpoint)| endpoint.effect == Effect::MovesMoney)
+        .map(|(connector, endpoint)| (connector.name.as_str(), endpoint.name.as_str()))
+        .collect();
+    assert_eq!(known, of_tables);
+}
+
+#[test]
+fn an_operation_that_moves_money_and_is_not_met_is_an_error() {
+    let folder = tempfile::TempDir::new().expect("a folder");
+    let table = r#"
+        name  = "another"
+        title = "Another"
+        doc   = "A provider nobody has thought of."
+        base_url = { live = "https://api.example.com" }
+        auth = { scheme = "bearer" }
+        [endpoint.pay]
+        doc = "Pays."
+        method = "POST"
+        path = "/payments"
+        effect = "moves_money"
+        amount = { field = "amount", currency = "currency", unit = "decimal_text" }
+        in_doubt = "park"
+        params = [
+          { name = "amount", type = "decimal", required = true, doc = "How much." },
+          { name = "currency", required = true, doc = "Of what." },
+        ]"#;
+    std::fs::write(folder.path().join("another.toml"), table).expect("written");
+    let (registry, wrong) = Registry::with_local(folder.path());
+    assert!(wrong.is_empty(), "{wrong:#?}");
+    let error = operations(&registry).expect_err("nothing calls it").to_string();
+    assert!(error.contains("another.pay"), "{error}");
 }
 
 /// Sequences at the same time: each waits more than it computes.

@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 
 use serde::Serialize;
 
+use crate::app::settings::Settings;
 use crate::connector::lookup::{Lookup, Match};
 use crate::connector::table::{Connector, Effect, Endpoint, InDoubt, KeyPlace};
 use crate::engine::primitives::offered;
@@ -20,6 +21,8 @@ pub(super) struct Facts<'a> {
     pub(super) offers: Vec<&'static str>,
     pub(super) lacks: &'a BTreeMap<String, String>,
     pub(super) calls: Calls,
+    /// Paths that connections to it say themselves: connection, call, path.
+    pub(super) own_paths: BTreeMap<&'a str, BTreeMap<&'a str, &'a str>>,
     pub(super) moves_money: Vec<Movement<'a>>,
     pub(super) requests_per_second: Option<u32>,
     pub(super) webhooks: Option<Webhooks>,
@@ -76,7 +79,7 @@ pub(super) struct Webhooks {
     pub(super) kept_days: Option<u32>,
 }
 
-pub(super) fn of(connector: &Connector) -> Facts<'_> {
+pub(super) fn of<'a>(connector: &'a Connector, settings: &'a Settings) -> Facts<'a> {
     let mut offers: Vec<&str> = offered(connector).map(|primitive| primitive.name).collect();
     offers.sort_unstable();
     let mut calls = Calls::default();
@@ -101,6 +104,7 @@ pub(super) fn of(connector: &Connector) -> Facts<'_> {
         offers,
         lacks: &connector.lacks,
         calls,
+        own_paths: own_paths(connector, settings),
         moves_money: moving.map(|endpoint| movement(connector, endpoint)).collect(),
         requests_per_second: connector.rate.as_ref().map(|rate| rate.requests_per_second.get()),
         webhooks: connector.webhook().map(|webhook| Webhooks {
@@ -110,6 +114,17 @@ pub(super) fn of(connector: &Connector) -> Facts<'_> {
         }),
         gaps: connector.gaps.iter().map(|gap| gap.doc.as_str()).collect(),
     }
+}
+
+fn own_paths<'a>(connector: &Connector, settings: &'a Settings) -> BTreeMap<&'a str, BTreeMap<&'a str, &'a str>> {
+    let connections = settings.connections.values();
+    let to_it = connections.filter(|connection| connection.connector.name == connector.name);
+    let own = to_it.map(|connection| {
+        let paths = connection.connector.own_paths();
+        let paths = paths.map(|(endpoint, _)| (endpoint.name.as_str(), endpoint.path.as_str()));
+        (connection.name.as_str(), paths.collect::<BTreeMap<_, _>>())
+    });
+    own.filter(|(_, paths)| !paths.is_empty()).collect()
 }
 
 fn movement<'a>(connector: &Connector, endpoint: &'a Endpoint) -> Movement<'a> {

@@ -12,6 +12,7 @@ use super::diagnostics::concise;
 use super::error::{CliError, Exit};
 use super::output::{ATTENTION, Cell, FAINT, GOOD, STRONG, Table, Tone};
 use super::text::count;
+use crate::app::settings::Settings;
 use crate::base::suggest::nearest;
 use crate::connector::registry::Registry;
 use crate::connector::table::Connector;
@@ -39,14 +40,15 @@ enum Command {
 }
 
 pub(super) fn run(args: &Args, context: &Context) -> Result<Exit, CliError> {
+    let settings = context.settings()?;
     let registry = registry(context)?;
     let output = &context.output;
     let shown = match &args.command {
-        Command::Ls => return ls(&registry, context),
+        Command::Ls => return ls(&registry, &settings, context),
         Command::Show { name: Some(name), .. } => vec![find(&registry, name)?],
         Command::Show { .. } => registry.iter().map(AsRef::as_ref).collect(),
     };
-    let facts = shown.into_iter().map(facts::of);
+    let facts = shown.into_iter().map(|connector| facts::of(connector, &settings));
     if output.json {
         for facts in facts {
             output.object("bursar.connector/1", &facts)?;
@@ -82,9 +84,9 @@ pub(super) fn find<'a>(registry: &'a Registry, name: &str) -> Result<&'a Connect
     })
 }
 
-fn ls(registry: &Registry, context: &Context) -> Result<Exit, CliError> {
+fn ls(registry: &Registry, settings: &Settings, context: &Context) -> Result<Exit, CliError> {
     let output = &context.output;
-    let all = registry.iter().map(|connector| facts::of(connector));
+    let all = registry.iter().map(|connector| facts::of(connector, settings));
     if output.json {
         for facts in all {
             output.object("bursar.connector/1", &facts)?;
@@ -139,6 +141,16 @@ fn text(facts: &Facts<'_>) -> String {
             calls.looked_up
         ),
     );
+    for (connection, paths) in &facts.own_paths {
+        for (call, path) in paths {
+            line(
+                "path",
+                &format!(
+                    "{ATTENTION}{connection}{ATTENTION:#}: {call} at {path}, as [connection.{connection}.paths] says"
+                ),
+            );
+        }
+    }
     for movement in &facts.moves_money {
         line("money", &format!("{}: {}", movement.call, once(movement)));
     }

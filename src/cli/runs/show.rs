@@ -9,9 +9,10 @@ use crate::cli::approvals::forgotten;
 use crate::cli::error::{CliError, Exit};
 use crate::cli::follow::{find, journal};
 use crate::cli::output::{ATTENTION, BAD, FAINT, Look, STRONG};
-use crate::cli::steps::table;
+use crate::cli::steps::{learned, table};
 use crate::cli::text::{clean, one_line, relative, time};
 use crate::cli::view::{cause, run_json, standing, tone};
+use crate::connector::redact::Redactor;
 use crate::model::event::EventFilter;
 use crate::model::journal::{Intent, Journal, Phase, StepPath};
 use crate::model::run::{Run, RunState};
@@ -24,21 +25,23 @@ pub(super) struct Args {
 }
 
 pub(super) async fn run(args: &Args, context: &Context) -> Result<Exit, CliError> {
-    let store = context.store(&context.settings()?).await?;
+    let settings = context.settings()?;
+    let store = context.store(&settings).await?;
     let id = super::named(&store, &args.run).await?;
     let run = find(&store, id).await?;
     let journal = journal(&store, id).await?;
+    let redactor = learned(settings.redactor(), &journal);
     if context.output.json {
         let steps: Vec<_> = journal
             .steps()
             .map(|(path, record)| crate::cli::journal::step_json(path, record))
             .collect();
         let body = json!({ "run": run_json(&run), "steps": steps });
-        context.output.object("bursar.run.detail/1", &body)?;
+        context.output.object("bursar.run.detail/1", &redactor.json(&body))?;
     } else {
         context
             .output
-            .print(&page(&run, &journal, context.now(), context.output.look))?;
+            .print(&page(&run, &journal, context.now(), context.output.look, &redactor))?;
         let open = of_run(store.as_ref(), run).await?;
         let restored = store.restored(context.now()).await?;
         let known = restored.filter(|restored| open.iter().any(|open| open.may_be_forgotten(Some(restored))));
@@ -50,7 +53,7 @@ pub(super) async fn run(args: &Args, context: &Context) -> Result<Exit, CliError
 }
 
 /// The whole page as text.
-pub(super) fn page(run: &Run, journal: &Journal, now: Instant, look: Look) -> String {
+pub(super) fn page(run: &Run, journal: &Journal, now: Instant, look: Look, redactor: &Redactor) -> String {
     let style = tone(run.state).style();
     let mut page = format!(
         "{STRONG}{}{STRONG:#}  {} @ {}  {style}{}{style:#}   {}\n",
@@ -74,7 +77,7 @@ pub(super) fn page(run: &Run, journal: &Journal, now: Instant, look: Look) -> St
             width: look.width.map(|width| width.saturating_sub(2)),
             ..look
         };
-        for line in table(journal, now).render(narrower).lines() {
+        for line in table(journal, now, redactor).render(narrower).lines() {
             page.push_str(&format!("  {line}\n"));
         }
     }
@@ -98,7 +101,7 @@ pub(super) fn page(run: &Run, journal: &Journal, now: Instant, look: Look) -> St
     if run.state == RunState::Parked {
         page.push_str(&decisions(run, journal, now));
     }
-    page
+    redactor.text(&page)
 }
 
 /// The events that would end a wait, each kind once: many branches may wait for the same.

@@ -107,7 +107,7 @@ fn prepared(
     webhook: &WebhookTable,
     wanted: Option<&str>,
 ) -> Result<(Vec<u8>, Option<String>), CliError> {
-    let Some(pointer) = &webhook.envelope.id else {
+    let Some(pointer) = webhook.envelopes.iter().find_map(|envelope| envelope.id.as_ref()) else {
         // The id is that of the message, where the scheme has one.
         return Ok((body, wanted.map(str::to_owned)));
     };

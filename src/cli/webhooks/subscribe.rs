@@ -139,6 +139,7 @@ pub(super) async fn register(args: Register, context: &Context) -> Result<Exit, 
     } else {
         args.events
     };
+    let events = desk.as_sent(&events);
     if let [unknown, ..] = desk.unknown_events(&events).as_slice() {
         let known: Vec<&str> = desk.subscribable().collect();
         let error = CliError::usage(format!("`{unknown}` is no type of event to subscribe to"));

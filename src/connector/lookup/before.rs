@@ -132,6 +132,7 @@ pub fn hindrance(endpoint: &Endpoint, intent: &Intent, answer: &Value) -> Option
             at: requirement.at.clone(),
             is: requirement.is.clone(),
             is_sum: Vec::new(),
+            shows: None,
         };
         !filling.all_hold(&[condition], answer)
     };

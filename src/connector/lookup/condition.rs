@@ -27,6 +27,8 @@ pub struct Condition {
     /// Or what these come to together.
     #[serde(default)]
     pub is_sum: Vec<Template>,
+    /// Or what was sent under this parameter, as it was sent. Where nothing was, anything.
+    pub shows: Option<String>,
 }
 
 impl Condition {
@@ -145,6 +147,10 @@ impl<'a> Filling<'a> {
                 sum.checked_add(worth(&self.value(template)?)?)
             });
             return sum.is_some() && worth(shown) == sum;
+        }
+        if let Some(field) = &condition.shows {
+            let sent = self.sent(std::slice::from_ref(field));
+            return sent.is_none_or(|(kind, sent)| !shown.is_null() && alike::shows(kind, &sent, shown));
         }
         condition.is.iter().any(|wanted| match wanted {
             Wanted::Absent => shown.is_null(),

@@ -431,9 +431,10 @@ impl Search {
             (_, None) if self.unlike && holds(Guard::FreshUnlike) => Progress::Unproved {
                 again_at: self.read_early.then_some(self.visible_from),
             },
-            (_, None) if !self.lookup.covers_window && holds(Guard::WindowCovered) => {
-                Progress::Unproved { again_at: None }
-            }
+            // It may be seen later, though that it is not proves nothing then either.
+            (_, None) if !self.lookup.covers_window && holds(Guard::WindowCovered) => Progress::Unproved {
+                again_at: self.read_early.then_some(self.visible_from),
+            },
             (_, None) => self.absent_if_late(),
         }
     }
@@ -484,7 +485,11 @@ impl Search {
     fn misfit(&self, item: &Value) -> Option<String> {
         let request = request_as_of(&self.effect, &self.intent, item);
         let movement = self.intent.movement.as_ref();
-        reply::contradiction(&self.effect, &request, movement, item).or_else(|| {
+        let contradiction = match &self.lookup.matching {
+            Match::Fresh { .. } => reply::contradiction_inside,
+            _ => reply::contradiction,
+        };
+        contradiction(&self.effect, &request, movement, item).or_else(|| {
             let other = other_run_of(&self.effect, &self.intent, item)?;
             if let Some(reason) = used_before(&self.effect, &self.intent, item).filter(|_| holds(Guard::KeyUsedBefore))
             {

@@ -7,6 +7,7 @@ mod endpoint;
 mod key;
 mod lookup;
 mod param;
+mod parts;
 mod primitives;
 mod webhook;
 
@@ -105,6 +106,7 @@ fn provider(connector: &Connector, source: &mut Document<'_>) {
             let known = connector.settings().map(|(known, _)| known);
             source.unknown(&["common", name, "setting"], "setting", setting, known);
         }
+        pointer(&["common", name, "shown"], common.shown.as_ref(), source);
         let has = |endpoint: &Endpoint| endpoint.common.contains_key(name);
         if !connector.endpoints().any(has) {
             source.wrong(

@@ -5,8 +5,9 @@ use std::sync::Arc;
 
 use serde::{Deserialize, Deserializer};
 
-use super::{AmountField, AmountPlace, KeyPlace, MoneyTable, Need, Pagination, Param, Place, Unit};
+use super::{AmountField, AmountPlace, KeyPlace, MoneyTable, Need, Pagination, Param, Place, SumRule, Unit};
 use crate::connector::lookup::{Before, Lookup, Template};
+use crate::model::value::{Map, Value};
 
 /// A method of HTTP.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize)]
@@ -129,6 +130,8 @@ pub struct Endpoint {
     pub one_of: Vec<Vec<String>>,
     /// How much it moves or asks about.
     pub amount: Option<AmountField>,
+    /// What the items of a list come to.
+    pub sum: Option<SumRule>,
     /// How amounts are written, as the table has it.
     #[serde(skip)]
     pub money: Arc<MoneyTable>,
@@ -235,6 +238,18 @@ impl Endpoint {
                 format!("{}(#{{ {} }})", self.name, arguments.join(", "))
             }
         }
+    }
+
+    /// What a call about something says of itself where that thing shows it: under which account it was made.
+    pub fn shown_by(&self, thing: &Value) -> Map {
+        let mut said = Map::new();
+        for param in &self.params {
+            let shown = param.shown.as_deref().and_then(|at| thing.pointer(at)?.as_text());
+            if let Some(shown) = shown {
+                said.insert(param.name.clone(), Value::text(shown));
+            }
+        }
+        said
     }
 
     /// The parameters that a script may give.

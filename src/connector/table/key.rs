@@ -85,6 +85,12 @@ pub struct KeyField {
     /// Whether that is our own cautious guess, the provider being silent.
     #[serde(default)]
     pub window_assumed: bool,
+    /// Which answers it is kept with.
+    #[serde(default)]
+    pub kept: Kept,
+    /// What becomes of a call that meets the first one under it still on its way.
+    #[serde(default)]
+    pub in_flight: InFlight,
 }
 
 /// A number of the call that the provider takes once.

@@ -5,8 +5,10 @@
 use std::collections::BTreeMap;
 
 use serde::Deserialize;
+use serde_json::Value as Json;
 
-use super::{Times, Unit};
+use super::{BackMap, DividedMap, PartsMap, Times, Unit};
+use crate::connector::alike;
 use crate::model::value::Value;
 
 /// How a treasury primitive is done: argument names to request fields, result names to pointers.
@@ -50,6 +52,25 @@ pub struct PrimitiveMap {
     /// The provider's words for a result, and what they mean.
     #[serde(default)]
     pub words: BTreeMap<String, String>,
+    /// How its one call says the parts of an amount.
+    pub parts: Option<PartsMap>,
+    /// Where the payment it is about was divided: read before anything is sent.
+    pub divided: Option<DividedMap>,
+    /// What came in that it sends back.
+    pub back: Option<BackMap>,
+}
+
+impl PrimitiveMap {
+    /// Whether it can be told this argument.
+    pub fn takes(&self, word: &str) -> bool {
+        let by_parts = self.parts.as_ref().is_some_and(|parts| parts.remainder.is_none()) && word == "fee_to";
+        let by_division = self.divided.as_ref().is_some_and(|divided| match word {
+            "split" => true,
+            "since" => divided.since.is_some(),
+            _ => false,
+        });
+        self.args.contains_key(word) || by_parts || by_division
+    }
 }
 
 /// What a primitive always says: see `PrimitiveMap::set`.
@@ -186,6 +207,9 @@ pub struct Resource {
     /// Statuses that are a bad end.
     #[serde(default)]
     pub failed: Vec<String>,
+    /// Statuses that come once each, in this order; those of one place exclude each other. Others may come again.
+    #[serde(default)]
+    pub rank: Vec<Vec<String>>,
     /// Where the reason of a bad end stands.
     pub failure: Option<String>,
     /// Events that tell of an end.
@@ -198,8 +222,15 @@ pub struct Resource {
 pub struct Held {
     /// The place: a pointer.
     pub at: String,
-    /// One of these.
-    pub is: Vec<String>,
+    /// One of these: a text, a number, true or false.
+    pub is: Vec<Json>,
+}
+
+impl Held {
+    /// Whether it is said there.
+    pub fn is_in(&self, shown: &Value) -> bool {
+        is_said(shown, &self.at, &self.is)
+    }
 }
 
 /// What something that is said means for a resource.
@@ -208,19 +239,16 @@ pub struct Held {
 pub struct StageRow {
     /// The place: a pointer.
     pub at: String,
-    /// One of these.
-    pub is: Vec<String>,
+    /// One of these: a text, a number, true or false.
+    pub is: Vec<Json>,
     /// What it means.
     pub stage: Stage,
 }
 
-/// Whether one of these words is said at a place.
-fn is_said(shown: &Value, at: &str, words: &[String]) -> bool {
-    match shown.pointer(at) {
-        Some(Value::Text(text)) => words.contains(text),
-        Some(said @ (Value::Bool(_) | Value::Int(_))) => words.contains(&said.to_string()),
-        _ => false,
-    }
+/// Whether one of these is said at a place.
+fn is_said(shown: &Value, at: &str, wanted: &[Json]) -> bool {
+    let said = shown.pointer(at).filter(|said| !said.is_null());
+    said.is_some_and(|said| wanted.iter().any(|wanted| alike::shows(None, wanted, said)))
 }
 
 /// Where a resource stands.
@@ -244,6 +272,21 @@ impl Resource {
         }
         let status = shown.pointer(&self.status).and_then(Value::as_text);
         self.stage(status.unwrap_or_default())
+    }
+
+    /// How late in its life a status comes that comes once; nothing of one that may come again.
+    pub fn rank_of(&self, status: &str) -> Option<usize> {
+        self.rank
+            .iter()
+            .position(|place| place.iter().any(|known| known == status))
+    }
+
+    /// The words that its status is known to say.
+    pub fn statuses(&self) -> impl Iterator<Item = &str> {
+        let of_stages = self.stages.iter().filter(|row| row.at == self.status);
+        let known = [&self.pending, &self.succeeded, &self.failed];
+        let said = of_stages.flat_map(|row| &row.is).filter_map(Json::as_str);
+        known.into_iter().flatten().map(String::as_str).chain(said)
     }
 
     /// The one of these that is meant: of several, or of none, nobody knows.

@@ -52,6 +52,9 @@ pub struct Param {
     /// The setting of the connection that says it where a call does not: of a common parameter.
     #[serde(skip)]
     pub setting: Option<String>,
+    /// Where what was made under it shows it: of a common parameter.
+    #[serde(skip)]
+    pub shown: Option<String>,
     /// Whether it is one that many endpoints have. What it said of a call is carried to the look-up of that.
     #[serde(skip)]
     pub common: bool,

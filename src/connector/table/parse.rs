@@ -27,6 +27,7 @@ const SECTIONS: &[&str] = &[
     "idempotency",
     "pagination",
     "errors",
+    "redact",
     "rate",
     "lacks",
     "gap",
@@ -66,6 +67,7 @@ fn read(source: &mut Document<'_>) -> Option<Connector> {
     let commons = source.named("common");
     let paginations = paging::read(source);
     let errors: Errors = source.optional("errors").unwrap_or_default();
+    let redact = source.optional("redact").unwrap_or_default();
     let rate = source.optional("rate");
     let lacks = source.optional("lacks").unwrap_or_default();
     let gaps = source.optional("gap").unwrap_or_default();
@@ -109,6 +111,7 @@ fn read(source: &mut Document<'_>) -> Option<Connector> {
         commons,
         paginations,
         errors,
+        redact,
         rate,
         lacks,
         gaps,
@@ -116,6 +119,7 @@ fn read(source: &mut Document<'_>) -> Option<Connector> {
         backfill,
         shapes,
         endpoints,
+        written_paths: BTreeMap::new(),
         primitives,
         resources,
     })

@@ -35,6 +35,8 @@ pub struct CommonTable {
     pub values: Vec<String>,
     /// The setting of the connection that says it where a call does not.
     pub setting: Option<String>,
+    /// Where what was made under it shows it: what is asked about that is asked under the same.
+    pub shown: Option<String>,
     /// One sentence for people.
     pub doc: String,
 }
@@ -49,6 +51,7 @@ impl CommonTable {
             kind: self.kind,
             values: self.values.clone(),
             setting: self.setting.clone(),
+            shown: self.shown.clone(),
             doc: self.doc.clone(),
             required: need == Need::Required,
             common: true,

@@ -85,7 +85,7 @@ pub(super) fn settled(turn: &Turn, connection: &Arc<Connection>, args: &[Value])
             connection.name
         )));
     };
-    let done = turn.settled(connection, kind, described, id, timeout)?;
+    let done = turn.settled(connection, (kind, described), resource, id, timeout)?;
     let Value::Map(mut entries) = done else { return Ok(done) };
     entries.insert("resource".to_owned(), Value::text(kind));
     let of_convert = connection
@@ -172,6 +172,12 @@ fn wait_event(turn: &Turn, connection: &Arc<Connection>, args: &[Value]) -> Resu
             "connection `{name}` has no event `{unknown}`; it has {known}"
         )));
     }
+    // Whoever waits for what the provider calls an event is told of it whatever it is called here.
+    let webhook = connection.connector.webhook();
+    let types = types
+        .iter()
+        .flat_map(|kind| webhook.into_iter().flat_map(|table| table.heard_as(kind)));
+    let types: Vec<String> = types.map(str::to_owned).collect();
     let matching = args.map("matching")?.map_or_else(Matching::default, |map| {
         Matching(
             map.iter()

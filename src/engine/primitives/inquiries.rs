@@ -45,7 +45,7 @@ pub(super) const ALL: &[Primitive] = &[
         params: &[
             ("#account?", "only movements of this account"),
             ("from?", "the earliest time; a day ago if not given"),
-            ("until?", "the time before which they were booked; no end if not given"),
+            ("before?", "the time before which they were booked; no end if not given"),
         ],
         result: "list of maps, oldest first: `id`, `amount` (money), `side`, `at`, `kind`, `about`, `reference`, `balance_after`, () where the \
                  provider does not tell, and all it tells",
@@ -154,18 +154,18 @@ fn time_at(map: &PrimitiveMap, word: &str, resource: &Value) -> Value {
 fn transactions(turn: &Turn, connection: &Arc<Connection>, args: &[Value]) -> Result<Value, Thrown> {
     let none = Value::Map(Map::new());
     let given = args.first().unwrap_or(&none);
-    let args = Args::new("transactions", given, &["account", "from", "until"])?;
+    let args = Args::new("transactions", given, &["account", "from", "before"])?;
     let map = mapping(connection, "transactions")?;
     let endpoint = calls::find(connection, &map.endpoint)?;
     turn.group(
         &format!("{}.transactions", connection.name),
         &given.typed_text(),
         || {
-            let (from, until) = (args.get("from"), args.get("until"));
+            let (from, before) = (args.get("from"), args.get("before"));
             // A provider may want both ends; nobody who leaves one out means the beginning of time.
-            let (from, until) = match (from, until) {
-                (Some(from), Some(until)) => (from.clone(), until.clone()),
-                (from, until) => {
+            let (from, before) = match (from, before) {
+                (Some(from), Some(before)) => (from.clone(), before.clone()),
+                (from, before) => {
                     let Value::Time(now) = turn.local("now", &Value::Null.typed_text(), || {
                         let now = Value::Time(turn.now());
                         Ok((now.clone(), now.to_string()))
@@ -174,7 +174,7 @@ fn transactions(turn: &Turn, connection: &Arc<Connection>, args: &[Value]) -> Re
                         return Err(fail("unreadable_journal", "the time of a step is no time"));
                     };
                     // Some providers want an end: what was booked this moment, by a clock ahead of ours, comes before it.
-                    let end = until.cloned().unwrap_or(Value::Time(now + TRANSACTIONS_AROUND));
+                    let end = before.cloned().unwrap_or(Value::Time(now + TRANSACTIONS_AROUND));
                     let start = from.cloned().unwrap_or(Value::Time(now - TRANSACTIONS_AROUND));
                     (start, end)
                 }
@@ -182,7 +182,7 @@ fn transactions(turn: &Turn, connection: &Arc<Connection>, args: &[Value]) -> Re
             let said = [
                 ("account", args.get("account").cloned()),
                 ("from", Some(from)),
-                ("until", Some(until)),
+                ("before", Some(before)),
             ];
             let request = in_words_of(connection, map, "transactions", said)?;
             let mut booked = Vec::new();

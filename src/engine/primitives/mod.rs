@@ -17,7 +17,10 @@ mod inquiries;
 mod moves;
 mod orders;
 mod positions;
+mod refund_parts;
+mod send_back;
 mod split;
+mod split_call;
 mod surface;
 mod sweep;
 
@@ -151,21 +154,30 @@ impl Primitive {
     }
 }
 
-/// Arguments that a primitive passes on as they are: the primitive, the mapping whose endpoint takes them, which. Where
-/// the mapping has no word for one, the primitive does not take it there.
+/// Arguments that a primitive passes on as they are: the primitive, the mapping whose endpoint takes them (of several the
+/// first that there is), which. Where the mapping has no word for one, the primitive does not take it there.
 const PASSED: &[(&str, &str, &[&str])] = &[
     ("payout", "payout", &["from", "reference", "rail", "metadata"]),
     ("sweep", "payout", &["reference", "rail", "metadata"]),
     ("concentrate", "payout", &["reference", "rail", "metadata"]),
-    ("split", "payout", &["from", "reference", "rail"]),
+    (
+        "split",
+        "split|payout",
+        &["from", "reference", "rail", "payment", "processor", "fee_to"],
+    ),
     ("transfer", "transfer", &["reference", "rail", "metadata"]),
+    ("send_back", "send_back", &["reference", "rail"]),
     ("convert", "convert", &["metadata"]),
     ("quote", "quote", &["amount"]),
-    ("transactions", "transactions", &["account", "from", "until"]),
+    ("transactions", "transactions", &["account", "from", "before"]),
     ("verify_payee", "verify_payee", &["iban", "bic"]),
     ("order", "order", &["expires_at", "metadata"]),
     ("capture", "capture", &["amount"]),
-    ("refund", "refund", &["amount", "reference", "metadata"]),
+    (
+        "refund",
+        "refund",
+        &["amount", "reference", "metadata", "refund", "split", "since"],
+    ),
 ];
 
 /// Every primitive, in the order of the reference page.
@@ -173,6 +185,7 @@ pub fn all() -> impl Iterator<Item = &'static Primitive> {
     [
         positions::ALL,
         moves::ALL,
+        send_back::ALL,
         sweep::ALL,
         concentrate::ALL,
         split::ALL,

@@ -134,7 +134,7 @@ pub(super) fn send_own(turn: &Turn, connection: &Arc<Connection>, pay: &Pay<'_>)
 
 /// Sends one payment by this mapping: the destination is resolved first if the endpoint takes addresses and it is an
 /// account of ours.
-fn send(turn: &Turn, connection: &Arc<Connection>, by: &str, pay: &Pay<'_>) -> Result<Value, Thrown> {
+pub(super) fn send(turn: &Turn, connection: &Arc<Connection>, by: &str, pay: &Pay<'_>) -> Result<Value, Thrown> {
     let map = mapping(connection, by)?;
     let endpoint = calls::find(connection, &map.endpoint)?;
     if map.args.contains_key("from") && pay.from.is_none() {
@@ -150,16 +150,22 @@ fn send(turn: &Turn, connection: &Arc<Connection>, by: &str, pay: &Pay<'_>) -> R
         ("metadata", pay.metadata.cloned().map(Value::Map)),
     ];
     let mut request = in_words_of(connection, map, by, said)?;
+    say_now(turn, map, &mut request)?;
+    turn.call(connection, endpoint, &request)
+        .map(|payout| with_resource(connection, map, payout))
+}
+
+/// Says the time of the step where the table wants it. Journaled: the same step says the same time whenever it is taken
+/// up again.
+pub(super) fn say_now(turn: &Turn, map: &PrimitiveMap, request: &mut Map) -> Result<(), Thrown> {
     for (param, _) in map.set.iter().filter(|(_, written)| Always::of(written) == Always::Now) {
-        // Journaled: the same step says the same time whenever it is taken up again.
         let now = turn.local("now", &Value::Null.typed_text(), || {
             let now = Value::Time(turn.now());
             Ok((now.clone(), now.to_string()))
         })?;
         request.insert(param.clone(), now);
     }
-    turn.call(connection, endpoint, &request)
-        .map(|payout| with_resource(connection, map, payout))
+    Ok(())
 }
 
 /// One payout among several: what fails is told, and stops no other.

@@ -6,7 +6,7 @@ use std::sync::Arc;
 use super::args::{Args, invalid};
 use super::moves::with_kind;
 use super::positions::{amount_in, in_words_of, mapping};
-use super::{Body, Kind, Module, Primitive, calls};
+use super::{Body, Kind, Module, Primitive, calls, refund_parts};
 use crate::base::money::{Currency, Money};
 use crate::connector::connection::Connection;
 use crate::connector::table::{OriginalMap, PrimitiveMap};
@@ -62,9 +62,21 @@ pub(super) const ALL: &[Primitive] = &[
             ),
             ("reference?", "what the payer reads"),
             ("metadata?", "a map of texts kept with the refund"),
+            (
+                "refund?",
+                "its number at the processor, where that gives the payer the money and the provider is told whose parts bear it",
+            ),
+            (
+                "split?",
+                "where the payment was divided: what `split` returned as `split`; looked for if not given",
+            ),
+            (
+                "since?",
+                "where the payment was divided: a time before that, so that less is looked through",
+            ),
         ],
-        result: "the refund as the provider tells it, with `resource`, `refunded` (money), `left` (money that may still go back)",
-        doc: "Gives a payer money back. The payment is read first: more than is left of it is refused, with the numbers.",
+        result: "the refund as the provider tells it, with `resource`, `refunded` (money), `left` (money that may still go back); of a divided payment `parts` (who bears what) and `existed`",
+        doc: "Gives a payer money back. The payment is read first: more than is left of it is refused, with the numbers. Of a divided payment each part bears its share of what it has left.",
         example: "let back = bank::refund(#{ payment: \"order_1\", amount: EUR(40) });",
         needs: &["refund"],
         body: Body::Connection(refund),
@@ -134,8 +146,23 @@ fn capture(turn: &Turn, connection: &Arc<Connection>, args: &[Value]) -> Result<
 
 fn refund(turn: &Turn, connection: &Arc<Connection>, args: &[Value]) -> Result<Value, Thrown> {
     let given = args.first().unwrap_or(&Value::Null);
-    let args = Args::new("refund", given, &["payment", "amount", "reference", "metadata"])?;
+    let known = ["payment", "amount", "reference", "metadata", "refund", "split", "since"];
+    let args = Args::new("refund", given, &known)?;
     let map = mapping(connection, "refund")?;
+    if let Some(divided) = &map.divided {
+        return turn.group(&format!("{}.refund", connection.name), &given.typed_text(), || {
+            refund_parts::refund(turn, connection, (map, divided), &args)
+        });
+    }
+    if let Some(word) = ["refund", "split", "since"]
+        .iter()
+        .find(|word| args.get(word).is_some())
+    {
+        return Err(invalid(format!(
+            "`refund` of connection `{}` cannot be told `{word}`: {} has nothing like it",
+            connection.name, connection.connector.title
+        )));
+    }
     let endpoint = calls::find(connection, &map.endpoint)?;
     let (payment, asked) = (args.required_text("payment")?, args.money("amount")?);
     let (reference, metadata) = (args.text("reference")?, args.map("metadata")?);
@@ -238,7 +265,8 @@ fn cancel(turn: &Turn, connection: &Arc<Connection>, args: &[Value]) -> Result<V
         )));
     }
     let endpoint = calls::find(connection, &map.endpoint)?;
-    let request = in_words_of(connection, map, "cancel", [("resource", Some(Value::text(id)))])?;
+    let mut request = in_words_of(connection, map, "cancel", [("resource", Some(Value::text(id)))])?;
+    request.extend(endpoint.shown_by(resource));
     let ended = turn.call(connection, endpoint, &request)?;
     Ok(Value::Map(of_kind(connection, map, &ended)))
 }

@@ -66,9 +66,9 @@ fn on(connector: &Connector, primitive: &Primitive) -> Signature {
         let (_, mapping, _) = PASSED
             .iter()
             .find(|(name, _, keys)| *name == primitive.name && keys.contains(&key))?;
-        connector.primitive(mapping)
+        mapping.split('|').find_map(|mapping| connector.primitive(mapping))
     };
-    let is_lacking = |key: &str| passed(key).is_some_and(|map| !map.args.contains_key(key));
+    let is_lacking = |key: &str| passed(key).is_some_and(|map| !map.takes(key));
     let is_needed = |key: &str| {
         let Some(map) = passed(key) else { return false };
         let Some(endpoint) = connector.endpoint(&map.endpoint) else {

@@ -51,6 +51,8 @@ pub struct RequestCount {
     pub faulted: u64,
     /// Of these, done for the first time: what the operation changed, it changed so often.
     pub done: u64,
+    /// Of these, over: whatever they do, they have done, whether anybody waits for the answer or not.
+    pub over: u64,
 }
 
 /// What the providers of one world have in common.

@@ -146,7 +146,12 @@ async fn receive(shared: Arc<Shared>, target: Target, request: Request) -> Respo
         body: read_to_end(body, limit).await,
     };
     // A task of its own: a client that hangs up does not stop what it asked for.
-    let running = tokio::spawn(answer(Arc::clone(&shared), target, inbound));
+    let doing = Arc::clone(&shared);
+    let running = tokio::spawn(async move {
+        let response = answer(Arc::clone(&doing), target, inbound).await;
+        doing.with(|world| world.core.requests.entry(target.1.name).or_default().over += 1);
+        response
+    });
     match running.await {
         Ok(response) => response,
         Err(_) => refusal(&shared, target.0, &parts.headers, &Refusal::internal()),

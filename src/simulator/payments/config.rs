@@ -162,6 +162,8 @@ impl PaymentsConfig {
                     account_number: "483920175".to_owned(),
                     account_holder_name: "Nordlicht Handels GmbH".to_owned(),
                 }),
+                // The account that the shipped workflows act for.
+                id: Uuid::parse_str("b1c7a9e0-3d54-4f68-9a02-7e5d6c8f1b24").ok(),
                 ..MerchantSeed::new("Payments USD")
             }],
             payees: vec![PayeeSeed {

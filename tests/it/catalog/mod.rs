@@ -17,6 +17,7 @@ fn context() -> Context {
     let facts = |connector: &str, events: &[&str]| ConnectionFacts {
         connector: connector.to_owned(),
         events: Some(events.iter().map(|event| (*event).to_owned()).collect()),
+        made_of: BTreeMap::new(),
     };
     Context {
         connections: BTreeMap::from([

@@ -43,6 +43,13 @@ fn what_init_makes_is_right_and_is_not_made_twice() {
         checked.stdout
     );
 
+    bursar(folder.path(), &["init", "--all", "everything"]).expect(0);
+    let everything = folder.path().join("everything");
+    let checked = bursar(&everything, &["check"]).expect(0);
+    let all = "right: 7 workflows, 5 schedules, 0 errors, 0 warnings";
+    assert!(checked.stdout.contains(all), "{}", checked.stdout);
+    assert_eq!(mode(&everything.join("secrets/shop.key")), 0o600);
+
     let manifest = treasury.join("workflows/nightly-sweep.toml");
     fs::write(&manifest, "mine").expect("written");
     let again = bursar(folder.path(), &["init", "treasury"]).expect(5);
@@ -329,6 +336,25 @@ fn what_a_provider_offers_and_lacks_is_shown_from_its_table() {
         told.stderr.contains("connectors/toy.toml") && told.stdout.contains("augustus"),
         "{}",
         told.stderr
+    );
+}
+
+#[test]
+fn paths_that_a_connection_says_itself_are_told() {
+    let folder = tempdir().expect("a folder");
+    let settings = "[connection.bank]\nconnector = \"augustus\"\nenvironment = \"sandbox\"\n\
+                    [connection.bank.paths]\ncreate_payout = \"/v2/payouts\"\n";
+    fs::write(folder.path().join("bursar.toml"), settings).expect("written");
+    let listed = bursar(folder.path(), &["connections", "ls", "--json"]).expect(0).json();
+    assert_eq!(listed[0]["paths"]["create_payout"], "/v2/payouts");
+    let told = bursar(folder.path(), &["connections", "ls"]).expect(0);
+    let line = "bank: create_payout at /v2/payouts, where the table says /v1/payouts";
+    assert!(told.stderr.contains(line), "{}", told.stderr);
+    let shown = bursar(folder.path(), &["connectors", "show", "augustus"]).expect(0);
+    assert!(
+        shown.stdout.contains("create_payout at /v2/payouts"),
+        "{}",
+        shown.stdout
     );
 }
 

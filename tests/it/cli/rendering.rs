@@ -7,6 +7,7 @@ use bursar::cli::output::{Cell, Look, Table, Tone};
 use bursar::cli::steps::{Shown, table};
 use bursar::cli::text::{clean, cut, duration, one_line, relative};
 use bursar::cli::view::runs_table;
+use bursar::connector::redact::Redactor;
 use bursar::model::diagnostic::{Diagnostic, Span};
 use bursar::model::journal::{Entry, Failure, Journal, Outcome, Record, Step, StepPath};
 use bursar::model::run::{Cause, EventMark, Run, RunState};
@@ -318,7 +319,7 @@ fn journal() -> Journal {
 fn the_steps_of_a_run_are_told_in_few_words() {
     let journal = journal();
     let now = DateTime::from_timestamp(1_767_225_700, 0).expect("a valid instant");
-    insta::assert_snapshot!(table(&journal, now).render(Look::PIPED), @r"
+    insta::assert_snapshot!(table(&journal, now, &Redactor::default()).render(Look::PIPED), @r"
     step  what                                     outcome                                 took  key
     1.1   bank.list_accounts status=active         3 items
     2     bank.sweep EUR 0.00 moved: not worth it                                        1.00 s

@@ -52,7 +52,7 @@ fn payout() -> Intent {
             method: "POST".to_owned(),
             path: "/v1/payouts".to_owned(),
             headers: Vec::new(),
-            body: Some("{}".to_owned()),
+            body: Some(r#"{"destination":{"type":"iban","iban":"DE89370400440532013000"}}"#.to_owned()),
         },
         movement: Some(Movement {
             amount: Some(Money::parse("47200.00", currency).expect("money")),
@@ -352,4 +352,31 @@ async fn a_run_is_ended_once() {
     fixture
         .bursar(&["runs", "cancel", &done, "--reason", "too late"])
         .expect(5);
+}
+
+/// The journal keeps what it sends; who reads it in a terminal does not see whole what the table calls sensitive.
+#[tokio::test]
+async fn an_account_of_a_beneficiary_is_not_shown_whole() {
+    let fixture = fixture().await;
+    let run = fixture.parked.to_string();
+    for args in [
+        &["journal", "show", &run][..],
+        &["journal", "show", &run, "--json"],
+        &["runs", "show", &run],
+        &["runs", "show", &run, "--json"],
+    ] {
+        let shown = fixture.bursar(args).expect(0);
+        assert!(
+            !shown.stdout.contains("DE89370400440532013000"),
+            "{args:?}: {}",
+            shown.stdout
+        );
+        let names_it = args.contains(&"--json") || args[0] == "runs";
+        assert_eq!(
+            shown.stdout.contains("******************3000"),
+            names_it,
+            "{args:?}: {}",
+            shown.stdout
+        );
+    }
 }

@@ -79,7 +79,7 @@ param = "of"
 id = "/ref"
 status = "/state"
 when = [{ at = "/kind", is = ["refund"] }]
-stages = [{ at = "/reversed", is = ["true"], stage = "failed" }, { at = "/settlement", is = ["settled"], stage = "succeeded" }]
+stages = [{ at = "/reversed", is = [true], stage = "failed" }, { at = "/settlement", is = ["settled"], stage = "succeeded" }]
 failed = ["refused"]
 events = []
 [endpoint.refunds_of]

@@ -2,12 +2,66 @@
 
 use bursar::base::ids::EventId;
 use bursar::connector::event::{BadPayload, read_event, read_listed};
+use bursar::connector::registry::Registry;
 use bursar::model::event::Delivery;
 use bursar::model::value::Value;
-use serde_json::json;
+use serde_json::{Value as Json, json};
 
 use super::signature::BODY;
 use super::{bank, time};
+
+/// What an event is called, and what it is about.
+fn called(connector: &str, body: &Json) -> (String, Option<String>) {
+    let table = Registry::built_in().get(connector).expect("built in").clone();
+    let mut delivery = delivery(&body.to_string());
+    delivery.headers.push(("svix-id".to_owned(), "msg_1".to_owned()));
+    let event = read_event(&table, &delivery, EventId::generate(time("2026-01-01T00:00:05Z"))).unwrap();
+    (event.kind, event.subject)
+}
+
+#[test]
+fn one_type_of_the_provider_is_several_here_where_the_status_tells_them_apart() {
+    for (status, kind) in [
+        (json!("paid"), "order.paid"),
+        (json!("waiting_for_bank_confirmation"), "order.waiting_for_payment"),
+        (json!("canceled"), "order.canceled"),
+        (json!("processing"), "order_updated"),
+        (json!("PAID"), "order_updated"),
+        (json!(7), "order_updated"),
+        (json!(null), "order_updated"),
+    ] {
+        let order = json!({ "id": "o1", "status": status });
+        let told = |kind: &str| json!({ "id": "e1", "type": kind, "date": "", "payload": order });
+        assert_eq!(called("ivy", &told("order_updated")).0, kind, "{status}");
+        assert_eq!(called("ivy", &told("order_created")).0, "order_created", "{status}");
+    }
+}
+
+#[test]
+fn two_generations_of_webhooks_are_read_in_three_forms() {
+    let dispute = json!({ "id": "dp_1", "status": "new", "updated_at": "2026-01-01T00:00:00Z" });
+    let mut flat = dispute.clone();
+    flat["event_type"] = json!("dispute.created");
+    for (body, kind) in [
+        (
+            json!({ "type": "v2.dispute.created", "data": dispute }),
+            "v2.dispute.created",
+        ),
+        (
+            json!({ "event_type": "v2.dispute.created", "data": dispute }),
+            "v2.dispute.created",
+        ),
+        (flat.clone(), "dispute.created"),
+    ] {
+        let expected = (kind.to_owned(), Some("dp_1".to_owned()));
+        assert_eq!(called("payments", &body), expected, "{body}");
+    }
+    // What fits no form is told by the first.
+    let table = Registry::built_in().get("payments").expect("built in").clone();
+    let id = EventId::generate(time("2026-01-01T00:00:05Z"));
+    let error = read_event(&table, &delivery("{\"id\":\"dp_1\"}"), id).unwrap_err();
+    assert_eq!(error, BadPayload::Missing("/data".to_owned()));
+}
 
 fn delivery(body: &str) -> Delivery {
     Delivery {
@@ -43,7 +97,7 @@ fn the_same_event_from_the_list_is_the_same_event() {
     });
     let item = Value::from_plain(&listed).unwrap();
     let backfill = bank.connector.backfill().unwrap();
-    let read = read_listed(backfill, &item, "bank", id, pushed.received_at).unwrap();
+    let read = read_listed(&bank.connector, backfill, &item, "bank", id, pushed.received_at).unwrap();
     assert_eq!(read, pushed);
 }
 

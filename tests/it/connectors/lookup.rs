@@ -194,6 +194,14 @@ fn a_list_that_covers_only_a_part_proves_no_absence() {
     bank.connector = Arc::new(Connector::parse("augustus.toml", &table).unwrap());
     let ended = search_at(&bank, "create_payout").take(&page(&[], None), later());
     assert!(matches!(ended, Progress::Unproved { again_at: None }), "{ended:?}");
+    // But what it does not show yet it may show in a moment.
+    let last_sent = time(SENT) + TimeDelta::minutes(10);
+    let early = search_at(&bank, "create_payout").take(&page(&[], None), last_sent);
+    let visible_from = last_sent + TimeDelta::seconds(30 + 120);
+    assert!(
+        matches!(early, Progress::Unproved { again_at: Some(at) } if at == visible_from),
+        "{early:?}"
+    );
 }
 
 #[test]

@@ -67,7 +67,16 @@ fn every_operation_is_there_and_none_else() {
     let primitives: Vec<&str> = bank.connector.primitives().map(|(name, _)| name).collect();
     assert_eq!(
         primitives,
-        ["accounts", "balance", "cancel", "payout", "transactions", "transfer"]
+        [
+            "accounts",
+            "balance",
+            "cancel",
+            "payout",
+            "refund",
+            "split",
+            "transactions",
+            "transfer"
+        ]
     );
     assert!(bank.connector.webhook().is_none(), "nothing is signed");
     assert!(bank.connector.gaps.iter().any(|gap| gap.doc.contains("not signed")));

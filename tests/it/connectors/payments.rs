@@ -51,7 +51,7 @@ fn the_table_has_every_operation() {
     let endpoints = bank.connector.endpoints();
     let names: Vec<&str> = endpoints.map(|endpoint| endpoint.name.as_str()).collect();
     assert_eq!(names, known);
-    assert_eq!(bank.connector.webhook().expect("it has webhooks").events.len(), 68);
+    assert_eq!(bank.connector.webhook().expect("it has webhooks").events.len(), 69);
 }
 
 #[test]

@@ -149,6 +149,7 @@ fn the_shipped_tables_are_right_and_whole() {
             "payout",
             "quote",
             "return_deposit",
+            "send_back",
             "transfer"
         ]
     );
@@ -551,5 +552,87 @@ fn calls_for_subscriptions_have_to_be_there_and_do_what_they_are_for() {
             found.iter().any(|finding| finding.message.contains(expected)),
             "{to}: {found:#?}"
         );
+    }
+}
+
+/// What is wrong with webhooks and a resource that say so, told in one line each.
+fn heard_wrong(event: &str, resource: &str) -> Vec<String> {
+    let text = format!(
+        r#"{SMALL}
+[webhook]
+signature = {{ scheme = "standard_webhooks" }}
+envelope = {{ type = "/type", payload = "/data" }}
+[[webhook.event]]
+name = "pay_updated"
+doc = "It changed."
+resource = "pay"
+[[webhook.event]]
+name = "pay.done"
+doc = "It is done."
+of = "pay_updated"
+status = ["done"]
+{event}
+[resource.pay]
+retrieve = "show"
+id = "/id"
+status = "/status"
+pending = ["new"]
+succeeded = ["done"]
+failed = ["lost"]
+{resource}
+"#
+    );
+    findings(&text).into_iter().map(|finding| finding.message).collect()
+}
+
+#[test]
+fn an_event_that_is_made_of_another_says_which_and_what_tells_it() {
+    let resource = "rank = [[\"new\"], [\"done\", \"lost\"]]\nevents = [\"pay.done\"]";
+    assert_eq!(heard_wrong("", resource), Vec::<String>::new());
+    for (event, expected) in [
+        (
+            "of = \"pay_updatd\"\nstatus = [\"lost\"]",
+            "there is no event `pay_updatd`",
+        ),
+        (
+            "of = \"pay.done\"\nstatus = [\"lost\"]",
+            "`pay.done` is not what the provider calls an event",
+        ),
+        (
+            "of = \"pay_updated\"",
+            "`status` has to tell it from the other events `pay_updated`",
+        ),
+        ("of = \"pay_updated\"\nstatus = [\"lots\"]", "there is no status `lots`"),
+        (
+            "of = \"pay_updated\"\nstatus = [\"done\"]",
+            "`done` is told by `pay.done` too",
+        ),
+        (
+            "of = \"pay_updated\"\nstatus = [\"new\", \"lost\"]",
+            "its statuses stand at different places of `rank`",
+        ),
+        (
+            "status = [\"lost\"]",
+            "`status` of what? `resource` has to say it, here or at the event it is made of",
+        ),
+        (
+            "resource = \"pays\"\nstatus = [\"lost\"]",
+            "there is no resource `pays`",
+        ),
+    ] {
+        let event = format!("[[webhook.event]]\nname = \"pay.x\"\ndoc = \"It is so.\"\n{event}");
+        let told = heard_wrong(&event, resource);
+        assert!(told.iter().any(|told| told == expected), "{event}: {told:?}");
+    }
+    for (resource, expected) in [
+        (
+            "events = [\"pay_updated\"]",
+            "`pay_updated` tells of an end under other names: pay.done",
+        ),
+        ("rank = [[\"nwe\"]]\nevents = []", "there is no status `nwe`"),
+        ("rank = [[\"new\"], [\"new\"]]\nevents = []", "`new` has two places"),
+    ] {
+        let told = heard_wrong("", resource);
+        assert!(told.iter().any(|told| told == expected), "{resource}: {told:?}");
     }
 }

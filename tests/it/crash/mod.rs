@@ -63,6 +63,7 @@ impl Process {
             let router = Router {
                 store,
                 catalog: catalog.clone(),
+                connections: Arc::new(world.connections.clone()),
                 clock: world.clock.clone(),
                 arrived: Wake::new(),
                 wake: world.wake.clone(),

@@ -99,6 +99,7 @@ fn found(when: &str) -> Vec<String> {
     let bank = ConnectionFacts {
         connector: "augustus".to_owned(),
         events: None,
+        made_of: BTreeMap::new(),
     };
     let facts = Facts {
         connections: &BTreeMap::from([("bank".to_owned(), bank)]),

@@ -4,6 +4,7 @@
 mod access;
 mod conditions;
 mod fates;
+mod ranks;
 mod replay;
 
 use std::sync::Arc;
@@ -17,6 +18,7 @@ use bursar::store::sqlite::SqliteStore;
 use bursar::store::{Admitted, Store, StoreError};
 use bursar::trigger::router::{Next, Router};
 use bursar::trigger::versions::KnownVersions;
+use bursar::trigger::webhook::Connections;
 use serde_json::Value as Json;
 use tempfile::TempDir;
 
@@ -27,6 +29,7 @@ struct Desk {
     store: Arc<SqliteStore>,
     shelf: Shelf,
     clock: ManualClock,
+    connections: Connections,
     _folder: TempDir,
 }
 
@@ -37,6 +40,7 @@ impl Desk {
             store: new_store(&folder).await,
             shelf: Shelf::of(workflows),
             clock: ManualClock::new(start_of_test()),
+            connections: Connections::new(),
             _folder: folder,
         }
     }
@@ -67,6 +71,7 @@ impl Desk {
         Router {
             store,
             catalog: self.shelf.catalog.clone(),
+            connections: Arc::new(self.connections.clone()),
             clock: Arc::new(self.clock.clone()),
             arrived: Wake::new(),
             wake: Wake::new(),

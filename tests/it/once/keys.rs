@@ -203,6 +203,46 @@ async fn a_key_is_not_trusted_after_an_answer_that_is_not_kept_with_it() {
     }
 }
 
+/// A key in the body is another than the one in the header: what the table says of that says nothing of it.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_key_in_the_body_says_itself_what_it_is_good_for() {
+    for (of_header, of_body, sent) in [
+        ("", "", 2),
+        ("kept = \"successes\"\nin_flight = \"unknown\"\n", "", 2),
+        ("", ", kept = \"successes\"", 1),
+    ] {
+        let header = format!("methods = [\"POST\"]\nwindow_secs = 3600\n{of_header}");
+        let table = TABLE.replacen("methods = [\"POST\"]\nwindow_secs = 3600\n", &header, 1);
+        let table = table.replacen("window_secs = 3600 }", &format!("window_secs = 3600{of_body} }}"), 1);
+        let toy = Toy::new(&table, first(failed, json!({"id": "t"}))).await;
+        let mut run = toy.begin(TRANSFER).await;
+        if run.state == RunState::Waiting {
+            toy.clock.advance(Duration::from_secs(5));
+            run = toy.go_on(run.id).await;
+        }
+        let told = format!("{of_header}{of_body}: {:?}", run.error);
+        assert_eq!(toy.count("POST", "/transfers"), sent, "{told}");
+        let expected = if sent == 1 {
+            RunState::Parked
+        } else {
+            RunState::Succeeded
+        };
+        assert_eq!(run.state, expected, "{told}");
+    }
+    let table = TABLE.replacen(
+        "window_secs = 3600 }",
+        "window_secs = 3600, in_flight = \"unknown\" }",
+        1,
+    );
+    let toy = Toy::new(&table, first(lost, json!({"id": "t"}))).await;
+    let began = toy.clock.now();
+    let wake_at = toy.begin(TRANSFER).await.wake_at.expect("it waits");
+    assert!(
+        wake_at - began >= chrono::TimeDelta::seconds(30),
+        "{wake_at} is too early"
+    );
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn what_a_person_has_tried_again_is_looked_for_where_its_key_may_be_free() {
     let table = TABLE.replacen("window_secs = 3600\n", "window_secs = 3600\nkept = \"successes\"\n", 1);

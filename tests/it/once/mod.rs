@@ -1,5 +1,6 @@
 //! Effects at providers that keep to other keys, or to none: once all the same.
 
+mod deaths;
 mod exclusive;
 mod first;
 mod ivy;

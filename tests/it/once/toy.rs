@@ -82,7 +82,7 @@ impl Toy {
         let store = self.world.store().await;
         let engine = self.world.engine(store.clone()).await;
         let id = self.world.start(store.as_ref(), script, json!({}), json!({})).await;
-        let run = until(store.as_ref(), id, rests).await;
+        let run = until(store.as_ref(), id, |run| self.rests(run)).await;
         engine.stop().await;
         store.close().await.expect("closed");
         run
@@ -111,21 +111,25 @@ impl Toy {
         store.close().await.expect("closed");
     }
 
+    /// Whether nothing happens to a run before the clock is moved: one that wakes at once does not rest.
+    fn rests(&self, run: &Run) -> bool {
+        match run.state {
+            RunState::Waiting => run.wake_at.is_none_or(|at| at > self.clock.now()),
+            state => state == RunState::Parked || state.is_final(),
+        }
+    }
+
     /// A new process goes on with a run that waits.
     pub(super) async fn go_on(&self, id: RunId) -> Run {
         let store = self.world.store().await;
         store.reclaim_all(self.clock.now()).await.expect("reclaimed");
         let turns = turns(store.as_ref(), id).await;
         let engine = self.world.engine(store.clone()).await;
-        let run = until(store.as_ref(), id, |run| rests(run) && run.turns > turns).await;
+        let run = until(store.as_ref(), id, |run| self.rests(run) && run.turns > turns).await;
         engine.stop().await;
         store.close().await.expect("closed");
         run
     }
-}
-
-fn rests(run: &Run) -> bool {
-    matches!(run.state, RunState::Waiting | RunState::Parked) || run.state.is_final()
 }
 
 async fn turns(store: &dyn Store, id: RunId) -> u32 {

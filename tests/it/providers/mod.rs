@@ -1,10 +1,16 @@
 //! Providers beside the first, each as the connection `bank`, against the simulator over a real socket: what scripts do
 //! there is judged by the ledger.
 
+mod deaths;
+mod fifth;
 mod ivy;
+mod lagoon;
 mod orders;
 mod payaut;
 mod payments;
+mod refunds;
+mod send_back;
+mod splits;
 
 use bursar::base::secret::Secret;
 use bursar::connector::connection::WebhookSecret;
@@ -13,7 +19,7 @@ use bursar::connector::registry::Registry;
 use crate::support::World;
 
 /// Leads the connection `bank` of a world to another of its providers.
-fn lead_to(world: &mut World, connector: &str, key: &str, webhook_secret: &str) {
+pub(crate) fn lead_to(world: &mut World, connector: &str, key: &str, webhook_secret: &str) {
     let connector = Registry::built_in().get(connector).expect("it is built in").clone();
     let base_url = format!("{}/{}", world.simulator.url(), connector.name);
     world.reconnect(|bank| {

@@ -1,14 +1,19 @@
 //! Payments that somebody makes to us, and what goes back of them: the primitives around orders, over a real socket.
 
+use std::time::Duration;
+
 use bursar::base::clock::ManualClock;
 use bursar::model::run::{Run, RunState};
+use bursar::simulator::config::SubscriptionSeed;
 use bursar::simulator::config::ivy::ListOrder;
 use bursar::simulator::control::NewDeposit;
 use bursar::simulator::faults::{FaultAction, FaultRule};
+use bursar::store::EventQuery;
 use serde_json::{Value as Json, json};
 
-use super::ivy::{ivy, run};
-use crate::support::{World, audit_store};
+use super::ivy::{door, ivy, run};
+use crate::support::real_time::{Patience, pause};
+use crate::support::{World, audit_store, settled, until};
 
 /// What a script ends with.
 fn told(run: Run) -> Json {
@@ -140,6 +145,68 @@ async fn an_order_is_called_off_before_it_is_paid_and_not_after() {
     let id = order.parse().expect("an id");
     let shown = world.simulator.control.resource(id).expect("it is there");
     assert_eq!(shown["status"], "paid");
+}
+
+/// Told first that the bank has authorised it, which ends nothing, then that it is paid: it is read once, at the end.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_run_that_waits_for_an_order_goes_on_when_it_is_told_that_it_is_paid() {
+    let (mut world, clock) = ivy(ListOrder::NewestFirst).await;
+    world.settings.poll_first = Duration::from_secs(7_200);
+    world.settings.poll_ceiling = Duration::from_secs(7_200);
+    let store = world.store().await;
+    let (address, stopper, door) = door(&world, store.clone()).await;
+    let control = world.simulator.control.clone();
+    let subscription = SubscriptionSeed {
+        url: format!("http://{address}/hooks/bank"),
+        events: vec!["order_updated".to_owned()],
+        secret: None,
+    };
+    control.add_subscription_at("ivy", &subscription).expect("subscribed");
+    let engine = world.engine(store.clone()).await;
+    let script = r#"
+        let order = bank::order(#{ amount: EUR(5), reference: "INV-7" });
+        state::set("order", order.id);
+        bank::settled(order, "1d").status
+    "#;
+    let id = world.start(store.as_ref(), script, json!({}), json!({})).await;
+    let begun = until(store.as_ref(), id, |run| run.state == RunState::Waiting).await;
+    let order = store
+        .state(&begun.workflow, "order")
+        .await
+        .expect("read")
+        .expect("kept");
+    let order = order.as_text().expect("an id").parse().expect("an id");
+    let told = async |kind: &str| {
+        let patience = Patience::new(Duration::from_secs(20));
+        let query = EventQuery {
+            kind: Some(kind.to_owned()),
+            limit: 9,
+            ..EventQuery::default()
+        };
+        while store.events(query.clone()).await.expect("read").is_empty() {
+            assert!(!patience.is_over(), "{kind} is not told");
+            clock.advance(Duration::from_millis(10));
+            pause(Duration::from_millis(5)).await;
+        }
+    };
+    control.advance(order, "waiting_for_payment", None).expect("it goes on");
+    told("order.waiting_for_payment").await;
+    let waiting = store.run(id).await.expect("read").expect("there");
+    assert_eq!(
+        (waiting.state, waiting.turns),
+        (RunState::Waiting, begun.turns),
+        "that ends no wait"
+    );
+    control.advance(order, "paid", None).expect("it is paid");
+    told("order.paid").await;
+    let run = settled(store.as_ref(), id).await;
+    assert_eq!(run.result, Some(json!("paid")), "{:?}", run.error);
+    let looks = control.requests().get("ivy.retrieve_order").map(|count| count.total);
+    assert_eq!(looks, Some(1));
+    engine.stop().await;
+    stopper.stop();
+    door.await.expect("the door closes");
+    store.close().await.expect("closed");
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -168,6 +168,7 @@ impl Gap {
         let router = Router {
             store: self.store.clone(),
             catalog: self.shelf.catalog.clone(),
+            connections: Arc::new(self.world.connections.clone()),
             clock: Arc::new(self.clock.clone()),
             arrived: Wake::new(),
             wake: Wake::new(),

@@ -66,6 +66,7 @@ impl Shelf {
         let bank = ConnectionFacts {
             connector: "augustus".to_owned(),
             events: None,
+            made_of: BTreeMap::new(),
         };
         let context = Context {
             connections: BTreeMap::from([("bank".to_owned(), bank)]),
@@ -240,6 +241,7 @@ impl Harness {
             router: Router {
                 store: store.clone(),
                 catalog: shelf.catalog.clone(),
+                connections: connections(),
                 clock: Arc::new(clock.clone()),
                 arrived,
                 wake,

@@ -1,120 +1,180 @@
-//! A bank, an engine and a store for one fault: set up, run, counted, taken down.
+//! A bank with all its providers, an engine and a store for one fault: set up, run, counted, taken down.
+//!
+//! Time passes only when every run waits for it, and then up to the moment the first of them waits for: what comes first
+//! does not depend on how busy the machine is.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
-use serde_json::{Value as Json, json};
-use tokio::task::JoinHandle;
+use serde_json::Value as Json;
+use uuid::Uuid;
 
-use super::kinds::{Fault, Kind, OPERATIONS, Operation};
+use super::facts::Operation;
+use super::kinds::{Fault, Kind};
+use super::scenes::{self, Amount, Counted, SCENES};
 use super::{Circumstances, fresh_name};
 use crate::app::{AppError, site};
-use crate::base::clock::{Clock as _, ManualClock, SystemClock};
+use crate::base::clock::{Clock as _, Instant, ManualClock, SystemClock};
 use crate::base::ids::{RunId, WorkerId};
 use crate::base::limits::{SCRIPT_STACK_BYTES, STEP_ATTEMPTS_MAX, STEP_TRIED_MAX};
+use crate::base::money::{Currency, Money};
 use crate::base::secret::Secret;
 use crate::base::wake::Wake;
 use crate::connector::client::Client;
 use crate::connector::connection::{BreakerSettings, Connection, Pace};
 use crate::connector::registry::Registry;
-use crate::connector::request::prepare;
+use crate::connector::table::{InFlight, Kept};
 use crate::engine::backoff::Backoff;
 use crate::engine::services::{EngineSettings, Parts, Services};
 use crate::engine::worker::Engine;
 use crate::model::run::{Cause, NewRun, Run, RunState};
-use crate::model::value::Value;
 use crate::model::workflow::{Source, Version};
 use crate::script::Budget;
-use crate::simulator::config::{DEMO_API_KEY, SimulatorConfig, SubscriptionSeed};
-use crate::simulator::control::NewDeposit;
+use crate::simulator::config::payaut::TransferReplay;
+use crate::simulator::config::{AfterServerError, InFlight as RunBeside, SimulatorConfig};
+use crate::simulator::control::Effect;
 use crate::simulator::faults::FaultRule;
 use crate::simulator::{Running, Simulator};
-use crate::store::Store;
 use crate::store::faulty::{Fault as Death, Faulty};
 use crate::store::sqlite::{Durability, OnFailure, SqliteOptions, SqliteStore};
+use crate::store::{RunQuery, Store};
 
-/// How often the clock in haste ticks, and by how much it moves then.
-const TICK: Duration = Duration::from_millis(2);
-const HASTE: Duration = Duration::from_millis(250);
-/// The longest one exchange is waited for, by the machine's clock.
-const EXCHANGE_MAX: Duration = Duration::from_millis(300);
-/// By how much a late answer is late, by the clock in haste: longer than an exchange is waited for, however quickly
-/// that clock ticks.
-const LATE: Duration = Duration::from_secs(60);
-/// How long a list does not show what is new, where it lags: within what the table allows for.
+/// How often it is looked how the runs stand, by the machine's clock.
+const LOOK_EVERY: Duration = Duration::from_millis(5);
+/// How much time passes meanwhile: a nudge for whoever looks by the clock, and too little for anybody else.
+const NUDGE: Duration = Duration::from_millis(1);
+/// The longest one exchange is waited for, by the machine's clock, where an answer is late; and where none is.
+const LATE_EXCHANGE_MAX: Duration = Duration::from_millis(300);
+const EXCHANGE_MAX: Duration = Duration::from_secs(20);
+/// By how much a late answer is late by the bank's clock: within the time for which a request counts as under way, and
+/// longer than anybody waits here.
+const LATE: Duration = Duration::from_secs(25);
+/// How long nothing happens after everything was set up: what was made shows by then, and holds nothing up.
+const REST: Duration = Duration::from_secs(20 * 60);
+/// How long a list does not show what is new, where it lags: within what the tables allow for.
 const LAG: Duration = Duration::from_secs(100);
 /// Threads that drive runs. Each makes an interpreter of its own, which costs more than what it runs here.
 const THREADS: usize = 4;
 /// How long all runs of a fault are waited for, by the machine's clock.
 const PATIENCE: Duration = Duration::from_secs(120);
 
-/// Everything around one fault.
-pub(super) struct Bench {
-    fault: &'static Fault,
-    circumstances: Circumstances,
-    folder: PathBuf,
-    clock: ManualClock,
-    haste: JoinHandle<()>,
-    bank: Running,
-    connection: Connection,
+/// How banks are reached. Making one reads every certificate of the system, so all benches have the same.
+#[derive(Debug, Clone)]
+pub(super) struct Clients {
+    usual: Client,
+    /// Where answers are late.
+    hasty: Client,
 }
 
-impl Bench {
-    pub(super) async fn set_up(fault: &'static Fault, circumstances: Circumstances) -> Result<Self, AppError> {
-        let clock = ManualClock::new(SystemClock::new().now());
-        let mut config = SimulatorConfig::demo();
-        if matches!(fault.kind, Kind::StaleList) {
-            config.lists.visibility_lag_ms = u64::try_from(LAG.as_millis()).unwrap_or(u64::MAX);
-        }
-        if !circumstances.key_holds {
-            // Whoever sends again under a key that is not trusted any more has it done twice.
-            config.idempotency.window_ms = 0;
-        }
-        let bank = Simulator::start(config, Arc::new(clock.clone())).await;
-        let bank = bank.map_err(|error| AppError::Other(error.to_string()))?;
-        let connector = Registry::built_in().get("augustus").cloned();
-        let connection = Connection {
-            name: "bank".to_owned(),
-            connector: connector.ok_or_else(|| AppError::Other("there is no connector `augustus`".to_owned()))?,
-            base_url: bank.url(),
-            credential: Some(Secret::new(DEMO_API_KEY.to_owned())),
-            webhook_secrets: Vec::new(),
-            webhook_senders: Vec::new(),
-            settings: std::collections::BTreeMap::new(),
-            headers: std::collections::BTreeMap::new(),
-            key_window_secs: (!circumstances.key_holds).then_some(0),
-            pace: Pace {
-                // Each operation is to meet the fault: none is held because the others did.
-                breaker: BreakerSettings {
-                    failures: 0,
-                    ..BreakerSettings::default()
-                },
-                ..Pace::default()
-            },
-        };
-        let haste = tokio::spawn(hurry(clock.clone()));
+impl Clients {
+    pub(super) fn new() -> Result<Self, AppError> {
         Ok(Self {
+            usual: Client::patient_for(EXCHANGE_MAX)?,
+            hasty: Client::patient_for(LATE_EXCHANGE_MAX)?,
+        })
+    }
+}
+
+/// Everything around one fault.
+pub(super) struct Bench<'a> {
+    fault: &'static Fault,
+    circumstances: Circumstances,
+    operations: &'a [Operation],
+    folder: PathBuf,
+    clock: ManualClock,
+    bank: Running,
+    clients: Clients,
+    connections: Vec<Connection>,
+    /// What the bank had done when everything was set up.
+    before: Done,
+}
+
+/// What a bank has done.
+#[derive(Default)]
+struct Done {
+    effects: BTreeSet<(&'static str, Uuid)>,
+    movements: usize,
+    answered: BTreeMap<&'static str, u64>,
+}
+
+impl<'a> Bench<'a> {
+    pub(super) async fn set_up(
+        fault: &'static Fault,
+        circumstances: Circumstances,
+        operations: &'a [Operation],
+        clients: Clients,
+    ) -> Result<Self, AppError> {
+        let clock = ManualClock::new(SystemClock::new().now());
+        let bank = Simulator::start(scenes::bank(), Arc::new(clock.clone())).await;
+        let bank = bank.map_err(|error| AppError::Other(error.to_string()))?;
+        let mut bench = Self {
             fault,
             circumstances,
+            operations,
             folder: std::env::temp_dir().join(format!("bursar-faults-{}", fresh_name())),
             clock,
-            haste,
+            connections: Vec::new(),
             bank,
-            connection,
-        })
+            clients,
+            before: Done::default(),
+        };
+        bench.connections = bench.connections()?;
+        Ok(bench)
+    }
+
+    fn connections(&self) -> Result<Vec<Connection>, AppError> {
+        let control = &self.bank.control;
+        let connections = SCENES.iter().map(|scene| {
+            let connector = Registry::built_in().get(scene.provider).cloned();
+            let connector =
+                connector.ok_or_else(|| AppError::Other(format!("there is no connector `{}`", scene.provider)))?;
+            let settings = (scene.settings)(control).into_iter();
+            Ok(Connection {
+                name: scene.provider.to_owned(),
+                base_url: match scene.provider {
+                    "augustus" => self.bank.url(),
+                    provider => format!("{}/{provider}", self.bank.url()),
+                },
+                connector,
+                credential: Some(Secret::new(scene.credential.to_owned())),
+                webhook_secrets: Vec::new(),
+                webhook_senders: Vec::new(),
+                settings: settings.map(|(name, value)| (name.to_owned(), value)).collect(),
+                headers: BTreeMap::new(),
+                key_window_secs: (!self.circumstances.key_holds).then_some(0),
+                pace: Pace {
+                    // Each operation is to meet the fault: none is held because the others did.
+                    breaker: BreakerSettings {
+                        failures: 0,
+                        ..BreakerSettings::default()
+                    },
+                    ..Pace::default()
+                },
+            })
+        });
+        connections.collect()
     }
 
     /// The run of each operation, as the fault left it.
-    pub(super) async fn runs(&self) -> Result<Vec<Run>, AppError> {
-        let params = self.params().await?;
+    pub(super) async fn runs(&mut self) -> Result<Vec<Run>, AppError> {
         let store = self.open().await?;
+        let there = self.made(&store).await?;
+        scenes::complete(&self.bank.control, &there)?;
+        self.clock.advance(REST);
+        self.bank.control.configure(|config| self.worst(config));
+        self.before = self.done();
         let mut ids = Vec::new();
-        for (operation, params) in OPERATIONS.iter().zip(params) {
-            ids.push(self.make_run(store.as_ref(), operation, params).await?);
+        for operation in self.operations {
+            let params = there.get(operation.provider).cloned().unwrap_or_default();
+            let name = format!("{}-{}", operation.provider, operation.name.replace('_', "-"));
+            ids.push(
+                self.make_run(store.as_ref(), name, operation.valid.call.to_owned(), params)
+                    .await?,
+            );
             if let Some(action) = self.fault.kind.action(operation, LATE) {
-                let rule = FaultRule::on(operation.name, action).times(1);
+                let rule = FaultRule::on(&operation.at_simulator(), action).times(1);
                 self.bank.control.add_fault(rule);
             }
         }
@@ -123,46 +183,136 @@ impl Bench {
         } else {
             store
         };
-        let healed = self.circumstances.dies || !self.fault.kind.is_on_the_way();
-        let engine = self.engine(store.clone(), healed).await?;
+        let healed = self.circumstances.dies;
+        let connections = if healed {
+            self.connections.clone()
+        } else {
+            self.broken()
+        };
+        let engine = self.engine(store.clone(), &connections, self.client()).await?;
         let runs = self.settled(store.as_ref(), &ids).await;
         engine.stop().await;
         store.close().await?;
-        if matches!(self.fault.kind, Kind::Late(_)) {
-            // Now it is done.
-            self.clock.sleep(LATE * 2).await;
-        }
+        self.all_over().await?;
         runs
+    }
+
+    /// What the scenes need, made at the bank before anything goes wrong.
+    async fn made(&self, store: &Arc<dyn Store>) -> Result<Json, AppError> {
+        let params = scenes::prepare(&self.bank.control)?;
+        let id = self
+            .make_run(store.as_ref(), "set-up".to_owned(), scenes::set_up(), params)
+            .await?;
+        let engine = self
+            .engine(store.clone(), &self.connections, &self.clients.usual)
+            .await?;
+        let runs = self.settled(store.as_ref(), &[id]).await;
+        engine.stop().await;
+        let run = runs?.pop();
+        let told = run.as_ref().and_then(|run| run.result.clone());
+        told.ok_or_else(|| {
+            AppError::Other(format!(
+                "the bank cannot be set up: {:?}",
+                run.and_then(|run| run.error)
+            ))
+        })
+    }
+
+    /// The worst a bank may do by what its table says.
+    fn worst(&self, config: &mut SimulatorConfig) {
+        if matches!(self.fault.kind, Kind::StaleList) {
+            let lag_ms = u64::try_from(LAG.as_millis()).unwrap_or(u64::MAX);
+            config.lists.visibility_lag_ms = lag_ms;
+            config.ivy.visibility_lag_ms = lag_ms;
+            config.payaut.visibility_lag_ms = lag_ms;
+            config.payments.visibility_lag_ms = lag_ms;
+        }
+        let keys = [
+            ("augustus", &mut config.idempotency),
+            ("ivy", &mut config.ivy.idempotency),
+            ("payments", &mut config.payments.idempotency),
+        ];
+        for (provider, keys) in keys {
+            if !self.circumstances.key_holds {
+                // Whoever sends again under a key that is not trusted any more has it done twice.
+                keys.window_ms = 0;
+            }
+            let connector = Registry::built_in().get(provider).cloned();
+            let Some(table) = connector.and_then(|connector| connector.idempotency.clone()) else {
+                continue;
+            };
+            if table.kept == Kept::Successes {
+                // After an error the key is free, also where it was done.
+                keys.after_server_error = AfterServerError::RunAgain;
+            }
+            if table.in_flight == InFlight::Unknown {
+                keys.in_flight = RunBeside::RunBoth;
+            }
+        }
+        if !self.circumstances.key_holds {
+            config.payaut.transfer_replay = TransferReplay::Ignore;
+        }
     }
 
     /// How often the bank did an operation for the runs.
     pub(super) fn times(&self, operation: &Operation) -> u64 {
-        let kind = match operation.name {
-            "create_payout" => "payout",
-            "create_conversion" => "conversion",
-            "create_return" => "return",
-            _ => return self.done().get(operation.name).copied().unwrap_or(0) - set_up_by(operation.name),
+        let times = match operation.valid.counted {
+            Counted::Effect(kind, amount) => {
+                let is = |effect: &Effect| is_of(effect, operation, kind, amount);
+                self.new_effects().filter(is).count()
+            }
+            Counted::Movement(step, amount) => {
+                let movements = self.bank.control.movements().into_iter().skip(self.before.movements);
+                movements
+                    .filter(|movement| movement.step == step && is_amount(movement.amount, amount))
+                    .count()
+            }
+            Counted::Answered => {
+                let name = operation.at_simulator();
+                let answered = |done: &Done| done.answered.get(name.as_str()).copied().unwrap_or_default();
+                return answered(&self.done()).saturating_sub(answered(&self.before));
+            }
         };
-        // Money is counted in the ledger.
-        let effects = self.bank.control.effects();
-        let times = effects.iter().filter(|effect| effect.kind == kind).count();
         u64::try_from(times).unwrap_or(u64::MAX)
     }
 
-    /// Why the bank's books do not add up, if they do not.
+    /// What the bank did that no run was made for, and why its books do not add up, if they do not.
     pub(super) fn books_are_wrong(&self) -> Option<String> {
-        self.bank.control.ledger().invariant_error
+        let is_known = |effect: &Effect| {
+            self.operations.iter().any(|operation| match operation.valid.counted {
+                Counted::Effect(kind, amount) => is_of(effect, operation, kind, amount),
+                Counted::Movement(..) | Counted::Answered => false,
+            })
+        };
+        let stray = self.new_effects().find(|effect| !is_known(effect));
+        let stray = stray.map(|effect| {
+            format!(
+                "{} made a {} of {}, which nobody asked for",
+                effect.provider, effect.kind, effect.amount
+            )
+        });
+        stray.or_else(|| self.bank.control.ledger().invariant_error)
+    }
+
+    fn new_effects(&self) -> impl Iterator<Item = Effect> {
+        let effects = self.bank.control.effects().into_iter();
+        effects.filter(|effect| !self.before.effects.contains(&(effect.provider, effect.id)))
+    }
+
+    fn done(&self) -> Done {
+        let control = &self.bank.control;
+        let effects = control.effects().into_iter();
+        let requests = control.requests().into_iter();
+        Done {
+            effects: effects.map(|effect| (effect.provider, effect.id)).collect(),
+            movements: control.movements().len(),
+            answered: requests.map(|(name, count)| (name, count.done)).collect(),
+        }
     }
 
     pub(super) async fn take_down(self) {
-        self.haste.abort();
         self.bank.stop().await;
         site::remove(&self.folder);
-    }
-
-    fn done(&self) -> BTreeMap<&'static str, u64> {
-        let requests = self.bank.control.requests();
-        requests.into_iter().map(|(name, count)| (name, count.done)).collect()
     }
 
     async fn open(&self) -> Result<Arc<dyn Store>, AppError> {
@@ -174,25 +324,13 @@ impl Bench {
         Ok(SqliteStore::open(&self.folder, options).await?)
     }
 
-    async fn make_run(&self, store: &dyn Store, operation: &Operation, params: Json) -> Result<RunId, AppError> {
-        let call = match operation.name {
-            "create_conversion" => {
-                "bank::create_conversion(#{ source_account_id: params.from, target_account_id: params.to, \
-                 source_amount: money(\"50.00\", \"USDC\") })"
-                    .to_owned()
-            }
-            name => format!("bank::{name}(params)"),
-        };
+    async fn make_run(&self, store: &dyn Store, name: String, text: String, params: Json) -> Result<RunId, AppError> {
         let source = Source {
             path: "main.rhai".to_owned(),
-            text: call,
+            text,
         };
-        let version = Version::new(
-            operation.name.replace('_', "-"),
-            String::new(),
-            vec!["bank".to_owned()],
-            vec![source],
-        );
+        let uses = SCENES.iter().map(|scene| scene.provider.to_owned());
+        let version = Version::new(name, String::new(), uses.collect(), vec![source]);
         let id = RunId::generate(self.clock.now());
         let run = NewRun {
             id,
@@ -215,12 +353,16 @@ impl Bench {
 
     /// Lets a process come to the fault with every run, and die before it has written anything about it.
     async fn die(&self, store: Arc<dyn Store>) -> Result<Arc<dyn Store>, AppError> {
-        let faulty = Faulty::new(store.clone(), Death::Unheard(OPERATIONS.len()));
-        let engine = self.engine(faulty.clone(), false).await?;
-        let came_to_it = self.within_patience(|| std::future::ready(faulty.is_dead())).await;
+        let faulty = Faulty::new(store.clone(), Death::Unheard(self.operations.len()));
+        let engine = self.engine(faulty.clone(), &self.broken(), self.client()).await?;
+        let clock = SystemClock::new();
+        while !faulty.is_dead() && clock.elapsed() < PATIENCE {
+            clock.sleep(LOOK_EVERY).await;
+            self.clock.advance(NUDGE);
+        }
         engine.stop().await;
         store.close().await?;
-        if !came_to_it {
+        if !faulty.is_dead() {
             return Err(self.hangs("not every run came to its effect"));
         }
         let store = self.open().await?;
@@ -228,21 +370,40 @@ impl Bench {
         Ok(store)
     }
 
-    async fn engine(&self, store: Arc<dyn Store>, healed: bool) -> Result<Engine, AppError> {
-        let mut connection = self.connection.clone();
-        match self.fault.kind {
-            _ if healed => {}
-            Kind::Nobody => "http://127.0.0.1:1".clone_into(&mut connection.base_url),
-            // A label too long for any resolver to ask anybody about.
-            Kind::NoSuchName => connection.base_url = format!("http://{}", "a".repeat(64)),
-            Kind::NoTls => connection.base_url = connection.base_url.replace("http://", "https://"),
-            _ => {}
+    /// The connections as the fault has them, if it lies on the way.
+    fn broken(&self) -> Vec<Connection> {
+        let mut connections = self.connections.clone();
+        for connection in &mut connections {
+            match self.fault.kind {
+                Kind::Nobody => "http://127.0.0.1:1".clone_into(&mut connection.base_url),
+                // A label too long for any resolver to ask anybody about.
+                Kind::NoSuchName => connection.base_url = format!("http://{}", "a".repeat(64)),
+                Kind::NoTls => connection.base_url = connection.base_url.replace("http://", "https://"),
+                _ => {}
+            }
         }
+        connections
+    }
+
+    fn client(&self) -> &Client {
+        match self.fault.kind.is_slow() {
+            true => &self.clients.hasty,
+            false => &self.clients.usual,
+        }
+    }
+
+    async fn engine(
+        &self,
+        store: Arc<dyn Store>,
+        connections: &[Connection],
+        client: &Client,
+    ) -> Result<Engine, AppError> {
+        let by_name = |connection: &Connection| (connection.name.clone(), Arc::new(connection.clone()));
         let parts = Parts {
             store,
             clock: Arc::new(self.clock.clone()),
-            client: Client::patient_for(EXCHANGE_MAX)?,
-            connections: [(connection.name.clone(), Arc::new(connection))].into(),
+            client: client.clone(),
+            connections: connections.iter().map(by_name).collect(),
             wake: Wake::new(),
             settings: settings(),
         };
@@ -251,113 +412,89 @@ impl Bench {
             .map_err(AppError::io("the script threads cannot be started"))
     }
 
+    /// The runs, in this order, when each has ended or needs a person.
     async fn settled(&self, store: &dyn Store, ids: &[RunId]) -> Result<Vec<Run>, AppError> {
-        let all = || async {
-            let mut runs = Vec::new();
-            for id in ids {
-                runs.extend(store.run(*id).await.ok().flatten());
+        let machine = SystemClock::new();
+        loop {
+            let query = RunQuery {
+                states: vec![RunState::Queued, RunState::Running, RunState::Waiting],
+                limit: 1_000,
+                ..RunQuery::default()
+            };
+            let mut still = store.runs(query).await?;
+            if still.is_empty() {
+                let runs = self.read(store, ids).await?;
+                // One that went from one state to another meanwhile was in none of them.
+                still = runs.iter().filter(|run| !is_over(run)).cloned().collect();
+                if still.is_empty() {
+                    return Ok(runs);
+                }
             }
-            runs
-        };
-        let over = |run: &Run| run.state.is_final() || run.state == RunState::Parked;
-        let ended = self.within_patience(async || all().await.iter().all(over)).await;
-        let runs = all().await;
-        if !ended || runs.len() < ids.len() {
-            let still: Vec<_> = runs.iter().filter(|run| !over(run)).map(|run| &run.workflow).collect();
-            return Err(self.hangs(&format!("no end of {still:?}")));
+            if machine.elapsed() > PATIENCE {
+                let still: Vec<_> = still.iter().map(|run| (&run.workflow, run.state)).collect();
+                return Err(self.hangs(&format!("no end of {still:?}")));
+            }
+            self.clock.advance(pause(&still, self.clock.now()));
+            machine.sleep(LOOK_EVERY).await;
+        }
+    }
+
+    async fn read(&self, store: &dyn Store, ids: &[RunId]) -> Result<Vec<Run>, AppError> {
+        let mut runs = Vec::new();
+        for id in ids {
+            let run = store.run(*id).await?;
+            runs.push(run.ok_or_else(|| self.hangs("a run is gone"))?);
         }
         Ok(runs)
+    }
+
+    /// Whatever nobody waited for any more has been done.
+    async fn all_over(&self) -> Result<(), AppError> {
+        if !self.fault.kind.is_slow() {
+            return Ok(());
+        }
+        let machine = SystemClock::new();
+        self.clock.advance(LATE * 2);
+        while self
+            .bank
+            .control
+            .requests()
+            .values()
+            .any(|count| count.over < count.total)
+        {
+            if machine.elapsed() > PATIENCE {
+                return Err(self.hangs("a request never ends at the bank"));
+            }
+            machine.sleep(LOOK_EVERY).await;
+        }
+        Ok(())
     }
 
     fn hangs(&self, what: &str) -> AppError {
         AppError::Other(format!("{}, {:?}: {what}", self.fault.name, self.circumstances))
     }
-
-    async fn within_patience<F: Future<Output = bool>>(&self, wanted: impl Fn() -> F) -> bool {
-        let clock = SystemClock::new();
-        while clock.elapsed() < PATIENCE {
-            if wanted().await {
-                return true;
-            }
-            clock.sleep(Duration::from_millis(5)).await;
-        }
-        false
-    }
-
-    /// What each operation is called with; what it needs at the bank is made here.
-    async fn params(&self) -> Result<Vec<Json>, AppError> {
-        let account = |label: &str| self.bank.control.account(label).unwrap_or_default().to_string();
-        let (frozen, to_close) = (account("Operating FR"), account("Seller Kontor Weiss"));
-        for id in [&frozen, &to_close] {
-            self.call("freeze_account", &[("id", id)]).await?;
-        }
-        let subscribe = |path: &str| {
-            let seed = SubscriptionSeed {
-                url: format!("http://127.0.0.1:1/{path}"),
-                events: vec!["deposit.received".to_owned()],
-                secret: None,
-            };
-            self.bank.control.add_subscription(&seed).map(|id| id.to_string())
-        };
-        let failed = |error: crate::simulator::control::ControlError| AppError::Other(error.to_string());
-        let (first, second, third) = (
-            subscribe("first").map_err(failed)?,
-            subscribe("second").map_err(failed)?,
-            subscribe("third").map_err(failed)?,
-        );
-        let deposit = NewDeposit::new("Collections EUR", "75.20", "HELLO");
-        let deposit = self.bank.control.create_deposit(&deposit).map_err(failed)?.to_string();
-        let programs = self.call("list_account_programs", &[]).await?;
-        let deliveries = self
-            .call("list_webhook_deliveries", &[("subscription_id", &first)])
-            .await?;
-        let first_id = |list: &Json| list.pointer("/data/0/id").cloned().unwrap_or_default();
-        Ok(vec![
-            json!({
-                "source_account_id": account("Operating DE"), "amount": "10.50", "currency": "EUR", "reference": "INV-1",
-                "destination": { "type": "iban", "iban": "DE89370400440532013000", "account_holder_name": "Example GmbH" },
-            }),
-            json!({ "from": account("USDC wallet"), "to": account("Treasury EUR") }),
-            json!({ "deposit_id": deposit }),
-            person(&first_id(&programs)),
-            json!({ "id": account("Operating NL") }),
-            json!({ "id": frozen }),
-            json!({ "id": to_close, "reason": "client_request" }),
-            json!({ "id": first_id(&deliveries) }),
-            json!({ "url": "http://127.0.0.1:1/fourth", "events": ["payout.paid"] }),
-            json!({ "id": second, "url": "http://127.0.0.1:1/changed" }),
-            json!({ "id": third }),
-            json!({ "id": first }),
-        ])
-    }
-
-    /// A call to the bank that is no part of the test.
-    async fn call(&self, name: &str, args: &[(&str, &str)]) -> Result<Json, AppError> {
-        let failed = |what: String| AppError::Other(format!("{name}: {what}"));
-        let endpoint = self.connection.connector.endpoint(name);
-        let endpoint = endpoint.ok_or_else(|| failed("there is no such endpoint".to_owned()))?;
-        let args = args.iter().map(|(name, text)| ((*name).to_owned(), Value::text(*text)));
-        let prepared = prepare(&self.connection, endpoint, &args.collect(), None);
-        let prepared = prepared.map_err(|failure| failed(failure.message))?;
-        let client = Client::new()?;
-        let answer = client.send(&self.connection, endpoint, &prepared.request, None).await;
-        let answer = answer.map_err(|error| failed(error.to_string()))?;
-        serde_json::from_slice(&answer.body).map_err(|error| failed(error.to_string()))
-    }
 }
 
-/// How often the set-up itself called an operation.
-fn set_up_by(operation: &str) -> u64 {
-    if operation == "freeze_account" { 2 } else { 0 }
+fn is_over(run: &Run) -> bool {
+    run.state.is_final() || run.state == RunState::Parked
 }
 
-/// Lets minutes of a clock pass in moments, until it is stopped.
-async fn hurry(clock: ManualClock) {
-    let machine = SystemClock::new();
-    loop {
-        machine.sleep(TICK).await;
-        clock.advance(HASTE);
-    }
+/// How much time may pass: none to speak of while a run does something, else until the first of them waits no more.
+fn pause(still: &[Run], now: Instant) -> Duration {
+    let waits_until = |run: &Run| run.wake_at.filter(|_| run.state == RunState::Waiting);
+    let until: Option<Vec<Instant>> = still.iter().map(waits_until).collect();
+    let first = until.and_then(|until| until.into_iter().min());
+    let pause = first.and_then(|first| (first - now).to_std().ok());
+    pause.unwrap_or_default().max(NUDGE)
+}
+
+fn is_of(effect: &Effect, operation: &Operation, kind: &str, amount: Amount) -> bool {
+    effect.provider == operation.provider && effect.kind == kind && is_amount(effect.amount, amount)
+}
+
+fn is_amount(money: Money, (number, currency): Amount) -> bool {
+    let currency = Currency::from_code(currency);
+    currency.is_ok_and(|currency| Money::parse(number, currency) == Ok(money))
 }
 
 fn settings() -> EngineSettings {
@@ -371,29 +508,13 @@ fn settings() -> EngineSettings {
         },
         poll_first: Duration::from_secs(1),
         poll_ceiling: Duration::from_secs(10),
-        // The clock in haste would end one of 30 seconds while a busy machine takes a breath.
-        lease: Duration::from_secs(3_600),
+        // Time passes in leaps here.
+        lease: Duration::from_secs(24 * 3_600),
         stack_bytes: SCRIPT_STACK_BYTES,
         // Nor is the time a script computes for measured well by it.
         budget: Budget {
-            compute: Duration::from_secs(3_600),
+            compute: Duration::from_secs(24 * 3_600),
             ..Budget::default()
         },
     }
-}
-
-fn person(program: &Json) -> Json {
-    json!({
-        "account_program_id": program,
-        "account_type": "virtual_account",
-        "beneficiary_data": {
-            "legal_name": "Erika Mustermann",
-            "date_of_birth": "1980-02-29",
-            "country_of_citizenship": "DE",
-            "identification": { "type": "id", "value": "L01X00T47" },
-            "residential_address": {
-                "street_line_1": "Lange Straße 1", "city": "Bremen", "postal_code": "28195", "country": "DE",
-            },
-        },
-    })
 }

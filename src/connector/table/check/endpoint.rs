@@ -3,7 +3,7 @@
 use std::collections::BTreeSet;
 
 use super::param::{check_param, hidden_by};
-use super::{is_word, pointer};
+use super::{is_word, parts, pointer};
 use crate::connector::connection::is_header_name;
 use crate::connector::table::{
     AmountField, AmountPlace, AnswerKind, Connector, Effect, Endpoint, InDoubt, Kind, Method, OurReference, Param,
@@ -303,6 +303,7 @@ impl<'a> Check<'a, '_, '_> {
                 );
             }
         }
+        parts::sum(self.connector, endpoint, self.source);
         self.pointer(&["echo", "amount"], endpoint.echo.amount.as_ref());
         self.pointer(&["echo", "currency"], endpoint.echo.currency.as_ref());
         self.pointer(&["echo", "beneficiary"], endpoint.echo.beneficiary.as_ref());

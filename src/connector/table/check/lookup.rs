@@ -110,10 +110,17 @@ impl<'a> Check<'a, '_, '_> {
                 self.pointer(&path, Some(pointer));
                 self.need_sent(&path, field);
             }
-            Match::Fresh { same, .. } => self.conditions("match", same),
+            Match::Fresh { same, .. } => {
+                // None at all is told where it is read before.
+                if !same.is_empty() {
+                    self.says_something("same", same);
+                }
+                self.conditions("match", same);
+            }
             Match::State { done, open } => {
-                if done.is_empty() {
-                    self.wrong(&path, "`done` says nothing, which any state would be");
+                self.says_something("done", done);
+                if !open.is_empty() {
+                    self.says_something("open", open);
                 }
                 self.conditions("match", done);
                 self.conditions("match", open);
@@ -190,15 +197,31 @@ impl<'a> Check<'a, '_, '_> {
         }
     }
 
+    /// What nothing has to stand for would be anything: a condition by what was sent is none where nothing was.
+    fn says_something(&mut self, what: &str, conditions: &[Condition]) {
+        if conditions.iter().all(|condition| condition.shows.is_some()) {
+            let message = format!("`{what}` says nothing that always has to stand there, which anything would be");
+            self.wrong(&["lookup", "match"], message);
+        }
+    }
+
     fn conditions(&mut self, key: &str, conditions: &'a [Condition]) {
         for condition in conditions {
             self.pointer(&["lookup", key], Some(&condition.at).filter(|at| !at.is_empty()));
-            if condition.is.is_empty() == condition.is_sum.is_empty() {
+            let said = [
+                !condition.is.is_empty(),
+                !condition.is_sum.is_empty(),
+                condition.shows.is_some(),
+            ];
+            if said.iter().filter(|said| **said).count() != 1 {
                 let message = format!(
-                    "`{}` is nothing: `is`, or `is_sum`, has to say what may stand there",
+                    "`{}` is nothing: `is`, `is_sum` or `shows` has to say what may stand there, one of them",
                     condition.at
                 );
                 self.wrong(&["lookup", key], message);
+            }
+            if let Some(field) = &condition.shows {
+                self.need_sent(&["lookup", key], field);
             }
             for template in condition.templates() {
                 match template {

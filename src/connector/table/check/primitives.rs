@@ -2,9 +2,11 @@
 
 use std::collections::BTreeSet;
 
-use super::{known_endpoint, known_param, pointer};
+use super::{known_endpoint, known_param, parts, pointer};
 use crate::base::money::parse_plain;
-use crate::connector::table::{Always, Connector, Effect, Endpoint, Kind, Param, Place, PrimitiveMap, Stage};
+use crate::connector::table::{
+    Always, BackMap, Connector, Effect, Endpoint, Kind, Param, Place, PrimitiveMap, Stage, WebhookTable,
+};
 use crate::model::document::Document;
 
 /// The treasury primitives a table may map, with what their endpoint does and what they always say to it.
@@ -20,13 +22,15 @@ const PRIMITIVES: &[(&str, &[Effect], &[&str])] = &[
     ("convert", &[Effect::MovesMoney], &["from", "to", "amount"]),
     ("order", &[Effect::Write], &["amount", "reference"]),
     ("capture", &[Effect::MovesMoney], &["payment"]),
+    ("split", &[Effect::MovesMoney], &["payment", "total"]),
     ("refund", &[Effect::MovesMoney], &["payment", "amount"]),
     ("return_deposit", &[Effect::MovesMoney], &["deposit"]),
+    ("send_back", &[Effect::MovesMoney], &["to", "amount", "metadata"]),
     ("cancel", &[Effect::Write, Effect::MovesMoney], &["resource"]),
 ];
 
 /// Primitives that no table maps: made of others, or of resources and webhooks.
-const DERIVED: &[&str] = &["balances", "sweep", "concentrate", "split", "settled", "wait_event"];
+const DERIVED: &[&str] = &["balances", "sweep", "concentrate", "settled", "wait_event"];
 
 pub(super) fn primitives(connector: &Connector, source: &mut Document<'_>) {
     for (name, map) in connector.primitives() {
@@ -49,7 +53,10 @@ pub(super) fn primitives(connector: &Connector, source: &mut Document<'_>) {
                 source.wrong(&["primitive", name], message);
             }
             set(connector, name, map, endpoint, source);
+            parts::parts(connector, name, map, endpoint, source);
         }
+        parts::divided(connector, name, map, source);
+        back(connector, name, map, source);
         if map.each.is_some() || !map.always.is_empty() {
             if name != "accounts" {
                 source.wrong(&["primitive", name], "only `accounts` has `each` and `always`");
@@ -108,7 +115,7 @@ pub(super) fn primitives(connector: &Connector, source: &mut Document<'_>) {
                 .into_iter()
                 .for_each(|place| pointer(&at("original"), place, source));
         }
-        if name == "refund" && map.original.is_none() {
+        if name == "refund" && map.original.is_none() && map.divided.is_none() {
             source.wrong(
                 &["primitive", name],
                 "`original` is missing: nobody would see how much is left to give back",
@@ -125,6 +132,62 @@ pub(super) fn primitives(connector: &Connector, source: &mut Document<'_>) {
                 .values()
                 .for_each(|param| known_param(endpoint, &at("existing"), param, source));
         }
+    }
+}
+
+/// What is sent back, and how it is seen that it was.
+fn back(connector: &Connector, name: &str, map: &PrimitiveMap, source: &mut Document<'_>) {
+    let at = ["primitive", name, "back"];
+    let Some(BackMap { deposit, sent }) = &map.back else {
+        if name == "send_back" {
+            source.wrong(
+                &["primitive", name],
+                "`back` is missing: what is sent back, and how it is seen that it was",
+            );
+        }
+        return;
+    };
+    if name != "send_back" {
+        source.wrong(&at, "only `send_back` has it");
+    }
+    if let Some(shows) = known_endpoint(connector, &at, &deposit.endpoint, source) {
+        known_param(shows, &at, &deposit.param, source);
+    }
+    if let Some(list) = known_endpoint(connector, &at, &sent.endpoint, source) {
+        if !list.lists() {
+            source.wrong(&at, format!("`{}` is no list", list.name));
+        }
+        if let Some(since) = &sent.since {
+            known_param(list, &at, since, source);
+        }
+    }
+    let endpoint = connector.endpoint(&map.endpoint);
+    let param = map.args.get("metadata").and_then(|param| endpoint?.param(param));
+    if param.is_some_and(|param| param.kind != Kind::TextMap) {
+        source.wrong(
+            &at,
+            "what names the deposit is one of several texts: `metadata` leads to no text_map",
+        );
+    }
+    if endpoint.is_some_and(|endpoint| endpoint.echo.amount.is_none()) {
+        source.wrong(
+            &at,
+            "how much was sent back before is not seen: its `echo` has no amount",
+        );
+    }
+    let places = [
+        Some(&deposit.id),
+        Some(&deposit.amount),
+        deposit.currency.as_ref(),
+        Some(&deposit.account),
+        Some(&deposit.sender),
+        Some(&deposit.at),
+        Some(&sent.at),
+        Some(&sent.status),
+    ];
+    places.into_iter().for_each(|place| pointer(&at, place, source));
+    if deposit.currency.is_none() && connector.money.currency.is_none() {
+        source.wrong(&at, "it does not say in which currency the deposit is");
     }
 }
 
@@ -223,12 +286,27 @@ pub(super) fn resources(connector: &Connector, source: &mut Document<'_>) {
                 source.wrong(&["resource", kind], format!("the status `{status}` is named twice"));
             }
         }
-        let known: Vec<&str> = connector
-            .webhook()
-            .map(|table| table.event_names().collect())
-            .unwrap_or_default();
-        for event in resource.events.iter().filter(|event| !known.contains(&event.as_str())) {
-            source.unknown(&at("events"), "event", event, known.iter().copied());
+        let mut placed = BTreeSet::new();
+        for status in resource.rank.iter().flatten() {
+            if !resource.statuses().any(|known| known == status) {
+                source.unknown(&at("rank"), "status", status, resource.statuses());
+            }
+            if !placed.insert(status) {
+                source.wrong(&at("rank"), format!("`{status}` has two places"));
+            }
+        }
+        let webhook = connector.webhook();
+        for event in &resource.events {
+            let Some(names) = webhook.filter(|table| table.event(event).is_some()) else {
+                let known = webhook.into_iter().flat_map(WebhookTable::event_names);
+                source.unknown(&at("events"), "event", event, known);
+                continue;
+            };
+            let others: Vec<&str> = names.heard_as(event).skip(1).collect();
+            if !others.is_empty() {
+                let message = format!("`{event}` tells of an end under other names: {}", others.join(", "));
+                source.wrong(&at("events"), message);
+            }
         }
     }
 }

@@ -144,7 +144,7 @@ fn a_table_is_told_what_would_not_be_known_or_not_be_alone() {
         (
             "is = [\"{before.amount}\"]",
             "is = [1], is_sum = [\"{before.amount}\"]",
-            "`is`, or `is_sum`",
+            "one of them",
         ),
         (
             "effect = \"read\"",

@@ -124,11 +124,12 @@ params = [
   { name = "id", in = "path", doc = "Which." },
   { name = "amount", type = "decimal", required = true, doc = "How much." },
   { name = "currency", required = true, doc = "Of what." },
+  { name = "parts", type = "texts", doc = "Who gets a part." },
 ]
 [endpoint.state.lookup]
 endpoint = "show"
 query = { id = "{sent.id}" }
-match = { state = { done = [{ at = "/status", is = ["captured"] }, { at = "/taken", is = ["{sent.amount}"] }], open = [{ at = "/status", is = ["open", "new"] }, { at = "/taken", is = [0, "absent"] }] } }
+match = { state = { done = [{ at = "/status", is = ["captured"] }, { at = "/taken", is = ["{sent.amount}"] }, { at = "/parts", shows = "parts" }], open = [{ at = "/status", is = ["open", "new"] }, { at = "/taken", is = [0, "absent"] }] } }
 visibility_lag_secs = 120
 [endpoint.feed]
 doc = "Takes back."
@@ -535,6 +536,54 @@ fn each_match_says_what_it_can_and_no_more() {
     }
 }
 
+/// What we left to the provider is as it is there; what we said has to be there as we said it.
+#[test]
+fn a_state_shows_what_was_sent_besides() {
+    let toy = toy();
+    let told = |sent: Option<[&str; 2]>, shown: Json| {
+        let mut args = Map::from([
+            ("id".to_owned(), Value::text("t1")),
+            ("amount".to_owned(), money("10.50", "EUR")),
+        ]);
+        args.extend(sent.map(|parts| ("parts".to_owned(), Value::List(parts.map(Value::text).to_vec()))));
+        let prepared = prepare(&toy, endpoint(&toy, "state"), &args, Some(REFERENCE)).unwrap();
+        let intent = Intent {
+            request: prepared.request,
+            ..intent(&toy, "state")
+        };
+        let search = Search::begin(&toy, endpoint(&toy, "state"), &intent, time(SENT), time(SENT)).unwrap();
+        let state = json!({"status": "captured", "taken": 10.5, "parts": shown});
+        come_to(search, &[(200, state)], later())
+    };
+    assert_eq!(told(None, json!(["a"])), "found");
+    assert_eq!(told(Some(["a", "b"]), json!(["b", "a"])), "found");
+    for other in [json!(["a"]), json!(["a", "c"]), json!([]), json!(null)] {
+        assert_eq!(told(Some(["a", "b"]), other.clone()), "person", "{other}");
+    }
+}
+
+/// `true` is no text, and a text no `true`.
+#[test]
+fn a_condition_takes_true_and_false() {
+    for (is, shown, expected) in [
+        ("true", json!(true), "found"),
+        ("\"true\"", json!("true"), "found"),
+        ("true", json!("true"), "person"),
+        ("\"true\"", json!(true), "person"),
+        ("false", json!(null), "person"),
+    ] {
+        let table = TOY.replacen("is = [\"captured\"]", &format!("is = [{is}]"), 1);
+        let toy = Connection {
+            connector: Arc::new(Connector::parse("toy.toml", &table).unwrap_or_else(|wrong| panic!("{wrong:#?}"))),
+            ..toy()
+        };
+        let intent = intent(&toy, "state");
+        let search = Search::begin(&toy, endpoint(&toy, "state"), &intent, time(SENT), time(SENT)).unwrap();
+        let state = json!({"status": shown, "taken": 10.5});
+        assert_eq!(come_to(search, &[(200, state)], later()), expected, "{is}");
+    }
+}
+
 #[test]
 fn two_that_bear_our_mark_are_for_a_person() {
     let page = |item: Json, next: Json| (200, json!({"data": [item], "next": next}));
@@ -660,10 +709,22 @@ fn a_table_is_told_which_look_ups_prove_nothing() {
             "our reference stands at the end there",
         ),
         (
-            "done = [{ at = \"/status\", is = [\"captured\"] }, { at = \"/taken\", is = [\"{sent.amount}\"] }]",
-            "done = []",
+            "{ at = \"/status\", is = [\"captured\"] }, { at = \"/taken\", is = [\"{sent.amount}\"] }, { at = \"/parts\", shows = \"parts\" }",
+            "",
             "`done` says nothing",
         ),
+        (
+            "{ at = \"/status\", is = [\"captured\"] }, { at = \"/taken\", is = [\"{sent.amount}\"] }, ",
+            "",
+            "`done` says nothing that always has to stand there",
+        ),
+        (
+            "open = [{ at = \"/status\", is = [\"open\", \"new\"] }, { at = \"/taken\", is = [0, \"absent\"] }]",
+            "open = [{ at = \"/parts\", shows = \"parts\" }]",
+            "`open` says nothing that always has to stand there",
+        ),
+        ("shows = \"parts\"", "shows = \"part\"", "there is no parameter `part`"),
+        ("shows = \"parts\"", "shows = \"parts\", is = [1]", "one of them"),
         (
             "is = [\"{sent.amount}\"]",
             "is = [\"{sent.amont}\"]",

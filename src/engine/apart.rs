@@ -1,0 +1,50 @@
+//! A name that a step made of others keeps to itself until it ends, so that no other run does the same meanwhile.
+//!
+//! It is durable before the step goes on, and given back with the entry that ends the step, or with the end of its run.
+//! It decides nothing about what is done under the name.
+
+use std::time::Duration;
+
+use super::interrupt::Interrupt;
+use super::turn::Turn;
+use crate::base::guard::{Guard, holds};
+use crate::connector::connection::Connection;
+use crate::connector::reply::RetryHint;
+use crate::model::value::Value;
+use crate::script::Thrown;
+use crate::store::{Exclusion, Holder, StoreError};
+
+/// How rarely is looked whether the name is free: as after so many failed attempts.
+const LOOKED_AS_AFTER: u32 = 5;
+
+impl Turn {
+    /// Goes on when no other step has this name on the connection, nor had it so shortly before that what it did may not
+    /// be shown yet; until then the run waits. Inside a step made of others.
+    pub(super) fn apart(&self, connection: &Connection, name: &str, rest: Duration) -> Result<(), Thrown> {
+        let (step, _) = self.take_numbers(0);
+        let exclusion = Exclusion {
+            step,
+            connection: connection.name.clone(),
+            name: name.to_owned(),
+            rest,
+            now: self.now(),
+        };
+        let taken = self.local("apart", &Value::text(name).typed_text(), || {
+            self.driven()?;
+            if !holds(Guard::Apart) {
+                return Ok((Value::Null, name.to_owned()));
+            }
+            match self.block_on(self.services.store.exclude(&self.lease, exclusion)) {
+                Ok(None) => Ok((Value::Null, name.to_owned())),
+                Ok(Some(Holder { run, step, free_at })) => {
+                    tracing::info!(run = %self.run.id, name, "step {step} of {run} does the same now, and this one waits");
+                    let looked_again = || self.next_attempt_at(LOOKED_AS_AFTER, RetryHint::default());
+                    Err(self.pause_until(free_at.unwrap_or_else(looked_again)))
+                }
+                Err(StoreError::LeaseLost { .. }) => Err(self.interrupt(Interrupt::LeaseLost)),
+                Err(error) => Err(self.interrupt(Interrupt::StoreDown(error))),
+            }
+        });
+        taken.map(|_| ())
+    }
+}

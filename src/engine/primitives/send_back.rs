@@ -1,0 +1,236 @@
+//! Sending a deposit back by a payment of its own: where the provider has no return of it, or of a part of it, or none any
+//! more. Once for each deposit, whoever asks: the payment names the deposit, and the deposit's name is held until the
+//! provider shows the payment, so that a second run sees it.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use chrono::TimeDelta;
+
+use super::args::{Args, invalid};
+use super::calls;
+use super::moves::{Pay, send};
+use super::positions::{amount_in, mapping};
+use super::{Body, Kind, Module, Primitive};
+use crate::base::clock::Instant;
+use crate::base::guard::{Guard, holds};
+use crate::base::money::{Currency, Money};
+use crate::connector::connection::Connection;
+use crate::connector::request::as_argument;
+use crate::connector::table::{BackMap, DepositMap, PrimitiveMap, SentMap};
+use crate::engine::turn::{Turn, fail};
+use crate::model::treasury::give_back::{Original, give_back};
+use crate::model::value::{Map, Value};
+use crate::script::Thrown;
+
+/// By how much the time of a payment may be before that of its deposit, by two clocks of one provider.
+const BEFORE: TimeDelta = TimeDelta::days(1);
+
+/// How often it is looked whether the provider shows the payment, each after the time it may be missing.
+const LOOKS_MAX: u32 = 5;
+
+/// The primitives of this file.
+pub(super) const ALL: &[Primitive] = &[Primitive {
+    module: Module::Connection,
+    name: "send_back",
+    kind: Kind::Wait,
+    params: &[
+        ("#deposit", "the deposit's id"),
+        ("amount?", "money: this much of it; all of it if not given"),
+        ("to?", "where to, as an address, if not to the one it came from"),
+        ("reference?", "what the sender reads; most providers want one"),
+        ("rail?", "a rail of the provider"),
+        ("metadata?", "a map of texts kept with the payment"),
+    ],
+    result: "the payment as the provider tells it, with `resource`, `existed`, `sent_back` (money), `left` (what stays with us)",
+    doc: "Pays a deposit back to where it came from, whole or in part, once: a payment that names the deposit is found first. \
+          For what `return_deposit` does not do (a part, or a deposit that cannot be returned any more); never for both.",
+    example: "let back = bank::send_back(#{ deposit: \"dep_1\", amount: EUR(10), reference: \"overpaid\" });",
+    needs: &["send_back"],
+    body: Body::Connection(send_back),
+}];
+
+/// A deposit as the provider shows it.
+struct Deposit {
+    id: String,
+    amount: Money,
+    account: String,
+    sender: Value,
+    at: Instant,
+}
+
+fn send_back(turn: &Turn, connection: &Arc<Connection>, args: &[Value]) -> Result<Value, Thrown> {
+    let given = args.first().unwrap_or(&Value::Null);
+    let known = ["deposit", "amount", "to", "reference", "rail", "metadata"];
+    let args = Args::new("send_back", given, &known)?;
+    let map = mapping(connection, "send_back")?;
+    let Some(BackMap { deposit: table, sent }) = &map.back else {
+        return Err(fail("unsupported", "the table does not say what is sent back"));
+    };
+    let (named, asked) = (args.required_text("deposit")?, args.money("amount")?);
+    if let Some(to) = args.get("to").filter(|to| to.as_map().is_none()) {
+        return Err(invalid(format!(
+            "`to` of `send_back` has to be an address, not {}",
+            to.kind()
+        )));
+    }
+    let mut metadata = args.map("metadata")?.cloned().unwrap_or_default();
+    if metadata.contains_key(&sent.mark) {
+        let mark = &sent.mark;
+        return Err(invalid(format!(
+            "`metadata.{mark}` is where the deposit is named: leave it out"
+        )));
+    }
+    turn.compound(&format!("{}.send_back", connection.name), &given.typed_text(), || {
+        // Two ways to write one id wait for each other; what is compared is what the provider shows.
+        let lag = Duration::from_secs(sent.visibility_lag_secs);
+        turn.apart(connection, &format!("send_back {}", named.to_lowercase()), lag)?;
+        let deposit = read(turn, connection, (map, table), named)?;
+        if let Some(known) = earlier(turn, connection, sent, &deposit)? {
+            return existing(connection, map, &deposit, (asked, known));
+        }
+        let back = give_back(&Original::new(deposit.amount), asked).map_err(|error| invalid(error.to_string()))?;
+        metadata.insert(sent.mark.clone(), Value::text(&deposit.id));
+        let to = match args.get("to") {
+            Some(to) => to.clone(),
+            None => sender(connection, map, &deposit)?,
+        };
+        let pay = Pay {
+            from: map.args.contains_key("from").then_some(deposit.account.as_str()),
+            to: &to,
+            amount: back.amount,
+            reference: args.text("reference")?,
+            rail: args.text("rail")?,
+            metadata: Some(&metadata),
+        };
+        let made = send(turn, connection, "send_back", &pay)?;
+        until_shown(turn, connection, sent, &deposit)?;
+        let summary = format!("deposit {}: {}", deposit.id, back.reason);
+        Ok((told(made, (back.amount, back.left), false), summary))
+    })
+}
+
+fn told(payment: Value, (sent_back, left): (Money, Money), existed: bool) -> Value {
+    match payment {
+        Value::Map(mut entries) => {
+            entries.insert("sent_back".to_owned(), Value::Money(sent_back));
+            entries.insert("left".to_owned(), Value::Money(left));
+            entries.insert("existed".to_owned(), Value::Bool(existed));
+            Value::Map(entries)
+        }
+        other => other,
+    }
+}
+
+/// The payment that is there. Another amount than is asked for now is not sent as well.
+fn existing(
+    connection: &Connection,
+    map: &PrimitiveMap,
+    deposit: &Deposit,
+    (asked, known): (Option<Money>, Value),
+) -> Result<(Value, String), Thrown> {
+    let unreadable = || {
+        let message = format!(
+            "nothing was sent: a payment that sends deposit {} back is there, and its amount is not readable: {known}",
+            deposit.id
+        );
+        fail("not_possible", message)
+    };
+    let endpoint = calls::find(connection, &map.endpoint)?;
+    let amount = endpoint.echo.amount.as_ref().and_then(|at| known.pointer(at));
+    let amount = amount.and_then(|amount| amount_in(connection, map, amount, deposit.amount.currency()));
+    let amount = amount.ok_or_else(unreadable)?;
+    if asked.is_some_and(|asked| asked != amount) {
+        let message = format!(
+            "nothing was sent: {amount} of deposit {} was sent back before",
+            deposit.id
+        );
+        return Err(fail("sent_back_before", message));
+    }
+    let left = deposit.amount.checked_sub(amount).map_err(|_| unreadable())?;
+    let summary = format!("deposit {}: {amount} was sent back before", deposit.id);
+    let shown = super::moves::with_resource(connection, map, known);
+    Ok((told(shown, (amount, left), true), summary))
+}
+
+fn read(
+    turn: &Turn,
+    connection: &Arc<Connection>,
+    (map, table): (&PrimitiveMap, &DepositMap),
+    named: &str,
+) -> Result<Deposit, Thrown> {
+    let endpoint = calls::find(connection, &table.endpoint)?;
+    let shown = turn.call(
+        connection,
+        endpoint,
+        &[(table.param.clone(), Value::text(named))].into(),
+    )?;
+    let said = |at: &str| shown.pointer(at).and_then(Value::as_text);
+    if let Some(row) = table.unless.iter().find(|row| row.is_in(&shown)) {
+        let word = shown.pointer(&row.at).cloned().unwrap_or_default();
+        let message =
+            format!("nothing was sent: deposit {named} is `{word}`, its money goes back or went back already");
+        return Err(fail("not_possible", message));
+    }
+    let unreadable = || fail("unreadable_answer", format!("deposit {named} is not readable: {shown}"));
+    let currency = match &table.currency {
+        Some(at) => said(at).and_then(|code| code.parse::<Currency>().ok()),
+        None => connection.connector.money.currency,
+    };
+    let amount = currency.and_then(|currency| amount_in(connection, map, shown.pointer(&table.amount)?, currency));
+    let at = said(&table.at).and_then(crate::model::value::parse_time);
+    Ok(Deposit {
+        id: said(&table.id).ok_or_else(unreadable)?.to_owned(),
+        amount: amount.ok_or_else(unreadable)?,
+        account: said(&table.account).ok_or_else(unreadable)?.to_owned(),
+        sender: shown.pointer(&table.sender).cloned().unwrap_or_default(),
+        at: at.ok_or_else(unreadable)?,
+    })
+}
+
+/// Where it came from, as an address to pay to.
+fn sender(connection: &Connection, map: &PrimitiveMap, deposit: &Deposit) -> Result<Value, Thrown> {
+    let Value::Map(_) = &deposit.sender else {
+        let message = format!(
+            "nothing was sent: who sent deposit {} is not told; say it as `to`",
+            deposit.id
+        );
+        return Err(fail("no_address", message));
+    };
+    let endpoint = calls::find(connection, &map.endpoint)?;
+    let param = map.args.get("to").map_or("to", String::as_str);
+    Ok(as_argument(connection, endpoint, param, &deposit.sender))
+}
+
+/// The payment that sends it back, if the list shows one that did not come to nothing.
+fn earlier(
+    turn: &Turn,
+    connection: &Arc<Connection>,
+    sent: &SentMap,
+    deposit: &Deposit,
+) -> Result<Option<Value>, Thrown> {
+    let list = calls::find(connection, &sent.endpoint)?;
+    let since = sent
+        .since
+        .as_ref()
+        .map(|param| (param.clone(), Value::Time(deposit.at - BEFORE)));
+    let listed = calls::list(turn, connection, list, since.into_iter().collect::<Map>())?;
+    let said = |payment: &Value, at: &str| payment.pointer(at).and_then(Value::as_text).map(str::to_owned);
+    let is_it = |payment: &Value| {
+        let is_dead = said(payment, &sent.status).is_some_and(|status| sent.dead.contains(&status));
+        said(payment, &sent.at).as_deref() == Some(deposit.id.as_str()) && !is_dead
+    };
+    Ok(listed.into_iter().find(is_it).filter(|_| holds(Guard::SentBackOnce)))
+}
+
+/// Waits until the list shows it, so that whoever has the name next sees it. What is never shown was sent all the same.
+fn until_shown(turn: &Turn, connection: &Arc<Connection>, sent: &SentMap, deposit: &Deposit) -> Result<(), Thrown> {
+    for _ in 0..LOOKS_MAX {
+        if earlier(turn, connection, sent, deposit)?.is_some() {
+            return Ok(());
+        }
+        let lag = i64::try_from(sent.visibility_lag_secs).unwrap_or(i64::MAX);
+        turn.sleep(TimeDelta::try_seconds(lag).unwrap_or(BEFORE))?;
+    }
+    Ok(())
+}

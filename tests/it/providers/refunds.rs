@@ -1,0 +1,206 @@
+//! Refunds of payments that were divided: the parts bear them as they were, once for each number, to the cent.
+
+use bursar::model::run::RunState;
+use bursar::simulator::faults::{FaultAction, FaultRule};
+use serde_json::{Value as Json, json};
+
+use super::payaut::{SELLER, TREASURY, asked, code, made, payaut, run};
+use crate::support::World;
+
+const REFUND: &str = "payaut.create_refund_split";
+
+/// A payment of 100 that was divided into 2.50 and 97.50, and what is done then.
+fn after_split(world: &World, then: &str) -> String {
+    let (seller, treasury) = (code(world, SELLER), code(world, TREASURY));
+    format!(
+        r#"let done = bank::split(#{{
+            total: EUR(100), payment: "psp-1", processor: "ADYEN", reference: "order-1",
+            parts: [
+                #{{ name: "fee", to: "{treasury}", percent: 2.5, label: "COMMISSION" }},
+                #{{ name: "seller", to: "{seller}", rest: true, label: "PRODUCT_ITEM" }},
+            ],
+        }});
+        {then}"#
+    )
+}
+
+/// The cents each part bears, refund by refund.
+fn borne(world: &World) -> Vec<Vec<i64>> {
+    let cents = |items: &Json| {
+        let items = items.as_array().expect("items");
+        items
+            .iter()
+            .map(|item| item["amount"].as_i64().expect("cents"))
+            .collect()
+    };
+    made(world, "refund_split")
+        .iter()
+        .map(|effect| cents(&effect.destination))
+        .collect()
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn parts_bear_a_refund_as_they_were_and_never_more_than_they_have_left() {
+    let (world, clock) = payaut(|_| {}).await;
+    world
+        .simulator
+        .control
+        .add_fault(FaultRule::on(REFUND, FaultAction::DropAfterEffect).times(1));
+    let script = after_split(
+        &world,
+        r#"let told = [];
+        let part = bank::refund(#{ payment: "psp-1", refund: "back-1", amount: EUR(33.33), reference: "one shoe" });
+        told.push([part.refunded, part.left, part.existed, part.resource, part.id, part.parts.map(|part| part.amount)]);
+        try { bank::refund(#{ payment: "psp-1", refund: "back-2", amount: EUR(66.68) }); } catch (e) { told.push(e.message); }
+        let rest = bank::refund(#{ payment: "psp-1", refund: "back-2", split: done.split });
+        told.push([rest.refunded, rest.left]);
+        try { bank::refund(#{ payment: "psp-1", refund: "back-3" }); } catch (e) { told.push(e.message); }
+        told"#,
+    );
+    let run = run(&world, &clock, &script, json!({})).await;
+    assert_eq!(run.state, RunState::Succeeded, "{:?}", run.error);
+    let told = run.result.unwrap_or_default();
+    let money = |amount: &str| json!({ "$money": format!("EUR {amount}") });
+    assert_eq!(
+        told[0],
+        json!([
+            money("33.33"),
+            money("66.67"),
+            false,
+            "refund_split",
+            "back-1",
+            [money("0.83"), money("32.50")]
+        ])
+    );
+    assert_eq!(
+        told[1],
+        "EUR 66.68 is more than the EUR 66.67 that may still go back: give back EUR 66.67 at most"
+    );
+    assert_eq!(told[2], json!([money("66.67"), money("0.00")]));
+    assert!(
+        told[3].as_str().unwrap_or_default().contains("nothing is left"),
+        "{told}"
+    );
+    // Each part gave back exactly what it had.
+    assert_eq!(borne(&world), [[83, 3_250], [167, 6_500]]);
+    let items = &made(&world, "refund_split")[0].destination;
+    let of = |index: usize| {
+        (
+            items[index]["extRef"].clone(),
+            items[index]["originalExtRef"].clone(),
+            items[index]["label"].clone(),
+        )
+    };
+    assert_eq!(of(0), (json!("back-1/fee"), json!("order-1/fee"), json!("COMMISSION")));
+    assert_eq!(
+        of(1),
+        (json!("back-1/seller"), json!("order-1/seller"), json!("PRODUCT_ITEM"))
+    );
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_refund_of_the_same_number_is_the_one_that_is_there() {
+    let (world, clock) = payaut(|_| {}).await;
+    let script = after_split(
+        &world,
+        r#"bank::refund(#{ payment: "psp-1", refund: "back-1", amount: EUR(40), since: now() - days(2) })"#,
+    );
+    let first = run(&world, &clock, &script, json!({})).await;
+    assert_eq!(first.state, RunState::Succeeded, "{:?}", first.error);
+    // Another run, which knows nothing of the first.
+    let again = r#"
+        let told = "";
+        try { bank::refund(#{ payment: "psp-1", refund: "back-1", amount: EUR(41) }); } catch (e) { told = e.message; }
+        let back = bank::refund(#{ payment: "psp-1", refund: "back-1", amount: EUR(40) });
+        [back.existed, back.refunded, back.left, told]
+    "#;
+    let again = run(&world, &clock, again, json!({})).await;
+    assert_eq!(again.state, RunState::Succeeded, "{:?}", again.error);
+    let money = |amount: &str| json!({ "$money": format!("EUR {amount}") });
+    assert_eq!(
+        again.result,
+        Some(json!([
+            true,
+            money("40.00"),
+            money("60.00"),
+            "nothing was sent: refund back-1 is there already, over EUR 40.00"
+        ]))
+    );
+    assert_eq!((asked(&world, REFUND), made(&world, "refund_split").len()), (1, 1));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_went_back_by_others_hands_counts_and_what_cannot_be_read_is_for_a_person() {
+    let (world, clock) = payaut(|_| {}).await;
+    let told = r#"let told = "";
+        try { bank::refund(#{ payment: "psp-1", refund: "back-9" }); } catch (e) { told = e.message; }
+        told"#;
+    // A whole one, as somebody makes it who names no items: nothing is left.
+    let whole = r#"bank::create_refund_split(#{ ext_ref: "order-1", psp_mutation_ext_ref: "hand-1", total_amount: EUR(100) });"#;
+    let ended = run(
+        &world,
+        &clock,
+        &after_split(&world, &format!("{whole} {told}")),
+        json!({}),
+    )
+    .await;
+    assert_eq!(ended.state, RunState::Succeeded, "{:?}", ended.error);
+    let said = ended.result.unwrap_or_default();
+    assert!(
+        said.as_str()
+            .unwrap_or_default()
+            .contains("nothing is left to give back: EUR 100.00"),
+        "{said}"
+    );
+
+    // Items that name no part of the split: whose share went back, nobody can tell.
+    let (world, clock) = payaut(|_| {}).await;
+    let seller = code(&world, SELLER);
+    let other = format!(
+        r#"bank::create_refund_split(#{{ ext_ref: "order-1", psp_mutation_ext_ref: "hand-1", total_amount: EUR(10),
+            items: [#{{ type: "ITEM", ext_ref: "by-hand", amount: EUR(10), account_code: "{seller}" }}] }});"#
+    );
+    let ended = run(
+        &world,
+        &clock,
+        &after_split(&world, &format!("{other} {told}")),
+        json!({}),
+    )
+    .await;
+    assert_eq!(ended.state, RunState::Succeeded, "{:?}", ended.error);
+    let said = ended.result.unwrap_or_default();
+    assert!(
+        said.as_str()
+            .unwrap_or_default()
+            .contains("whose parts went back before is not readable"),
+        "{said}"
+    );
+    assert_eq!(made(&world, "refund_split").len(), 1);
+
+    // A payment that nobody divided.
+    let ended = run(&world, &clock, &told.replace("psp-1", "psp-2"), json!({})).await;
+    let said = ended.result.unwrap_or_default();
+    assert_eq!(said, "nothing was sent: no split of payment psp-2 is shown");
+}
+
+/// Somebody had the seller bear a refund alone: what goes back then comes from what each part has left.
+#[tokio::test(flavor = "multi_thread")]
+async fn what_one_part_gave_back_alone_is_no_part_of_it_any_more() {
+    let (world, clock) = payaut(|_| {}).await;
+    let seller = code(&world, SELLER);
+    let script = after_split(
+        &world,
+        &format!(
+            r#"bank::create_refund_split(#{{ ext_ref: "order-1", psp_mutation_ext_ref: "hand-1", total_amount: EUR(90),
+                items: [#{{ type: "ITEM", ext_ref: "hand-1-a", original_ext_ref: "order-1/seller", amount: EUR(90), account_code: "{seller}" }}] }});
+            bank::refund(#{{ payment: "psp-1", refund: "back-1" }}).parts.map(|part| `${{part.of}} ${{part.amount}}`)"#
+        ),
+    );
+    let run = run(&world, &clock, &script, json!({})).await;
+    assert_eq!(run.state, RunState::Succeeded, "{:?}", run.error);
+    assert_eq!(
+        run.result,
+        Some(json!(["order-1/fee EUR 2.50", "order-1/seller EUR 7.50"]))
+    );
+    assert_eq!(borne(&world), [[9_000].as_slice(), &[250, 750]]);
+}

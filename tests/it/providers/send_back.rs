@@ -1,0 +1,158 @@
+//! Deposits that go back by a payment of their own: once for each, whole or in part, whoever asks and whatever is lost.
+
+use bursar::model::run::{Run, RunState};
+use bursar::simulator::config::SimulatorConfig;
+use bursar::simulator::control::{Effect, NewDeposit};
+use bursar::simulator::faults::{FaultAction, FaultRule};
+use bursar::simulator::resources::Failure;
+use serde_json::{Value as Json, json};
+
+use crate::support::{World, audit_store, settled};
+
+/// How long the list of payouts is behind.
+const LAG_MS: u64 = 60_000;
+
+fn arrived(world: &World, amount: &str) -> String {
+    let deposit = NewDeposit::new("Collections EUR", amount, "who knows");
+    let id = world.simulator.control.create_deposit(&deposit).expect("it arrives");
+    id.to_string()
+}
+
+fn told(run: Run) -> Json {
+    assert_eq!(run.state, RunState::Succeeded, "{:?}", run.error);
+    run.result.unwrap_or_default()
+}
+
+fn payouts(world: &World) -> Vec<Effect> {
+    let mut effects = world.simulator.control.effects();
+    effects.retain(|effect| effect.kind == "payout");
+    effects
+}
+
+async fn audited(world: &World) -> String {
+    let store = world.store().await;
+    let audit = audit_store(store.as_ref(), &world.simulator).await.to_string();
+    store.close().await.expect("closed");
+    audit
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_deposit_is_sent_back_once_whoever_asks() {
+    let world = World::in_haste(SimulatorConfig::demo()).await;
+    let id = arrived(&world, "75.20");
+    let lost = FaultRule::on("create_payout", FaultAction::DropAfterEffect).times(1);
+    world.simulator.control.add_fault(lost);
+    let script = format!(
+        r#"let told = [];
+        try {{ bank::send_back(#{{ deposit: "{id}", amount: EUR(75.21), reference: "too much" }}); }} catch (e) {{ told.push(e.message); }}
+        let back = bank::send_back(#{{ deposit: "{id}", amount: EUR(20), reference: "overpaid", metadata: #{{ why: "overpaid" }} }});
+        told.push([back.resource, back.existed, back.sent_back, back.left, back.metadata.why]);
+        told"#
+    );
+    let first = told(world.run(&script).await);
+    assert!(
+        first[0]
+            .as_str()
+            .unwrap_or_default()
+            .contains("EUR 75.21 is more than the EUR 75.20"),
+        "{first}"
+    );
+    let money = |amount: &str| json!({ "$money": format!("EUR {amount}") });
+    assert_eq!(
+        first[1],
+        json!(["payout", false, money("20.00"), money("55.20"), "overpaid"])
+    );
+    // Another run, which knows nothing of the first; the id written otherwise is the same deposit.
+    let again = format!(
+        r#"let told = [];
+        let back = bank::send_back(#{{ deposit: "{}", amount: EUR(20), reference: "overpaid" }});
+        told.push([back.existed, back.sent_back]);
+        let back = bank::send_back(#{{ deposit: "{id}", reference: "all of it" }});
+        told.push([back.existed, back.sent_back]);
+        try {{ bank::send_back(#{{ deposit: "{id}", amount: EUR(55.20), reference: "the rest" }}); }} catch (e) {{ told.push(e.message); }}
+        told"#,
+        id.to_uppercase()
+    );
+    let again = told(world.run(&again).await);
+    assert_eq!(
+        (&again[0], &again[1]),
+        (&json!([true, money("20.00")]), &json!([true, money("20.00")]))
+    );
+    assert_eq!(
+        again[2],
+        format!("nothing was sent: EUR 20.00 of deposit {id} was sent back before")
+    );
+    let paid = payouts(&world);
+    assert_eq!(paid.len(), 1);
+    assert_eq!(paid[0].metadata.get("send_back_of"), Some(&id));
+    assert!(
+        audited(&world)
+            .await
+            .starts_with("1 intended, 1 paid, 0 twice, 0 missing")
+    );
+}
+
+/// What the first has paid is in no list when the second looks: it waits until it is.
+#[tokio::test(flavor = "multi_thread")]
+async fn two_runs_at_once_send_back_once_though_the_list_lags() {
+    let mut config = SimulatorConfig::demo();
+    config.lists.visibility_lag_ms = LAG_MS;
+    let world = World::in_haste(config).await;
+    let id = arrived(&world, "30.00");
+    let script = format!(
+        r#"let back = bank::send_back(#{{ deposit: "{id}", reference: "not ours" }}); [back.existed, back.id]"#
+    );
+    let store = world.store().await;
+    let engine = world.engine(store.clone()).await;
+    let start = || world.start(store.as_ref(), &script, json!({}), json!({}));
+    let runs = [start().await, start().await];
+    let mut existed = Vec::new();
+    let mut payments = Vec::new();
+    for run in runs {
+        let result = told(settled(store.as_ref(), run).await);
+        existed.push(result[0].clone());
+        payments.push(result[1].clone());
+    }
+    engine.stop().await;
+    store.close().await.expect("closed");
+    assert_eq!(payouts(&world).len(), 1);
+    assert_eq!(payments[0], payments[1]);
+    existed.sort_by_key(Json::to_string);
+    assert_eq!(existed, [false, true]);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_goes_back_otherwise_is_not_sent_back_and_what_failed_may_be() {
+    let world = World::in_haste(SimulatorConfig::demo()).await;
+    let id = arrived(&world, "12.00");
+    let script = format!(
+        r#"bank::return_deposit("{id}");
+        let told = "";
+        try {{ bank::send_back(#{{ deposit: "{id}", reference: "twice" }}); }} catch (e) {{ told = e.message; }}
+        told"#
+    );
+    let said = told(world.run(&script).await);
+    assert!(
+        said.as_str()
+            .unwrap_or_default()
+            .contains("its money goes back or went back already"),
+        "{said}"
+    );
+    assert!(payouts(&world).is_empty());
+
+    // A payment that failed left the money with us.
+    let id = arrived(&world, "9.00");
+    let failure = Failure::new("account_closed", "the account is closed", false);
+    let fails = FaultAction::FailLater { failure };
+    world
+        .simulator
+        .control
+        .add_fault(FaultRule::on("create_payout", fails).times(1));
+    let script = format!(
+        r#"let back = bank::send_back(#{{ deposit: "{id}", reference: "not ours" }});
+        let ended = bank::settled(back, "1d");
+        let again = bank::send_back(#{{ deposit: "{id}", reference: "not ours" }});
+        [ended.status, again.existed, bank::settled(again, "1d").status]"#
+    );
+    assert_eq!(told(world.run(&script).await), json!(["failed", false, "paid"]));
+}
