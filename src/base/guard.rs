@@ -192,6 +192,10 @@ guards! {
     ApprovalByPerson = "approval-by-person",
 
     // --- the store
+    /// Nothing is reserved on the strength of a balance from before something else was begun.
+    SeenHolds = "seen-holds",
+    /// What has an end is not on its way any more.
+    OpenEnds = "open-ends",
     /// Nobody hears of a write that is not committed.
     AnswerAfterCommit = "answer-after-commit",
     /// What was answered survives a loss of power.
@@ -270,6 +274,8 @@ guards! {
     AllocateWhole = "allocate-whole",
     /// A sweep below the minimum does not happen.
     SweepMinimum = "sweep-minimum",
+    /// What other runs have begun and nobody knows the end of is not moved again.
+    OpenCounts = "open-counts",
     /// A sweep moves whole multiples.
     SweepMultiple = "sweep-multiple",
     /// What is spoken for is not moved.

@@ -229,7 +229,9 @@ fn signature(primitive: &Primitive) -> String {
             bare.to_owned()
         }
     };
-    let params: Vec<String> = primitive.params.iter().map(shown).collect();
+    // What a map in the map takes is told below.
+    let params = primitive.params.iter().filter(|(name, _)| !name.contains('.'));
+    let params: Vec<String> = params.map(shown).collect();
     if primitive.takes_map() {
         format!("(#{{ {} }})", params.join(", "))
     } else {

@@ -12,8 +12,8 @@ use tokio::sync::Notify;
 
 use super::{
     Acceptance, Admitted, Answer, Append, ApprovalDecision, BackfillMark, Claim, Decision, EventQuery, Exclusion,
-    Holder, Lease, Made, Restored, Routed, Routing, RunQuery, SlotKey, SlotQuery, SlotRun, Store, StoreError, Unrouted,
-    Written,
+    Holder, Lease, Made, OpenMovements, Reservation, Restored, Routed, Routing, RunQuery, SlotKey, SlotQuery, SlotRun,
+    Store, StoreError, Unrouted, Written,
 };
 use crate::base::clock::Instant;
 use crate::base::ids::{Digest, EventId, RunId, WorkerId};
@@ -302,6 +302,14 @@ impl Store for Faulty {
 
     fn exclude(&self, lease: &Lease, exclusion: Exclusion) -> Answer<'_, Option<Holder>> {
         self.write(|| self.inner.exclude(lease, exclusion))
+    }
+
+    fn reserve(&self, lease: &Lease, reservation: Reservation) -> Answer<'_, bool> {
+        self.write(|| self.inner.reserve(lease, reservation))
+    }
+
+    fn open_movements<'a>(&'a self, connection: &'a str, account: &'a str) -> Answer<'a, OpenMovements> {
+        self.read(|| self.inner.open_movements(connection, account))
     }
 
     fn set_breaker(&self, connection: String, tripped: Option<Tripped>) -> Answer<'_, ()> {

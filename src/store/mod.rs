@@ -9,12 +9,14 @@
 
 mod codec;
 pub mod faulty;
+mod movement;
 mod restored;
 pub mod sqlite;
 
 use std::sync::Arc;
 use std::time::Duration;
 
+pub use self::movement::{OpenMovement, OpenMovements, Reservation, ReservedMove};
 pub use self::restored::{Acceptance, Restored, Sign, Span};
 use crate::base::clock::{BoxFuture, Instant};
 use crate::base::ids::{Digest, EventId, RunId, WorkerId};
@@ -444,6 +446,12 @@ pub trait Store: Send + Sync + 'static {
     /// tried or sent again), or with the end of the run; where it was done, as long after that as who asks says.
     fn exclude(&self, lease: &Lease, exclusion: Exclusion) -> Answer<'_, Option<Holder>>;
 
+    /// Reserves what a step is about to move, as long as the lease holds, in place of what it has reserved before; or,
+    /// if something was begun or reserved since on an account it has read, does nothing and says `false`. The step that
+    /// has reserved the same is given it again. A step below that begins such a movement has it from then on; what is
+    /// left goes with the entry that ends the step, or with the end of the run.
+    fn reserve(&self, lease: &Lease, reservation: Reservation) -> Answer<'_, bool>;
+
     /// Keeps that nothing new is begun on a connection, or that it is.
     fn set_breaker(&self, connection: String, tripped: Option<Tripped>) -> Answer<'_, ()>;
 
@@ -493,6 +501,9 @@ pub trait Store: Send + Sync + 'static {
     /// The first admitted event the filter accepts, routed or not, if there is one, and the mark up to which was
     /// looked.
     fn find_event(&self, filter: EventFilter) -> Answer<'_, (Option<Event>, EventMark)>;
+
+    /// What of ours is on its way out of this account or to it, whichever run has begun it: everything that is durable.
+    fn open_movements<'a>(&'a self, connection: &'a str, account: &'a str) -> Answer<'a, OpenMovements>;
 
     /// The connections on which nothing new is begun.
     fn breakers(&self) -> Answer<'_, Vec<Tripped>>;

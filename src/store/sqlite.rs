@@ -18,6 +18,7 @@ mod lease;
 mod lineage;
 mod lock;
 mod meta;
+mod movement;
 mod overlap;
 mod pruned;
 mod reader;
@@ -50,8 +51,8 @@ use self::witness::Witness;
 use self::writer::{Command, Reply, Writer};
 use super::{
     Acceptance, Admitted, Answer, Append, ApprovalDecision, BackfillMark, Claim, Decision, EventQuery, Exclusion,
-    Holder, Lease, Made, Restored, Routed, Routing, RunQuery, SlotKey, SlotQuery, SlotRun, Store, StoreError, Unrouted,
-    Written,
+    Holder, Lease, Made, OpenMovements, Reservation, Restored, Routed, Routing, RunQuery, SlotKey, SlotQuery, SlotRun,
+    Store, StoreError, Unrouted, Written,
 };
 use crate::base::clock::Instant;
 use crate::base::ids::{Digest, EventId, RunId, WorkerId};
@@ -135,6 +136,7 @@ impl SqliteStore {
             connection,
             driven: HashMap::new(),
             excluding: reader.excluding().await?,
+            moving: reader.moving().await?,
             last_mark,
             cursor,
             fresh: Vec::new(),
@@ -398,6 +400,15 @@ impl Store for SqliteStore {
         })
     }
 
+    fn reserve(&self, lease: &Lease, reservation: Reservation) -> Answer<'_, bool> {
+        let lease = lease.clone();
+        self.submit(|reply| Command::Reserve {
+            lease,
+            reservation,
+            reply,
+        })
+    }
+
     fn set_breaker(&self, connection: String, tripped: Option<Tripped>) -> Answer<'_, ()> {
         self.submit(|reply| Command::SetBreaker {
             connection,
@@ -472,6 +483,10 @@ impl Store for SqliteStore {
 
     fn state<'a>(&'a self, workflow: &'a str, key: &'a str) -> Answer<'a, Option<Value>> {
         self.read(self.reader.state(workflow, key))
+    }
+
+    fn open_movements<'a>(&'a self, connection: &'a str, account: &'a str) -> Answer<'a, OpenMovements> {
+        self.read(self.reader.open_movements(connection, account))
     }
 
     fn breakers(&self) -> Answer<'_, Vec<Tripped>> {

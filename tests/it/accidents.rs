@@ -364,6 +364,16 @@ mod once {
         ) -> Answer<'_, Option<bursar::store::Holder>> {
             self.inner.exclude(lease, exclusion)
         }
+        fn reserve(&self, lease: &Lease, reservation: bursar::store::Reservation) -> Answer<'_, bool> {
+            self.inner.reserve(lease, reservation)
+        }
+        fn open_movements<'a>(
+            &'a self,
+            connection: &'a str,
+            account: &'a str,
+        ) -> Answer<'a, bursar::store::OpenMovements> {
+            self.inner.open_movements(connection, account)
+        }
         fn set_breaker(&self, connection: String, tripped: Option<bursar::model::breaker::Tripped>) -> Answer<'_, ()> {
             self.inner.set_breaker(connection, tripped)
         }

@@ -2,25 +2,31 @@
 
 use std::sync::Arc;
 
+use chrono::TimeDelta;
 use rust_decimal::Decimal;
 
 use super::args::{Args, invalid};
+use super::events::settled;
 use super::moves::with_resource;
-use super::positions::{balance, field, in_words_of, mapping};
+use super::positions::{accounts, field, in_words_of, mapping, stand};
 use super::{Body, Kind, Module, Primitive, calls};
 use crate::base::money::{Currency, Money};
 use crate::connector::connection::Connection;
-use crate::connector::table::{Endpoint, PrimitiveMap, QuoteMap, Unit};
+use crate::connector::table::{Endpoint, PrimitiveMap, QuoteMap, Stage, Unit};
+use crate::engine::reserve::Decided;
 use crate::engine::turn::{Turn, fail};
-use crate::model::treasury::convert::{SaleForm, SaleRule, slippage, to_sell};
+use crate::model::treasury::convert::{Sale, SaleForm, SaleRule, slippage, to_sell};
+use crate::model::treasury::exchange::{Exchange, Quote, QuoteLimits, QuoteRefused, usable, way};
+use crate::model::treasury::position::Position;
 use crate::model::value::{Map, Value};
 use crate::script::Thrown;
+use crate::store::ReservedMove;
 
 /// The primitives of this file.
 pub(super) const ALL: &[Primitive] = &[Primitive {
     module: Module::Connection,
     name: "convert",
-    kind: Kind::Step,
+    kind: Kind::Wait,
     params: &[
         ("#from", "the account that is sold from"),
         ("to", "the account that is bought into"),
@@ -43,13 +49,35 @@ pub(super) const ALL: &[Primitive] = &[Primitive {
             "max_slippage?",
             "how much worse than the indicative rate of one unit the quote may be: 0.003 is 0.3 %",
         ),
+        (
+            "quote?",
+            "what `quote` returned for this pair: `max_slippage` is measured against its rate. One that has expired is not used: a \
+             failure `quote_expired`, and asking for another is the script's choice",
+        ),
+        ("quote.rate", "bought for one sold"),
+        ("quote.from", "the currency sold"),
+        ("quote.to", "the currency bought"),
+        ("quote.expires_at?", "until when it holds; without it it binds nobody"),
+        ("quote.sold?", "not looked at, and so are the next ones"),
+        ("quote.bought?", "not looked at"),
+        ("quote.fee?", "not looked at"),
+        (
+            "via?",
+            "the id of an account of ours in a third currency, or its code, such as \"USD\", where there is one such account: two \
+             conversions, the second of what the first bought once that has settled. Never done unless asked",
+        ),
+        (
+            "timeout?",
+            "with `via`: how long the first may take to settle; 7 days if not given",
+        ),
         ("metadata?", "a map of texts kept with the conversion"),
     ],
     result: "map: `moved` (money sold), `reason`, `quoted_rate`, `conversion` (or ()); after `settled(conversion)` also `sold`, \
-             `bought`, `rate`, `rate_from`, `fee`, () where the provider does not tell",
-    doc: "Sells one currency for another at the market, directly: through a third currency it is two conversions, the second \
-          of what the first bought. With `max_slippage`, a quote for the whole amount is compared with the rate of one \
-          unit first, and nothing is sold if it is worse by more.",
+             `bought`, `rate`, `rate_from`, `fee`, () where the provider does not tell; with `via` also `legs`: both conversions, \
+             each such a map, and `conversion` is the second",
+    doc: "Sells one currency for another at the market, directly unless `via` names a third. With `max_slippage`, a quote for \
+          the whole amount is compared with the rate of one unit, or with `quote`, first, and nothing is sold if it is worse by \
+          more. What any run has begun to move out of the account and nobody knows the end of is not sold.",
     example: "let sale = bank::convert(#{ from: \"acc_usdc\", to: \"acc_eur\", above: USDC(100), max_slippage: 0.003 });",
     needs: &["convert", "balance"],
     body: Body::Connection(convert),
@@ -91,6 +119,9 @@ fn convert(turn: &Turn, connection: &Arc<Connection>, args: &[Value]) -> Result<
         "minimum",
         "maximum",
         "max_slippage",
+        "quote",
+        "via",
+        "timeout",
         "metadata",
     ];
     let args = Args::new("convert", given, &known)?;
@@ -104,72 +135,271 @@ fn convert(turn: &Turn, connection: &Arc<Connection>, args: &[Value]) -> Result<
             "`buy` of `convert` needs `max_slippage`: the price of what is bought is known only within it",
         ));
     }
-    turn.compound(&format!("{}.convert", connection.name), &given.typed_text(), || {
-        let available = balance(turn, connection, from)?;
-        let price = Price {
-            map,
-            sold: available.currency(),
-            to,
-        };
-        let mut indicative = None;
-        let form = match (asked, limit) {
-            (Asked::Bought(amount), Some(slippage)) => {
-                let (bought, rate) = price.of_one(turn, connection)?;
-                if amount.currency() != bought {
-                    let message = format!(
-                        "`buy` of `convert` is in {}, and account {to} in {bought}",
-                        amount.currency()
-                    );
-                    return Err(invalid(message));
-                }
-                indicative = Some((bought, rate));
-                SaleForm::Bought { amount, rate, slippage }
+    let quote = args.get("quote").map(read_quote).transpose()?;
+    if quote.is_some() && limit.is_none() {
+        return Err(invalid(
+            "`quote` of `convert` needs `max_slippage`: how much worse than it the rate may be",
+        ));
+    }
+    let (via, timeout) = (args.text("via")?, args.duration("timeout")?);
+    if via.is_none() && timeout.is_some() {
+        return Err(invalid("`timeout` of `convert` belongs to `via`: give it as well"));
+    }
+    if via.is_some() && (quote.is_some() || matches!(asked, Asked::Bought(_))) {
+        return Err(invalid(
+            "`via` of `convert` does not go with `buy` or `quote`, which are about one conversion: say how much is sold",
+        ));
+    }
+    let order = Order {
+        from,
+        to,
+        asked,
+        minimum,
+        maximum,
+        limit,
+        quote,
+        metadata,
+    };
+    turn.compound(
+        &format!("{}.convert", connection.name),
+        &given.typed_text(),
+        || match via {
+            None => sell(turn, connection, map, &order),
+            Some(via) => sell_through(turn, connection, map, &order, (via, timeout)),
+        },
+    )
+}
+
+/// A price that a script was told before.
+fn read_quote(value: &Value) -> Result<Quote, Thrown> {
+    let known = ["rate", "from", "to", "expires_at", "sold", "bought", "fee"];
+    let args = Args::new("quote", value, &known)?;
+    let currency = |key: &str| -> Result<Currency, Thrown> {
+        let code = args.required_text(key)?;
+        code.parse()
+            .map_err(|_| invalid(format!("`{key}` of `quote` is not a currency: {code}")))
+    };
+    args.required("rate")?;
+    Ok(Quote {
+        sold: currency("from")?,
+        bought: currency("to")?,
+        rate: args.decimal("rate")?.unwrap_or_default(),
+        expires_at: args.time("expires_at")?,
+    })
+}
+
+/// Two conversions through a third currency, because the script asked for it: the second sells what the first bought,
+/// never what it was expected to buy.
+fn sell_through(
+    turn: &Turn,
+    connection: &Arc<Connection>,
+    map: &PrimitiveMap,
+    order: &Order<'_>,
+    (via, timeout): (&str, Option<TimeDelta>),
+) -> Result<(Value, String), Thrown> {
+    let via = account_in(turn, connection, via)?;
+    let [sold, between, bought] = [order.from, &via, order.to].map(|account| currency_of(turn, connection, account));
+    let (sold, between, bought) = (sold?, between?, bought?);
+    // Whether the provider offers both is its to say; that they are a chain is known before anything is sold.
+    way(sold, bought, &[between], &[(sold, between), (between, bought)]).map_err(|error| invalid(error.to_string()))?;
+    let (first, reason) = sell(turn, connection, map, &Order { to: &via, ..*order })?;
+    let made = first.get("conversion").cloned().unwrap_or_default();
+    let (Some(Value::Money(moved)), false) = (first.get("moved"), made.is_null()) else {
+        return Ok(chained(&first, None, reason));
+    };
+    let mut asked = vec![made];
+    asked.extend(timeout.map(Value::Duration));
+    let done = settled(turn, connection, &asked)?;
+    let described = map
+        .resource
+        .as_deref()
+        .and_then(|kind| connection.connector.resource(kind));
+    let first = with(&first, "conversion", done.clone());
+    if described.is_some_and(|described| described.stage_of(&done) == Stage::Failed) {
+        let reason = format!("{reason}; it came to nothing, so nothing more was sold");
+        return Ok(chained(&first, None, reason));
+    }
+    let told = match done.get("bought") {
+        Some(Value::Money(bought)) => Some(*bought),
+        _ => None,
+    };
+    let has_bought = Exchange::of(*moved, told, None, None)
+        .and_then(|exchange| exchange.to_sell_next())
+        .map_err(|error| fail("unreadable_answer", error.to_string()))?;
+    let next = Order {
+        from: &via,
+        asked: Asked::Sold(SaleForm::Amount(has_bought)),
+        minimum: None,
+        maximum: None,
+        ..*order
+    };
+    let (second, then) = sell(turn, connection, map, &next)?;
+    Ok(chained(&first, Some(second), format!("{reason}; then {then}")))
+}
+
+/// What a chain of conversions came to.
+fn chained(first: &Value, second: Option<Value>, reason: String) -> (Value, String) {
+    let last = second.as_ref().and_then(|second| second.get("conversion")).cloned();
+    let result = Value::map([
+        ("moved", first.get("moved").cloned().unwrap_or_default()),
+        ("reason", Value::text(&reason)),
+        ("quoted_rate", Value::Null),
+        ("conversion", last.unwrap_or_default()),
+        (
+            "legs",
+            Value::List(std::iter::once(first.clone()).chain(second).collect()),
+        ),
+    ]);
+    (result, reason)
+}
+
+/// The same map with something else under a key.
+fn with(map: &Value, key: &str, value: Value) -> Value {
+    let mut entries = map.as_map().cloned().unwrap_or_default();
+    entries.insert(key.to_owned(), value);
+    Value::Map(entries)
+}
+
+/// The account that is meant: by its id, or the one of ours in this currency.
+fn account_in(turn: &Turn, connection: &Arc<Connection>, via: &str) -> Result<String, Thrown> {
+    let Ok(currency) = via.parse::<Currency>() else {
+        return Ok(via.to_owned());
+    };
+    mapping(connection, "accounts")?;
+    let wanted = Value::map([("currency", Value::text(currency.code()))]);
+    let found = accounts(turn, connection, &[wanted])?;
+    let mut ids = found
+        .iter()
+        .filter_map(|account| account.get("id").and_then(Value::as_text));
+    match (ids.next(), ids.next()) {
+        (Some(id), None) => Ok(id.to_owned()),
+        _ => Err(invalid(format!(
+            "there are {} accounts in {currency} at connection `{}`: give the id of the one to go through as `via`",
+            found.len(),
+            connection.name
+        ))),
+    }
+}
+
+/// One conversion as a script asks for it.
+#[derive(Clone, Copy)]
+struct Order<'a> {
+    from: &'a str,
+    to: &'a str,
+    asked: Asked,
+    minimum: Option<Money>,
+    maximum: Option<Money>,
+    limit: Option<Decimal>,
+    quote: Option<Quote>,
+    metadata: Option<&'a Map>,
+}
+
+/// What a conversion comes to before anything is sold.
+struct Sells {
+    sale: Sale,
+    /// The rate of the whole amount, where it was asked.
+    quoted: Value,
+}
+
+/// Decides one conversion, reserves what it sells, and sells it.
+fn sell(
+    turn: &Turn,
+    connection: &Arc<Connection>,
+    map: &PrimitiveMap,
+    order: &Order<'_>,
+) -> Result<(Value, String), Thrown> {
+    let Sells { sale, quoted } = turn.decide(connection, || decide(turn, connection, map, order))?;
+    if sale.amount.is_zero() {
+        return Ok(nothing(sale.amount, sale.reason, quoted));
+    }
+    let endpoint = calls::find(connection, &map.endpoint)?;
+    let said = [
+        ("from", Some(Value::text(order.from))),
+        ("to", Some(Value::text(order.to))),
+        ("amount", Some(Value::Money(sale.amount))),
+        ("metadata", order.metadata.cloned().map(Value::Map)),
+    ];
+    let request = in_words_of(connection, map, "convert", said)?;
+    let conversion = turn.call(connection, endpoint, &request)?;
+    let summary = format!("{} sold: {}", sale.amount, sale.reason);
+    let result = Value::map([
+        ("moved", Value::Money(sale.amount)),
+        ("reason", Value::text(sale.reason)),
+        ("quoted_rate", quoted),
+        ("conversion", with_resource(connection, map, conversion)),
+    ]);
+    Ok((result, summary))
+}
+
+fn decide(
+    turn: &Turn,
+    connection: &Arc<Connection>,
+    map: &PrimitiveMap,
+    order: &Order<'_>,
+) -> Result<Decided<Sells>, Thrown> {
+    let stand = stand(turn, connection, order.from)?;
+    let have = stand.usable().map_err(|error| invalid(error.to_string()))?;
+    let price = Price {
+        map,
+        sold: have.currency(),
+        to: order.to,
+    };
+    let mut indicative = None;
+    let form = match (order.asked, order.limit) {
+        (Asked::Bought(amount), Some(slippage)) => {
+            let (bought, rate) = price.indicative(turn, connection, order.quote)?;
+            if amount.currency() != bought {
+                let message = format!(
+                    "`buy` of `convert` is in {}, and account {} in {bought}",
+                    amount.currency(),
+                    order.to
+                );
+                return Err(invalid(message));
             }
-            (Asked::Sold(form), _) => form,
-            (Asked::Bought(_), None) => return Err(invalid("`buy` of `convert` needs `max_slippage`")),
-        };
-        let rule = SaleRule {
-            form,
-            minimum: least(map, available, minimum)?,
-            maximum,
-        };
-        let sale = to_sell(available, &rule).map_err(|error| invalid(error.to_string()))?;
-        if sale.amount.is_zero() {
-            return Ok(nothing(sale.amount, sale.reason, Value::Null));
+            indicative = Some((bought, rate));
+            SaleForm::Bought { amount, rate, slippage }
         }
-        let mut quoted = Value::Null;
-        if let Some(limit) = limit {
-            let (bought, unit) = match indicative {
-                Some(known) => known,
-                None => price.of_one(turn, connection)?,
-            };
-            let whole = price.rate(turn, connection, bought, sale.amount)?;
-            quoted = Value::Decimal(whole);
-            if let Err(refused) = slippage(unit, whole, limit) {
-                return Ok(nothing(
-                    Money::zero(sale.amount.currency()),
-                    refused.to_string(),
-                    quoted,
-                ));
-            }
+        (Asked::Sold(form), _) => form,
+        (Asked::Bought(_), None) => return Err(invalid("`buy` of `convert` needs `max_slippage`")),
+    };
+    let rule = SaleRule {
+        form,
+        minimum: least(map, have, order.minimum)?,
+        maximum: order.maximum,
+    };
+    let mut sale = to_sell(have, &rule).map_err(|error| invalid(error.to_string()))?;
+    sale.reason = Position {
+        leaving: stand.leaving,
+        ..Position::new(stand.available)
+    }
+    .because(sale.reason);
+    let mut quoted = Value::Null;
+    if let Some(limit) = order.limit.filter(|_| !sale.amount.is_zero()) {
+        let (bought, unit) = match indicative {
+            Some(known) => known,
+            None => price.indicative(turn, connection, order.quote)?,
+        };
+        let whole = price.rate(turn, connection, bought, sale.amount)?;
+        quoted = Value::Decimal(whole);
+        if let Some(quote) = order.quote {
+            // Last of all: what was read before may have taken its time.
+            holds_now(turn, &quote, (have.currency(), bought))?;
         }
-        let endpoint = calls::find(connection, &map.endpoint)?;
-        let said = [
-            ("from", Some(Value::text(from))),
-            ("to", Some(Value::text(to))),
-            ("amount", Some(Value::Money(sale.amount))),
-            ("metadata", metadata.cloned().map(Value::Map)),
-        ];
-        let request = in_words_of(connection, map, "convert", said)?;
-        let conversion = turn.call(connection, endpoint, &request)?;
-        let summary = format!("{} sold: {}", sale.amount, sale.reason);
-        let result = Value::map([
-            ("moved", Value::Money(sale.amount)),
-            ("reason", Value::text(sale.reason)),
-            ("quoted_rate", quoted),
-            ("conversion", with_resource(connection, map, conversion)),
-        ]);
-        Ok((result, summary))
+        if let Err(refused) = slippage(unit, whole, limit) {
+            sale.amount = Money::zero(sale.amount.currency());
+            sale.reason = refused.to_string();
+        }
+    }
+    let reserved = ReservedMove {
+        source: order.from.to_owned(),
+        beneficiary: Some(order.to.to_owned()),
+        amount: sale.amount,
+    };
+    let moves = Some(reserved).filter(|reserved| !reserved.amount.is_zero());
+    Ok(Decided {
+        what: Sells { sale, quoted },
+        seen: vec![stand.seen()],
+        moves: moves.into_iter().collect(),
     })
 }
 
@@ -212,6 +442,19 @@ impl Price<'_> {
         })
     }
 
+    /// What is bought, and the rate that others are measured against: the one the script was told, or that of one unit.
+    fn indicative(
+        &self,
+        turn: &Turn,
+        connection: &Arc<Connection>,
+        told: Option<Quote>,
+    ) -> Result<(Currency, Decimal), Thrown> {
+        match told {
+            None => self.of_one(turn, connection),
+            Some(quote) => Ok((currency_of(turn, connection, self.to)?, quote.rate)),
+        }
+    }
+
     /// What is bought, and the indicative rate of one unit sold.
     fn of_one(&self, turn: &Turn, connection: &Arc<Connection>) -> Result<(Currency, Decimal), Thrown> {
         self.quote(connection)?;
@@ -245,6 +488,30 @@ impl Price<'_> {
             .filter(|rate| *rate > Decimal::ZERO)
             .ok_or_else(|| fail("unreadable_answer", format!("the quote has no readable rate: {answer}")))
     }
+}
+
+/// Refuses a price of another pair, and one that has expired by now. The time is recorded.
+fn holds_now(turn: &Turn, quote: &Quote, (sold, bought): (Currency, Currency)) -> Result<(), Thrown> {
+    let now = turn.local("now", &Value::Null.typed_text(), || {
+        let now = Value::Time(turn.now());
+        Ok((now.clone(), now.to_string()))
+    })?;
+    let Value::Time(now) = now else {
+        return Err(invalid("the time of the step is none"));
+    };
+    let limits = QuoteLimits {
+        sold,
+        bought,
+        slippage: None,
+        now,
+        used_at: now,
+    };
+    usable(quote, &limits).map_err(|refused| match refused {
+        QuoteRefused::Expired { .. } | QuoteRefused::ExpiresBeforeUse { .. } => {
+            fail("quote_expired", refused.to_string())
+        }
+        QuoteRefused::OtherPair { .. } | QuoteRefused::Rate(_) => invalid(refused.to_string()),
+    })
 }
 
 /// The size of a quote as its endpoint takes it: a plain number is taken for one in the unit of the wire, which differs

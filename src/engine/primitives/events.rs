@@ -65,7 +65,7 @@ pub(super) const ALL: &[Primitive] = &[
 
 const SEVEN_DAYS: chrono::TimeDelta = chrono::TimeDelta::days(7);
 
-fn settled(turn: &Turn, connection: &Arc<Connection>, args: &[Value]) -> Result<Value, Thrown> {
+pub(super) fn settled(turn: &Turn, connection: &Arc<Connection>, args: &[Value]) -> Result<Value, Thrown> {
     let resource = args.first().unwrap_or(&Value::Null);
     let timeout = match args.get(1) {
         None | Some(Value::Null) => SEVEN_DAYS,

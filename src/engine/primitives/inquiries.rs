@@ -32,7 +32,7 @@ pub(super) const ALL: &[Primitive] = &[
             ("to", "the currency that would be bought"),
             ("amount?", "how much would be sold"),
         ],
-        result: "map: `rate` (bought for one sold), `sold`, `bought`, `fee` (money), `expires_at`, () where the provider does not tell",
+        result: "map: `rate` (bought for one sold), `from`, `to` (the currencies), `sold`, `bought`, `fee` (money), `expires_at`, () where the provider does not tell",
         doc: "Asks a price and sells nothing. Without `expires_at` it binds nobody.",
         example: "let price = bank::quote(#{ from: \"USD\", to: \"EUR\", amount: USD(1_000) });",
         needs: &["quote"],
@@ -136,6 +136,8 @@ fn quote(turn: &Turn, connection: &Arc<Connection>, args: &[Value]) -> Result<Va
         .map(|code| money("fee", code));
     Ok(Value::map([
         ("rate", Value::Decimal(rate)),
+        ("from", Value::text(sold.code())),
+        ("to", Value::text(bought.code())),
         ("sold", money("sold", sold)),
         ("bought", money("bought", bought)),
         ("fee", fee.unwrap_or_default()),

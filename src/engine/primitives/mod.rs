@@ -9,6 +9,7 @@ mod args;
 mod branches;
 mod calendar;
 mod calls;
+mod concentrate;
 mod convert;
 mod data;
 mod events;
@@ -95,7 +96,8 @@ pub struct Primitive {
     pub name: &'static str,
     /// What calling it means for the journal.
     pub kind: Kind,
-    /// Its arguments in order, or the keys of its one map when the first begins with `#`.
+    /// Its arguments in order, or the keys of its one map when the first begins with `#`. A key of a map in that map has
+    /// a point before it (`deficit.to`), of each map of a list brackets as well (`from[].account`).
     pub params: &'static [(&'static str, &'static str)],
     /// What it returns.
     pub result: &'static str,
@@ -116,7 +118,8 @@ impl Primitive {
         let optional = self.params.iter().filter(|(name, _)| name.ends_with('?')).count();
         if self.takes_map() {
             // `accounts()` is `accounts(#{})`.
-            let fewest = usize::from(self.params.iter().any(|(name, _)| !name.ends_with('?')));
+            let is_needed = |(name, _): &(&str, &str)| !name.ends_with('?') && !name.contains('.');
+            let fewest = usize::from(self.params.iter().any(is_needed));
             return fewest..=1;
         }
         self.params.len() - optional..=self.params.len()
@@ -156,6 +159,7 @@ impl Primitive {
 const PASSED: &[(&str, &str, &[&str])] = &[
     ("payout", "payout", &["from", "reference", "rail", "metadata"]),
     ("sweep", "payout", &["reference", "rail", "metadata"]),
+    ("concentrate", "payout", &["reference", "rail", "metadata"]),
     (
         "split",
         "split|payout",
@@ -183,6 +187,7 @@ pub fn all() -> impl Iterator<Item = &'static Primitive> {
         moves::ALL,
         send_back::ALL,
         sweep::ALL,
+        concentrate::ALL,
         split::ALL,
         convert::ALL,
         inquiries::ALL,

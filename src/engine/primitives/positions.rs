@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use super::args::{Args, invalid};
 use super::{Body, Kind, Module, Primitive, calls};
-use crate::base::money::{Currency, Money};
+use crate::base::money::{Currency, Money, MoneyError};
 use crate::connector::connection::Connection;
 use crate::connector::table::{Always, PrimitiveMap, Unit};
 use crate::connector::units;
@@ -130,7 +130,7 @@ pub(super) fn field<'a>(map: &PrimitiveMap, generic: &str, resource: &'a Value) 
     resource.pointer(map.fields.get(generic)?)
 }
 
-fn accounts(turn: &Turn, connection: &Arc<Connection>, args: &[Value]) -> Result<Vec<Value>, Thrown> {
+pub(super) fn accounts(turn: &Turn, connection: &Arc<Connection>, args: &[Value]) -> Result<Vec<Value>, Thrown> {
     let none = Value::Map(Map::new());
     let args = Args::new(
         "accounts",
@@ -199,6 +199,71 @@ pub(super) fn balance(turn: &Turn, connection: &Arc<Connection>, account: &str) 
             "unreadable_answer",
             format!("the balance of account {account} is not a readable amount: {answer}"),
         )
+    })
+}
+
+/// An account as a decision sees it: its balance, and what of ours is on its way and the balance may not show.
+pub(super) struct Stand {
+    account: String,
+    times: u64,
+    /// What the provider calls available.
+    pub(super) available: Money,
+    /// What leaves it.
+    pub(super) leaving: Option<Money>,
+    /// What comes to it.
+    pub(super) arriving: Option<Money>,
+}
+
+impl Stand {
+    /// The account, with how often something was begun on it before it was read.
+    pub(super) fn seen(&self) -> (String, u64) {
+        (self.account.clone(), self.times)
+    }
+
+    /// What can be moved: less than zero where more is on its way than there is.
+    pub(super) fn usable(&self) -> Result<Money, MoneyError> {
+        match self.leaving {
+            Some(leaving) => self.available.checked_sub(leaving),
+            None => Ok(self.available),
+        }
+    }
+}
+
+/// Reads an account to decide by. What is on its way is read first: what ends in between is taken off although the
+/// balance shows it, which moves too little and not twice.
+pub(super) fn stand(turn: &Turn, connection: &Arc<Connection>, account: &str) -> Result<Stand, Thrown> {
+    let open = turn.in_flight(connection, account)?;
+    let available = balance(turn, connection, account)?;
+    let unknown = || {
+        let message = format!(
+            "how much is on its way out of account {account} is not known, so nothing is moved: find out what became of it first"
+        );
+        fail("in_flight_unknown", message)
+    };
+    let zero = Money::zero(available.currency());
+    let mut leaving = zero;
+    for amount in &open.leaving {
+        leaving = amount
+            .and_then(|amount| leaving.checked_add(amount).ok())
+            .ok_or_else(unknown)?;
+    }
+    let mut arriving = zero;
+    // What comes in another currency is sold on the way: how much it will be is not known.
+    for amount in open
+        .arriving
+        .iter()
+        .filter(|amount| amount.currency() == zero.currency())
+    {
+        arriving = arriving
+            .checked_add(*amount)
+            .map_err(|error| invalid(error.to_string()))?;
+    }
+    Ok(Stand {
+        account: account.to_owned(),
+        times: open.times,
+        available,
+        leaving: Some(leaving).filter(|amount| !amount.is_zero()),
+        arriving: Some(arriving).filter(|amount| !amount.is_zero()),
     })
 }
 

@@ -50,7 +50,7 @@ fn signatures(module: Module) -> Vec<Signature> {
         .collect()
 }
 
-/// The keys of its map, each with whether it has to be there.
+/// The keys of its map, and of the maps in it, each with whether it has to be there.
 fn keys(primitive: &Primitive) -> Vec<(String, bool)> {
     if !primitive.takes_map() {
         return Vec::new();

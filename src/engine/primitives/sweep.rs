@@ -5,10 +5,11 @@ use std::sync::Arc;
 
 use super::args::{Args, invalid};
 use super::moves::{Pay, Sent, TO, send_among, send_own};
-use super::positions::balance;
+use super::positions::{self, Stand, stand};
 use super::{Body, Kind, Module, Primitive};
 use crate::base::money::Money;
 use crate::connector::connection::Connection;
+use crate::engine::reserve::Decided;
 use crate::engine::turn::Turn;
 use crate::model::treasury::RuleError;
 use crate::model::treasury::bounds::Bounds;
@@ -18,6 +19,7 @@ use crate::model::treasury::several::{Claim, Giver, gather, serve};
 use crate::model::treasury::sweep::{SweepForm, SweepRule};
 use crate::model::value::{Map, Value};
 use crate::script::Thrown;
+use crate::store::ReservedMove;
 
 /// The primitives of this file.
 pub(super) const ALL: &[Primitive] = &[Primitive {
@@ -27,8 +29,20 @@ pub(super) const ALL: &[Primitive] = &[Primitive {
     params: &[
         (
             "#from",
-            "the account's id; or a list of maps, each `account`, `priority` (lowest first) and a rule of its own",
+            "the account's id; or a list of maps, each with a rule of its own",
         ),
+        ("from[].account", "the account's id"),
+        ("from[].priority?", "who gives first, the lowest number"),
+        ("from[].keep?", "leave this much behind"),
+        ("from[].target?", "bring this account down to this"),
+        ("from[].threshold?", "below it nothing moves"),
+        ("from[].percent?", "move this share"),
+        ("from[].fixed?", "move exactly this much, or nothing"),
+        ("from[].minimum?", "not worth moving less"),
+        ("from[].maximum?", "never move more at once"),
+        ("from[].multiple?", "move only whole multiples of this"),
+        ("from[].holds?", "what is spoken for"),
+        ("from[].in_flight?", "what was sent already"),
         ("to", TO),
         ("reference", "what the beneficiary reads"),
         ("keep?", "leave this much behind"),
@@ -48,12 +62,21 @@ pub(super) const ALL: &[Primitive] = &[Primitive {
         ),
         (
             "in_flight?",
-            "what was sent already and the balance does not show yet: it is taken off too",
+            "what was sent already and the balance does not show yet: it is taken off too, beside what bursar itself has begun and \
+             knows no end of",
         ),
         (
             "deficit?",
-            "map: let money flow back from `to` (an account id) when `from` is short; `to` (filled up to this, zero if not given), \
-             `below` (short below this, `to` if not given), `minimum`, `maximum`, `multiple`, `partial: true`",
+            "map: let money flow back from `to` (an account id) when `from` is short",
+        ),
+        ("deficit.to?", "fill it up to this, zero if not given"),
+        ("deficit.below?", "it is short below this, `to` if not given"),
+        ("deficit.minimum?", "not worth filling less"),
+        ("deficit.maximum?", "never fill more at once"),
+        ("deficit.multiple?", "fill whole multiples of this"),
+        (
+            "deficit.partial?",
+            "take what there is if it is not enough; else nothing",
         ),
         ("up_to?", "of several accounts: fill `to` up to this and take no more"),
         (
@@ -68,18 +91,19 @@ pub(super) const ALL: &[Primitive] = &[Primitive {
         ("rail?", "a rail of the provider"),
         ("metadata?", "a map of texts kept with the payout"),
     ],
-    result: "map: `moved` (money), `direction` (\"out\", \"in\", \"none\"), `reason`, `usable`, `left`, `missing` (money), \
-             `payout` (or ()); of several: `moved`, `reason`, `missing`, `complete`, \
+    result: "map: `moved` (money), `direction` (\"out\", \"in\", \"none\"), `reason`, `usable`, `left`, `missing`, `in_flight` \
+             (money), `payout` (or ()); of several: `moved`, `reason`, `missing`, `complete`, \
              `moves`: list of `account`, `moved`, `reason`, `status`, `payout`, `failure`",
     doc: "Moves what is above a rule to another account; without a rule, everything (zero balancing). Order: position, target, \
-          direction, whole multiples, maximum, minimum.",
+          direction, whole multiples, maximum, minimum. What any run has begun to move and nobody knows the end of is taken off \
+          first.",
     example: "let swept = bank::sweep(#{ from: \"acc_1\", to: \"acc_2\", keep: EUR(1_000), reference: \"SWEEP\" });",
     needs: &["balance", "payout.from|transfer"],
     body: Body::Connection(sweep_accounts),
 }];
 
 /// What a rule is made of, for one account and for each of several.
-const RULE: [&str; 10] = [
+pub(super) const RULE: [&str; 10] = [
     "keep",
     "target",
     "threshold",
@@ -93,7 +117,7 @@ const RULE: [&str; 10] = [
 ];
 
 /// Where it goes and how, whatever moves.
-struct Route<'a> {
+pub(super) struct Route<'a> {
     to: &'a Value,
     reference: &'a str,
     rail: Option<&'a str>,
@@ -110,7 +134,18 @@ impl<'a> Route<'a> {
         })
     }
 
-    fn pay<'b>(&'b self, from: &'b str, to: &'b Value, amount: Money) -> Pay<'b> {
+    /// The same between accounts that are not known yet.
+    pub(super) fn between(args: &Args<'a>) -> Result<Self, Thrown> {
+        static NOWHERE: Value = Value::Null;
+        Ok(Self {
+            to: &NOWHERE,
+            reference: args.required_text("reference")?,
+            rail: args.text("rail")?,
+            metadata: args.map("metadata")?,
+        })
+    }
+
+    pub(super) fn pay<'b>(&'b self, from: &'b str, to: &'b Value, amount: Money) -> Pay<'b> {
         Pay {
             from: Some(from),
             to,
@@ -137,11 +172,11 @@ fn sweep_accounts(turn: &Turn, connection: &Arc<Connection>, args: &[Value]) -> 
     }
 }
 
-fn refused(error: impl Into<RuleError>) -> Thrown {
+pub(super) fn refused(error: impl Into<RuleError>) -> Thrown {
     invalid(error.into().to_string())
 }
 
-fn rule(args: &Args<'_>) -> Result<SweepRule, Thrown> {
+pub(super) fn rule(args: &Args<'_>) -> Result<SweepRule, Thrown> {
     Ok(SweepRule {
         form: form(args)?,
         minimum: args.money("minimum")?,
@@ -167,16 +202,23 @@ fn form(args: &Args<'_>) -> Result<SweepForm, Thrown> {
     }
 }
 
-fn position(args: &Args<'_>, available: Money) -> Result<Position, Thrown> {
+pub(super) fn position(args: &Args<'_>, stand: &Stand) -> Result<Position, Thrown> {
     Ok(Position {
         holds: args.money("holds")?,
-        leaving: args.money("in_flight")?,
-        ..Position::new(available)
+        leaving: sum(args.money("in_flight")?, stand.leaving)?,
+        ..Position::new(stand.available)
     })
 }
 
+fn sum(one: Option<Money>, other: Option<Money>) -> Result<Option<Money>, Thrown> {
+    match (one, other) {
+        (Some(one), Some(other)) => one.checked_add(other).map(Some).map_err(refused),
+        (one, other) => Ok(one.or(other)),
+    }
+}
+
 /// How money flows back to an account that is short.
-struct Deficit {
+pub(super) struct Deficit {
     to: Option<Money>,
     below: Option<Money>,
     bounds: Bounds,
@@ -184,7 +226,7 @@ struct Deficit {
 }
 
 impl Deficit {
-    fn read(value: &Value) -> Result<Self, Thrown> {
+    pub(super) fn read(value: &Value) -> Result<Self, Thrown> {
         let known = ["to", "below", "minimum", "maximum", "multiple", "partial"];
         let args = Args::new("deficit", value, &known)?;
         Ok(Self {
@@ -199,7 +241,12 @@ impl Deficit {
         })
     }
 
-    fn shortage(&self, available: Money) -> Shortage {
+    /// Whether a part of what is missing is better than nothing.
+    pub(super) fn is_partial(&self) -> bool {
+        self.partial
+    }
+
+    pub(super) fn shortage(&self, available: Money) -> Shortage {
         let up_to = self.to.unwrap_or(Money::zero(available.currency()));
         Shortage {
             below: self.below.unwrap_or(up_to),
@@ -228,20 +275,32 @@ fn sweep_one(turn: &Turn, connection: &Arc<Connection>, args: &Args<'_>, given: 
         ));
     }
     turn.compound(&format!("{}.sweep", connection.name), &given.typed_text(), || {
-        let available = balance(turn, connection, from)?;
-        let position = Position {
-            arriving,
-            ..position(args, available)?
-        };
-        let rule = FlowRule {
-            out: Some(out),
-            shortage: deficit.as_ref().map(|deficit| deficit.shortage(available)),
-        };
-        let mut decided = flow(&position, &rule).map_err(refused)?;
-        if let (Direction::In, Some(deficit), Some(to)) = (decided.direction, &deficit, route.to.as_text()) {
-            let have = balance(turn, connection, to)?;
-            decided = funded(decided, have, deficit)?;
-        }
+        let (position, decided) = turn.decide(connection, || {
+            let stand = stand(turn, connection, from)?;
+            let position = Position {
+                arriving: sum(arriving, stand.arriving)?,
+                ..position(args, &stand)?
+            };
+            let rule = FlowRule {
+                out: Some(out),
+                shortage: deficit.as_ref().map(|deficit| deficit.shortage(stand.available)),
+            };
+            let mut decided = flow(&position, &rule).map_err(refused)?;
+            let mut seen = vec![stand.seen()];
+            if let (Direction::In, Some(deficit), Some(to)) = (decided.direction, &deficit, route.to.as_text()) {
+                let giver = positions::stand(turn, connection, to)?;
+                seen.push(giver.seen());
+                decided = funded(decided, giver.usable().map_err(refused)?, deficit)?;
+            }
+            let to = route.to.as_text();
+            let moves = match decided.direction {
+                Direction::Nowhere => Vec::new(),
+                Direction::Out => vec![reserved(from, to, decided.amount)],
+                Direction::In => vec![reserved(to.unwrap_or_default(), Some(from), decided.amount)],
+            };
+            let what = (position, decided);
+            Ok(Decided { what, seen, moves })
+        })?;
         let account = Value::text(from);
         let paid = match decided.direction {
             Direction::Nowhere => Value::Null,
@@ -253,6 +312,14 @@ fn sweep_one(turn: &Turn, connection: &Arc<Connection>, args: &Args<'_>, given: 
         };
         told(&position, decided, paid)
     })
+}
+
+pub(super) fn reserved(source: &str, beneficiary: Option<&str>, amount: Money) -> ReservedMove {
+    ReservedMove {
+        source: source.to_owned(),
+        beneficiary: beneficiary.map(str::to_owned),
+        amount,
+    }
 }
 
 fn told(position: &Position, decided: Flow, paid: Value) -> Result<(Value, String), Thrown> {
@@ -273,6 +340,10 @@ fn told(position: &Position, decided: Flow, paid: Value) -> Result<(Value, Strin
         ("usable", Value::Money(decided.usable)),
         ("left", Value::Money(left.map_err(refused)?)),
         ("missing", Value::Money(decided.missing)),
+        (
+            "in_flight",
+            Value::Money(position.leaving.unwrap_or(Money::zero(position.available.currency()))),
+        ),
         ("payout", paid),
     ]);
     Ok((result, summary))
@@ -316,22 +387,24 @@ struct Source<'a> {
     args: Args<'a>,
 }
 
+/// Who is asked first, the lowest number.
+pub(super) fn priority(args: &Args<'_>, of: &str) -> Result<i64, Thrown> {
+    match args.get("priority") {
+        None => Ok(0),
+        Some(Value::Int(priority)) => Ok(*priority),
+        Some(other) => Err(invalid(format!(
+            "`priority` of `{of}` has to be a whole number, not {}",
+            other.kind()
+        ))),
+    }
+}
+
 fn source(value: &Value) -> Result<Source<'_>, Thrown> {
     let known: Vec<&str> = ["account", "priority"].into_iter().chain(RULE).collect();
     let args = Args::new("from", value, &known)?;
-    let priority = match args.get("priority") {
-        None => 0,
-        Some(Value::Int(priority)) => *priority,
-        Some(other) => {
-            return Err(invalid(format!(
-                "`priority` of `from` has to be a whole number, not {}",
-                other.kind()
-            )));
-        }
-    };
     Ok(Source {
         account: args.required_text("account")?,
-        priority,
+        priority: priority(&args, "from")?,
         rule: rule(&args)?,
         args,
     })
@@ -385,27 +458,38 @@ fn sweep_several(
         return Err(invalid("`from` of `sweep` is an empty list: there is nothing to sweep"));
     }
     turn.compound(&format!("{}.sweep", connection.name), &given.typed_text(), || {
-        let mut positions: Vec<Position> = Vec::with_capacity(sources.len());
-        for source in &sources {
-            let available = balance(turn, connection, source.account)?;
-            if let Some(first) = positions.first() {
-                // Told before anything is paid.
-                first.available.compare(available).map_err(refused)?;
+        let (parts, missing) = turn.decide(connection, || {
+            let mut positions: Vec<Position> = Vec::with_capacity(sources.len());
+            let mut seen = Vec::with_capacity(sources.len() + 1);
+            for source in &sources {
+                let stand = stand(turn, connection, source.account)?;
+                if let Some(first) = positions.first() {
+                    // Told before anything is paid.
+                    first.available.compare(stand.available).map_err(refused)?;
+                }
+                positions.push(position(&source.args, &stand)?);
+                seen.push(stand.seen());
             }
-            positions.push(position(&source.args, available)?);
-        }
-        let (parts, missing) = match to {
-            None => (each_by_its_rule(&sources, &positions)?, None),
-            Some((to, up_to)) => {
-                let there = Position {
-                    arriving,
-                    ..Position::new(balance(turn, connection, to)?)
-                };
-                let there = there.expected().map_err(refused)?;
-                let (parts, missing) = filled(&sources, &positions, (there, up_to), partial)?;
-                (parts, Some(missing))
-            }
-        };
+            let what = match to {
+                None => (each_by_its_rule(&sources, &positions)?, None),
+                Some((to, up_to)) => {
+                    let stand = stand(turn, connection, to)?;
+                    seen.push(stand.seen());
+                    let there = Position {
+                        leaving: stand.leaving,
+                        arriving: sum(arriving, stand.arriving)?,
+                        ..Position::new(stand.available)
+                    };
+                    let there = there.expected().map_err(refused)?;
+                    let (parts, missing) = filled(&sources, &positions, (there, up_to), partial)?;
+                    (parts, Some(missing))
+                }
+            };
+            let into = route.to.as_text();
+            let paying = what.0.iter().filter(|part| part.amount.is_positive());
+            let moves = paying.map(|part| reserved(part.account, into, part.amount)).collect();
+            Ok(Decided { what, seen, moves })
+        })?;
         pay_several(turn, connection, &route, &parts, missing)
     })
 }
@@ -456,10 +540,11 @@ fn filled<'a>(
         });
     }
     let gathered = gather(need, &givers, partial).map_err(refused)?;
-    let parts = sources.iter().zip(gathered.shares).map(|(source, share)| Part {
+    let told = sources.iter().zip(positions).zip(gathered.shares);
+    let parts = told.map(|((source, position), share)| Part {
         account: source.account,
         amount: share.amount,
-        reason: share.reason,
+        reason: position.because(share.reason),
     });
     Ok((parts.collect(), gathered.missing))
 }

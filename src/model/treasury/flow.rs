@@ -129,7 +129,9 @@ pub fn flow(position: &Position, rule: &FlowRule) -> Result<Flow, RuleError> {
             }
         }
         if below(expected, shortage.below)? {
-            return comes_in(expected, usable, shortage);
+            let mut decided = comes_in(expected, usable, shortage)?;
+            decided.reason = position.because(decided.reason);
+            return Ok(decided);
         }
     }
     let nowhere = |reason: String| Flow {
@@ -139,19 +141,15 @@ pub fn flow(position: &Position, rule: &FlowRule) -> Result<Flow, RuleError> {
         usable,
         missing: zero,
     };
-    let because = |reason: String| match position.told() {
-        Some(told) => format!("{reason} ({told})"),
-        None => reason,
-    };
     let Some(out) = &rule.out else {
         let reason = match &rule.shortage {
             Some(shortage) => format!("the balance of {expected} is not short of {}", shortage.below),
             None => "no rule moves anything here".to_owned(),
         };
-        return Ok(nowhere(because(reason)));
+        return Ok(nowhere(position.because(reason)));
     };
     let decided = sweep(usable, out)?;
-    let mut flow = nowhere(because(decided.reason));
+    let mut flow = nowhere(position.because(decided.reason));
     if decided.moved.is_positive() {
         flow.direction = Direction::Out;
         flow.amount = decided.moved;

@@ -88,6 +88,15 @@ impl Position {
         (!parts.is_empty()).then(|| format!("{} available, {}", self.available, parts.join(", ")))
     }
 
+    /// A reason with how the usable amount came about, where that is not simply what is available.
+    #[must_use]
+    pub fn because(&self, reason: String) -> String {
+        match self.told() {
+            Some(told) => format!("{reason} ({told})"),
+            None => reason,
+        }
+    }
+
     /// The account after this much has left it, or come to it if it is less than zero.
     ///
     /// # Errors

@@ -97,31 +97,71 @@ pub enum StructureError {
     RuleAtTop(String),
 }
 
-/// Decides a whole structure.
+/// How an account stands to others: its name, the one above it, its priority.
+pub type Standing<'a> = (&'a str, Option<&'a str>, i64);
+
+/// The accounts of one level, each with the one above it, by their places; in the order they are looked at.
+pub type Level = Vec<(usize, usize)>;
+
+/// The levels of a structure, the deepest first. The top stands in none.
+///
+/// # Errors
+/// [`StructureError`] for accounts that are no structure.
+pub fn levels_of(accounts: &[Standing<'_>]) -> Result<Vec<Level>, StructureError> {
+    let mut places = BTreeMap::new();
+    for (place, (name, ..)) in accounts.iter().enumerate() {
+        if places.insert(*name, place).is_some() {
+            return Err(StructureError::DuplicateName((*name).to_owned()));
+        }
+    }
+    let mut levels: Vec<Vec<(i64, usize, usize)>> = Vec::new();
+    for (place, (name, superior, priority)) in accounts.iter().enumerate() {
+        let above = |at: usize| -> Result<Option<usize>, StructureError> {
+            let (account, superior, _) = accounts[at];
+            let Some(superior) = superior else { return Ok(None) };
+            let unknown = || StructureError::UnknownSuperior {
+                account: account.to_owned(),
+                superior: superior.to_owned(),
+            };
+            places.get(superior).copied().map(Some).ok_or_else(unknown)
+        };
+        let (mut level, mut at) = (0, place);
+        while let Some(superior) = above(at)? {
+            at = superior;
+            level += 1;
+            if level >= accounts.len() {
+                return Err(StructureError::Circle((*name).to_owned()));
+            }
+        }
+        let superior = superior.and_then(|superior| places.get(superior).copied());
+        if let (Some(superior), Some(below_the_top)) = (superior, level.checked_sub(1)) {
+            levels.resize(levels.len().max(level), Vec::new());
+            levels[below_the_top].push((*priority, place, superior));
+        }
+    }
+    let in_order = levels.into_iter().rev().map(|mut level| {
+        level.sort_unstable();
+        level
+            .into_iter()
+            .map(|(_, place, superior)| (place, superior))
+            .collect()
+    });
+    Ok(in_order.collect())
+}
+
+/// Decides a whole structure by what its accounts hold now.
 ///
 /// # Errors
 /// [`StructureError`] for accounts that are no structure or a rule that cannot be meant.
 pub fn concentrate(accounts: &[Account], arrival: Arrival) -> Result<Plan, StructureError> {
-    let places = places(accounts)?;
-    let levels = levels(accounts, &places)?;
-    let mut state = State {
-        accounts,
-        positions: accounts.iter().map(|account| account.position).collect(),
-        arrival,
-        outcomes: Vec::new(),
-    };
-    let deepest = levels.iter().copied().max().unwrap_or(0);
-    for level in (1..=deepest).rev() {
-        let mut members: Vec<(i64, usize)> = (0..accounts.len())
-            .filter(|place| levels[*place] == level)
-            .map(|place| (accounts[place].priority, place))
-            .collect();
-        members.sort_unstable();
-        let members: Vec<(usize, usize)> = members
-            .into_iter()
-            .filter_map(|(_, place)| Some((place, *places.get(accounts[place].superior.as_deref()?)?)))
-            .collect();
-        state.finish_level(level, &members)?;
+    let standing = accounts
+        .iter()
+        .map(|account| (account.name.as_str(), account.superior.as_deref(), account.priority));
+    let levels = levels_of(&standing.collect::<Vec<_>>())?;
+    check(accounts)?;
+    let mut state = State::of(accounts, arrival);
+    for (above, members) in levels.iter().enumerate() {
+        state.finish_level(levels.len() - above, members)?;
     }
     let after = accounts
         .iter()
@@ -133,12 +173,25 @@ pub fn concentrate(accounts: &[Account], arrival: Arrival) -> Result<Plan, Struc
     })
 }
 
-fn places(accounts: &[Account]) -> Result<BTreeMap<&str, usize>, StructureError> {
-    let mut places = BTreeMap::new();
-    for (place, account) in accounts.iter().enumerate() {
-        if places.insert(account.name.as_str(), place).is_some() {
-            return Err(StructureError::DuplicateName(account.name.clone()));
-        }
+/// Decides one level by what its accounts and those above them hold now.
+///
+/// # Errors
+/// [`StructureError`] for a rule that cannot be meant.
+pub fn finish_level(
+    accounts: &[Account],
+    members: &[(usize, usize)],
+    level: usize,
+    arrival: Arrival,
+) -> Result<Vec<Outcome>, StructureError> {
+    check(accounts)?;
+    let mut state = State::of(accounts, arrival);
+    state.finish_level(level, members)?;
+    Ok(state.outcomes)
+}
+
+/// Refuses a rule at the top, and amounts of another currency.
+fn check(accounts: &[Account]) -> Result<(), StructureError> {
+    for account in accounts {
         if account.superior.is_none() && account.rule != FlowRule::default() {
             return Err(StructureError::RuleAtTop(account.name.clone()));
         }
@@ -150,28 +203,7 @@ fn places(accounts: &[Account]) -> Result<BTreeMap<&str, usize>, StructureError>
                 .map_err(|source| in_account(account)(source.into()))?;
         }
     }
-    Ok(places)
-}
-
-/// How far each account stands below the top.
-fn levels(accounts: &[Account], places: &BTreeMap<&str, usize>) -> Result<Vec<usize>, StructureError> {
-    let mut levels = Vec::with_capacity(accounts.len());
-    for account in accounts {
-        let (mut level, mut at) = (0, account);
-        while let Some(superior) = &at.superior {
-            let place = places.get(superior.as_str());
-            at = &accounts[*place.ok_or_else(|| StructureError::UnknownSuperior {
-                account: at.name.clone(),
-                superior: superior.clone(),
-            })?];
-            level += 1;
-            if level >= accounts.len() {
-                return Err(StructureError::Circle(account.name.clone()));
-            }
-        }
-        levels.push(level);
-    }
-    Ok(levels)
+    Ok(())
 }
 
 fn in_account(account: &Account) -> impl Fn(RuleError) -> StructureError + '_ {
@@ -188,7 +220,16 @@ struct State<'a> {
     outcomes: Vec<Outcome>,
 }
 
-impl State<'_> {
+impl<'a> State<'a> {
+    fn of(accounts: &'a [Account], arrival: Arrival) -> Self {
+        Self {
+            accounts,
+            positions: accounts.iter().map(|account| account.position).collect(),
+            arrival,
+            outcomes: Vec::new(),
+        }
+    }
+
     /// Everything goes up first; then each superior serves its own.
     fn finish_level(&mut self, level: usize, members: &[(usize, usize)]) -> Result<(), StructureError> {
         let mut short: BTreeMap<usize, Vec<(usize, Claim, String)>> = BTreeMap::new();

@@ -2,10 +2,10 @@
 //!
 //! The function itself would say the same, but only when a run has come to it.
 
-use rhai::{ASTNode, Expr, FnCallExpr, Position, Stmt};
+use rhai::{ASTNode, Expr, FnCallExpr, Ident, Position, Stmt};
 
 use super::surface::Signature;
-use super::{Case, span_of, suggest};
+use super::{Case, span, span_of, suggest};
 use crate::model::diagnostic::Diagnostic;
 
 /// Adds every finding about named arguments.
@@ -17,8 +17,7 @@ pub(super) fn check(case: &Case<'_>, findings: &mut Vec<Diagnostic>) {
                 && let Some(function) = named(case, call)
                 && let [Expr::Map(map, _)] = call.args.as_slice()
             {
-                let keys: Vec<(&str, Position)> = map.0.iter().map(|(key, _)| (key.name.as_str(), key.pos)).collect();
-                check_keys(case, function, &keys, *position, findings);
+                check_map(case, function, "", &map.0, *position, findings);
             }
         });
     }
@@ -37,20 +36,72 @@ fn named<'a>(case: &'a Case<'_>, call: &FnCallExpr) -> Option<&'a Signature> {
     function.filter(|function| !function.keys.is_empty())
 }
 
-fn check_keys(
+/// A map as it is written: its keys with what stands under them.
+type Written = [(Ident, Expr)];
+
+/// Checks a map, and the maps written in it: what stands under a key that may have any keys is passed over.
+fn check_map(
     case: &Case<'_>,
     function: &Signature,
-    given: &[(&str, Position)],
+    place: &str,
+    written: &Written,
     position: Position,
     findings: &mut Vec<Diagnostic>,
 ) {
+    check_keys(case, function, place, written, position, findings);
+    for (key, value) in written {
+        let (maps, inner): (&[Expr], String) = match value {
+            Expr::Map(..) => (std::slice::from_ref(value), format!("{place}{}.", key.name)),
+            Expr::Array(items, _) => (items, format!("{place}{}[].", key.name)),
+            _ => continue,
+        };
+        if !function.keys.iter().any(|(known, _)| known.starts_with(&inner)) {
+            continue;
+        }
+        for map in maps {
+            if let Expr::Map(map, at) = map {
+                check_map(case, function, &inner, &map.0, *at, findings);
+            }
+        }
+    }
+}
+
+/// What is checked, for people: the function, or the key whose map it is.
+fn told(function: &Signature, place: &str) -> (String, String) {
     let name = &function.name;
-    let known = || function.keys.iter().map(|(key, _)| key.as_str());
-    for (key, at) in given.iter().filter(|(key, _)| known().all(|known| known != *key)) {
-        if function.lacking.iter().any(|lacking| lacking == key) {
-            let message = format!("`{name}` of this connection cannot be told `{key}`");
+    match place
+        .trim_end_matches('.')
+        .trim_end_matches("[]")
+        .rsplit(['.', ']'])
+        .next()
+    {
+        Some(key) if !key.is_empty() => (format!("`{key}` of `{name}`"), key.to_owned()),
+        _ => (format!("`{name}`"), name.clone()),
+    }
+}
+
+fn check_keys(
+    case: &Case<'_>,
+    function: &Signature,
+    place: &str,
+    written: &Written,
+    position: Position,
+    findings: &mut Vec<Diagnostic>,
+) {
+    let (whose, name) = told(function, place);
+    let known: Vec<(&str, bool)> = function
+        .keys
+        .iter()
+        .filter_map(|(key, required)| Some((key.strip_prefix(place)?, *required)))
+        .filter(|(key, _)| !key.contains(['.', '[']))
+        .collect();
+    let taken = || known.iter().map(|(key, _)| *key);
+    let given: Vec<(&str, Position)> = written.iter().map(|(key, _)| (key.name.as_str(), key.pos)).collect();
+    for (key, at) in given.iter().filter(|(key, _)| taken().all(|known| known != *key)) {
+        if place.is_empty() && function.lacking.iter().any(|lacking| lacking == key) {
+            let message = format!("{whose} of this connection cannot be told `{key}`");
             let finding = case.error("unsupported", message).at(span_of(*at, key));
-            let taken = known().collect::<Vec<_>>().join(", ");
+            let taken = taken().collect::<Vec<_>>().join(", ");
             findings.push(
                 finding
                     .label("the provider has nothing like it")
@@ -59,23 +110,26 @@ fn check_keys(
             continue;
         }
         let finding = case
-            .error("unknown-argument", format!("`{name}` does not take `{key}`"))
+            .error("unknown-argument", format!("{whose} does not take `{key}`"))
             .at(span_of(*at, key));
-        let finding = suggest(finding, key, known());
+        let finding = suggest(finding, key, taken());
         findings.push(if finding.label.is_some() {
             finding
         } else {
-            finding.help(format!("it takes {}", known().collect::<Vec<_>>().join(", ")))
+            finding.help(format!("it takes {}", taken().collect::<Vec<_>>().join(", ")))
         });
     }
-    let missing: Vec<String> = function
-        .keys
+    let missing: Vec<String> = known
         .iter()
         .filter(|(key, required)| *required && given.iter().all(|(given, _)| given != key))
         .map(|(key, _)| format!("`{key}`"))
         .collect();
     if !missing.is_empty() {
-        let message = format!("`{name}` needs {}", missing.join(", "));
-        findings.push(case.error("missing-argument", message).at(span_of(position, name)));
+        let message = format!("{whose} needs {}", missing.join(", "));
+        let span = match place {
+            "" => span_of(position, &name),
+            _ => span(position, 2),
+        };
+        findings.push(case.error("missing-argument", message).at(span));
     }
 }

@@ -18,7 +18,8 @@ pub struct Signature {
     pub pure: bool,
     /// Whether its last argument is a function, which works on copies of what it captures.
     pub takes_function: bool,
-    /// The keys of the one map it takes, each with whether it has to be there; none if it takes something else.
+    /// The keys of the one map it takes, each with whether it has to be there; none if it takes something else. Those of
+    /// a map under one of them have a point between (`deficit.to`), those of a list of maps brackets (`from[].account`).
     pub keys: Vec<(String, bool)>,
     /// Keys that it takes elsewhere, and not in this module.
     pub lacking: Vec<String>,

@@ -10,6 +10,7 @@ use sqlx::Row as _;
 use sqlx::sqlite::SqliteRow;
 
 use super::exclusive::released;
+use super::movement::{BegunColumns, arrived, begun, write_movements};
 use super::rows::{blob, corrupt, hex};
 use super::witness::Testimony;
 use super::writer::{Answers, Bounds, Halt, Reply, Writer};
@@ -244,8 +245,9 @@ impl Settled {
 /// Writes a batch. Each statement takes a JSON list, and an empty list is no work: one text serves all batches.
 macro_rules! write_appends {
     () => {
-        // A row is one text with fields of fixed width, which is cheaper to take apart than a list in a list.
-        "INSERT INTO journal (run, seq, at, entry) \
+        concat!(
+            // A row is one text with fields of fixed width, which is cheaper to take apart than a list in a list.
+            "INSERT INTO journal (run, seq, at, entry) \
          SELECT unhex(substr(value, 1, 32)), CAST(substr(value, 33, 10) AS INTEGER), \
                 CAST(substr(value, 43, 20) AS INTEGER), substr(value, 63) \
          FROM json_each($1); \
@@ -263,7 +265,9 @@ macro_rules! write_appends {
          SELECT key, value FROM json_each($4) WHERE true \
          ON CONFLICT (workflow) DO UPDATE SET last_success_at = max(last_success_at, excluded.last_success_at); \
          UPDATE exclusive SET ended_at = ended.value ->> 2 FROM json_each($6) AS ended \
-         WHERE run = unhex(ended.value ->> 0) AND step = ended.value ->> 1; "
+         WHERE run = unhex(ended.value ->> 0) AND step = ended.value ->> 1; ",
+            write_movements!()
+        )
     };
 }
 
@@ -302,6 +306,7 @@ impl Writer {
         let released: Vec<_> = ended
             .flat_map(|append| released(&self.excluding, append.run(), &append.records))
             .collect();
+        let (begun, arrived) = self.note_movements(&accepted, &settled);
         sqlx::query(match (bounds.begins, bounds.commits) {
             (true, true) => concat!("BEGIN IMMEDIATE; ", write_appends!(), "COMMIT"),
             (true, false) => concat!("BEGIN IMMEDIATE; ", write_appends!()),
@@ -314,9 +319,32 @@ impl Writer {
         .bind(text_of(&succeeded))
         .bind(text_of(&settled.iter().flat_map(Settled::waits).collect::<Vec<_>>()))
         .bind(text_of(&released))
+        .bind(text_of(&begun))
+        .bind(text_of(&arrived))
         .execute(&mut self.connection)
         .await?;
         Ok(())
+    }
+
+    /// What begins to move with these appends, and what has an end. Takes note of the runs.
+    fn note_movements(
+        &mut self,
+        accepted: &[Accepted],
+        settled: &[Settled],
+    ) -> (Vec<BegunColumns>, Vec<(String, String)>) {
+        let (mut begins, mut ends) = (Vec::new(), Vec::new());
+        for append in accepted.iter().map(|good| &good.append) {
+            let moves = begun(append.run(), &append.records);
+            if !moves.is_empty() {
+                self.moving.insert(append.run());
+                begins.extend(moves);
+            }
+            ends.extend(arrived(&self.moving, append.run(), &append.records));
+        }
+        for settled in settled.iter().filter(|settled| settled.state.is_final()) {
+            self.moving.remove(&settled.run);
+        }
+        (begins, ends)
     }
 
     /// Begins or commits without anything to write.

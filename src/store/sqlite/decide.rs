@@ -81,7 +81,8 @@ impl Writer {
             .bind(entry)
             .execute(&mut self.connection)
             .await?;
-        self.release(run, ended_at, &ended).await
+        self.release(run, ended_at, &ended).await?;
+        self.arrives(run, &ended).await
     }
 
     /// Queues a parked run. How often the process died under it is forgotten.

@@ -121,6 +121,16 @@ impl<'r> Columns<'r> {
         serde_json::from_str(json).map_err(|error| self.damaged(error))
     }
 
+    /// The same, or absent.
+    pub(super) fn optional_sealed_json<T: DeserializeOwned>(&mut self) -> Result<Option<T>, StoreError> {
+        let text: Option<&str> = self.get()?;
+        let Some(text) = text else { return Ok(None) };
+        let json = unsealed(text).map_err(|error| self.damaged(error))?;
+        serde_json::from_str(json)
+            .map(Some)
+            .map_err(|error| self.damaged(error))
+    }
+
     /// The next column, which is a payload with a checksum behind it.
     fn payload(&mut self) -> Result<Payload, StoreError> {
         let text: &str = self.get()?;

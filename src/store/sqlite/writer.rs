@@ -28,8 +28,8 @@ use crate::model::breaker::Tripped;
 use crate::model::run::{RunError, RunState};
 use crate::model::unmade::{Pause, Resumption, Unmade};
 use crate::store::{
-    Acceptance, ApprovalDecision, Claim, Decision, Exclusion, Holder, Lease, Made, Restored, Routed, SlotKey,
-    StoreError,
+    Acceptance, ApprovalDecision, Claim, Decision, Exclusion, Holder, Lease, Made, Reservation, Restored, Routed,
+    SlotKey, StoreError,
 };
 
 /// A writer that panics would leave a process that takes everything and keeps nothing: better none.
@@ -133,6 +133,11 @@ pub(super) enum Command {
         lease: Lease,
         exclusion: Exclusion,
         reply: Reply<Option<Holder>>,
+    },
+    Reserve {
+        lease: Lease,
+        reservation: Reservation,
+        reply: Reply<bool>,
     },
     SetBreaker {
         connection: String,
@@ -311,6 +316,8 @@ pub(super) struct Writer {
     pub(super) driven: HashMap<RunId, Driven>,
     /// Runs that may exclude others; only the writer lets them.
     pub(super) excluding: HashSet<RunId>,
+    /// Runs that may have money on its way; only the writer lets them.
+    pub(super) moving: HashSet<RunId>,
     /// The newest event's mark, or that of one that was refused; only the writer gives marks.
     pub(super) last_mark: i64,
     /// Up to which event runs were made; only the writer moves it.
@@ -567,6 +574,14 @@ impl Writer {
                 reply,
             } => {
                 let done = self.exclude(&lease, exclusion).await;
+                answers.settle(reply, done)
+            }
+            Command::Reserve {
+                lease,
+                reservation,
+                reply,
+            } => {
+                let done = self.reserve(&lease, reservation).await;
                 answers.settle(reply, done)
             }
             Command::SetBreaker {

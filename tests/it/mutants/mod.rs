@@ -153,6 +153,8 @@ fn caught_by(guard: Guard) -> &'static str {
         Guard::DecidedBeforeClaim => {
             "approvals::decisions::who_took_a_run_after_its_time_to_decide_is_not_contradicted"
         }
+        Guard::SeenHolds => "in_flight::sweeps_of_one_account_at_the_same_moment_move_its_money_once",
+        Guard::OpenEnds => "store::conformance::sqlite::what_is_on_its_way_is_shown_until_it_has_an_end",
         Guard::AnswerAfterCommit => "store::file::after_a_failed_transaction_nothing_is_answered_any_more",
         Guard::Synchronous => "store::conformance::sqlite::counts_follow_the_runs",
         Guard::EventOnce => "store::conformance::sqlite::an_event_is_admitted_once",
@@ -188,6 +190,7 @@ fn caught_by(guard: Guard) -> &'static str {
         Guard::OneCurrency => "model::money::two_currencies_never_meet",
         Guard::RoundingMode => "mutants::rules::a_half_is_rounded_as_its_mode_says",
         Guard::AllocateWhole => "model::money::equal_ratios_share_in_written_order",
+        Guard::OpenCounts => "in_flight::a_sweep_leaves_what_another_run_is_about_to_pay",
         Guard::SweepMinimum | Guard::SweepMultiple => {
             "model::sweep::a_buffer_stays_and_the_rest_moves_within_the_limits"
         }

@@ -15,6 +15,19 @@ fn signature(name: &str, arity: std::ops::RangeInclusive<usize>, pure: bool) -> 
         keys: match name {
             "approval" => vec![("reason".to_owned(), true), ("group".to_owned(), false)],
             "split" => vec![("payment".to_owned(), true), ("parts".to_owned(), true)],
+            "fund" => [
+                ("from", true),
+                ("from[].account", true),
+                ("from[].keep", false),
+                ("from[].deficit", false),
+                ("from[].deficit.to", false),
+                ("deficit", false),
+                ("deficit.to", true),
+                ("deficit.below", false),
+                ("metadata", false),
+            ]
+            .map(|(key, required)| (key.to_owned(), required))
+            .into(),
             _ => Vec::new(),
         },
         lacking: match name {
@@ -31,6 +44,7 @@ fn surface() -> Surface {
         functions: vec![
             signature("accounts", 0..=1, false),
             signature("sweep", 1..=1, false),
+            signature("fund", 1..=1, false),
             signature("return_deposit", 1..=2, false),
             signature("settled", 1..=2, false),
         ],
@@ -281,6 +295,28 @@ fn what_a_connection_cannot_do_is_told_with_what_it_can() {
             "main.rhai:1:13+10 unsupported: `sweep` is not offered by connection `hub` (payaut) | it has no account to sweep from | payaut offers: balance, split, refund, payout, transfer, transactions, settled",
             "main.rhai:2:15+4 unsupported: `split` of this connection cannot be told `from` | the provider has nothing like it | here it takes payment, parts",
         ],
+    );
+}
+
+#[test]
+fn maps_in_maps_take_what_the_function_takes() {
+    check_main(
+        "bank::fund(#{ from: [#{ account: 1, keep: 2, deficit: #{ to: 1 } }], deficit: #{ to: 1, below: 2 }, metadata: #{ any: 1 } });\n\
+         let from = [#{ acount: 1 }]; bank::fund(#{ from: from }); bank::fund(#{ from: `a`, deficit: from });",
+        &[],
+    );
+    check_main(
+        "bank::fund(#{\n  from: [\n    #{ acount: 1, keep: 2 },\n    #{ account: 1, deficit: #{ upto: 1 } },\n  ],\n  deficit: #{ to: 1, bellow: 2 },\n});",
+        &[
+            "main.rhai:3:5+2 missing-argument: `from` of `fund` needs `account`",
+            "main.rhai:3:8+6 unknown-argument: `from` of `fund` does not take `acount` | did you mean `account`?",
+            "main.rhai:4:32+4 unknown-argument: `deficit` of `fund` does not take `upto` | it takes to",
+            "main.rhai:6:22+6 unknown-argument: `deficit` of `fund` does not take `bellow` | did you mean `below`?",
+        ],
+    );
+    check_main(
+        "bank::fund(#{ from: `a`, deficit: #{ } });",
+        &["main.rhai:1:35+2 missing-argument: `deficit` of `fund` needs `to`"],
     );
 }
 

@@ -15,6 +15,7 @@ use super::deaths::a_process_that_dies_twice_under_a_run_without_progress_makes_
 use super::exclusive::*;
 use super::fates::*;
 use super::make::*;
+use super::movement::*;
 use super::overlap::*;
 use super::schedules::*;
 
@@ -86,6 +87,8 @@ rules![
     what_only_one_step_may_have_goes_with_its_end_and_not_before,
     what_a_run_had_alone_goes_with_its_end,
     what_was_done_alone_rests_until_it_can_be_seen,
+    what_is_on_its_way_is_shown_until_it_has_an_end,
+    nothing_is_reserved_on_what_was_seen_before_something_else_began,
 ];
 
 async fn state_if_there(store: &dyn Store, run: RunId) -> Option<RunState> {

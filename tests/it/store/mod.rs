@@ -10,6 +10,7 @@ mod faulty;
 mod file;
 mod flipped;
 mod make;
+mod movement;
 mod overlap;
 mod plans;
 mod power;

@@ -38,7 +38,7 @@ const HEARD: &str = "BURSAR_STATEMENTS";
 const BETWEEN: char = '\u{1e}';
 
 /// Tables with a row, or more, for every run or event there ever was.
-const GROW: [&str; 8] = [
+const GROW: [&str; 10] = [
     "run",
     "event",
     "filtered",
@@ -47,6 +47,8 @@ const GROW: [&str; 8] = [
     "woken",
     "run_input",
     "unmade",
+    "movement",
+    "moved",
 ];
 
 /// What may search a whole table, and why: the beginning of the statement, the table.
@@ -70,6 +72,11 @@ const ALLOWED: &[(&str, &str, &str)] = &[
         "SELECT count(*) FROM event",
         "event",
         "the check of a store counts all there is",
+    ),
+    (
+        "SELECT DISTINCT run FROM movement",
+        "movement",
+        "what is on its way, once at the start",
     ),
     ("SELECT 1 FROM run LIMIT 1", "run", "one row, once at the start"),
     (

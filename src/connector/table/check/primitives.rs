@@ -30,7 +30,7 @@ const PRIMITIVES: &[(&str, &[Effect], &[&str])] = &[
 ];
 
 /// Primitives that no table maps: made of others, or of resources and webhooks.
-const DERIVED: &[&str] = &["balances", "sweep", "settled", "wait_event"];
+const DERIVED: &[&str] = &["balances", "sweep", "concentrate", "settled", "wait_event"];
 
 pub(super) fn primitives(connector: &Connector, source: &mut Document<'_>) {
     for (name, map) in connector.primitives() {

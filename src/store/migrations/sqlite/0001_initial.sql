@@ -249,6 +249,39 @@ BEGIN
     UPDATE exclusive SET ended_at = new.finished_at WHERE run = old.id AND ended_at IS NULL;
 END;
 
+-- Money of ours on its way: one row for each movement that was begun and whose end is not known, and for each that a
+-- step has reserved and not begun.
+CREATE TABLE movement (
+    run         BLOB NOT NULL REFERENCES run (id) ON DELETE CASCADE,
+    step        TEXT NOT NULL,
+    -- 0: the step has begun it. From 1: the step has reserved it for one below it.
+    number      INTEGER NOT NULL,
+    connection  TEXT NOT NULL,
+    source      TEXT NOT NULL,
+    beneficiary TEXT,
+    amount      TEXT,
+    PRIMARY KEY (run, step, number)
+) STRICT, WITHOUT ROWID;
+
+-- What leaves an account, and what comes to it.
+CREATE INDEX movement_by_source ON movement (connection, source);
+CREATE INDEX movement_by_beneficiary ON movement (connection, beneficiary);
+
+-- However a run ends, nothing of it is on its way.
+CREATE TRIGGER run_moves_no_more AFTER UPDATE OF state ON run
+WHEN new.state IN ('succeeded', 'failed', 'cancelled')
+BEGIN
+    DELETE FROM movement WHERE run = old.id;
+END;
+
+-- How often something was begun out of an account, or reserved out of it or into it: who has read it knows whether that still holds.
+CREATE TABLE moved (
+    connection TEXT NOT NULL,
+    account    TEXT NOT NULL,
+    times      INTEGER NOT NULL,
+    PRIMARY KEY (connection, account)
+) STRICT, WITHOUT ROWID;
+
 -- What scripts keep between runs.
 CREATE TABLE workflow_state (
     workflow TEXT NOT NULL,

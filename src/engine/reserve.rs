@@ -1,0 +1,164 @@
+//! Money of ours that is on its way already, and money a step is about to move.
+//!
+//! A balance does not say what another run has begun and nobody knows the end of, nor what two runs decide at the same
+//! moment from the same balance. So what is open is read before a balance is, and what follows from both is reserved
+//! before anything is sent: if something was begun on one of the accounts meanwhile, nothing is reserved, and whoever
+//! decides reads again. Both are recorded, so that a replay decides the same. Sends nothing.
+
+use super::interrupt::Interrupt;
+use super::turn::{Turn, fail};
+use crate::base::guard::{Guard, holds};
+use crate::base::money::Money;
+use crate::connector::connection::Connection;
+use crate::model::journal::Phase;
+use crate::model::value::Value;
+use crate::script::Thrown;
+use crate::store::{OpenMovement, Reservation, ReservedMove, StoreError};
+
+/// What of ours is on its way out of an account and to it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) struct InFlight {
+    /// How often something was begun on the account before it was read.
+    pub(super) times: u64,
+    /// What leaves it; nothing where the request does not say how much.
+    pub(super) leaving: Vec<Option<Money>>,
+    /// What comes to it.
+    pub(super) arriving: Vec<Money>,
+}
+
+impl Turn {
+    /// Reads what is on its way, once: afterwards the record answers.
+    pub(super) fn in_flight(&self, connection: &Connection, account: &str) -> Result<InFlight, Thrown> {
+        let name = format!("{}.in_flight", connection.name);
+        let recorded = self.local(&name, &Value::text(account).typed_text(), || {
+            let open = self.block_on(self.services.store.open_movements(&connection.name, account));
+            let open = open.map_err(|error| self.interrupt(Interrupt::StoreDown(error)))?;
+            let others = open.movements.iter().filter(|open| self.is_anothers(open));
+            let (mut leaving, mut arriving) = (Vec::new(), Vec::new());
+            for open in others.filter(|_| holds(Guard::OpenCounts)) {
+                if open.source == account {
+                    leaving.push(open.amount.map_or(Value::Null, Value::Money));
+                } else if let Some(amount) = open.amount {
+                    arriving.push(Value::Money(amount));
+                }
+            }
+            let summary = match leaving.len() + arriving.len() {
+                0 => format!("{account}: nothing on its way"),
+                count => format!("{account}: {count} on their way"),
+            };
+            let value = Value::map([
+                ("times", Value::Int(i64::try_from(open.times).unwrap_or(i64::MAX))),
+                ("leaving", Value::List(leaving)),
+                ("arriving", Value::List(arriving)),
+            ]);
+            Ok((value, summary))
+        })?;
+        read_in_flight(&recorded)
+            .ok_or_else(|| self.park("diverged", format!("`{name}` has another record: {recorded}")))
+    }
+
+    /// Whether this is on its way beside what is about to be decided: not what this very step has reserved before, nor
+    /// what has ended in this run and whose end is not durable yet.
+    fn is_anothers(&self, open: &OpenMovement) -> bool {
+        if open.run != self.run.id {
+            return true;
+        }
+        let (scope, _) = self.take_numbers(0);
+        if !open.begun && open.step == scope {
+            return false;
+        }
+        let pages = self.book.open();
+        let known = pages.journal.step(&open.step);
+        !known.is_some_and(|known| matches!(known.phase, Phase::Done(_)))
+    }
+
+    /// Reserves what the step the script is inside is about to move. `false`: something was begun on one of the
+    /// accounts since they were read, so what was decided may not hold any more.
+    pub(super) fn reserve(
+        &self,
+        connection: &Connection,
+        seen: Vec<(String, u64)>,
+        moves: Vec<ReservedMove>,
+    ) -> Result<bool, Thrown> {
+        let name = format!("{}.reserve", connection.name);
+        let input = asked(&seen, &moves).typed_text();
+        let (step, _) = self.take_numbers(0);
+        let reserved = self.local(&name, &input, || {
+            self.driven()?;
+            let reservation = Reservation {
+                step,
+                connection: connection.name.clone(),
+                seen,
+                moves,
+            };
+            match self.block_on(self.services.store.reserve(&self.lease, reservation)) {
+                Ok(true) => Ok((Value::Bool(true), String::new())),
+                Ok(false) => Ok((Value::Bool(false), "others moved money meanwhile".to_owned())),
+                Err(StoreError::LeaseLost { .. }) => Err(self.interrupt(Interrupt::LeaseLost)),
+                Err(error) => Err(self.interrupt(Interrupt::StoreDown(error))),
+            }
+        })?;
+        Ok(reserved == Value::Bool(true))
+    }
+}
+
+/// What is reserved, as the journal compares it.
+fn asked(seen: &[(String, u64)], moves: &[ReservedMove]) -> Value {
+    let seen = seen.iter().map(|(account, times)| {
+        let times = Value::Int(i64::try_from(*times).unwrap_or(i64::MAX));
+        Value::List(vec![Value::text(account), times])
+    });
+    let moves = moves.iter().map(|asked| {
+        Value::List(vec![
+            Value::text(&asked.source),
+            asked.beneficiary.as_ref().map_or(Value::Null, Value::text),
+            Value::Money(asked.amount),
+        ])
+    });
+    Value::List(vec![Value::List(seen.collect()), Value::List(moves.collect())])
+}
+
+fn read_in_flight(recorded: &Value) -> Option<InFlight> {
+    let money = |value: &Value| match value {
+        Value::Money(amount) => Some(*amount),
+        _ => None,
+    };
+    let Some(Value::Int(times)) = recorded.get("times") else {
+        return None;
+    };
+    Some(InFlight {
+        times: u64::try_from(*times).ok()?,
+        leaving: recorded.get("leaving")?.as_list()?.iter().map(money).collect(),
+        arriving: recorded.get("arriving")?.as_list()?.iter().filter_map(money).collect(),
+    })
+}
+
+/// How often something is decided anew because others moved money meanwhile: each time one of them got on.
+const DECISIONS_MAX: usize = 64;
+
+/// A decision that follows from what accounts hold: what it is, the accounts it was made from, what it moves.
+pub(super) struct Decided<T> {
+    pub(super) what: T,
+    pub(super) seen: Vec<(String, u64)>,
+    pub(super) moves: Vec<ReservedMove>,
+}
+
+impl Turn {
+    /// Decides, and reserves what follows; decides anew as long as others move money of the same accounts meanwhile.
+    pub(super) fn decide<T>(
+        &self,
+        connection: &Connection,
+        mut decide: impl FnMut() -> Result<Decided<T>, Thrown>,
+    ) -> Result<T, Thrown> {
+        for _ in 0..DECISIONS_MAX {
+            let Decided { what, seen, moves } = decide()?;
+            if moves.is_empty() || self.reserve(connection, seen, moves)? {
+                return Ok(what);
+            }
+        }
+        let message = format!(
+            "others moved money of the same accounts {DECISIONS_MAX} times while this was decided: nothing was moved"
+        );
+        Err(fail("position_changed", message))
+    }
+}

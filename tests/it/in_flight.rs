@@ -1,0 +1,232 @@
+//! Money that is on its way already is not moved again: not by another run, not at the same moment, not after a death.
+
+use std::time::Duration;
+
+use bursar::model::run::{Run, RunState};
+use bursar::model::value::Value;
+use bursar::simulator::config::SimulatorConfig;
+use bursar::simulator::faults::{FaultAction, FaultRule, When};
+use bursar::store::faulty::Fault;
+use serde_json::json;
+
+use crate::accidents::dies;
+use crate::support::{World, audit_store, open, passing, report, settled, until};
+
+const ACCOUNTS: &str = r#"
+    let de = bank::accounts(#{ label: "Operating DE" })[0].id;
+    let nl = bank::accounts(#{ label: "Operating NL" })[0].id;
+    let treasury = bank::accounts(#{ label: "Treasury EUR" })[0].id;
+    let wallet = bank::accounts(#{ label: "USDC wallet" })[0].id;
+"#;
+
+/// Opening balances: DE 48,250.00, NL 730.10, the wallet 40,000 USDC.
+const PAY: &str = r#"bank::payout(#{ from: de, to: treasury, amount: EUR(40_000), reference: "INV-1" }).status"#;
+
+fn texts(run: &Run) -> Vec<String> {
+    assert_eq!(run.state, RunState::Succeeded, "{:?}", run.error);
+    let result = Value::from_typed(run.result.as_ref().expect("a result")).expect("a value");
+    let list = result.as_list().expect("a list");
+    list.iter().map(Value::to_string).collect()
+}
+
+fn never_arrives(reference: &str) -> FaultRule {
+    let action = FaultAction::Status {
+        status: 500,
+        when: When::Before,
+        retry_after_secs: Some(60),
+    };
+    FaultRule::on("create_payout", action).body("/reference", reference)
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_sweep_leaves_what_another_run_is_about_to_pay() {
+    let (world, clock) = World::standing_still().await;
+    world.simulator.control.add_fault(never_arrives("INV-1"));
+    let store = world.store().await;
+    let engine = world.engine(store.clone()).await;
+    let pay = format!("{ACCOUNTS} {PAY}");
+    let paying = world.start(store.as_ref(), &pay, json!({}), json!({})).await;
+    until(store.as_ref(), paying, |run| run.state == RunState::Waiting).await;
+    // Nobody knows what became of the payout, and the balance still shows all of it.
+    let sweep = format!(
+        r#"{ACCOUNTS}
+        let swept = bank::sweep(#{{ from: de, to: treasury, keep: EUR(250), reference: "S" }});
+        let several = bank::sweep(#{{ from: [#{{ account: de }}], to: treasury, reference: "S" }});
+        [swept.moved, swept.in_flight, swept.usable, swept.reason, several.moved, several.moves[0].reason]"#
+    );
+    let id = world.start(store.as_ref(), &sweep, json!({}), json!({})).await;
+    let told = texts(&settled(store.as_ref(), id).await);
+    assert_eq!(told[..3], ["EUR 8,000.00", "EUR 40,000.00", "EUR 8,250.00"]);
+    assert!(
+        told[3].contains("less the amount already leaving of EUR 40,000.00"),
+        "{}",
+        told[3]
+    );
+    assert_eq!(told[4], "EUR 250.00");
+    assert!(told[5].contains("already leaving of EUR 40,000.00"), "{}", told[5]);
+    // What was held back for it is there when it goes out.
+    world.simulator.control.clear_faults();
+    let paid = passing(
+        store.as_ref(),
+        &clock,
+        paying,
+        RunState::Waiting,
+        Duration::from_secs(10),
+    )
+    .await;
+    assert_eq!(paid.state, RunState::Succeeded, "{:?}", paid.error);
+    engine.stop().await;
+    let audit = audit_store(store.as_ref(), &world.simulator).await;
+    assert!(audit.is_exact() && audit.paid() == 3, "{audit}");
+    let de = world.simulator.control.account("Operating DE").expect("there");
+    let left = world.simulator.control.balance(de).expect("a balance");
+    assert!(left.is_zero(), "{left}");
+}
+
+/// What a person has to decide about may have been paid: it is not there to be moved.
+#[tokio::test(flavor = "multi_thread")]
+async fn what_is_in_doubt_counts_as_on_its_way() {
+    let (mut world, clock) = World::standing_still().await;
+    world.reconnect(|bank| bank.key_window_secs = Some(60));
+    world.simulator.control.add_fault(never_arrives("INV-1"));
+    world.simulator.control.add_fault(FaultRule::on(
+        "list_payouts",
+        FaultAction::Status {
+            status: 500,
+            when: When::Before,
+            retry_after_secs: None,
+        },
+    ));
+    let store = world.store().await;
+    let engine = world.engine(store.clone()).await;
+    let pay = format!("{ACCOUNTS} {PAY}");
+    let paying = world.start(store.as_ref(), &pay, json!({}), json!({})).await;
+    let parked = passing(
+        store.as_ref(),
+        &clock,
+        paying,
+        RunState::Waiting,
+        Duration::from_secs(3_600),
+    )
+    .await;
+    assert_eq!(parked.state, RunState::Parked, "{:?}", parked.error);
+    let script = format!(
+        r#"{ACCOUNTS}
+        let swept = bank::sweep(#{{ from: de, to: treasury, reference: "S" }});
+        [swept.moved, swept.in_flight]"#
+    );
+    let id = world.start(store.as_ref(), &script, json!({}), json!({})).await;
+    let told = texts(&settled(store.as_ref(), id).await);
+    assert_eq!(told, ["EUR 8,250.00", "EUR 40,000.00"]);
+    engine.stop().await;
+}
+
+/// Every run reads the same balance before any of them has begun to move it.
+async fn at_the_same_moment(script: &str, runs: usize) -> (World, Vec<Vec<String>>) {
+    let world = World::new(SimulatorConfig::demo()).await;
+    let slow = FaultAction::Delay {
+        ms: 200,
+        when: When::After,
+    };
+    world
+        .simulator
+        .control
+        .add_fault(FaultRule::on("retrieve_account_balance", slow).times(u64::try_from(runs).expect("few")));
+    let store = world.store().await;
+    let script = format!("{ACCOUNTS} {script}");
+    let mut ids = Vec::new();
+    for _ in 0..runs {
+        ids.push(world.start(store.as_ref(), &script, json!({}), json!({})).await);
+    }
+    let engine = world.engine(store.clone()).await;
+    let mut told = Vec::new();
+    for id in ids {
+        told.push(texts(&settled(store.as_ref(), id).await));
+    }
+    engine.stop().await;
+    let audit = audit_store(store.as_ref(), &world.simulator).await;
+    assert!(audit.is_exact() && audit.paid() == 1, "{audit}: {told:?}");
+    assert!(world.simulator.control.ledger().invariant_ok);
+    store.close().await.expect("closed");
+    (world, told)
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn sweeps_of_one_account_at_the_same_moment_move_its_money_once() {
+    let script = r#"
+        let swept = bank::sweep(#{ from: de, to: treasury, reference: "S" });
+        [swept.moved]"#;
+    let (world, mut told) = at_the_same_moment(script, 4).await;
+    told.sort();
+    assert_eq!(told, [["EUR 0.00"], ["EUR 0.00"], ["EUR 0.00"], ["EUR 48,250.00"]]);
+    let de = world.simulator.control.account("Operating DE").expect("there");
+    let left = world.simulator.control.balance(de).expect("a balance");
+    assert!(left.is_zero(), "{left}");
+}
+
+/// Each of them finds the account short, and one of them fills it.
+#[tokio::test(flavor = "multi_thread")]
+async fn what_is_short_is_filled_once_by_runs_at_the_same_moment() {
+    let script = r#"
+        let funded = bank::sweep(#{ from: nl, to: treasury, target: EUR(1_000), deficit: #{ to: EUR(1_000) }, reference: "S" });
+        let waited = if funded.payout == () { () } else { bank::settled(funded.payout) };
+        [funded.moved, funded.direction]"#;
+    let (world, mut told) = at_the_same_moment(script, 4).await;
+    told.sort();
+    assert_eq!(told[3], ["EUR 269.90", "in"]);
+    assert!(told[..3].iter().all(|told| *told == ["EUR 0.00", "none"]), "{told:?}");
+    let nl = world.simulator.control.account("Operating NL").expect("there");
+    let full = world.simulator.control.balance(nl).expect("a balance");
+    assert_eq!(full.to_string(), "EUR 1,000.00");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn conversions_at_the_same_moment_sell_the_money_once() {
+    let script = r#"
+        let sale = bank::convert(#{ from: wallet, to: treasury, above: USDC(100) });
+        [sale.moved]"#;
+    let (_, mut told) = at_the_same_moment(script, 3).await;
+    told.sort();
+    assert_eq!(told, [["USDC 0.000000"], ["USDC 0.000000"], ["USDC 39,900.000000"]]);
+}
+
+/// Two runs sweep one account, and the process dies at each write there is.
+#[tokio::test(flavor = "multi_thread")]
+async fn two_sweeps_of_one_account_survive_a_crash_at_every_write() {
+    let script = format!(
+        r#"{ACCOUNTS}
+        let swept = bank::sweep(#{{ from: [#{{ account: de }}, #{{ account: nl, keep: EUR(30.10) }}], to: treasury, reference: "S" }});
+        [swept.moved]"#
+    );
+    let mut points = 0;
+    for number in 1..=12 {
+        for fault in [Fault::Before(number), Fault::After(number)] {
+            let world = World::demo().await;
+            let store = world.store().await;
+            let mut ids = Vec::new();
+            for _ in 0..2 {
+                ids.push(world.start(store.as_ref(), &script, json!({}), json!({})).await);
+            }
+            store.close().await.expect("closed");
+            // From the twelfth write on the order of the two decides how many there are.
+            dies(&world, fault).await;
+            points += 1;
+            let store = open(world.folder.path()).await;
+            store.reclaim_all(world.clock.now()).await.expect("reclaimed");
+            let engine = world.engine(store.clone()).await;
+            let mut moved = Vec::new();
+            for id in ids {
+                moved.extend(texts(&settled(store.as_ref(), id).await));
+            }
+            engine.stop().await;
+            let audit = audit_store(store.as_ref(), &world.simulator).await;
+            assert!(audit.is_exact() && audit.paid() == 2, "{fault:?} {moved:?}: {audit}");
+            moved.sort();
+            assert_eq!(moved, ["EUR 0.00", "EUR 48,950.00"], "{fault:?}");
+            store.close().await.expect("closed");
+        }
+    }
+    report(&format!(
+        "two sweeps of one account: {points} crash points, each moves the money once"
+    ));
+}

@@ -1,0 +1,224 @@
+//! Money on its way: noted when it begins, reserved before that, gone with its end.
+
+use bursar::base::ids::RunId;
+use bursar::base::money::Money;
+use bursar::model::journal::{Entry, Outcome, Record, Resolution};
+use bursar::model::policy::Movement;
+use bursar::model::run::Settlement;
+use bursar::model::value::Value;
+use bursar::store::{Answer, Append, Claim, OpenMovements, Reservation, ReservedMove, Store, StoreError};
+
+use super::make::*;
+
+fn eur(amount: &str) -> Money {
+    Money::parse(amount, "EUR".parse().expect("a currency")).expect("an amount")
+}
+
+/// An intent that pays so much out of one account into another.
+fn pays(seq: u32, place: &str, source: Option<&str>, beneficiary: Option<&str>, amount: &str) -> Record {
+    let mut record = intent(seq, place);
+    if let Entry::Intent { intent, .. } = &mut record.entry {
+        intent.movement = Some(Movement {
+            amount: Some(eur(amount)),
+            source: source.map(str::to_owned),
+            beneficiary: beneficiary.map(str::to_owned),
+        });
+    }
+    record
+}
+
+fn outcome(seq: u32, place: &str) -> Record {
+    Record {
+        seq,
+        at: at(i64::from(seq)),
+        entry: Entry::Outcome {
+            path: path(place),
+            outcome: Outcome::Value(Value::Null),
+        },
+    }
+}
+
+/// The end of a step made of others.
+fn ends(seq: u32, place: &str) -> Record {
+    let mut record = done(seq);
+    if let Entry::Done { path: at, .. } = &mut record.entry {
+        *at = path(place);
+    }
+    record
+}
+
+fn ask<'a>(
+    store: &'a dyn Store,
+    claim: &Claim,
+    seen: &[(&str, u64)],
+    moves: &[(&str, &str, &str)],
+) -> Answer<'a, bool> {
+    let moves = moves.iter().map(|(source, beneficiary, amount)| ReservedMove {
+        source: (*source).to_owned(),
+        beneficiary: Some((*beneficiary).to_owned()),
+        amount: eur(amount),
+    });
+    let seen = seen.iter().map(|(account, times)| ((*account).to_owned(), *times));
+    let reservation = Reservation {
+        step: path("1"),
+        connection: "bank".to_owned(),
+        seen: seen.collect(),
+        moves: moves.collect(),
+    };
+    store.reserve(&claim.lease, reservation)
+}
+
+async fn open(store: &dyn Store, account: &str) -> OpenMovements {
+    store.open_movements("bank", account).await.expect("read")
+}
+
+/// `run step begun amount` of all that is on its way, without the run if it is the first one.
+async fn shown(store: &dyn Store, account: &str, first: RunId) -> Vec<String> {
+    let open = open(store, account).await;
+    let line = |open: &bursar::store::OpenMovement| {
+        let whose = if open.run == first { "" } else { "other " };
+        let amount = open.amount.expect("an amount");
+        format!(
+            "{whose}{} {} {amount}",
+            open.step,
+            if open.begun { "begun" } else { "reserved" }
+        )
+    };
+    open.movements.iter().map(line).collect()
+}
+
+pub(super) async fn what_is_on_its_way_is_shown_until_it_has_an_end(store: &dyn Store) {
+    let claim = running(store, "sweep", 0).await;
+    let run = claim.run.id;
+    assert_eq!(open(store, "a").await, OpenMovements::default());
+    let sent = records([
+        pays(1, "1", Some("a"), Some("b"), "10.00"),
+        pays(2, "2", Some("a"), None, "5.00"),
+        pays(3, "3", None, None, "7.00"),
+        retry(4, "1", 1),
+        doubt(5, "2"),
+    ]);
+    assert_eq!(store.append(&claim.lease, sent, at(5)).await, Ok(()));
+    assert_eq!(shown(store, "a", run).await, ["1 begun EUR 10.00", "2 begun EUR 5.00"]);
+    assert_eq!(shown(store, "b", run).await, ["1 begun EUR 10.00"]);
+    assert_eq!((open(store, "a").await.times, open(store, "b").await.times), (2, 0));
+    let elsewhere = store.open_movements("other", "a").await.expect("read");
+    assert_eq!(elsewhere, OpenMovements::default(), "another connection");
+    // One step ends; of the other a person is asked.
+    let parked = Append {
+        settlement: Some(Settlement::Parked {
+            error: error("in_doubt"),
+        }),
+        ..records([outcome(6, "1")])
+    };
+    assert_eq!(store.append(&claim.lease, parked, at(6)).await, Ok(()));
+    assert_eq!(shown(store, "a", run).await, ["2 begun EUR 5.00"], "a doubt has no end");
+    assert_eq!(shown(store, "b", run).await, Vec::<String>::new());
+    assert_eq!((open(store, "a").await.times, open(store, "b").await.times), (2, 0));
+    // A process that dies takes nothing with it, and what is to be sent anew is still on its way.
+    store.reclaim_all(at(7)).await.expect("reclaimed");
+    assert_eq!(
+        store.resolve(decision(run, Some("2"), Resolution::Resend)).await,
+        Ok(())
+    );
+    assert_eq!(shown(store, "a", run).await, ["2 begun EUR 5.00"]);
+    let claim = take(store, 71, run).await;
+    let mut anew = pays(8, "2", Some("a"), None, "5.00");
+    if let Entry::Intent { intent, .. } = &mut anew.entry {
+        intent.epoch = 1;
+    }
+    let doubtful = Append {
+        settlement: Some(Settlement::Parked {
+            error: error("in_doubt"),
+        }),
+        ..records([anew, doubt(9, "2")])
+    };
+    assert_eq!(store.append(&claim.lease, doubtful, at(72)).await, Ok(()));
+    assert_eq!(shown(store, "a", run).await, ["2 begun EUR 5.00"]);
+    assert_eq!(open(store, "a").await.times, 2, "it is the same money");
+    assert_eq!(store.resolve(decision(run, Some("2"), Resolution::Fail)).await, Ok(()));
+    assert_eq!(
+        shown(store, "a", run).await,
+        Vec::<String>::new(),
+        "a person has ended it"
+    );
+    // A run that ends leaves nothing.
+    let claim = running(store, "sweep", 80).await;
+    let sent = records([pays(1, "1", Some("a"), None, "3.00")]);
+    assert_eq!(store.append(&claim.lease, sent, at(80)).await, Ok(()));
+    assert_eq!(shown(store, "a", claim.run.id).await, ["1 begun EUR 3.00"]);
+    let ended = settle(Settlement::Failed { error: error("x") });
+    assert_eq!(store.append(&claim.lease, ended, at(81)).await, Ok(()));
+    assert_eq!(shown(store, "a", claim.run.id).await, Vec::<String>::new());
+}
+
+pub(super) async fn nothing_is_reserved_on_what_was_seen_before_something_else_began(store: &dyn Store) {
+    let (first, second) = (running(store, "sweep", 0).await, running(store, "sweep", 1).await);
+    let run = first.run.id;
+    let both = [("a", 0), ("b", 0)];
+    let moves = [("a", "t", "10.00"), ("b", "t", "4.00")];
+    assert_eq!(ask(store, &first, &both, &moves).await, Ok(true));
+    assert_eq!(ask(store, &first, &both, &moves).await, Ok(true), "the same again");
+    assert_eq!(shown(store, "a", run).await, ["1 reserved EUR 10.00"]);
+    assert_eq!(
+        shown(store, "t", run).await,
+        ["1 reserved EUR 10.00", "1 reserved EUR 4.00"]
+    );
+    assert_eq!(ask(store, &second, &[("b", 0)], &[("b", "t", "4.00")]).await, Ok(false));
+    assert_eq!(shown(store, "b", run).await, ["1 reserved EUR 4.00"]);
+    assert_eq!(ask(store, &second, &[("b", 1)], &[("b", "t", "1.00")]).await, Ok(true));
+    assert_eq!(
+        shown(store, "b", run).await,
+        ["1 reserved EUR 4.00", "other 1 reserved EUR 1.00"]
+    );
+    // What is asked anew takes the place of what was reserved before.
+    assert_eq!(ask(store, &second, &[("b", 2)], &[("b", "t", "2.00")]).await, Ok(true));
+    assert_eq!(
+        shown(store, "b", run).await,
+        ["1 reserved EUR 4.00", "other 1 reserved EUR 2.00"]
+    );
+    // A step below has what was reserved for it, and nobody sees anything new.
+    let times = open(store, "a").await.times;
+    let sent = records([pays(1, "1.4", Some("a"), Some("DE89"), "10.00")]);
+    assert_eq!(store.append(&first.lease, sent, at(2)).await, Ok(()));
+    assert_eq!(shown(store, "a", run).await, ["1.4 begun EUR 10.00"]);
+    assert!(shown(store, "t", run).await.contains(&"1.4 begun EUR 10.00".to_owned()));
+    assert_eq!(open(store, "a").await.times, times);
+    assert_eq!(
+        ask(store, &second, &[("a", times)], &[("a", "t", "1.00")]).await,
+        Ok(true)
+    );
+    assert_eq!(
+        shown(store, "b", run).await,
+        ["1 reserved EUR 4.00"],
+        "in place of the other"
+    );
+    // Something else that begins there is new.
+    let sent = records([pays(2, "2", Some("a"), None, "10.00"), outcome(3, "2")]);
+    assert_eq!(store.append(&first.lease, sent, at(3)).await, Ok(()));
+    let times = open(store, "a").await.times;
+    assert_eq!(
+        ask(store, &second, &[("a", times - 1)], &[("a", "t", "5.00")]).await,
+        Ok(false)
+    );
+    assert_eq!(
+        ask(store, &second, &[("a", times)], &[("a", "t", "5.00")]).await,
+        Ok(true)
+    );
+    // What is left of a reservation goes with the step that made it.
+    let ended = records([outcome(4, "1.4"), ends(5, "1")]);
+    assert_eq!(store.append(&first.lease, ended, at(4)).await, Ok(()));
+    assert_eq!(shown(store, "b", run).await, Vec::<String>::new());
+    assert_eq!(shown(store, "a", run).await, ["other 1 reserved EUR 5.00"]);
+    let parked = settle(Settlement::Parked {
+        error: error("in_doubt"),
+    });
+    assert_eq!(store.append(&second.lease, parked, at(5)).await, Ok(()));
+    let lost = StoreError::LeaseLost { run: second.run.id };
+    assert_eq!(ask(store, &second, &[], &[("a", "t", "1.00")]).await, Err(lost));
+    assert_eq!(
+        shown(store, "a", run).await,
+        ["other 1 reserved EUR 5.00"],
+        "it waits for a person"
+    );
+}
