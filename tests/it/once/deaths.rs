@@ -56,8 +56,8 @@ const REFUND: Case = Case {
     set_up: PAID,
     script: "bank::refund(#{ payment: params.intent, amount: USD(15.25) }).id",
     moves: ("refund.created", "USD 15.25"),
-    // That nothing was given back yet proves nothing.
-    always_done: [true, false],
+    // An error may have left the key free, and that nothing was given back yet proves nothing.
+    always_done: [false, false],
 };
 
 const CAPTURE: Case = Case {
@@ -84,8 +84,8 @@ const TRANSFER: Case = Case {
     name: "a transfer at Payaut",
     script: r#"bank::transfer(#{ from: params.seller, to: params.other, amount: EUR(5.25), reference: "A" })"#,
     moves: ("transfer.created", "EUR 5.25"),
-    // No list shows transfers.
-    always_done: [true, false],
+    // An error may have left the key free, and no list shows transfers.
+    always_done: [false, false],
     ..PAYOUT
 };
 
@@ -224,7 +224,12 @@ impl Case {
             return false;
         }
         assert_eq!(run.state, RunState::Parked, "{what}");
-        assert!(!always_done && times <= 1, "done {times} times; {what}");
+        // A run under which one process after the other dies is held back, too, until it is tried alone.
+        let is_suspected = run.error.as_ref().is_some_and(|error| error.code == "suspected");
+        assert!(
+            (!always_done || is_suspected) && times <= 1,
+            "done {times} times; {what}"
+        );
         true
     }
 

@@ -197,7 +197,7 @@ async fn what_no_page_shows_is_for_a_person_and_is_not_sent_again() {
 }
 
 /// What a payout leaves behind, when the process dies at one of its writes.
-async fn dies_at(fault: Fault) -> (u64, String) {
+async fn dies_at(fault: Fault) -> (u64, RunState, String) {
     let (world, clock) = ivy(ListOrder::NewestFirst).await;
     let store = world.store().await;
     let id = world.start(store.as_ref(), PAY, json!({}), json!({})).await;
@@ -219,24 +219,33 @@ async fn dies_at(fault: Fault) -> (u64, String) {
     let engine = world.engine(store.clone()).await;
     let run = passing(store.as_ref(), &clock, id, RunState::Waiting, STEP).await;
     engine.stop().await;
-    assert_eq!(run.state, RunState::Succeeded, "{fault:?}: {:?}", run.error);
     let audit = audit_store(store.as_ref(), &world.simulator).await.to_string();
     store.close().await.expect("closed");
-    (faulty.writes(), audit)
+    (faulty.writes(), run.state, audit)
 }
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_payout_survives_a_crash_at_every_write() {
-    let (writes, clean) = dies_at(Fault::Never).await;
-    assert_eq!(clean, ONCE);
+    let (writes, state, clean) = dies_at(Fault::Never).await;
+    assert_eq!((state, clean.as_str()), (RunState::Succeeded, ONCE));
+    let mut parked = 0;
     for number in 1..=writes {
         for fault in [Fault::Before(number), Fault::After(number)] {
-            let (_, crashed) = dies_at(fault).await;
-            assert_eq!(crashed, ONCE, "{fault:?}");
+            let (_, state, crashed) = dies_at(fault).await;
+            match state {
+                RunState::Succeeded => assert_eq!(crashed, ONCE, "{fault:?}"),
+                RunState::Parked => {
+                    assert!(crashed.contains("0 paid, 0 twice, 0 missing"), "{fault:?}: {crashed}");
+                    parked += 1;
+                }
+                other => panic!("{fault:?}: {other:?}"),
+            }
         }
     }
+    // It died between the intent and the request: nobody can know that, and what no list shows proves nothing.
+    assert_eq!(parked, 1, "of {} crash points", writes * 2);
     report(&format!(
-        "a payout at Ivy: {} crash points, each leaves: {ONCE}",
+        "a payout at Ivy: {} crash points, each leaves: {ONCE}; but one that is left to a person",
         writes * 2
     ));
 }
