@@ -164,22 +164,6 @@ async fn sweeps_of_one_account_at_the_same_moment_move_its_money_once() {
     assert!(left.is_zero(), "{left}");
 }
 
-/// Each of them finds the account short, and one of them fills it.
-#[tokio::test(flavor = "multi_thread")]
-async fn what_is_short_is_filled_once_by_runs_at_the_same_moment() {
-    let script = r#"
-        let funded = bank::sweep(#{ from: nl, to: treasury, target: EUR(1_000), deficit: #{ to: EUR(1_000) }, reference: "S" });
-        let waited = if funded.payout == () { () } else { bank::settled(funded.payout) };
-        [funded.moved, funded.direction]"#;
-    let (world, mut told) = at_the_same_moment(script, 4).await;
-    told.sort();
-    assert_eq!(told[3], ["EUR 269.90", "in"]);
-    assert!(told[..3].iter().all(|told| *told == ["EUR 0.00", "none"]), "{told:?}");
-    let nl = world.simulator.control.account("Operating NL").expect("there");
-    let full = world.simulator.control.balance(nl).expect("a balance");
-    assert_eq!(full.to_string(), "EUR 1,000.00");
-}
-
 #[tokio::test(flavor = "multi_thread")]
 async fn conversions_at_the_same_moment_sell_the_money_once() {
     let script = r#"

@@ -17,7 +17,7 @@ use bursar::catalog::watch::Catalog;
 use bursar::engine::worker::Engine;
 use bursar::model::event::Event;
 use bursar::model::fate::Fate;
-use bursar::model::run::Run;
+use bursar::model::run::{Run, RunState};
 use bursar::server::counters::DoorCounters;
 use bursar::server::webhook::{self, DoorLimits, WebhookDoor};
 use bursar::simulator::config::ivy::{self, IvyConfig};
@@ -37,7 +37,7 @@ use uuid::Uuid;
 
 use crate::simulator::http::send;
 use crate::support::real_time::{Patience, pause};
-use crate::support::{World, audit_store, hurry, open, report, settled};
+use crate::support::{World, audit_store, hurry, open, report, settled, until};
 
 /// Longer than anything here takes; a test that needs it has failed.
 const PATIENCE: Duration = Duration::from_secs(30);
@@ -370,7 +370,13 @@ async fn dies_at(workflow: &str, begin: &impl AsyncFn(&Town, &dyn Store), fault:
     let process = town.opens(store.clone()).await;
     // What a dead process did not take comes again, and so does what it had taken.
     town.world.simulator.control.redeliver_all();
-    let run = ended(store.as_ref(), 0).await;
+    // What has to be looked for, and may not be shown for minutes, waits that long: a person would be asked then.
+    let late = town.world.clock.now() + Duration::from_secs(60);
+    let id = run(store.as_ref(), 0).await.id;
+    let run = until(store.as_ref(), id, |run| {
+        run.state.is_final() || run.state == RunState::Parked || run.wake_at.is_some_and(|wake_at| wake_at > late)
+    })
+    .await;
     process.ends().await;
     let audit = audit_store(store.as_ref(), &town.world.simulator).await;
     assert!(town.world.simulator.control.ledger().invariant_ok);
@@ -391,11 +397,18 @@ pub(super) async fn survives_a_crash_at_every_write(
     let faults = (1..=writes).flat_map(|number| [Fault::Before(number), Fault::After(number)]);
     let deaths = faults.map(async |fault| (fault, dies_at(workflow, &begin, fault).await));
     let mut deaths = futures_util::stream::iter(deaths).buffer_unordered(TOWNS_AT_ONCE);
+    let mut looked_for = 0;
     while let Some((fault, (_, left))) = deaths.next().await {
+        if left.starts_with("1 run waiting") && left.contains("0 twice, 1 missing, 1 in doubt") {
+            looked_for += 1;
+            continue;
+        }
         assert_eq!(left, clean, "{workflow} {fault:?}");
     }
+    // It died between an intent and its request, where an error could have left the key free.
+    assert!(looked_for <= 2, "{workflow}: {looked_for} of {}", writes * 2);
     report(&format!(
-        "{workflow}: {} crash points, each leaves: {clean}",
+        "{workflow}: {} crash points, each leaves: {clean}; but {looked_for} that wait to be looked for",
         writes * 2
     ));
 }
