@@ -67,6 +67,8 @@ guards! {
     Released = "released",
     /// What a step had alone is another's only when what it did can be seen.
     ExclusiveRests = "exclusive-rests",
+    /// How long that takes is measured by the clock that never goes back too.
+    RestsElapsed = "rests-elapsed",
     /// What may have been forgotten is looked for before anything is read.
     ForgottenFirst = "forgotten-first",
     /// What goes out anew is looked for after what there is was read anew.

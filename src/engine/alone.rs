@@ -111,6 +111,13 @@ impl Turn {
                 "what was done before an older state of the store was put back may not be shown yet".to_owned();
             return Err(self.wait_at_first(begun, ready, Some(at), reason));
         }
+        // The wall clock may have been set ahead since.
+        let rests = self.services.rests(&connection.name, name, rest);
+        if let Some(left) = rests.filter(|_| holds(Guard::RestsElapsed)) {
+            let reason = "the same was done just now, and may not be shown yet".to_owned();
+            let at = self.now() + TimeDelta::from_std(left).unwrap_or_default();
+            return Err(self.wait_at_first(begun, ready, Some(at), reason));
+        }
         self.driven()?;
         match self.block_on(self.services.store.exclude(&self.lease, exclusion)) {
             Ok(None) => Ok(()),
@@ -256,6 +263,15 @@ impl Turn {
             began: None,
         })?;
         recorded(outcome)
+    }
+}
+
+impl Turn {
+    /// Remembers when what a step did alone was done.
+    pub(super) fn ends_alone(&self, connection: &Connection, endpoint: &Endpoint, intent: &Intent) {
+        if let Ok(Some(name)) = exclusive_name(endpoint, intent) {
+            self.services.ended_alone(&connection.name, name);
+        }
     }
 }
 

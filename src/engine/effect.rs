@@ -550,6 +550,9 @@ impl Turn {
 
     pub(super) fn conclude(&self, open: &Open<'_>, outcome: Outcome) -> Result<Value, Thrown> {
         self.services.forget_key(key_name(&open.intent));
+        if matches!(outcome, Outcome::Value(_)) {
+            self.ends_alone(open.connection, open.endpoint, &open.intent);
+        }
         self.ride(Entry::Outcome {
             path: open.begun.path.clone(),
             outcome: outcome.clone(),

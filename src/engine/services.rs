@@ -15,6 +15,9 @@ use crate::connector::connection::Connection;
 use crate::script::Budget;
 use crate::store::{Restored, Store};
 
+/// How long what was done alone is remembered: longer than any table says that it may not be shown.
+const ALONE_KEPT: Duration = Duration::from_secs(24 * 60 * 60);
+
 /// How the engine behaves.
 #[derive(Debug, Clone)]
 pub struct EngineSettings {
@@ -60,6 +63,8 @@ pub struct Services {
     pub(super) pace: Pace,
     /// Until when each key that this process knows the age of is trusted, by the clock that never goes back.
     trusted: Mutex<BTreeMap<String, Duration>>,
+    /// When what was done alone under a name of a connection ended in this process, by the same clock.
+    alone: Mutex<BTreeMap<(String, String), Duration>>,
     /// What the store knows of an older state that was put back.
     restored: Mutex<Option<Restored>>,
 }
@@ -103,6 +108,7 @@ impl Services {
             due_hint: Mutex::new(None),
             pace,
             trusted: Mutex::new(BTreeMap::new()),
+            alone: Mutex::new(BTreeMap::new()),
             restored: Mutex::new(restored),
         })
     }
@@ -135,6 +141,22 @@ impl Services {
     pub(super) fn forget_key(&self, key: &str) {
         let mut trusted = self.trusted.lock().unwrap_or_else(PoisonError::into_inner);
         trusted.remove(key);
+    }
+
+    /// Remembers that what was done alone under a name has ended now.
+    pub(super) fn ended_alone(&self, connection: &str, name: String) {
+        let now = self.clock.elapsed();
+        let mut alone = self.alone.lock().unwrap_or_else(PoisonError::into_inner);
+        alone.retain(|_, ended| now.saturating_sub(*ended) < ALONE_KEPT);
+        alone.insert((connection.to_owned(), name), now);
+    }
+
+    /// How much is left of a rest after what was done alone under a name, if it ended in this process.
+    pub(super) fn rests(&self, connection: &str, name: &str, rest: Duration) -> Option<Duration> {
+        let alone = self.alone.lock().unwrap_or_else(PoisonError::into_inner);
+        let ended = alone.get(&(connection.to_owned(), name.to_owned()))?;
+        let since = self.clock.elapsed().saturating_sub(*ended);
+        rest.checked_sub(since).filter(|left| !left.is_zero())
     }
 
     /// What is known of an older state of the store that was put back.

@@ -43,6 +43,7 @@ fn caught_by(guard: Guard) -> &'static str {
         Guard::Exclusive => "once::exclusive::two_refunds_of_one_payment_do_not_take_each_other_for_their_own",
         Guard::Released => "store::conformance::sqlite::what_only_one_step_may_have_goes_with_its_end_and_not_before",
         Guard::ExclusiveRests => "once::exclusive::what_was_done_alone_is_seen_before_the_next_one_reads",
+        Guard::RestsElapsed => "once::exclusive::a_clock_set_ahead_shows_nothing_earlier",
         Guard::ForgottenFirst => "once::exclusive::what_was_done_before_a_restore_is_not_told_as_impossible",
         Guard::AnewAfterRead => "once::exclusive::a_late_effect_is_not_taken_for_what_was_there_before",
         Guard::BeforeForgotten => "once::exclusive::after_a_restore_what_was_known_before_proves_nothing",

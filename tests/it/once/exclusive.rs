@@ -14,6 +14,7 @@ use serde_json::{Value as Json, json};
 
 use super::toy::{Asked, Said, Toy};
 use crate::accidents::dies;
+use crate::support::{settled, until};
 
 const TABLE: &str = r#"name  = "toy"
 title = "Toy"
@@ -519,6 +520,34 @@ async fn what_was_done_alone_is_seen_before_the_next_one_reads() {
     // It was not done, and it did not take A's for its own: it is tried again, and again.
     assert_ne!(ended[0].result, Some(json!("r1")), "{ended:?}");
     assert!(toy.count("POST", "/payments/p1/refunds") > 2, "{ended:?}");
+}
+
+/// By the wall clock two minutes are over at once; the provider's list is no faster for that.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_clock_set_ahead_shows_nothing_earlier() {
+    let (toy, book) = with(|_, _| First::Done).await;
+    let store = toy.world.store().await;
+    let engine = toy.world.engine(store.clone()).await;
+    let begin = async |why: &str| {
+        toy.world
+            .start(store.as_ref(), &refund(why), json!({}), json!({}))
+            .await
+    };
+    let a = begin("A").await;
+    settled(store.as_ref(), a).await;
+    toy.clock.jump_to(toy.clock.now() + Duration::from_secs(600));
+    let b = begin("B").await;
+    let waiting = until(store.as_ref(), b, |run| {
+        run.state.is_final() || run.state == RunState::Waiting
+    })
+    .await;
+    assert_eq!(waiting.state, RunState::Waiting, "{waiting:?}");
+    assert_eq!(waiting.wake_at, Some(toy.clock.now() + Duration::from_secs(120)));
+    assert_eq!(whys(&book), ["A"]);
+    toy.clock.advance(Duration::from_secs(121));
+    settled(store.as_ref(), b).await;
+    assert_eq!(whys(&book), ["A", "B"]);
+    engine.stop().await;
 }
 
 /// A whole refund was made and forgotten: the payment is not `paid` any more. Red before: the step failed as impossible,
