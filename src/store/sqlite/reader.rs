@@ -229,9 +229,11 @@ impl Reader {
         rows.map_err(read_failed)?.iter().map(run_of).collect()
     }
 
-    /// One seek for each state, then merged: a rare state is found among a million others.
+    /// One seek for each state, then merged: a rare state is found among a million others. All see the store as it was at
+    /// one moment, so that a run that goes from one state to another in between is not missed.
     async fn runs_in(&self, states: &[RunState], before: &[u8], limit: u32) -> Result<Vec<Run>, StoreError> {
         let mut runs = Vec::new();
+        let mut moment = self.pool.begin().await.map_err(read_failed)?;
         for state in states {
             // Nearly all runs have succeeded: those are met by walking through all of them.
             let rows = sqlx::query(if *state == RunState::Succeeded {
@@ -252,16 +254,15 @@ impl Reader {
             .bind(state.name())
             .bind(before.to_vec())
             .bind(limit)
-            .fetch_all(&self.pool)
+            .fetch_all(&mut *moment)
             .await
             .map_err(read_failed)?;
             for row in &rows {
                 runs.push(run_of(row)?);
             }
         }
+        moment.rollback().await.map_err(read_failed)?;
         runs.sort_by_key(|run| std::cmp::Reverse(run.id));
-        // A run that moved between two of the reads may be there twice.
-        runs.dedup_by_key(|run| run.id);
         runs.truncate(usize::try_from(limit).unwrap_or(usize::MAX));
         Ok(runs)
     }

@@ -70,6 +70,38 @@ async fn a_connection_in_trouble_is_known_after_opening_again_until_it_is_not() 
     assert_eq!(again.breakers().await, Ok(vec![tripped("other", "timed out")]));
 }
 
+/// States are read one after the other; red before they were read as of one moment.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_run_that_goes_from_state_to_state_is_in_every_list_of_them_once() {
+    let opened = open().await;
+    let first = running(&*opened.store, "sweep", 0).await;
+    let id = first.run.id;
+    let store = Arc::clone(&opened.store);
+    let (enough, mut ends) = tokio::sync::oneshot::channel::<()>();
+    let moves = tokio::spawn(async move {
+        let mut claim = first;
+        for turn in 1.. {
+            if ends.try_recv().is_ok() {
+                return;
+            }
+            let back = settle(Settlement::Queued);
+            store.append(&claim.lease, back, at(turn)).await.expect("queued");
+            claim = take(&*store, turn, id).await;
+        }
+    });
+    for list in 0..2_000 {
+        let query = RunQuery {
+            states: vec![RunState::Queued, RunState::Running],
+            limit: 10,
+            ..RunQuery::default()
+        };
+        let runs = opened.store.runs(query).await.expect("read");
+        assert_eq!(runs.iter().map(|run| run.id).collect::<Vec<_>>(), [id], "list {list}");
+    }
+    enough.send(()).expect("it moves on");
+    moves.await.expect("moved");
+}
+
 #[tokio::test]
 async fn a_closed_store_answers_that_it_is_closed() {
     let opened = open().await;
