@@ -6,8 +6,8 @@ use std::time::Duration;
 
 use bursar::base::clock::{Clock as _, ManualClock, SystemClock};
 use bursar::model::run::{Run, RunState};
-use bursar::simulator::config::SimulatorConfig;
 use bursar::simulator::config::payments::{BANK, CARD, DEMO_API_KEY, DEMO_WEBHOOK_SECRET, MerchantSeed, PayeeSeed};
+use bursar::simulator::config::{AfterServerError, SimulatorConfig};
 use bursar::simulator::faults::{FaultAction, FaultRule, When};
 use serde_json::{Value as Json, json};
 use uuid::Uuid;
@@ -159,17 +159,20 @@ async fn a_payer_is_charged_captured_and_refunded_once_whatever_is_lost() {
         assert!(shown[at].contains(expected), "{at}: {}", shown[at]);
     }
     for operation in [INTENT, CHARGE, CAPTURE, REFUND] {
-        assert_eq!(shop.asked(operation), 2, "{operation}: sent again under its key");
+        assert_eq!(shop.asked(operation), 1, "{operation}: it is looked for");
     }
     assert_eq!(shop.effects(), ["payment USD 100.00", "refund USD 20.25"]);
 }
 
-/// A call that failed leaves its key free, though it may have had its effect.
-#[tokio::test(flavor = "multi_thread")]
-async fn a_failure_after_the_effect_is_never_repeated_under_its_key() {
+/// A call that failed leaves its key free, though it may have had its effect; also where nobody hears that it failed.
+async fn is_never_repeated_under_its_key(fault: FaultAction) {
     for operation in [INTENT, CHARGE, CAPTURE, REFUND] {
         let shop = Shop::new().await;
-        shop.goes_wrong(operation, failed(When::After));
+        let free = |config: &mut SimulatorConfig| {
+            config.payments.idempotency.after_server_error = AfterServerError::RunAgain;
+        };
+        shop.world.simulator.control.configure(free);
+        shop.goes_wrong(operation, fault.clone());
         let script = format!(
             r#"let intent = bank::create_payment_intent(#{{ amount: USD(100), capture: false }});
             bank::create_payment(#{{ id: intent.id, payment_method_id: "{CARD}" }});
@@ -185,6 +188,16 @@ async fn a_failure_after_the_effect_is_never_repeated_under_its_key() {
             "{operation}"
         );
     }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_failure_after_the_effect_is_never_repeated_under_its_key() {
+    is_never_repeated_under_its_key(failed(When::After)).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_failure_after_the_effect_that_is_lost_is_never_repeated_under_its_key() {
+    is_never_repeated_under_its_key(FaultAction::ErrorLost { status: 500 }).await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
