@@ -150,6 +150,11 @@ impl Connector {
         self.kept(endpoint) == Some(Kept::Successes) && !endpoint.same_twice
     }
 
+    /// Whether a call of an endpoint is sent again under its key when nobody heard the answer.
+    pub fn repeats(&self, endpoint: &Endpoint) -> bool {
+        endpoint.in_doubt == InDoubt::Repeat && !self.frees(endpoint)
+    }
+
     /// What becomes of a call of an endpoint that meets the first one still on its way.
     pub fn in_flight(&self, endpoint: &Endpoint) -> Option<InFlight> {
         match &endpoint.key {

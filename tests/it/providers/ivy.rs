@@ -172,7 +172,7 @@ async fn after_the_keys_window_a_payout_is_found_through_several_pages() {
             .add_fault(FaultRule::on(CREATE, FaultAction::DropAfterEffect).times(1));
         let run = run(&world, &clock, PAY).await;
         assert_eq!(run.state, RunState::Succeeded, "{order:?}: {:?}", run.error);
-        assert_eq!(ours(&world, &run).await, "1 paid: intent outcome", "{order:?}");
+        assert_eq!(ours(&world, &run).await, "1 paid: intent retry outcome", "{order:?}");
         assert_eq!(asked(&world, CREATE), 211, "{order:?}: nothing was sent again");
         assert_eq!(asked(&world, LIST), pages, "{order:?}");
     }

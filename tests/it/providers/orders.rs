@@ -108,6 +108,7 @@ async fn a_refund_nobody_heard_of_is_found_by_what_was_not_there_before() {
     control.add_fault(FaultRule::on("ivy.create_refund", FaultAction::DropAfterEffect).times(4));
     let script = format!(
         r#"let one = bank::refund(#{{ payment: "{order}", amount: EUR(30) }});
+        bank::settled(one, "1d");
         let two = bank::refund(#{{ payment: "{order}", amount: EUR(30) }});
         [one.id != two.id, two.left]"#
     );
