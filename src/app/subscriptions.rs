@@ -1,7 +1,7 @@
 //! Webhook subscriptions: where a provider sends what happens, listed and changed by the calls its table names.
 //!
-//! A call of unknown outcome is sent again under its key, so that there are never two subscriptions for one wish. Must
-//! not print a secret, and must not know how one provider differs from another.
+//! A call of unknown outcome is sent again under its key, where that is safe, so that there are never two subscriptions
+//! for one wish. Must not print a secret, and must not know how one provider differs from another.
 
 use std::collections::BTreeSet;
 use std::time::Duration;
@@ -395,7 +395,7 @@ impl<'a> Desk<'a> {
                 Err(error) => classify_error(endpoint, error),
             };
             let goes_again = matches!(&verdict, Verdict::Unknown { retry: Some(_), .. });
-            if !goes_again || attempt >= ATTEMPTS {
+            if !goes_again || !self.connection.connector.repeats(endpoint) || attempt >= ATTEMPTS {
                 return applied(verdict);
             }
             attempt += 1;

@@ -48,7 +48,8 @@ guards! {
     KeyMargin = "key-margin",
     /// No connection says that a key protects for longer than its table has it at the most.
     KeyWindowMost = "key-window-most",
-    /// A key is not trusted after an answer that the provider does not keep with it.
+    /// Nothing of unknown outcome is sent again under a key that is kept for successes alone: the answer may have been an
+    /// error after the effect, which left it free.
     KeyKept = "key-kept",
     /// Nothing is sent again while the first may still be on its way, where the provider does not say what it makes of
     /// two.
@@ -75,8 +76,6 @@ guards! {
     AnewAfterRead = "anew-after-read",
     /// What was known before is not compared with after an older state was put back.
     BeforeForgotten = "before-forgotten",
-    /// What a person has tried again is looked for, where a key is good for successes alone.
-    RetriedLookedUp = "retried-looked-up",
     /// What another may have done is looked for before it is sent.
     LookedFirst = "looked-first",
     /// An answer that does not show what was sent is not believed where another's may stand under the same number.

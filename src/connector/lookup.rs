@@ -92,6 +92,14 @@ impl Lookup {
         }
     }
 
+    /// Whether what it finds is what was made, and not something else that shows that it was.
+    pub fn finds_what_was_made(&self) -> bool {
+        match &self.matching {
+            Match::Reference(_) | Match::ReferenceAtEnd(_) | Match::Natural { .. } | Match::Fresh { .. } => true,
+            Match::State { .. } | Match::Content(_) | Match::Gone(_) => false,
+        }
+    }
+
     /// Whether the list that looks for an intent of this endpoint is asked for what only this run has written there, and
     /// shows nothing of another: our reference, by its name or as the field of the request that bears it.
     pub fn asks_by_reference(&self, endpoint: &Endpoint, intent: &Intent) -> bool {

@@ -144,6 +144,17 @@ impl Connector {
         }
     }
 
+    /// Whether an error leaves the key of an endpoint free although it came after the effect. Then nobody who did not hear
+    /// the answer may send the call again under it.
+    pub fn frees(&self, endpoint: &Endpoint) -> bool {
+        self.kept(endpoint) == Some(Kept::Successes) && !endpoint.same_twice
+    }
+
+    /// Whether a call of an endpoint is sent again under its key when nobody heard the answer.
+    pub fn repeats(&self, endpoint: &Endpoint) -> bool {
+        endpoint.in_doubt == InDoubt::Repeat && !self.frees(endpoint)
+    }
+
     /// What becomes of a call of an endpoint that meets the first one still on its way.
     pub fn in_flight(&self, endpoint: &Endpoint) -> Option<InFlight> {
         match &endpoint.key {

@@ -442,14 +442,7 @@ impl Turn {
         if is_late && !open.unknown {
             return self.give_up(&open);
         }
-        // The last answer may have left the key free: one that came before a person spoke, or one that a process that died
-        // did not write down.
-        let may_be_free = (attempts == 0 || was_on_its_way) && keys::is_freed(connection, endpoint);
-        let has_to_look = look_up
-            || self.run.cancel_requested
-            || is_late
-            || restored.is_some()
-            || (may_be_free && holds(Guard::RetriedLookedUp));
+        let has_to_look = look_up || self.run.cancel_requested || is_late || restored.is_some();
         if open.unknown
             && !has_to_look
             && let Err(error) = self.learn_age(&open)
@@ -536,13 +529,14 @@ impl Turn {
             Verdict::NotApplied { failure, .. } => self.conclude(&open, Outcome::Failure(failure)),
             Verdict::Unknown { reason, retry } => {
                 open.unknown = true;
-                if answer.is_ok() && keys::is_freed(open.connection, open.endpoint) {
-                    // Said first: if the process ends now, the next one is not to trust the key either.
-                    return Err(self.retry_at(&open, self.now(), reason, true));
-                }
                 match retry.filter(|_| !last && self.may_repeat(&open)) {
                     Some(hint) => Err(self.send_later(&open, hint, reason)),
-                    None => self.look_up(&open),
+                    None => {
+                        // What was heard stays in the journal, whatever is found.
+                        self.note_retry(&open, self.now(), reason, true)?;
+                        open.attempts += 1;
+                        self.look_up(&open)
+                    }
                 }
             }
         }
@@ -600,6 +594,13 @@ impl Turn {
     }
 
     pub(super) fn retry_at(&self, open: &Open<'_>, at: Instant, reason: String, look_up: bool) -> Thrown {
+        match self.note_retry(open, at, reason, look_up) {
+            Ok(()) => self.pause_until(at),
+            Err(thrown) => thrown,
+        }
+    }
+
+    fn note_retry(&self, open: &Open<'_>, at: Instant, reason: String, look_up: bool) -> Result<(), Thrown> {
         let retry = Retry {
             attempt: open.attempts + 1,
             unknown: open.unknown,
@@ -608,15 +609,11 @@ impl Turn {
             look_up,
             waits: false,
         };
-        let entry = Entry::Retry {
+        self.ride(Entry::Retry {
             path: open.begun.path.clone(),
             step: open.begun.step.clone(),
             retry,
-        };
-        match self.ride(entry) {
-            Ok(()) => self.pause_until(at),
-            Err(thrown) => thrown,
-        }
+        })
     }
 
     fn clear(

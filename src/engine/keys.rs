@@ -18,7 +18,7 @@ use crate::connector::client::SendError;
 use crate::connector::connection::Connection;
 use crate::connector::reply::provider_time;
 use crate::connector::request::prepare;
-use crate::connector::table::{Endpoint, InDoubt, InFlight, Kept};
+use crate::connector::table::{Endpoint, InDoubt, InFlight};
 use crate::model::journal::{Intent, StepPath};
 use crate::model::value::Map;
 
@@ -43,7 +43,7 @@ impl Turn {
     /// never goes back. A key of unknown age is not young. What is the same however often it is done needs none.
     pub(super) fn may_repeat(&self, open: &Open<'_>) -> bool {
         let is_same = open.endpoint.same_twice || open.endpoint.key.is_for_good();
-        if is_same && repeats(open.endpoint) {
+        if is_same && repeats(open) {
             return true;
         }
         self.young_by_the_wall(open)
@@ -56,7 +56,7 @@ impl Turn {
         let (key, until) = (key_name(&open.intent), open.intent.key_safe_until?);
         let now = self.now();
         let young = open.first_sent <= now && now < until || !holds(Guard::KeyWindow);
-        (repeats(open.endpoint) && young).then_some((key, until))
+        (repeats(open) && young).then_some((key, until))
     }
 
     /// Finds out the age of a key that an earlier process sent. No clock of ours ran all the time since, and the
@@ -82,20 +82,16 @@ impl Turn {
     }
 }
 
-/// Whether the table says that the endpoint may be repeated.
-fn repeats(endpoint: &Endpoint) -> bool {
-    endpoint.in_doubt == InDoubt::Repeat || !holds(Guard::RepeatAllowed)
+/// Whether the table says that what nobody knows the outcome of may be repeated. An error that came after the effect may
+/// have left the key free, and one that was lost on its way looks like any other silence: there nothing is.
+fn repeats(open: &Open<'_>) -> bool {
+    let is_freed = open.connection.connector.frees(open.endpoint) && holds(Guard::KeyKept);
+    (open.endpoint.in_doubt == InDoubt::Repeat || !holds(Guard::RepeatAllowed)) && !is_freed
 }
 
 /// The name under which this process remembers the age of what an intent was sent under: its key, or what bears it.
 pub(super) fn key_name(intent: &Intent) -> &str {
     intent.key.as_deref().unwrap_or(&intent.reference)
-}
-
-/// Whether an answer that says nothing for certain leaves the key free: then the same call may have its effect once more.
-pub(super) fn is_freed(connection: &Connection, endpoint: &Endpoint) -> bool {
-    let kept = connection.connector.kept(endpoint);
-    kept == Some(Kept::Successes) && !endpoint.same_twice && holds(Guard::KeyKept)
 }
 
 /// From when on what was last sent then is not on its way any more, where the provider does not say what becomes of a

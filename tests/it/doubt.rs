@@ -79,7 +79,10 @@ async fn what_happened_is_found_by_our_reference_and_adopted() {
         .add_fault(FaultRule::on("create_payout", FaultAction::DropAfterEffect).times(1));
     let run = run(&world, &clock, PAY).await;
     assert_eq!(run.state, RunState::Succeeded, "{:?}", run.error);
-    assert_eq!(after(&world, &run).await, (vec!["intent", "outcome"], ONCE.to_owned()));
+    assert_eq!(
+        after(&world, &run).await,
+        (vec!["intent", "retry", "outcome"], ONCE.to_owned())
+    );
     assert_eq!(
         world.simulator.control.requests()["create_payout"].total,
         1,
@@ -98,7 +101,10 @@ async fn what_did_not_happen_is_sent_again_under_a_new_key_once_its_absence_is_p
     assert_eq!(run.state, RunState::Succeeded, "{:?}", run.error);
     let (kinds, audit) = after(&world, &run).await;
     assert_eq!(audit, ONCE);
-    assert_eq!(kinds, ["intent", "retry", "in_doubt", "resolved", "intent", "outcome"]);
+    assert_eq!(
+        kinds,
+        ["intent", "retry", "retry", "in_doubt", "resolved", "intent", "outcome"]
+    );
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -117,7 +123,7 @@ async fn a_list_that_lags_is_not_believed_too_early() {
     assert_eq!(run.state, RunState::Succeeded, "{:?}", run.error);
     assert_eq!(
         after(&world, &run).await,
-        (vec!["intent", "retry", "outcome"], ONCE.to_owned())
+        (vec!["intent", "retry", "retry", "outcome"], ONCE.to_owned())
     );
     assert_eq!(
         world.simulator.control.requests()["create_payout"].total,
@@ -153,7 +159,7 @@ async fn a_clock_set_ahead_while_a_list_lags_makes_it_no_more_complete() {
     store.close().await.expect("closed");
     assert_eq!(
         after(&world, &run).await,
-        (vec!["intent", "retry", "retry", "outcome"], ONCE.to_owned())
+        (vec!["intent", "retry", "retry", "retry", "outcome"], ONCE.to_owned())
     );
 }
 

@@ -141,7 +141,7 @@ fn movement<'a>(connector: &Connector, endpoint: &'a Endpoint) -> Movement<'a> {
         key,
         key_secs,
         key_assumed,
-        repeated: endpoint.in_doubt == InDoubt::Repeat,
+        repeated: connector.repeats(endpoint),
         exclusive: endpoint.exclusive.is_some(),
         looked_for_first: endpoint.look_first,
         looked_up_in: lookup.map(|lookup| lookup.endpoint.as_str()),

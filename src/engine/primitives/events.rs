@@ -9,8 +9,8 @@ use super::{Body, Kind, Module, Primitive, calls};
 use crate::base::money::{Currency, Money};
 use crate::connector::connection::Connection;
 use crate::connector::request::arguments;
-use crate::connector::table::WebhookTable;
-use crate::engine::turn::Turn;
+use crate::connector::table::{Endpoint, WebhookTable};
+use crate::engine::turn::{Turn, fail};
 use crate::model::event::{EventFilter, Matching};
 use crate::model::run::EventMark;
 use crate::model::treasury::exchange::Exchange;
@@ -85,6 +85,18 @@ pub(super) fn settled(turn: &Turn, connection: &Arc<Connection>, args: &[Value])
             connection.name
         )));
     };
+    // What shows that it was done may be another thing than what was made: asked for by its id, nothing would ever end.
+    let shows_another = |endpoint: &Endpoint| {
+        let lookup = endpoint.lookup.as_ref().filter(|lookup| !lookup.finds_what_was_made());
+        endpoint.resource.as_deref() == Some(kind) && lookup.is_some_and(|lookup| lookup.endpoint != described.retrieve)
+    };
+    if resource.get("adopted") == Some(&Value::Bool(true)) && connection.connector.endpoints().any(shows_another) {
+        let message = format!(
+            "the answer of the {kind} was lost: it was done, as {id} shows, and {} does not tell how it ends",
+            connection.connector.title
+        );
+        return Err(fail("unsupported", message));
+    }
     let done = turn.settled(connection, (kind, described), resource, id, timeout)?;
     let Value::Map(mut entries) = done else { return Ok(done) };
     entries.insert("resource".to_owned(), Value::text(kind));

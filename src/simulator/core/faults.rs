@@ -105,6 +105,12 @@ pub enum FaultAction {
     },
     /// It happens, then the connection is closed without an answer.
     DropAfterEffect,
+    /// It happens, this status is answered and kept or not kept as such an error is, and the connection is closed before
+    /// anything of it has arrived.
+    ErrorLost {
+        /// 500, 502, 503, 504.
+        status: u16,
+    },
     /// This status is answered.
     Status {
         /// 429, 500, 502, 503, 504.

@@ -430,6 +430,21 @@ fn finish(world: &mut World, slot: &str, answer: Option<Stored>) {
     world.core.idempotency.finish(slot, answer, elapsed);
 }
 
+/// An error though everything has happened, kept under its key as the settings have it.
+fn failed_after(shared: &Shared, admitted: &Admitted, status: u16, retry_after_secs: Option<u64>) -> Answer {
+    let contract = admitted.contract;
+    let broken = Answer::broken(contract, status, retry_after_secs, &admitted.correlation_id);
+    shared.with(|world| {
+        let Some(slot) = &admitted.slot else { return };
+        match (contract.key.settings)(&world.core.config).after_server_error {
+            AfterServerError::Success => {}
+            AfterServerError::Error => finish(world, slot, Some(broken.stored())),
+            AfterServerError::RunAgain => finish(world, slot, None),
+        }
+    });
+    broken
+}
+
 /// Faults that come when everything has happened.
 fn after_effect(shared: &Shared, admitted: &Admitted, fault: Option<&FaultAction>, mut answer: Answer) -> Answer {
     let Some(fault) = fault else { return answer };
@@ -441,17 +456,10 @@ fn after_effect(shared: &Shared, admitted: &Admitted, fault: Option<&FaultAction
             status,
             when: When::After,
             retry_after_secs,
-        } => {
-            let broken = Answer::broken(contract, *status, *retry_after_secs, &admitted.correlation_id);
-            shared.with(|world| {
-                let Some(slot) = &admitted.slot else { return };
-                match (contract.key.settings)(&world.core.config).after_server_error {
-                    AfterServerError::Success => {}
-                    AfterServerError::Error => finish(world, slot, Some(broken.stored())),
-                    AfterServerError::RunAgain => finish(world, slot, None),
-                }
-            });
-            return broken;
+        } => answer = failed_after(shared, admitted, *status, *retry_after_secs),
+        FaultAction::ErrorLost { status } => {
+            answer = failed_after(shared, admitted, *status, None);
+            answer.manner = Manner::Hangup;
         }
         FaultAction::TruncatedBody if success => answer.body.truncate(answer.body.len() / 2),
         FaultAction::CutBody if success => answer.manner = Manner::Cut,

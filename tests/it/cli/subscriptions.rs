@@ -7,6 +7,7 @@ use std::path::Path;
 use std::process::{Command, Stdio};
 
 use bursar::connector::registry::EMBEDDED;
+use bursar::simulator::config::{AfterServerError, SimulatorConfig};
 use bursar::simulator::faults::{FaultAction, FaultRule};
 use serde_json::Value as Json;
 
@@ -118,17 +119,43 @@ async fn what_was_so_before_can_be_so_again() {
     }
 }
 
+/// A table of our own, which is the bank's but for this change.
+fn has_own_table(folder: &Path, change: impl Fn(&str) -> String) {
+    let (_, table) = EMBEDDED[0];
+    let table = change(&table.replace("name  = \"augustus\"", "name  = \"own\""));
+    fs::create_dir_all(folder.join("connectors")).expect("a folder");
+    fs::write(folder.join("connectors/own.toml"), table).expect("written");
+    let settings = fs::read_to_string(folder.join("bursar.toml")).expect("settings");
+    let settings = settings.replace("connector = \"augustus\"", "connector = \"own\"");
+    fs::write(folder.join("bursar.toml"), settings).expect("written");
+}
+
 /// A provider that gives the secret in its answer; here the id of the subscription stands for it.
 fn gives_its_id_as_secret(folder: &Path) {
-    let (_, table) = EMBEDDED[0];
-    let table = table
-        .replace("name  = \"augustus\"", "name  = \"giving\"")
-        .replace("all          = \"*\"", "all          = \"*\"\nsecret       = \"/id\"");
-    fs::create_dir_all(folder.join("connectors")).expect("a folder");
-    fs::write(folder.join("connectors/giving.toml"), table).expect("written");
-    let settings = fs::read_to_string(folder.join("bursar.toml")).expect("settings");
-    let settings = settings.replace("connector = \"augustus\"", "connector = \"giving\"");
-    fs::write(folder.join("bursar.toml"), settings).expect("written");
+    has_own_table(folder, |table| {
+        table.replace("all          = \"*\"", "all          = \"*\"\nsecret       = \"/id\"")
+    });
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_nobody_heard_of_is_not_asked_for_again_where_its_key_may_be_free() {
+    let (folder, bank) = world().await;
+    let folder = folder.path();
+    has_own_table(folder, |table| {
+        table.replace("[idempotency]\n", "[idempotency]\nkept = \"successes\"\n")
+    });
+    let free = |config: &mut SimulatorConfig| config.idempotency.after_server_error = AfterServerError::RunAgain;
+    bank.control.configure(free);
+    let lost = FaultRule::on("create_webhook_subscription", FaultAction::ErrorLost { status: 500 });
+    bank.control.add_fault(lost.times(1));
+    let register = || webhooks(folder, &["register", "--url", "http://127.0.0.1:9"]);
+    let unheard = register();
+    assert_eq!(listed(folder).len(), 1, "it was done, and not asked for again");
+    let unheard = unheard.expect(7);
+    assert!(unheard.stderr.contains("bursar webhooks ls"), "{}", unheard.stderr);
+    let again = register().expect(0);
+    assert!(again.stdout.starts_with("registered already: "), "{}", again.stdout);
+    assert_eq!(listed(folder).len(), 1);
 }
 
 #[tokio::test(flavor = "multi_thread")]

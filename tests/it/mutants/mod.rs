@@ -47,14 +47,15 @@ fn caught_by(guard: Guard) -> &'static str {
         Guard::ForgottenFirst => "once::exclusive::what_was_done_before_a_restore_is_not_told_as_impossible",
         Guard::AnewAfterRead => "once::exclusive::a_late_effect_is_not_taken_for_what_was_there_before",
         Guard::BeforeForgotten => "once::exclusive::after_a_restore_what_was_known_before_proves_nothing",
-        Guard::RetriedLookedUp => "once::keys::what_a_person_has_tried_again_is_looked_for_where_its_key_may_be_free",
         Guard::FoundOnce => "connectors::lookup::matches::two_that_bear_our_mark_are_for_a_person",
         Guard::NaturalShown => "connectors::lookup::shown::an_item_that_does_not_say_whose_it_is_proves_no_absence",
         Guard::FreshUnlike => "connectors::lookup::shown::a_new_item_that_does_not_show_what_was_sent_may_be_ours",
         Guard::StateKnown => "connectors::lookup::matches::each_match_says_what_it_can_and_no_more",
         Guard::LookedFirst => "once::first::what_another_has_done_is_adopted_and_not_sent",
         Guard::KeyWindowMost => "connectors::keys::no_connection_trusts_a_key_for_longer_than_the_table_allows",
-        Guard::KeyKept => "once::keys::a_key_is_not_trusted_after_an_answer_that_is_not_kept_with_it",
+        Guard::KeyKept => {
+            "providers::payments::a_failure_after_the_effect_that_is_lost_is_never_repeated_under_its_key"
+        }
         Guard::InFlight => "once::keys::nothing_is_sent_beside_what_may_still_be_on_its_way",
         Guard::EchoSame => "once::keys::a_number_that_stands_for_another_amount_is_for_a_person",
         Guard::KeyAfterCommit => "key_age::a_key_that_lapses_while_the_disk_is_waited_for_is_not_sent",

@@ -210,7 +210,7 @@ async fn a_capture_says_who_gets_what_and_the_account_keeps_what_is_left() {
             .contains("cannot be told `reference`"),
         "{told}"
     );
-    assert_eq!(shop.asked(CAPTURE), 2, "under its key");
+    assert_eq!(shop.asked(CAPTURE), 1, "it is looked for");
     assert_eq!(shop.effects().len(), 1, "{:?}", shop.effects());
 }
 

@@ -33,6 +33,7 @@ async fn a_lost_answer_leaves_the_truth_to_be_found_out() {
     };
     check(FaultAction::Refuse, None, 0).await;
     check(FaultAction::DropAfterEffect, None, 1).await;
+    check(FaultAction::ErrorLost { status: 500 }, None, 1).await;
     for code in [500, 502, 503, 504] {
         check(status(code, When::Before), Some(code), 0).await;
         check(status(code, When::After), Some(code), 1).await;

@@ -76,7 +76,7 @@ fn what_happens(kind: Kind) -> (Done, Heard) {
     match kind {
         Kind::Nobody | Kind::NoSuchName | Kind::NoTls => (Done::No, Heard::NotSent),
         Kind::ResetBefore => (Done::No, Heard::Nothing),
-        Kind::ResetAfter | Kind::StaleList | Kind::Drip | Kind::Cut => (Done::Yes, Heard::Nothing),
+        Kind::ResetAfter | Kind::ErrorLost(_) | Kind::StaleList | Kind::Drip | Kind::Cut => (Done::Yes, Heard::Nothing),
         Kind::Late(When::Before) => (Done::Later, Heard::Nothing),
         Kind::Late(When::After) => (Done::Yes, Heard::Nothing),
         Kind::Status(status, When::Before, _) => (Done::No, Heard::Error(status, None)),
@@ -107,32 +107,31 @@ pub(super) fn expected(fault: &Fault, operation: &Operation, circumstances: Circ
         facts,
         kind,
         done,
-        trusted: facts.repeats && (circumstances.key_holds || facts.for_good),
+        // An error that nobody heard may have left it free, also one behind which the call was done.
+        trusted: facts.repeats && !facts.frees && (circumstances.key_holds || facts.for_good),
     };
     if circumstances.dies {
         return match heard {
             // What is read before could not be read either: nothing was ever sent, and the next process begins anew.
             Heard::NotSent if facts.reads_first => (Ending::Done, 1),
-            // The next process knows that it may have been sent, and nothing of any answer: one may have left the key free.
-            _ if facts.frees => doubt.looked_up(),
-            _ => doubt.after(Heard::Nothing),
+            _ => doubt.settled(),
         };
     }
     match heard {
         // It is tried as often as a step may be, then the script is told: nothing was done.
         Heard::NotSent => (Ending::Failed, 0),
-        Heard::Nothing | Heard::Unreadable => doubt.after(heard),
+        Heard::Nothing | Heard::Unreadable => doubt.settled(),
         // A redirect is there the next time, too.
         Heard::Error(300..=399, _) => doubt.looked_up(),
         Heard::Error(status, code) => match class(operation.provider, status, code) {
             ErrorClass::Failed => (Ending::Failed, 0),
             ErrorClass::Retry => (Ending::Done, 1),
-            ErrorClass::Unknown => doubt.after(heard),
+            ErrorClass::Unknown => doubt.settled(),
             // Our credentials, or a key that stands for something else: a person.
             ErrorClass::Refused | ErrorClass::Contradiction => (Ending::Parked, 0),
         },
         // It names no thing, so it is no answer.
-        Heard::Shapeless if facts.has_id => doubt.after(heard),
+        Heard::Shapeless if facts.has_id => doubt.settled(),
         // It does not show what it has to.
         Heard::Shapeless if facts.shows_sent => (Ending::Parked, 1),
         Heard::Another(told) if told.by(facts) => (Ending::Parked, 1),
@@ -142,17 +141,12 @@ pub(super) fn expected(fault: &Fault, operation: &Operation, circumstances: Circ
 }
 
 impl Doubt<'_> {
-    /// Nobody knows what became of it.
-    fn after(&self, heard: Heard) -> (Ending, u64) {
-        let facts = self.facts;
-        // An error may have left the key free, also one behind which it was done.
-        let is_freed = facts.frees && heard != Heard::Nothing;
-        // Sent again, it meets the first one still on its way; what says so is no success either.
-        let meets_first = matches!(self.kind, Kind::Late(_)) && facts.told_in_flight && facts.frees;
-        if self.trusted && !is_freed && !meets_first {
-            return (Ending::Done, 1);
+    /// Nobody knows what became of it: it is sent again while that is safe, else looked for.
+    fn settled(&self) -> (Ending, u64) {
+        match self.trusted {
+            true => (Ending::Done, 1),
+            false => self.looked_up(),
         }
-        self.looked_up()
     }
 
     fn looked_up(&self) -> (Ending, u64) {

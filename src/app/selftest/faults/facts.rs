@@ -8,7 +8,7 @@ use crate::app::AppError;
 use crate::connector::lookup::Match;
 use crate::connector::registry::Registry;
 use crate::connector::reply::class_of;
-use crate::connector::table::{Connector, Effect, Endpoint, ErrorClass, InDoubt, InFlight, Kept, KeyPlace, Unit};
+use crate::connector::table::{Connector, Effect, Endpoint, ErrorClass, InDoubt, Unit};
 
 /// An operation that changes something at a provider.
 #[derive(Debug)]
@@ -40,9 +40,7 @@ pub(super) struct Facts {
     pub(super) repeats: bool,
     /// Whether that is trusted for good.
     pub(super) for_good: bool,
-    /// Whether a call that meets the first one under its key still on its way is answered that it does.
-    pub(super) told_in_flight: bool,
-    /// Whether an error leaves its key free.
+    /// Whether an error leaves its key free: then it is not trusted.
     pub(super) frees: bool,
     /// Whether something is read before it is sent.
     pub(super) reads_first: bool,
@@ -112,7 +110,6 @@ pub fn operations(registry: &Registry) -> Result<Vec<Operation>, AppError> {
 impl Facts {
     fn of(connector: &Connector, endpoint: &Endpoint) -> Self {
         let echo = &endpoint.echo;
-        let table = connector.idempotency.as_ref();
         let resource = endpoint.resource.as_deref().and_then(|kind| connector.resource(kind));
         let beneficiary = endpoint.beneficiary.as_ref();
         // Of a map its first member that names an account.
@@ -124,9 +121,7 @@ impl Facts {
         Self {
             repeats: endpoint.in_doubt == InDoubt::Repeat && (endpoint.key.protects() || endpoint.same_twice),
             for_good: endpoint.same_twice || endpoint.key.is_for_good(),
-            told_in_flight: endpoint.key == KeyPlace::Header
-                && table.is_some_and(|table| table.in_flight == InFlight::Refused),
-            frees: connector.kept(endpoint) == Some(Kept::Successes) && !endpoint.same_twice,
+            frees: connector.frees(endpoint),
             reads_first: endpoint.before.is_some() || endpoint.look_first,
             look_up: LookUp::of(connector, endpoint),
             has_id: resource.is_some(),

@@ -28,6 +28,8 @@ pub(super) enum Kind {
     ResetBefore,
     /// The connection ends afterwards.
     ResetAfter,
+    /// An error is answered afterwards, and the connection ends before anything of it has arrived.
+    ErrorLost(u16),
     /// The answer comes later than anybody waits.
     Late(When),
     /// A status, with `Retry-After` if it has one.
@@ -56,7 +58,7 @@ const fn status(name: &'static str, status: u16, when: When) -> Fault {
 }
 
 /// Every fault.
-pub const FAULTS: [Fault; 33] = [
+pub const FAULTS: [Fault; 34] = [
     fault("connection refused", Kind::Nobody),
     fault("name not found", Kind::NoSuchName),
     fault("TLS fails", Kind::NoTls),
@@ -64,6 +66,7 @@ pub const FAULTS: [Fault; 33] = [
     fault("time-out after the effect", Kind::Late(When::After)),
     fault("reset before the effect", Kind::ResetBefore),
     fault("reset after the effect", Kind::ResetAfter),
+    fault("500 after the effect, lost", Kind::ErrorLost(500)),
     status("500 before the effect", 500, When::Before),
     status("500 after the effect", 500, When::After),
     status("502 before the effect", 502, When::Before),
@@ -101,6 +104,11 @@ impl Kind {
         matches!(self, Self::Late(_) | Self::Drip)
     }
 
+    /// Whether it was done and answered with an error, read or not.
+    pub(super) fn is_error_after(self) -> bool {
+        matches!(self, Self::ErrorLost(_) | Self::Status(_, When::After, _))
+    }
+
     /// What the bank does to this operation, if it is the bank. What an answer does not repeat cannot be wrong in it:
     /// there nothing goes wrong.
     pub(super) fn action(self, operation: &Operation, late: Duration) -> Option<FaultAction> {
@@ -110,6 +118,7 @@ impl Kind {
             Self::Nobody | Self::NoSuchName | Self::NoTls => return None,
             Self::ResetBefore => FaultAction::Refuse,
             Self::ResetAfter | Self::StaleList => FaultAction::DropAfterEffect,
+            Self::ErrorLost(status) => FaultAction::ErrorLost { status },
             Self::Late(when) => FaultAction::Delay { ms: late_ms, when },
             Self::Status(status, when, retry_after_secs) => FaultAction::Status {
                 status,

@@ -258,6 +258,9 @@ async fn an_answer_that_was_lost_comes_again() {
     check(FaultAction::DropAfterEffect, AfterServerError::Success, 1).await;
     check(after.clone(), AfterServerError::Success, 1).await;
     check(after, AfterServerError::RunAgain, 2).await;
+    let lost = FaultAction::ErrorLost { status: 500 };
+    check(lost.clone(), AfterServerError::Success, 1).await;
+    check(lost, AfterServerError::RunAgain, 2).await;
 }
 
 #[tokio::test]
