@@ -5,7 +5,7 @@ use std::io;
 use std::os::unix::fs::PermissionsExt as _;
 use std::path::Path;
 
-use crate::simulator::config::{ivy, payments};
+use crate::simulator::config::{ivy, payaut, payments};
 
 /// Path below the folder and text of each shipped file.
 pub const FILES: &[(&str, &str)] = &[
@@ -66,6 +66,10 @@ pub const OTHERS: &[(&str, &str)] = &[
         include_str!("../../workflows/settle-supplier.toml"),
     ),
     (
+        "workflows/split-captured-payments.toml",
+        include_str!("../../workflows/split-captured-payments.toml"),
+    ),
+    (
         "scripts/pay_out_paid_orders.rhai",
         include_str!("../../scripts/pay_out_paid_orders.rhai"),
     ),
@@ -77,11 +81,16 @@ pub const OTHERS: &[(&str, &str)] = &[
         "scripts/settle_supplier.rhai",
         include_str!("../../scripts/settle_supplier.rhai"),
     ),
+    (
+        "scripts/split_captured_payments.rhai",
+        include_str!("../../scripts/split_captured_payments.rhai"),
+    ),
     // Of no use to anybody but the simulator: `settings` refuses them for a provider.
     ("secrets/shop.key", ivy::DEMO_API_KEY),
     ("secrets/shop-webhook.key", ivy::DEMO_WEBHOOK_SECRET),
     ("secrets/cards.key", payments::DEMO_API_KEY),
     ("secrets/cards-webhook.key", payments::DEMO_WEBHOOK_SECRET),
+    ("secrets/hub.key", payaut::DEMO_TOKEN),
 ];
 
 /// The connections of those, as they stand in the settings.

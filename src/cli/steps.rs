@@ -177,7 +177,9 @@ fn of_map(map: &Map) -> String {
     if let Some(items) = map.get("data").and_then(Value::as_list) {
         return super::text::count(items.len(), "item");
     }
-    let money = || Money::parse(&word("amount")?, Currency::from_code(&word("currency")?).ok()?).ok();
+    // A journal does not know the units of a provider: an amount without a point in it may be one of cents.
+    let amount = || word("amount").filter(|amount| amount.contains('.'));
+    let money = || Money::parse(&amount()?, Currency::from_code(&word("currency")?).ok()?).ok();
     if let (Some(Value::Bool(true)), Some(by)) = (map.get("approved"), word("by")) {
         return format!("approved by {by}");
     }

@@ -163,6 +163,8 @@ impl Call {
 #[derive(Debug)]
 pub(crate) struct KeyRule {
     pub(crate) header: &'static str,
+    /// The member of bodies that bears a key, where some do.
+    pub(crate) member: Option<&'static str>,
     /// Whether an operation heeds the key; on the others it is silently ignored.
     pub(crate) covers: fn(&SimulatorConfig, &Operation) -> bool,
     pub(crate) settings: fn(&SimulatorConfig) -> &Idempotency,

@@ -268,6 +268,13 @@ impl Control {
         self.shared.with(|world| world.core.requests.clone())
     }
 
+    /// The keys that ever came with several requests, each behind the name of the provider that got it. Whoever uses keys as
+    /// they are meant leaves none.
+    pub fn keys_of_several_requests(&self) -> Vec<String> {
+        self.shared
+            .with(|world| world.core.carried.several().map(str::to_owned).collect())
+    }
+
     /// Adds a fault to those in force.
     pub fn add_fault(&self, rule: FaultRule) {
         self.shared.with(|world| world.core.faults.add(rule));

@@ -3,18 +3,26 @@
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
+use std::time::Duration;
 
+use bursar::base::clock::{Clock as _, ManualClock, SystemClock};
 use bursar::base::ids::{RunId, WorkerId};
 use bursar::model::journal::{Entry, Outcome, Record};
 use bursar::model::run::{Run, RunState, Settlement};
 use bursar::model::value::Value;
 use bursar::model::workflow::Version;
+use bursar::simulator::config::SimulatorConfig;
+use bursar::simulator::config::ivy::{self, IvyConfig};
+use bursar::simulator::config::payaut::{self, PayautConfig};
+use bursar::simulator::config::payments::{self, CARD, MerchantSeed, PaymentsConfig};
+use bursar::simulator::faults::{FaultAction, FaultRule};
 use bursar::store::{Append, Store};
 use chrono::TimeDelta;
 use serde_json::{Value as Json, json};
 use tempfile::TempDir;
 
-use crate::support::{World, open, report, settled, version};
+use crate::providers::lead_to;
+use crate::support::{World, open, report, settled, until, version};
 
 const SCRIPT: &str = r#"
     let accounts = bank::accounts(#{ label: "Operating DE" });
@@ -44,9 +52,20 @@ async fn recorded(world: &World) -> (Vec<Record>, Run) {
 
 /// A new store in which the run, of this version, has exactly these records, and is queued.
 async fn given(world: &World, folder: &TempDir, id: RunId, version: Version, records: Vec<Record>) -> Arc<dyn Store> {
+    given_with(world, (folder, json!({})), id, version, records).await
+}
+
+/// The same with these params.
+async fn given_with(
+    world: &World,
+    (folder, params): (&TempDir, Json),
+    id: RunId,
+    version: Version,
+    records: Vec<Record>,
+) -> Arc<dyn Store> {
     let store = open(folder.path()).await;
     world
-        .start_run(store.as_ref(), id, version, json!({"type": "manual"}), json!({}))
+        .start_run(store.as_ref(), id, version, json!({"type": "manual"}), params)
         .await;
     let now = world.clock.now();
     let claims = store
@@ -163,6 +182,108 @@ async fn what_a_journal_says_outranks_what_the_provider_would_say_now() {
     let run = settled(store.as_ref(), id).await;
     assert_eq!(run.result, Some(Json::from("EUR 48,250.00")));
     engine.stop().await;
+}
+
+/// At each provider, something that moves 5.25 and is sent under a key.
+const KEYED: [(&str, &str, &str, &str); 4] = [
+    (
+        "augustus",
+        "sandbox.demo-key",
+        "create_payout",
+        r#"let to = bank::accounts(#{ label: "Treasury EUR" })[0].id;
+        let from = bank::accounts(#{ label: "Operating DE" })[0].id;
+        bank::payout(#{ from: from, to: to, amount: EUR(5.25), reference: "INV-1" });"#,
+    ),
+    (
+        "ivy",
+        ivy::DEMO_API_KEY,
+        "ivy.create_payout",
+        r#"let to = #{ type: "iban", iban: "DE02120300000000202051", account_holder_name: "Example GmbH" };
+        bank::payout(#{ to: to, amount: EUR(5.25), reference: "INV-1" });"#,
+    ),
+    (
+        "payments",
+        payments::DEMO_API_KEY,
+        "payments.create_refund",
+        r#"let intent = bank::create_payment_intent(#{ amount: USD(40), capture: true });
+        bank::create_payment(#{ id: intent.id, payment_method_id: params.card });
+        bank::refund(#{ payment: intent.id, amount: USD(5.25) });"#,
+    ),
+    (
+        "payaut",
+        payaut::DEMO_TOKEN,
+        "payaut.transfer_balance",
+        r#"bank::transfer(#{ from: params.seller, to: params.other, amount: EUR(5.25), reference: "INV-1" });"#,
+    ),
+];
+
+/// A step has one key: once it went out, another amount under it is refused before anything is sent.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_key_never_goes_out_with_another_body_at_any_provider() {
+    for (connector, credential, operation, script) in KEYED {
+        let clock = ManualClock::new(SystemClock::new().now());
+        let config = SimulatorConfig {
+            ivy: IvyConfig::demo(),
+            payments: PaymentsConfig::demo(),
+            payaut: PayautConfig::demo(),
+            ..SimulatorConfig::demo()
+        };
+        let mut world = World::with_clock(config, Arc::new(clock.clone())).await;
+        let control = world.simulator.control.clone();
+        let account = |label: &str| control.account(label).expect("an account");
+        if connector != "augustus" {
+            lead_to(
+                &mut world,
+                connector,
+                credential,
+                "whsec_AAECAwQFBgcICQoLDA0ODxAREhMUFRYXGBkaGxwdHh8=",
+            );
+        }
+        world.reconnect(|bank| {
+            if bank.connector.setting("account_id").is_some() {
+                let merchant = MerchantSeed::shown_id(account("Payments USD"));
+                bank.settings.insert("account_id".to_owned(), merchant);
+            }
+        });
+        let code = |label: &str| account(label).to_string().to_uppercase();
+        let params = json!({
+            "card": CARD, "seller": code("Payaut Atelier Blum"), "other": code("Payaut Kontor Weiss"),
+        });
+        let asked = || control.requests().get(operation).map_or(0, |count| count.total);
+        control.add_fault(FaultRule::on(operation, FaultAction::DropAfterEffect).times(1));
+        let store = world.store().await;
+        let engine = world.engine(store.clone()).await;
+        let id = world.start(store.as_ref(), script, json!({}), params.clone()).await;
+        let waiting = until(store.as_ref(), id, |run| {
+            if run.state == RunState::Waiting && asked() == 0 {
+                clock.advance(Duration::from_secs(20));
+            }
+            run.state.is_final() || asked() > 0 && run.state == RunState::Waiting
+        })
+        .await;
+        assert_eq!(waiting.state, RunState::Waiting, "{connector}: {:?}", waiting.error);
+        engine.stop().await;
+        let records = store.journal(id).await.expect("the journal");
+        store.close().await.expect("closed");
+
+        // Its process has died, and somebody has put other texts in the place of those that the run began with.
+        let folder = TempDir::new().expect("a folder");
+        let edited = script.replace("(5.25)", "(5.26)");
+        let edited = version(&[("main.rhai", &edited)]);
+        let store = given_with(&world, (&folder, params), id, edited, records).await;
+        let engine = world.engine(store.clone()).await;
+        let run = settled(store.as_ref(), id).await;
+        engine.stop().await;
+        store.close().await.expect("closed");
+        let error = run.error.expect("a reason");
+        assert_eq!(
+            (run.state, error.code.as_str()),
+            (RunState::Parked, "diverged"),
+            "{connector}"
+        );
+        assert_eq!(asked(), 1, "{connector}: {}", error.message);
+        assert_eq!(control.keys_of_several_requests(), Vec::<String>::new(), "{connector}");
+    }
 }
 
 /// A step made of others keeps the place of what is below it: nothing else may begin there, and none may be left out.

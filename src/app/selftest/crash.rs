@@ -391,6 +391,9 @@ impl Life {
         if !self.site.bank.control.ledger().invariant_ok {
             self.wrong(outcome, "the bank's own ledger does not add up");
         }
+        if !self.site.bank.control.keys_of_several_requests().is_empty() {
+            self.wrong(outcome, "a key came with several requests");
+        }
         self.judge_runs(&runs, outcome);
         for workflow in &self.workflows {
             let of_workflow: BTreeSet<RunId> = runs_of(&runs, &workflow.name).map(|run| run.id).collect();

@@ -18,6 +18,7 @@ mod moves;
 mod orders;
 mod positions;
 mod refund_parts;
+mod reversal;
 mod send_back;
 mod split;
 mod split_call;
@@ -189,6 +190,7 @@ pub fn all() -> impl Iterator<Item = &'static Primitive> {
         sweep::ALL,
         concentrate::ALL,
         split::ALL,
+        reversal::ALL,
         convert::ALL,
         inquiries::ALL,
         orders::ALL,

@@ -38,6 +38,7 @@ pub(crate) static CONTRACT: Contract = Contract {
     amounts_at: &["/amount", "/source_amount"],
     key: KeyRule {
         header: "Idempotency-Key",
+        member: None,
         covers: |_, operation| operation.method == "POST",
         settings: |config| &config.idempotency,
         replayed: Some("Idempotent-Replayed"),

@@ -3,7 +3,8 @@
 //! The provider does not say how long keys live, what counts as the same request or whether errors are
 //! kept: all of that are settings.
 
-use std::collections::HashMap;
+use std::collections::hash_map::Entry;
+use std::collections::{BTreeSet, HashMap};
 use std::time::Duration;
 
 use bytes::Bytes;
@@ -101,6 +102,35 @@ impl Keys {
                 self.0.remove(slot);
             }
         }
+    }
+}
+
+/// What each key came with, as long as the world lasts and whatever was answered: a key that came with two requests was used
+/// for something it does not stand for.
+#[derive(Debug, Default)]
+pub(crate) struct Carried {
+    first: HashMap<String, Digest>,
+    several: BTreeSet<String>,
+}
+
+impl Carried {
+    /// Notes that a key came with this request.
+    pub(crate) fn note(&mut self, key: String, target: &str, body: &[u8]) {
+        let request = fingerprint(BodyComparison::Bytes, target, body);
+        match self.first.entry(key) {
+            Entry::Vacant(place) => {
+                place.insert(request);
+            }
+            Entry::Occupied(known) if *known.get() != request => {
+                self.several.insert(known.key().clone());
+            }
+            Entry::Occupied(_) => {}
+        }
+    }
+
+    /// The keys that came with several requests.
+    pub(crate) fn several(&self) -> impl Iterator<Item = &str> {
+        self.several.iter().map(String::as_str)
     }
 }
 

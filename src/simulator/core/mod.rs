@@ -30,7 +30,7 @@ use uuid::Uuid;
 
 use self::answer::Form;
 use self::faults::Faults;
-use self::idempotency::Keys;
+use self::idempotency::{Carried, Keys};
 use self::ledger::Ledger;
 use self::notices::{Delivery, Event, Subscription};
 use self::table::Table;
@@ -61,6 +61,7 @@ pub(crate) struct Core {
     pub(crate) now: Instant,
     pub(crate) elapsed: Duration,
     pub(crate) idempotency: Keys,
+    pub(crate) carried: Carried,
     pub(crate) faults: Faults,
     pub(crate) ledger: Ledger,
     pub(crate) events: Table<Event>,
@@ -84,6 +85,7 @@ impl Core {
             now: now.trunc_subsecs(3),
             elapsed,
             idempotency: Keys::default(),
+            carried: Carried::default(),
             faults: Faults::new(&config.faults, &config.webhook_faults),
             ledger: Ledger::new(config.payouts.allow_overdraft),
             events: Table::default(),

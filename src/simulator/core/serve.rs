@@ -97,7 +97,7 @@ impl Inbound {
         self.body.as_deref().unwrap_or_default()
     }
 
-    /// The body as JSON, as far as it is: only to match faults by it.
+    /// The body as JSON, as far as it is: only to match faults by it, and to note keys.
     fn peek(&self) -> Json {
         serde_json::from_slice(self.bytes()).unwrap_or_default()
     }
@@ -178,6 +178,13 @@ async fn answer(shared: Arc<Shared>, (contract, operation): Target, inbound: Inb
         let count = core.requests.entry(operation.name).or_default();
         count.total += 1;
         count.faulted += u64::from(fault.is_some());
+        if let Some(key) = key_of((contract, operation), &inbound) {
+            core.carried.note(
+                format!("{} {key}", contract.name),
+                &target(operation, &inbound),
+                inbound.bytes(),
+            );
+        }
         (core.correlation_id(), fault)
     });
     if fault == Some(FaultAction::Refuse) {
@@ -299,6 +306,23 @@ fn idempotency_key(world: &World, (contract, operation): Target, inbound: &Inbou
     }
 }
 
+/// What a request says it is, heeded or not: the key in its header or its body.
+fn key_of((contract, operation): Target, inbound: &Inbound) -> Option<String> {
+    let rule = &contract.key;
+    if operation.method == "GET" {
+        return None;
+    }
+    inbound.header(rule.header).or_else(|| {
+        let body = inbound.peek();
+        Some(body.get(rule.member?)?.as_str()?.to_owned())
+    })
+}
+
+/// What a request is to do, and to what.
+fn target(operation: &Operation, inbound: &Inbound) -> String {
+    format!("{} {}?{}", operation.method, inbound.path, inbound.query)
+}
+
 fn begin(
     world: &mut World,
     (contract, operation): Target,
@@ -313,7 +337,7 @@ fn begin(
         .filter(|_| settings.key_scope == KeyScope::MerchantAndPath);
     let whose = account.map(|account| format!("{account} {:?}\n", caller.api_key));
     let key = format!("{}\n{}{key}", contract.name, whose.unwrap_or_default());
-    let target = format!("{} {}?{}", operation.method, inbound.path, inbound.query);
+    let target = target(operation, inbound);
     match core
         .idempotency
         .begin(settings, &key, &target, inbound.bytes(), core.elapsed)

@@ -53,6 +53,7 @@ pub(crate) static CONTRACT: Contract = Contract {
     amounts_at: &["/amount", "/price/total", "/sourceAmount"],
     key: KeyRule {
         header: "Idempotency-Key",
+        member: None,
         covers: |config, operation| {
             COVERED.contains(&operation.path) || config.ivy.key_on_return && operation.path == RETURN_CREATE
         },

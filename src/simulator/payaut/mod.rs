@@ -56,6 +56,7 @@ pub(crate) static CONTRACT: Contract = Contract {
     key: KeyRule {
         // No header carries a key; what protects a write stands in its body, if anything does.
         header: "Idempotency-Key",
+        member: Some("idempotencyKey"),
         covers: |_, _| false,
         settings: |config| &config.idempotency,
         replayed: None,

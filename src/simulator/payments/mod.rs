@@ -55,6 +55,7 @@ pub(crate) static CONTRACT: Contract = Contract {
     amounts_at: &["/amount"],
     key: KeyRule {
         header: KEY,
+        member: None,
         covers: |_, operation| heeds_key(operation),
         settings: |config| &config.payments.idempotency,
         // Nothing says that a repeated answer is marked.

@@ -46,7 +46,7 @@ fn what_init_makes_is_right_and_is_not_made_twice() {
     bursar(folder.path(), &["init", "--all", "everything"]).expect(0);
     let everything = folder.path().join("everything");
     let checked = bursar(&everything, &["check"]).expect(0);
-    let all = "right: 7 workflows, 5 schedules, 0 errors, 0 warnings";
+    let all = "right: 8 workflows, 6 schedules, 0 errors, 0 warnings";
     assert!(checked.stdout.contains(all), "{}", checked.stdout);
     assert_eq!(mode(&everything.join("secrets/shop.key")), 0o600);
 

@@ -332,6 +332,67 @@ fn the_steps_of_a_run_are_told_in_few_words() {
     ");
 }
 
+/// Many providers answer in the smallest units: only an amount with a point in it is one as people read it.
+#[test]
+fn an_amount_that_may_be_in_smallest_units_is_not_told_as_money() {
+    let at = DateTime::from_timestamp(1_767_225_600, 0).expect("a valid instant");
+    let answers = [
+        (
+            "hub.transfer_balance",
+            "EUR 10.00 to …0B90",
+            json!({"amount": 1000, "currency": "EUR"}),
+        ),
+        (
+            "hub.retrieve_balance",
+            "…0B90",
+            json!({"amount": 1000, "currency": "EUR"}),
+        ),
+        (
+            "hub.retrieve_balance",
+            "…0B91",
+            json!({"amount": "1000", "currency": "EUR"}),
+        ),
+        (
+            "cards.retrieve_balance",
+            "…0B92",
+            json!({"amount": 1000, "currency": "USD", "id": "ba_1"}),
+        ),
+        (
+            "bank.retrieve_balance",
+            "…0B93",
+            json!({"amount": "10.00", "currency": "EUR"}),
+        ),
+        (
+            "shop.retrieve_balance",
+            "…0B94",
+            json!({"amount": 10.5, "currency": "EUR"}),
+        ),
+    ];
+    let records = answers
+        .into_iter()
+        .zip(1..)
+        .map(|((name, summary, answer), seq)| Record {
+            seq,
+            at: at + TimeDelta::seconds(seq.into()),
+            entry: Entry::Done {
+                path: seq.to_string().parse().expect("a path"),
+                step: step(name, summary),
+                outcome: Outcome::Value(Value::from_plain(&answer).expect("a value")),
+                began: None,
+            },
+        });
+    let journal = Journal::from_records(records).expect("a legal journal");
+    insta::assert_snapshot!(table(&journal, at, &Redactor::default()).render(Look::PIPED), @r"
+    step  what                                     outcome    took  key
+    1     hub.transfer_balance EUR 10.00 to …0B90
+    2     hub.retrieve_balance …0B90
+    3     hub.retrieve_balance …0B91
+    4     cards.retrieve_balance …0B92             ba_1
+    5     bank.retrieve_balance …0B93              EUR 10.00
+    6     shop.retrieve_balance …0B94              EUR 10.50
+    ");
+}
+
 #[test]
 fn a_step_is_printed_once_and_a_compound_one_after_its_parts() {
     let journal = journal();

@@ -5,6 +5,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use bursar::base::clock::{Clock as _, ManualClock, SystemClock};
+use bursar::model::journal::Journal;
 use bursar::model::run::{Run, RunState};
 use bursar::simulator::config::payments::{BANK, CARD, DEMO_API_KEY, DEMO_WEBHOOK_SECRET, MerchantSeed, PayeeSeed};
 use bursar::simulator::config::{AfterServerError, SimulatorConfig};
@@ -23,6 +24,8 @@ pub(super) const CAPTURE: &str = "payments.capture_payment_intent";
 const REFUND: &str = "payments.create_refund";
 const SHOW: &str = "payments.retrieve_payment_intent";
 
+/// No key is good for longer.
+const KEY_WINDOW: Duration = Duration::from_secs(3_600);
 /// How much time passes at once while a run waits.
 const STEP: Duration = Duration::from_secs(20);
 
@@ -217,6 +220,57 @@ async fn where_no_key_protects_a_refund_is_told_by_what_changed() {
         shop.effects(),
         ["payment USD 100.00", "refund USD 20.25", "refund USD 20.25"]
     );
+}
+
+/// A refund whose answer was lost while its key was good, and which goes on when that has lapsed. The run,
+/// and how often the refund was sent.
+async fn goes_on_when_its_key_has_lapsed(shop: &Shop, lost: FaultAction) -> (Run, u64) {
+    let intent = shop.paid().await;
+    // What was done to the intent before may not be shown yet: nothing is refunded before that is over.
+    shop.clock.advance(Duration::from_secs(601));
+    shop.goes_wrong(REFUND, lost);
+    let store = shop.world.store().await;
+    let engine = shop.world.engine(store.clone()).await;
+    let script = format!(r#"bank::create_refund(#{{ id: "{intent}", amount: USD(20.25) }}).id"#);
+    let id = shop.world.start(store.as_ref(), &script, json!({}), json!({})).await;
+    // The clock stands still: it is sent once, and waits to be sent again under its key.
+    let waiting = until(store.as_ref(), id, |run| {
+        shop.asked(REFUND) == 1 && run.state == RunState::Waiting
+    })
+    .await;
+    assert!(
+        waiting
+            .wake_at
+            .is_some_and(|wake_at| wake_at < shop.clock.now() + KEY_WINDOW)
+    );
+    let sent = Journal::from_records(store.journal(id).await.expect("read")).expect("legal");
+    let safe_until = sent.steps().find_map(|(_, step)| step.effect.as_ref()?.key_safe_until);
+    let safe_until = safe_until.expect("its key is trusted");
+    assert!(safe_until > shop.clock.now(), "its key is good when it goes out");
+    shop.clock.advance(KEY_WINDOW);
+    assert!(safe_until < shop.clock.now(), "and has lapsed when it goes on");
+    let run = passing(store.as_ref(), &shop.clock, id, RunState::Waiting, STEP).await;
+    engine.stop().await;
+    store.close().await.expect("closed");
+    (run, shop.asked(REFUND))
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_refund_whose_key_lapses_between_two_attempts_is_found_by_what_changed() {
+    let shop = Shop::new().await;
+    let (run, sent) = goes_on_when_its_key_has_lapsed(&shop, FaultAction::DropAfterEffect).await;
+    assert_eq!(run.state, RunState::Succeeded, "{:?}", run.error);
+    assert_eq!(sent, 1, "it is looked up, not sent again");
+    assert_eq!(shop.effects(), ["payment USD 100.00", "refund USD 20.25"]);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_refund_whose_key_lapses_and_that_changed_nothing_is_for_a_person() {
+    let shop = Shop::new().await;
+    let (run, sent) = goes_on_when_its_key_has_lapsed(&shop, FaultAction::Refuse).await;
+    assert_eq!(run.state, RunState::Parked, "{:?} {:?}", run.result, run.error);
+    assert_eq!(sent, 1, "nothing is sent again blindly");
+    assert_eq!(shop.effects(), ["payment USD 100.00"]);
 }
 
 /// Nothing changed, which a refund that is still under way does not contradict: it is not sent again.

@@ -204,3 +204,41 @@ async fn what_one_part_gave_back_alone_is_no_part_of_it_any_more() {
     );
     assert_eq!(borne(&world), [[9_000].as_slice(), &[250, 750]]);
 }
+
+/// Where parts are paid out one by one, the script sends them back itself: what each gives is told, and nothing moves.
+#[tokio::test(flavor = "multi_thread")]
+async fn what_parts_give_back_is_told_where_no_provider_remembers_them() {
+    let world = World::demo().await;
+    let script = r#"
+        let parts = [
+            #{ name: "fee", amount: EUR(2.50), failure: () },
+            #{ name: "lost", amount: EUR(10), failure: #{ code: "account_closed" } },
+            #{ name: "seller", amount: EUR(97.50), payout: #{ id: "p" } },
+        ];
+        let told = [];
+        let first = reversal(#{ parts: parts, amount: EUR(33.33) });
+        told.push(first.map(|part| `${part.name} ${part.back}`));
+        try { reversal(#{ parts: first, amount: EUR(66.68) }); } catch (e) { told.push(e.message); }
+        let rest = reversal(#{ parts: first, amount: EUR(66.67) });
+        told.push(rest.map(|part| `${part.back} ${part.returned} ${part.left}`));
+        told.push(rest[2].payout.id);
+        try { reversal(#{ parts: [#{ name: "a", amount: 5 }], amount: EUR(1) }); } catch (e) { told.push(e.error); }
+        told"#;
+    let run = world.run(script).await;
+    assert_eq!(run.state, RunState::Succeeded, "{:?}", run.error);
+    assert_eq!(
+        run.result,
+        Some(json!([
+            ["fee EUR 0.83", "lost EUR 0.00", "seller EUR 32.50"],
+            "EUR 66.68 is more than the EUR 66.67 that may still go back: give back EUR 66.67 at most",
+            [
+                "EUR 1.67 EUR 2.50 EUR 0.00",
+                "EUR 0.00 EUR 0.00 EUR 0.00",
+                "EUR 65.00 EUR 97.50 EUR 0.00"
+            ],
+            "p",
+            "invalid_argument",
+        ]))
+    );
+    assert!(world.simulator.control.effects().is_empty());
+}

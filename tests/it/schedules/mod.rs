@@ -5,7 +5,7 @@ mod calls;
 mod fires;
 mod jumps;
 mod million;
-mod rig;
+pub(crate) mod rig;
 mod slots;
 mod troubles;
 mod watchdog;

@@ -6,6 +6,7 @@ use std::time::Duration;
 use bursar::base::clock::{BoxFuture, Clock, Instant, ManualClock};
 use bursar::base::shutdown::Stopper;
 use bursar::base::wake::Wake;
+use bursar::catalog::watch::Catalog;
 use bursar::model::run::{Cause, Run};
 use bursar::model::unmade::{Unmade, UnmadeReason};
 use bursar::model::value::{parse_time, time_text};
@@ -61,7 +62,7 @@ impl Clock for Watched {
 }
 
 /// A trigger that is running.
-pub(super) struct Running {
+pub(crate) struct Running {
     pub(super) clock: Watched,
     stopper: Stopper,
     task: JoinHandle<()>,
@@ -70,6 +71,11 @@ pub(super) struct Running {
 impl Running {
     /// Starts it and lets it do everything it wants to do at once.
     pub(super) async fn start(store: Arc<dyn Store>, shelf: &Shelf, clock: &ManualClock) -> Self {
+        Self::of(store, shelf.catalog.clone(), clock, Wake::new()).await
+    }
+
+    /// The same for any catalog; `wake` hears of the runs that are made.
+    pub(crate) async fn of(store: Arc<dyn Store>, catalog: Catalog, clock: &ManualClock, wake: Wake) -> Self {
         let (stopper, shutdown) = Stopper::new();
         let clock = Watched {
             clock: clock.clone(),
@@ -77,9 +83,9 @@ impl Running {
         };
         let trigger = CronTrigger::new(
             store,
-            shelf.catalog.clone(),
+            catalog,
             Arc::new(clock.clone()),
-            Wake::new(),
+            wake,
             Arc::new(KnownVersions::new()),
         );
         let task = tokio::spawn(trigger.run(shutdown));
@@ -89,7 +95,7 @@ impl Running {
     }
 
     /// Lets time pass, and the trigger do what it wants to do then.
-    pub(super) async fn pass(&self, seconds: u64) {
+    pub(crate) async fn pass(&self, seconds: u64) {
         self.clock.clock.advance(Duration::from_secs(seconds));
         self.asleep().await;
     }
@@ -114,7 +120,7 @@ impl Running {
         unreachable!("the trigger is stuck");
     }
 
-    pub(super) async fn stop(self) {
+    pub(crate) async fn stop(self) {
         self.stopper.stop();
         self.task.await.expect("it ends without a panic");
     }

@@ -5,6 +5,7 @@ use bursar::simulator::faults::{FaultAction, FaultRule, When};
 use serde_json::json;
 
 use super::bench::{Bench, eventually, id_of};
+use super::http::send;
 
 #[tokio::test]
 async fn a_repeated_key_replays_the_first_answer_and_pays_once() {
@@ -188,4 +189,35 @@ async fn after_a_server_error_the_key_gives_what_the_setting_says() {
     check(When::After, false, AfterServerError::Success, 200, 1).await;
     check(When::After, false, AfterServerError::Error, 500, 1).await;
     check(When::After, false, AfterServerError::RunAgain, 200, 2).await;
+}
+
+/// Whatever it answers and for however long it knows a key: each provider remembers what a key came with.
+#[tokio::test]
+async fn a_key_that_comes_with_another_request_is_told_at_every_provider() {
+    for (name, header, target) in [
+        ("augustus", "idempotency-key", "/v1/payouts"),
+        ("ivy", "idempotency-key", "/ivy/api/service/payout/create"),
+        ("payments", "x-idempotency-key", "/payments/payment_intents"),
+        ("payaut", "", "/payaut/v2/fund/balance/transfer"),
+    ] {
+        let bench = Bench::demo().await;
+        let asks = async |key: &str, amount: u32| {
+            let body = match header {
+                "" => json!({ "idempotencyKey": key, "amount": amount }),
+                _ => json!({ "amount": amount }),
+            };
+            let mut headers = vec![("content-type", "application/json")];
+            headers.extend((!header.is_empty()).then_some((header, key)));
+            let body = body.to_string();
+            let address = bench.running.address;
+            send(address, "POST", target, &headers, Some(body.as_bytes())).await;
+        };
+        let several = || bench.control().keys_of_several_requests();
+        asks("k1", 1).await;
+        asks("k1", 1).await;
+        asks("k2", 2).await;
+        assert_eq!(several(), Vec::<String>::new(), "{name}");
+        asks("k1", 2).await;
+        assert_eq!(several(), [format!("{name} k1")]);
+    }
 }

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use bursar::model::journal::Journal;
+use bursar::model::journal::{APPROVAL, Journal};
 use bursar::model::run::{Run, RunState};
 use bursar::simulator::config::payments::EventForm;
 use bursar::simulator::faults::{WebhookFault, WebhookFaultRule};
@@ -10,7 +10,7 @@ use bursar::store::Store;
 use serde_json::json;
 use uuid::Uuid;
 
-use super::town::{Town, bare_id, ended, events, run, runs};
+use super::town::{self, Stores, Town, bare_id, ended, events, run, runs};
 use crate::approvals::answer;
 use crate::support::{settled, until};
 
@@ -155,4 +155,39 @@ async fn a_dispute_that_no_webhook_told_of_is_found_by_the_safety_net() {
     assert_eq!(asked(store.as_ref(), &held).await.len(), 1);
     assert_eq!(by_schedule().await.state, RunState::Succeeded, "somebody is asked");
     process.ends().await;
+}
+
+/// A person decides and the provider closes the dispute, each once, whoever dies meanwhile.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_dispute_is_held_over_a_crash_at_every_write() {
+    let begin = async |town: &Town, _: &dyn Store| {
+        disputed(town).await;
+    };
+    let outside = async |town: &Town, stores: &Stores<'_>, held: &Run| {
+        if held.state != RunState::Waiting {
+            return true;
+        }
+        let records = stores.sound.journal(held.id).await.expect("read");
+        let journal = Journal::from_records(records).expect("legal");
+        if let Some((path, _)) = journal.approvals().next() {
+            let now = town.world.clock.now();
+            let answer = answer(stores.sound, held.id, &path.to_string(), true, now).await;
+            // What a process did not take before it died is said again to the next one.
+            if stores.of_process.decide(answer).await.is_ok() {
+                town.world.wake.nudge();
+            }
+        } else if journal.steps().any(|(_, record)| record.step.name == APPROVAL) {
+            let dispute = bare_id(&held.event["payload"]["id"]);
+            // Closed once: it is refused where it was closed before.
+            let closed = town.world.simulator.control.advance(dispute, "won", None);
+            if closed.is_ok() {
+                town.world.wake.nudge();
+            }
+        }
+        true
+    };
+    // The payer's payment is not ours: the run moves nothing.
+    let once = "1 run succeeded with won; 0 intended, 0 paid, 0 twice, 0 missing, 1 unexplained; \
+                ledger USD 80.00 ≠ journal USD 0.00";
+    town::survives_with(WORKFLOW, begin, outside, once).await;
 }

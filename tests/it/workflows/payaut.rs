@@ -4,103 +4,86 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use bursar::base::clock::{Clock as _, ManualClock, SystemClock};
-use bursar::base::secret::Secret;
+use bursar::base::clock::ManualClock;
 use bursar::connector::registry::Registry;
 use bursar::engine::primitives::surface;
-use bursar::model::run::{Run, RunState};
-use bursar::model::workflow::{Source, Version};
+use bursar::model::run::{Cause, Run, RunState};
+use bursar::model::workflow::Source;
 use bursar::script::check;
-use bursar::simulator::config::SimulatorConfig;
-use bursar::simulator::config::payaut::{DEMO_TOKEN, HolderSeed};
 use bursar::simulator::control::NewDeposit;
 use bursar::simulator::faults::{FaultAction, FaultRule};
+use bursar::store::Store;
 use serde_json::{Value as Json, json};
 
-use crate::support::{World, audit_store, passing};
+use super::town::{self, Town, ended, runs};
+use crate::support::{audit_store, passing};
 
 const SCRIPT: &str = include_str!("../../../scripts/split_captured_payments.rhai");
-const MANIFEST: &str = include_str!("../../../workflows/split-captured-payments.toml");
+const WORKFLOW: &str = "split-captured-payments";
 const SPLIT: &str = "payaut.create_split";
+
+/// The schedule of the manifest: every ten minutes.
+const SLOT_SECS: u64 = 600;
 
 /// How much time passes at once while a run waits.
 const STEP: Duration = Duration::from_secs(30);
 
+/// What a buyer of the marketplace paid, as the processor hands it over.
+fn pays(town: &Town, number: &str, amount: &str) {
+    let paid = NewDeposit::new("Payaut marketplace", amount, number);
+    town.world.simulator.control.create_deposit(&paid).expect("it arrives");
+}
+
 struct Marketplace {
-    world: World,
+    town: Town,
     clock: ManualClock,
 }
 
 impl Marketplace {
-    /// With two sellers, on whose accounts there is nothing.
+    /// With two sellers, as the demo has them.
     async fn new() -> Self {
-        let clock = ManualClock::new(SystemClock::new().now());
-        let mut config = SimulatorConfig::demo();
-        let seller = |label: &str, number: &str| HolderSeed {
-            reference: Some(number.to_owned()),
-            ..HolderSeed::new(label, "0")
-        };
-        config.payaut.marketplace = Some(HolderSeed::new("Marketplace", "0"));
-        config.payaut.holders = vec![seller("Blum", "seller-blum"), seller("Weiss", "seller-weiss")];
-        let mut world = World::with_clock(config, Arc::new(clock.clone())).await;
-        let mut hub = world.connections.remove("bank").expect("a connection");
-        let connection = Arc::make_mut(&mut hub);
-        connection.name = "hub".to_owned();
-        connection.connector = Registry::built_in().get("payaut").expect("built in").clone();
-        connection.base_url = format!("{}/payaut", world.simulator.url());
-        connection.credential = Some(Secret::new(DEMO_TOKEN.to_owned()));
-        world.connections.insert("hub".to_owned(), hub);
-        Self { world, clock }
+        let (town, clock) = Town::standing_still(WORKFLOW).await;
+        let control = &town.world.simulator.control;
+        // Longer than from slot to slot: a run sees what the one before it has split as if nobody had.
+        control.configure(|config| config.payaut.transactions_lag_ms = 900_000);
+        Self { town, clock }
     }
 
     /// What a buyer paid, as the processor hands it over.
     fn pays(&self, number: &str, amount: &str) {
-        let paid = NewDeposit::new("Marketplace", amount, number);
-        self.world.simulator.control.create_deposit(&paid).expect("it arrives");
+        pays(&self.town, number, amount);
     }
 
     /// Payments are shown after a while.
     fn a_while_passes(&self) {
-        self.clock.advance(Duration::from_secs(120));
+        self.clock.advance(Duration::from_secs(900));
     }
 
+    /// The run that the schedule of the manifest makes at its next slot.
     async fn run(&self) -> Run {
-        let source = Source {
-            path: "split_captured_payments.rhai".to_owned(),
-            text: SCRIPT.to_owned(),
-        };
-        let version = Version::new(
-            "split-captured-payments".to_owned(),
-            MANIFEST.to_owned(),
-            vec!["hub".to_owned()],
-            vec![source],
-        );
-        let account = self.world.simulator.control.account("Marketplace").expect("an account");
-        let params = json!({
-            "marketplace_account": account.to_string().to_uppercase(), "processor": "ADYEN",
-            "fee_percent": "2.5", "fee_minimum": "0.50", "fee_maximum": "25.00",
-        });
-        let store = self.world.store().await;
-        let engine = self.world.engine(store.clone()).await;
-        let id = self
-            .world
-            .start_version(store.as_ref(), version, json!({"type": "cron"}), params)
-            .await;
-        let run = passing(store.as_ref(), &self.clock, id, RunState::Waiting, STEP).await;
-        engine.stop().await;
+        let store = self.town.world.store().await;
+        let before = runs(store.as_ref()).await.len();
+        let process = self.town.opens(store.clone()).await;
+        self.town.fires(store.clone(), &self.clock, SLOT_SECS).await;
+        let made = runs(store.as_ref()).await;
+        assert_eq!(made.len(), before + 1, "one slot, one run");
+        let run = &made[before];
+        assert!(matches!(run.cause, Cause::Cron { .. }), "{:?}", run.cause);
+        let run = passing(store.as_ref(), &self.clock, run.id, RunState::Waiting, STEP).await;
+        process.ends().await;
         store.close().await.expect("closed");
         run
     }
 
     fn balance(&self, label: &str) -> String {
-        let control = &self.world.simulator.control;
+        let control = &self.town.world.simulator.control;
         let account = control.account(label).expect("an account");
         control.balance(account).expect("a balance").to_string()
     }
 
     /// What was split: number, and the cents of fee and seller.
     fn splits(&self) -> Vec<(String, Vec<i64>)> {
-        let control = &self.world.simulator.control;
+        let control = &self.town.world.simulator.control;
         assert!(control.ledger().invariant_ok, "{:?}", control.ledger().invariant_error);
         let effects = control.effects().into_iter().filter(|effect| effect.kind == "split");
         let cents = |items: &Json| {
@@ -129,7 +112,7 @@ async fn every_captured_payment_is_split_once_and_the_fee_keeps_to_its_floor_and
     market.a_while_passes();
     // An answer is lost, and what shows the payments is behind: the second run sees them as if nobody had split them.
     let lost = FaultRule::on(SPLIT, FaultAction::DropAfterEffect).times(1);
-    market.world.simulator.control.add_fault(lost);
+    market.town.world.simulator.control.add_fault(lost);
     for _ in 0..2 {
         let run = market.run().await;
         assert_eq!(run.state, RunState::Succeeded, "{:?}", run.error);
@@ -147,11 +130,13 @@ async fn every_captured_payment_is_split_once_and_the_fee_keeps_to_its_floor_and
         ]
     );
     assert_eq!(
-        ["Blum", "Weiss", "Marketplace"].map(|label| market.balance(label)),
-        ["EUR 107.01", "EUR 4,975.00", "EUR 28.00"]
+        ["Atelier Blum", "Kontor Weiss", "marketplace"].map(|label| market.balance(&format!("Payaut {label}"))),
+        ["EUR 587.01", "EUR 5,050.00", "EUR 1,028.00"]
     );
-    let store = market.world.store().await;
-    let audit = audit_store(store.as_ref(), &market.world.simulator).await.to_string();
+    let store = market.town.world.store().await;
+    let audit = audit_store(store.as_ref(), &market.town.world.simulator)
+        .await
+        .to_string();
     store.close().await.expect("closed");
     // Splits bear our number, not our reference: what was moved is told by its sum.
     assert!(audit.ends_with("ledger EUR 5,110.01 = journal EUR 5,110.01"), "{audit}");
@@ -169,6 +154,7 @@ async fn a_payment_that_cannot_be_split_stops_no_other_and_is_looked_at_again() 
         retry_after_secs: None,
     };
     market
+        .town
         .world
         .simulator
         .control
@@ -192,11 +178,11 @@ async fn the_script_passes_the_check_at_its_provider_and_is_told_why_not_at_anot
     let uses = ["hub".to_owned()];
     let found = check(
         std::slice::from_ref(&source),
-        &surface(&market.world.connections, &Registry::built_in(), &uses),
+        &surface(&market.town.world.connections, &Registry::built_in(), &uses),
     );
     assert!(found.is_empty(), "{found:?}");
     // Where parts are paid out there is no payment to divide, and without its number nothing is divided here.
-    let mut elsewhere = market.world.connections.clone();
+    let mut elsewhere = market.town.world.connections.clone();
     let hub = Arc::make_mut(elsewhere.get_mut("hub").expect("there"));
     hub.connector = Registry::built_in().get("augustus").expect("built in").clone();
     let found = check(
@@ -214,8 +200,25 @@ async fn the_script_passes_the_check_at_its_provider_and_is_told_why_not_at_anot
     };
     let found = check(
         &[without],
-        &surface(&market.world.connections, &Registry::built_in(), &uses),
+        &surface(&market.town.world.connections, &Registry::built_in(), &uses),
     );
     let told: Vec<&str> = found.iter().map(|finding| finding.message.as_str()).collect();
     assert_eq!(told, ["`split` needs `processor`"]);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_captured_payment_is_split_once_over_a_crash_at_every_write() {
+    let begin = async |town: &Town, store: &dyn Store| {
+        pays(town, "seller-blum:order-1", "100.01");
+        town.starts(store, json!({ "type": "cron" })).await;
+    };
+    let town = Town::of(WORKFLOW).await;
+    let store = town.world.store().await;
+    let process = town.opens(store.clone()).await;
+    begin(&town, store.as_ref()).await;
+    ended(store.as_ref(), 0).await;
+    let audit = town.world.audit(store.as_ref()).await;
+    assert_eq!((audit.is_exact(), audit.paid()), (true, 1), "{audit}");
+    process.ends().await;
+    town::survives_a_crash_at_every_write(WORKFLOW, begin, &format!("1 run succeeded; {audit}")).await;
 }

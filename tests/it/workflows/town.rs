@@ -21,6 +21,7 @@ use bursar::model::run::{Run, RunState};
 use bursar::server::counters::DoorCounters;
 use bursar::server::webhook::{self, DoorLimits, WebhookDoor};
 use bursar::simulator::config::ivy::{self, IvyConfig};
+use bursar::simulator::config::payaut::PayautConfig;
 use bursar::simulator::config::payments::{self, MerchantSeed, PaymentsConfig};
 use bursar::simulator::config::{DEMO_API_KEY, DEMO_WEBHOOK_SECRET, SimulatorConfig, SubscriptionSeed};
 use bursar::store::faulty::{Fault, Faulty};
@@ -35,16 +36,17 @@ use tempfile::TempDir;
 use tokio::task::JoinHandle;
 use uuid::Uuid;
 
+use crate::schedules::rig;
 use crate::simulator::http::send;
 use crate::support::real_time::{Patience, pause};
-use crate::support::{World, audit_store, hurry, open, report, settled, until};
+use crate::support::{World, audit_store, hurry, open, report, settled};
 
 /// Longer than anything here takes; a test that needs it has failed.
 const PATIENCE: Duration = Duration::from_secs(30);
 /// So many towns at once, where one is built for each place at which a process may die.
 const TOWNS_AT_ONCE: usize = 3;
 
-/// The providers, with the connections of the shipped workflows.
+/// The providers whose webhooks are believed, with the connections of the shipped workflows.
 const PROVIDERS: [(&str, &str); 3] = [("augustus", "bank"), ("ivy", "shop"), ("payments", "cards")];
 
 /// The outside world, and the files of one shipped workflow.
@@ -77,16 +79,25 @@ impl Town {
         (town, clock)
     }
 
+    /// One whose clock stands still until a test moves it.
+    pub(super) async fn standing_still(workflow: &str) -> (Self, ManualClock) {
+        let clock = ManualClock::new(SystemClock::new().now());
+        (Self::with_clock(workflow, Arc::new(clock.clone())).await, clock)
+    }
+
     async fn with_clock(workflow: &str, clock: Arc<dyn Clock>) -> Self {
         let mut config = SimulatorConfig {
             ivy: IvyConfig::demo(),
             payments: PaymentsConfig::demo(),
+            payaut: PayautConfig::demo(),
             ..SimulatorConfig::demo()
         };
         config.lifecycle.payout_paid_ms = 60;
         config.lifecycle.conversion_completed_ms = 60;
         config.ivy.lifecycle.payout_paid_ms = 60;
         config.ivy.lifecycle.refund_ms = 3_600_000; // by hand
+        config.payaut.transactions_lag_ms = 0;
+        config.payments.lifecycle.settlement_ms = None; // what a payer paid stays pending, however long a test takes
         let mut world = World::with_clock(config, clock).await;
         let files = tempfile::tempdir().expect("a folder");
         let bank = LocalBank {
@@ -189,6 +200,15 @@ impl Town {
         self.world.start_version(store, version, event, params).await
     }
 
+    /// Lets time pass up to the next time that is a multiple of so many seconds, and the workflow's schedules fire, as they do
+    /// in a daemon.
+    pub(super) async fn fires(&self, store: Arc<dyn Store>, clock: &ManualClock, every_secs: u64) {
+        let schedules = rig::Running::of(store, self.catalog.clone(), clock, self.world.wake.clone()).await;
+        let now = u64::try_from(clock.now().timestamp()).expect("after 1970");
+        schedules.pass(every_secs - now % every_secs).await;
+        schedules.stop().await;
+    }
+
     /// Has an event make one more run than the one it has, because a person says so.
     pub(super) async fn replays(&self, store: &dyn Store, event: EventId) {
         let versions = KnownVersions::new();
@@ -257,6 +277,14 @@ impl Town {
         let answer = answer.expect("an answer");
         assert!(matches!(answer.status, 200 | 201), "{target}: {:?}", answer.shown());
         answer.json()
+    }
+
+    /// What is on every account.
+    fn balances(&self) -> Vec<String> {
+        let balances = self.world.simulator.control.ledger().balances.into_iter();
+        balances
+            .map(|holding| format!("{} {}", holding.label, holding.available))
+            .collect()
     }
 
     /// What was done at the providers, of this kind: amount and status, oldest first.
@@ -342,8 +370,28 @@ pub(super) async fn events(store: &dyn Store, beginning: &str, count: usize) -> 
     }
 }
 
-/// What the one run of a workflow leaves behind when its process dies at one write, and how many writes there are.
-async fn dies_at(workflow: &str, begin: &impl AsyncFn(&Town, &dyn Store), fault: Fault) -> (u64, String) {
+/// What those look into and write to who do something while a run goes on.
+pub(super) struct Stores<'a> {
+    /// Tells everything that is durable.
+    pub(super) sound: &'a dyn Store,
+    /// The one of the process that is at work, which may die.
+    pub(super) of_process: &'a dyn Store,
+}
+
+/// What a run left behind.
+struct Left {
+    writes: u64,
+    told: String,
+    balances: Vec<String>,
+}
+
+/// What the one run of a workflow leaves behind when its process dies at one write.
+async fn dies_at(
+    workflow: &str,
+    begin: &impl AsyncFn(&Town, &dyn Store),
+    outside: &impl AsyncFn(&Town, &Stores<'_>, &Run) -> bool,
+    fault: Fault,
+) -> Left {
     let town = Town::of(workflow).await;
     let store = town.world.store().await;
     let faulty = Faulty::new(store.clone(), fault);
@@ -351,12 +399,17 @@ async fn dies_at(workflow: &str, begin: &impl AsyncFn(&Town, &dyn Store), fault:
     begin(&town, store.as_ref()).await;
     let patience = Patience::new(PATIENCE);
     // A write that only a slow machine makes is not made by every run.
-    while !faulty.is_dead()
-        && !runs(store.as_ref())
-            .await
-            .first()
-            .is_some_and(|run| run.state.is_final())
-    {
+    while !faulty.is_dead() {
+        if let Some(run) = runs(store.as_ref()).await.first() {
+            if run.state.is_final() {
+                break;
+            }
+            let stores = Stores {
+                sound: store.as_ref(),
+                of_process: faulty.as_ref(),
+            };
+            outside(&town, &stores, run).await;
+        }
         assert!(!patience.is_over(), "{workflow} {fault:?}: neither dead nor done");
         pause(Duration::from_millis(2)).await;
     }
@@ -372,17 +425,44 @@ async fn dies_at(workflow: &str, begin: &impl AsyncFn(&Town, &dyn Store), fault:
     town.world.simulator.control.redeliver_all();
     // What has to be looked for, and may not be shown for minutes, waits that long: a person would be asked then.
     let late = town.world.clock.now() + Duration::from_secs(60);
+    let patience = Patience::new(PATIENCE);
     let id = run(store.as_ref(), 0).await.id;
-    let run = until(store.as_ref(), id, |run| {
-        run.state.is_final() || run.state == RunState::Parked || run.wake_at.is_some_and(|wake_at| wake_at > late)
-    })
-    .await;
+    let run = loop {
+        let run = store
+            .run(id)
+            .await
+            .expect("the store answers")
+            .expect("the run is there");
+        if run.state.is_final() || run.state == RunState::Parked {
+            break run;
+        }
+        let stores = Stores {
+            sound: store.as_ref(),
+            of_process: store.as_ref(),
+        };
+        let comes = outside(&town, &stores, &run).await;
+        if !comes && run.wake_at.is_some_and(|wake_at| wake_at > late) {
+            break run;
+        }
+        assert!(!patience.is_over(), "{workflow} {fault:?}: the run is still {run:?}");
+        pause(Duration::from_millis(5)).await;
+    };
     process.ends().await;
     let audit = audit_store(store.as_ref(), &town.world.simulator).await;
     assert!(town.world.simulator.control.ledger().invariant_ok);
-    let left = format!("{} run {}; {audit}", runs(store.as_ref()).await.len(), run.state);
+    let result = run.result.as_ref().and_then(Json::as_str);
+    let result = result.map_or_else(String::new, |result| format!(" with {result}"));
+    let told = format!(
+        "{} run {}{result}; {audit}",
+        runs(store.as_ref()).await.len(),
+        run.state
+    );
     store.close().await.expect("closed");
-    (writes, left)
+    Left {
+        writes,
+        told,
+        balances: town.balances(),
+    }
 }
 
 /// Has a workflow run once, with its process dying before and after each of its writes: it has to leave what it leaves
@@ -392,23 +472,37 @@ pub(super) async fn survives_a_crash_at_every_write(
     begin: impl AsyncFn(&Town, &dyn Store),
     expected: &str,
 ) {
-    let (writes, clean) = dies_at(workflow, &begin, Fault::Never).await;
-    assert_eq!(clean, expected);
+    survives_with(workflow, begin, async |_, _, _| false, expected).await;
+}
+
+/// The same where people and providers do something while the run goes on: `outside` says whether what the run waits for is
+/// still to come.
+pub(super) async fn survives_with(
+    workflow: &str,
+    begin: impl AsyncFn(&Town, &dyn Store),
+    outside: impl AsyncFn(&Town, &Stores<'_>, &Run) -> bool,
+    expected: &str,
+) {
+    let clean = dies_at(workflow, &begin, &outside, Fault::Never).await;
+    assert_eq!(clean.told, expected);
+    let writes = clean.writes;
     let faults = (1..=writes).flat_map(|number| [Fault::Before(number), Fault::After(number)]);
-    let deaths = faults.map(async |fault| (fault, dies_at(workflow, &begin, fault).await));
+    let deaths = faults.map(async |fault| (fault, dies_at(workflow, &begin, &outside, fault).await));
     let mut deaths = futures_util::stream::iter(deaths).buffer_unordered(TOWNS_AT_ONCE);
     let mut looked_for = 0;
-    while let Some((fault, (_, left))) = deaths.next().await {
-        if left.starts_with("1 run waiting") && left.contains("0 twice, 1 missing, 1 in doubt") {
+    while let Some((fault, left)) = deaths.next().await {
+        if left.told.starts_with("1 run waiting") && left.told.contains("0 twice, 1 missing, 1 in doubt") {
             looked_for += 1;
             continue;
         }
-        assert_eq!(left, clean, "{workflow} {fault:?}");
+        assert_eq!(left.told, clean.told, "{workflow} {fault:?}");
+        assert_eq!(left.balances, clean.balances, "{workflow} {fault:?}");
     }
     // It died between an intent and its request, where an error could have left the key free.
     assert!(looked_for <= 2, "{workflow}: {looked_for} of {}", writes * 2);
     report(&format!(
-        "{workflow}: {} crash points, each leaves: {clean}; but {looked_for} that wait to be looked for",
-        writes * 2
+        "{workflow}: {} crash points, each leaves: {}; but {looked_for} that wait to be looked for",
+        writes * 2,
+        clean.told
     ));
 }

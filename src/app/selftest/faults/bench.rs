@@ -294,7 +294,12 @@ impl<'a> Bench<'a> {
                 effect.provider, effect.kind, effect.amount
             )
         });
-        stray.or_else(|| self.bank.control.ledger().invariant_error)
+        let control = &self.bank.control;
+        let reused = || {
+            let key = control.keys_of_several_requests().into_iter().next()?;
+            Some(format!("the key {key} came with several requests"))
+        };
+        stray.or_else(reused).or_else(|| control.ledger().invariant_error)
     }
 
     fn new_effects(&self) -> impl Iterator<Item = Effect> {
