@@ -22,7 +22,7 @@ use crate::connector::table::Stage;
 use crate::model::journal::{Journal, Outcome, Phase, StepPath, StepRecord};
 use crate::model::value::{Map, Value};
 use crate::script::Thrown;
-use crate::store::{ACCEPTED_DAYS_MAX, OpenMovements};
+use crate::store::{ACCEPTED_DAYS_MAX, OpenMovements, StoreError};
 
 /// So many are asked for at one decision, the oldest first; the others count as not arrived, and their turn comes.
 const LOOKS_MAX: usize = 100;
@@ -167,8 +167,12 @@ impl Turn {
         let journal = match journals.entry(taken.run) {
             MapEntry::Occupied(known) => known.into_mut(),
             MapEntry::Vacant(unread) => {
-                let records = self.block_on(self.services.store.journal(taken.run));
-                let records = records.map_err(|error| self.interrupt(Interrupt::StoreDown(error)))?;
+                let records = match self.block_on(self.services.store.journal(taken.run)) {
+                    Ok(records) => records,
+                    // Another run's: nobody can ask for what it made.
+                    Err(StoreError::Corrupt(_)) => Vec::new(),
+                    Err(error) => return Err(self.interrupt(Interrupt::StoreDown(error))),
+                };
                 unread.insert(Journal::from_records(records).unwrap_or_default())
             }
         };

@@ -1,9 +1,9 @@
 //! Money on its way: one row for each movement from its intent to its end, or from when it is reserved.
 //!
 //! What has ended well and came to an account of ours is kept beside them, as taken by the provider, until it is said to
-//! have arrived. The rows follow from the journal and are written with it, in the same transaction. A count for each account says
-//! whether anything was begun on it since somebody looked. Which runs have a row is kept in memory too, so that the
-//! others cost nothing. What may be moved is not decided here.
+//! have arrived. The rows follow from the journal and are written with it, in the same transaction. A count for each
+//! account says whether anything was begun on it since somebody looked. Which runs have a row is kept in memory too, so
+//! that the others cost nothing. What may be moved is not decided here.
 
 use std::collections::HashSet;
 
