@@ -261,6 +261,14 @@ impl Store for Counting {
     fn open_movements<'a>(&'a self, connection: &'a str, account: &'a str) -> Answer<'a, bursar::store::OpenMovements> {
         self.inner.open_movements(connection, account)
     }
+    fn accepted<'a>(
+        &'a self,
+        connection: &'a str,
+        account: &'a str,
+        since: Instant,
+    ) -> Answer<'a, Vec<bursar::store::Accepted>> {
+        self.inner.accepted(connection, account, since)
+    }
     fn set_breaker(&self, connection: String, tripped: Option<bursar::model::breaker::Tripped>) -> Answer<'_, ()> {
         self.inner.set_breaker(connection, tripped)
     }

@@ -277,6 +277,8 @@ guards! {
     SweepMinimum = "sweep-minimum",
     /// What other runs have begun and nobody knows the end of is not moved again.
     OpenCounts = "open-counts",
+    /// What the provider has taken and not said to have arrived is not filled up a second time.
+    AcceptedCounts = "accepted-counts",
     /// A sweep moves whole multiples.
     SweepMultiple = "sweep-multiple",
     /// What is spoken for is not moved.

@@ -14,6 +14,7 @@ use std::sync::{Condvar, Mutex, MutexGuard, PoisonError};
 use super::turn::run_error;
 use crate::base::clock::Instant;
 use crate::base::guard::{Guard, holds};
+use crate::base::ids::RunId;
 use crate::base::limits::{RUN_JOURNAL_BYTES_MAX, RUN_STEPS_MAX};
 use crate::connector::lookup::Other;
 use crate::model::journal::{Entry, IllegalEntry, Intent, Journal, Outcome, Phase, Record, StepPath, StepRecord};
@@ -44,6 +45,9 @@ pub(super) struct Pages {
     /// Values to be kept with the next write, and all this turn has kept: a reader may not see them yet.
     kept: Vec<(String, Value)>,
     pub(super) remembered: BTreeMap<String, Value>,
+    /// Movements that have their end at the provider: those the store was not told of, and all this turn has found.
+    arrived: Vec<(RunId, StepPath)>,
+    known_arrived: BTreeSet<(RunId, StepPath)>,
     /// Events that waits of this turn were given and whose outcome may not be in the journal yet.
     pub(super) events_taken: BTreeSet<String>,
     /// What lists showed of this run at other steps than were looked for.
@@ -104,6 +108,8 @@ impl Book {
             riding_bytes: 0,
             kept: Vec::new(),
             remembered: BTreeMap::new(),
+            arrived: Vec::new(),
+            known_arrived: BTreeSet::new(),
             events_taken: BTreeSet::new(),
             seen: Vec::new(),
             queued: Vec::new(),
@@ -194,6 +200,18 @@ impl Pages {
         self.kept.push((key, value));
     }
 
+    /// Has the store forget what has its end at the provider, with the next write.
+    pub(super) fn forget_arrived(&mut self, run: RunId, step: StepPath) {
+        if self.known_arrived.insert((run, step.clone())) {
+            self.arrived.push((run, step));
+        }
+    }
+
+    /// Whether this turn has found that it has its end.
+    pub(super) fn has_arrived(&self, run: RunId, step: &StepPath) -> bool {
+        self.known_arrived.contains(&(run, step.clone()))
+    }
+
     /// Whether so much rides that it has to be handed over.
     pub(super) fn is_full(&self) -> bool {
         self.riding.len() >= RIDING_MAX || self.riding_bytes >= RIDING_BYTES_MAX
@@ -231,6 +249,7 @@ impl Pages {
             records,
             state: std::mem::take(&mut self.kept),
             settlement: None,
+            arrived: std::mem::take(&mut self.arrived),
         }
     }
 

@@ -10,6 +10,7 @@
 
 mod alone;
 mod apart;
+mod arriving;
 pub mod backoff;
 mod beside;
 mod book;

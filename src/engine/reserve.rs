@@ -11,9 +11,9 @@ use crate::base::guard::{Guard, holds};
 use crate::base::money::Money;
 use crate::connector::connection::Connection;
 use crate::model::journal::Phase;
-use crate::model::value::Value;
+use crate::model::value::{Map, Value};
 use crate::script::Thrown;
-use crate::store::{OpenMovement, Reservation, ReservedMove, StoreError};
+use crate::store::{OpenMovement, OpenMovements, Reservation, ReservedMove, StoreError};
 
 /// What of ours is on its way out of an account and to it.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -24,15 +24,24 @@ pub(super) struct InFlight {
     pub(super) leaving: Vec<Option<Money>>,
     /// What comes to it.
     pub(super) arriving: Vec<Money>,
+    /// Whether there is something beside that the provider has taken and that may not have arrived. It is asked for only
+    /// where an account is to be filled up.
+    pub(super) has_accepted: bool,
 }
 
 impl Turn {
-    /// Reads what is on its way, once: afterwards the record answers.
-    pub(super) fn in_flight(&self, connection: &Connection, account: &str) -> Result<InFlight, Thrown> {
+    /// Reads what is on its way, once: afterwards the record answers. `fills`: the account is to be filled up if it is
+    /// short.
+    pub(super) fn in_flight(&self, connection: &Connection, account: &str, fills: bool) -> Result<InFlight, Thrown> {
         let name = format!("{}.in_flight", connection.name);
         let recorded = self.local(&name, &Value::text(account).typed_text(), || {
-            let open = self.block_on(self.services.store.open_movements(&connection.name, account));
-            let open = open.map_err(|error| self.interrupt(Interrupt::StoreDown(error)))?;
+            let open = self.read_open(connection, account)?;
+            // After what is open: what ends in between is in one of the two.
+            let accepted = if fills {
+                !self.read_accepted(connection, account, &open)?.is_empty()
+            } else {
+                false
+            };
             let others = open.movements.iter().filter(|open| self.is_anothers(open));
             let (mut leaving, mut arriving) = (Vec::new(), Vec::new());
             for open in others.filter(|_| holds(Guard::OpenCounts)) {
@@ -46,20 +55,32 @@ impl Turn {
                 0 => format!("{account}: nothing on its way"),
                 count => format!("{account}: {count} on their way"),
             };
-            let value = Value::map([
-                ("times", Value::Int(i64::try_from(open.times).unwrap_or(i64::MAX))),
-                ("leaving", Value::List(leaving)),
-                ("arriving", Value::List(arriving)),
+            let mut value = Map::from([
+                (
+                    "times".to_owned(),
+                    Value::Int(i64::try_from(open.times).unwrap_or(i64::MAX)),
+                ),
+                ("leaving".to_owned(), Value::List(leaving)),
+                ("arriving".to_owned(), Value::List(arriving)),
             ]);
-            Ok((value, summary))
+            if accepted {
+                value.insert("accepted".to_owned(), Value::Bool(true));
+            }
+            Ok((Value::Map(value), summary))
         })?;
         read_in_flight(&recorded)
             .ok_or_else(|| self.park("diverged", format!("`{name}` has another record: {recorded}")))
     }
 
+    /// What is open on an account, as the store has it now.
+    pub(super) fn read_open(&self, connection: &Connection, account: &str) -> Result<OpenMovements, Thrown> {
+        let open = self.block_on(self.services.store.open_movements(&connection.name, account));
+        open.map_err(|error| self.interrupt(Interrupt::StoreDown(error)))
+    }
+
     /// Whether this is on its way beside what is about to be decided: not what this very step has reserved before, nor
     /// what has ended in this run and whose end is not durable yet.
-    fn is_anothers(&self, open: &OpenMovement) -> bool {
+    pub(super) fn is_anothers(&self, open: &OpenMovement) -> bool {
         if open.run != self.run.id {
             return true;
         }
@@ -130,6 +151,7 @@ fn read_in_flight(recorded: &Value) -> Option<InFlight> {
         times: u64::try_from(*times).ok()?,
         leaving: recorded.get("leaving")?.as_list()?.iter().map(money).collect(),
         arriving: recorded.get("arriving")?.as_list()?.iter().filter_map(money).collect(),
+        has_accepted: recorded.get("accepted") == Some(&Value::Bool(true)),
     })
 }
 

@@ -17,7 +17,7 @@ use crate::connector::connection::Connection;
 use crate::connector::page;
 use crate::connector::reply::Verdict;
 use crate::connector::request::{arguments, prepare};
-use crate::connector::table::{Resource, Stage};
+use crate::connector::table::{Endpoint, Resource, Stage};
 use crate::model::event::{Event, EventFilter};
 use crate::model::journal::{APPROVAL, Asked, Entry, Failure, Outcome, Phase, Wait};
 use crate::model::run::EventMark;
@@ -200,11 +200,7 @@ impl Turn {
             .endpoint(&resource.retrieve)
             .ok_or_else(missing)
             .and_then(|endpoint| {
-                let mut args = match &resource.param {
-                    Some(param) => Map::from([(param.clone(), Value::text(id))]),
-                    None => arguments(endpoint, &[Value::text(id)])?,
-                };
-                args.extend(under.clone());
+                let args = asks_for(endpoint, resource, id, under)?;
                 Ok((endpoint, prepare(connection, endpoint, &args, None)?))
             });
         let (endpoint, prepared) = match prepared {
@@ -214,14 +210,10 @@ impl Turn {
         self.count_request(connection);
         match self.ask(connection, endpoint, &prepared.request) {
             Verdict::Applied { value, .. } => {
-                // What a list does not show, or shows twice, has not settled as far as anybody knows.
-                let shown = match endpoint.lists() {
-                    true => resource.one_of(page::items(endpoint, &value), id).cloned(),
-                    false => Some(value),
-                };
-                match shown {
-                    Some(shown) if resource.stage_of(&shown) != Stage::Pending => Look::Settled(shown),
-                    Some(_) | None => Look::Pending,
+                let shown = shown_in(endpoint, resource, id, &value);
+                match shown.filter(|shown| resource.stage_of(shown) != Stage::Pending) {
+                    Some(settled) => Look::Settled(settled.clone()),
+                    None => Look::Pending,
                 }
             }
             Verdict::NotApplied {
@@ -325,6 +317,24 @@ impl Turn {
             outcome: outcome.clone(),
         })?;
         recorded(outcome)
+    }
+}
+
+/// The arguments that ask for a resource, under the account that it shows itself.
+pub(super) fn asks_for(endpoint: &Endpoint, resource: &Resource, id: &str, under: &Map) -> Result<Map, Failure> {
+    let mut args = match &resource.param {
+        Some(param) => Map::from([(param.clone(), Value::text(id))]),
+        None => arguments(endpoint, &[Value::text(id)])?,
+    };
+    args.extend(under.clone());
+    Ok(args)
+}
+
+/// The resource in an answer. What a list does not show, or shows twice, has not settled as far as anybody knows.
+pub(super) fn shown_in<'v>(endpoint: &Endpoint, resource: &Resource, id: &str, answer: &'v Value) -> Option<&'v Value> {
+    match endpoint.lists() {
+        true => resource.one_of(page::items(endpoint, answer), id),
+        false => Some(answer),
     }
 }
 

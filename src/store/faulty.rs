@@ -11,9 +11,9 @@ use std::sync::{Arc, Mutex, PoisonError};
 use tokio::sync::Notify;
 
 use super::{
-    Acceptance, Admitted, Answer, Append, ApprovalDecision, BackfillMark, Claim, Decision, EventQuery, Exclusion,
-    Holder, Lease, Made, OpenMovements, Reservation, Restored, Routed, Routing, RunQuery, SlotKey, SlotQuery, SlotRun,
-    Store, StoreError, Unrouted, Written,
+    Acceptance, Accepted, Admitted, Answer, Append, ApprovalDecision, BackfillMark, Claim, Decision, EventQuery,
+    Exclusion, Holder, Lease, Made, OpenMovements, Reservation, Restored, Routed, Routing, RunQuery, SlotKey,
+    SlotQuery, SlotRun, Store, StoreError, Unrouted, Written,
 };
 use crate::base::clock::Instant;
 use crate::base::ids::{Digest, EventId, RunId, WorkerId};
@@ -310,6 +310,10 @@ impl Store for Faulty {
 
     fn open_movements<'a>(&'a self, connection: &'a str, account: &'a str) -> Answer<'a, OpenMovements> {
         self.read(|| self.inner.open_movements(connection, account))
+    }
+
+    fn accepted<'a>(&'a self, connection: &'a str, account: &'a str, since: Instant) -> Answer<'a, Vec<Accepted>> {
+        self.read(|| self.inner.accepted(connection, account, since))
     }
 
     fn set_breaker(&self, connection: String, tripped: Option<Tripped>) -> Answer<'_, ()> {

@@ -16,7 +16,7 @@ pub mod sqlite;
 use std::sync::Arc;
 use std::time::Duration;
 
-pub use self::movement::{OpenMovement, OpenMovements, Reservation, ReservedMove};
+pub use self::movement::{ACCEPTED_DAYS_MAX, Accepted, OpenMovement, OpenMovements, Reservation, ReservedMove};
 pub use self::restored::{Acceptance, Restored, Sign, Span};
 use crate::base::clock::{BoxFuture, Instant};
 use crate::base::ids::{Digest, EventId, RunId, WorkerId};
@@ -210,6 +210,8 @@ pub struct Append {
     pub state: Vec<(String, Value)>,
     /// How the turn ends, if it ends here.
     pub settlement: Option<Settlement>,
+    /// Steps of any runs whose movements have their end at the provider: they are not [`Accepted`] any more.
+    pub arrived: Vec<(RunId, StepPath)>,
     /// Whether this write begins something new outside, and is to be refused when the end of the run was
     /// asked for. An outcome is always taken.
     pub begins_effect: bool,
@@ -504,6 +506,10 @@ pub trait Store: Send + Sync + 'static {
 
     /// What of ours is on its way out of this account or to it, whichever run has begun it: everything that is durable.
     fn open_movements<'a>(&'a self, connection: &'a str, account: &'a str) -> Answer<'a, OpenMovements>;
+
+    /// What comes to this account of ours and was taken by the provider, oldest first, unless it is known how it ended, or
+    /// it was taken before `since`. What this does not show of what was on its way has its end.
+    fn accepted<'a>(&'a self, connection: &'a str, account: &'a str, since: Instant) -> Answer<'a, Vec<Accepted>>;
 
     /// The connections on which nothing new is begun.
     fn breakers(&self) -> Answer<'_, Vec<Tripped>>;

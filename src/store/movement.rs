@@ -1,8 +1,13 @@
 //! Money of ours that is on its way, as the store tells it. Plain data: what follows from it is the engine's.
 
+use crate::base::clock::Instant;
 use crate::base::ids::RunId;
 use crate::base::money::Money;
 use crate::model::journal::StepPath;
+
+/// For so long what a provider has taken may still arrive, as far as nobody hears how it ended: five banking days, with two
+/// weekends and the longest row of bank holidays between them.
+pub const ACCEPTED_DAYS_MAX: i64 = 14;
 
 /// What of ours is on its way out of an account, or to it.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
@@ -28,6 +33,19 @@ pub struct OpenMovement {
     pub beneficiary: Option<String>,
     /// How much, if the request says so.
     pub amount: Option<Money>,
+}
+
+/// A movement to an account of ours that the provider has taken.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Accepted {
+    /// Its run.
+    pub run: RunId,
+    /// The step that has moved it.
+    pub step: StepPath,
+    /// How much.
+    pub amount: Money,
+    /// When it was known that it was taken.
+    pub at: Instant,
 }
 
 /// What a step is about to move, and what it knew of the accounts when it decided so.

@@ -50,9 +50,9 @@ use self::version::StoredVersion;
 use self::witness::Witness;
 use self::writer::{Command, Reply, Writer};
 use super::{
-    Acceptance, Admitted, Answer, Append, ApprovalDecision, BackfillMark, Claim, Decision, EventQuery, Exclusion,
-    Holder, Lease, Made, OpenMovements, Reservation, Restored, Routed, Routing, RunQuery, SlotKey, SlotQuery, SlotRun,
-    Store, StoreError, Unrouted, Written,
+    Acceptance, Accepted, Admitted, Answer, Append, ApprovalDecision, BackfillMark, Claim, Decision, EventQuery,
+    Exclusion, Holder, Lease, Made, OpenMovements, Reservation, Restored, Routed, Routing, RunQuery, SlotKey,
+    SlotQuery, SlotRun, Store, StoreError, Unrouted, Written,
 };
 use crate::base::clock::Instant;
 use crate::base::ids::{Digest, EventId, RunId, WorkerId};
@@ -487,6 +487,10 @@ impl Store for SqliteStore {
 
     fn open_movements<'a>(&'a self, connection: &'a str, account: &'a str) -> Answer<'a, OpenMovements> {
         self.read(self.reader.open_movements(connection, account))
+    }
+
+    fn accepted<'a>(&'a self, connection: &'a str, account: &'a str, since: Instant) -> Answer<'a, Vec<Accepted>> {
+        self.read(self.reader.accepted(connection, account, since))
     }
 
     fn breakers(&self) -> Answer<'_, Vec<Tripped>> {

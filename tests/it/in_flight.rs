@@ -1,11 +1,15 @@
 //! Money that is on its way already is not moved again: not by another run, not at the same moment, not after a death.
 
+use std::sync::Arc;
 use std::time::Duration;
 
+use bursar::base::clock::{Clock as _, ManualClock, SystemClock};
 use bursar::model::run::{Run, RunState};
 use bursar::model::value::Value;
-use bursar::simulator::config::SimulatorConfig;
+use bursar::simulator::config::{Advance, SimulatorConfig};
 use bursar::simulator::faults::{FaultAction, FaultRule, When};
+use bursar::simulator::resources::Failure;
+use bursar::store::Store;
 use bursar::store::faulty::Fault;
 use serde_json::json;
 
@@ -172,6 +176,207 @@ async fn conversions_at_the_same_moment_sell_the_money_once() {
     let (_, mut told) = at_the_same_moment(script, 3).await;
     told.sort();
     assert_eq!(told, [["USDC 0.000000"], ["USDC 0.000000"], ["USDC 39,900.000000"]]);
+}
+
+/// Each of them finds the account short, and one of them fills it.
+#[tokio::test(flavor = "multi_thread")]
+async fn what_is_short_is_filled_once_by_runs_at_the_same_moment() {
+    let script = r#"
+        let funded = bank::sweep(#{ from: nl, to: treasury, target: EUR(1_000), deficit: #{ to: EUR(1_000) }, reference: "S" });
+        let waited = if funded.payout == () { () } else { bank::settled(funded.payout) };
+        [funded.moved, funded.direction]"#;
+    let (world, mut told) = at_the_same_moment(script, 4).await;
+    told.sort();
+    assert_eq!(told[3], ["EUR 269.90", "in"]);
+    assert!(told[..3].iter().all(|told| *told == ["EUR 0.00", "none"]), "{told:?}");
+    assert_eq!(balance(&world, "Operating NL"), "EUR 1,000.00");
+}
+
+fn balance(world: &World, label: &str) -> String {
+    let account = world.simulator.control.account(label).expect("there");
+    world.simulator.control.balance(account).expect("a balance").to_string()
+}
+
+/// A bank at which a payout arrives when somebody says so.
+async fn by_hand() -> World {
+    let mut config = SimulatorConfig::demo();
+    config.lifecycle.advance = Advance::Manual;
+    World::new(config).await
+}
+
+/// Fills NL up to 1,000.00 by one account, by several, or in a structure, and does not wait.
+const FILLS: [&str; 3] = [
+    r#"let done = bank::sweep(#{ from: nl, to: treasury, target: EUR(1_000), deficit: #{ to: EUR(1_000) }, reference: "S" });
+       [done.moved, done.reason]"#,
+    r#"let done = bank::sweep(#{ from: [#{ account: treasury }], to: nl, up_to: EUR(1_000), reference: "S" });
+       [done.moved, done.reason]"#,
+    r#"let done = bank::concentrate(#{ reference: "S", timeout: "1s", accounts: [#{ account: treasury },
+           #{ account: nl, above: treasury, target: EUR(1_000), deficit: #{ to: EUR(1_000) } }] });
+       [done.moves[0].moved, done.moves[0].reason]"#,
+];
+
+/// What a run of the script tells, and how often it has asked for a payout and for a balance.
+async fn told_by(world: &World, store: &Arc<dyn Store>, script: &str) -> (Vec<String>, u64, u64) {
+    let asked = |endpoint: &str| {
+        world
+            .simulator
+            .control
+            .requests()
+            .get(endpoint)
+            .map_or(0, |count| count.total)
+    };
+    let before = (asked("retrieve_payout"), asked("retrieve_account_balance"));
+    let engine = world.engine(store.clone()).await;
+    let script = format!("{ACCOUNTS} {script}");
+    let id = world.start(store.as_ref(), &script, json!({}), json!({})).await;
+    let told = texts(&settled(store.as_ref(), id).await);
+    engine.stop().await;
+    let payouts = asked("retrieve_payout") - before.0;
+    (told, payouts, asked("retrieve_account_balance") - before.1)
+}
+
+/// The payout that was made last.
+fn last_payout(world: &World) -> uuid::Uuid {
+    let effects = world.simulator.control.effects();
+    effects.last().expect("a payout").id
+}
+
+/// A run fills the account and ends without waiting; the next one, days later, finds it as short as before.
+#[tokio::test(flavor = "multi_thread")]
+async fn what_was_accepted_and_has_not_arrived_is_not_filled_up_a_second_time() {
+    for fill in FILLS {
+        let world = by_hand().await;
+        let store = world.store().await;
+        let told = |script| told_by(&world, &store, script);
+        assert_eq!(told(fill).await.0[0], "EUR 269.90", "{fill}");
+        for _ in 0..2 {
+            let ((again, looks, _), paid) = (told(fill).await, audit_store(store.as_ref(), &world.simulator).await);
+            assert_eq!(again[0], "EUR 0.00", "{fill}");
+            assert!(
+                fill.contains("up_to") || again[1].contains("EUR 269.90 on its way to it"),
+                "{again:?}"
+            );
+            assert!(looks == 1 && paid.is_exact() && paid.paid() == 1, "{looks}: {paid}");
+        }
+        let (swept, looks, _) =
+            told(r#"[bank::sweep(#{ from: nl, to: treasury, keep: EUR(730.10), reference: "O" }).moved]"#).await;
+        assert_eq!(
+            (swept[0].as_str(), looks),
+            ("EUR 0.00", 0),
+            "an ordinary sweep does not ask"
+        );
+        let payout = last_payout(&world);
+        world.simulator.control.advance(payout, "paid", None).expect("paid");
+        assert_eq!(told(fill).await.0[0], "EUR 0.00", "{fill}");
+        assert_eq!(balance(&world, "Operating NL"), "EUR 1,000.00");
+        // It is spent, and filled up by what is missing then.
+        let spent = r#"[bank::payout(#{ from: nl, to: treasury, amount: EUR(100), reference: "X" }).amount]"#;
+        told(spent).await;
+        assert_eq!(told(fill).await.0[0], "EUR 100.00", "{fill}");
+        // What has arrived was asked for once.
+        let (again, looks, _) = told(fill).await;
+        assert_eq!((again[0].as_str(), looks), ("EUR 0.00", 1));
+        store.close().await.expect("closed");
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_came_to_nothing_is_filled_up_anew() {
+    for fill in FILLS {
+        let world = by_hand().await;
+        let store = world.store().await;
+        assert_eq!(told_by(&world, &store, fill).await.0[0], "EUR 269.90");
+        let failure = Failure::new("account_blocked", "the account cannot receive money", false);
+        let payout = last_payout(&world);
+        world
+            .simulator
+            .control
+            .advance(payout, "failed", Some(failure))
+            .expect("failed");
+        let (told, looks, balances) = told_by(&world, &store, fill).await;
+        assert_eq!(
+            (told[0].as_str(), looks > 0, balances > 1),
+            ("EUR 269.90", true, true),
+            "{fill}"
+        );
+        store.close().await.expect("closed");
+    }
+}
+
+/// A provider that does not show what became of it has not said that it has arrived.
+#[tokio::test(flavor = "multi_thread")]
+async fn what_cannot_be_looked_at_counts_as_arriving_and_not_for_ever() {
+    let clock = ManualClock::new(SystemClock::new().now());
+    let mut config = SimulatorConfig::demo();
+    config.lifecycle.advance = Advance::Manual;
+    let world = World::with_clock(config, Arc::new(clock.clone())).await;
+    let store = world.store().await;
+    assert_eq!(told_by(&world, &store, FILLS[0]).await.0[0], "EUR 269.90");
+    let gone = FaultAction::Status {
+        status: 404,
+        when: When::Before,
+        retry_after_secs: None,
+    };
+    world
+        .simulator
+        .control
+        .add_fault(FaultRule::on("retrieve_payout", gone));
+    clock.advance(Duration::from_secs(10 * 86_400));
+    let (told, looks, _) = told_by(&world, &store, FILLS[0]).await;
+    assert_eq!((told[0].as_str(), looks), ("EUR 0.00", 1));
+    clock.advance(Duration::from_secs(5 * 86_400));
+    let (told, looks, _) = told_by(&world, &store, FILLS[0]).await;
+    assert_eq!((told[0].as_str(), looks), ("EUR 269.90", 0));
+}
+
+/// What this very run has sent is on its way as well, whether it is durable yet or not.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_run_does_not_fill_up_twice_either() {
+    let world = by_hand().await;
+    let store = world.store().await;
+    let twice = r#"
+        let fill = || bank::sweep(#{ from: nl, to: treasury, target: EUR(1_000), deficit: #{ to: EUR(1_000) }, reference: "S" }).moved;
+        [fill.call(), fill.call(), fill.call()]"#;
+    assert_eq!(
+        told_by(&world, &store, twice).await.0,
+        ["EUR 269.90", "EUR 0.00", "EUR 0.00"]
+    );
+}
+
+/// Two runs fill one account up, one after the other, and the process dies at each write there is.
+#[tokio::test(flavor = "multi_thread")]
+async fn two_fillings_of_one_account_survive_a_crash_at_every_write() {
+    let script = format!("{ACCOUNTS} {}", FILLS[0]);
+    let mut points = 0;
+    for number in 1..=12 {
+        for fault in [Fault::Before(number), Fault::After(number)] {
+            let world = by_hand().await;
+            let store = world.store().await;
+            let mut ids = Vec::new();
+            for _ in 0..2 {
+                ids.push(world.start(store.as_ref(), &script, json!({}), json!({})).await);
+            }
+            store.close().await.expect("closed");
+            dies(&world, fault).await;
+            points += 1;
+            let store = open(world.folder.path()).await;
+            store.reclaim_all(world.clock.now()).await.expect("reclaimed");
+            let engine = world.engine(store.clone()).await;
+            let mut moved = Vec::new();
+            for id in ids {
+                moved.push(texts(&settled(store.as_ref(), id).await)[0].clone());
+            }
+            engine.stop().await;
+            let audit = audit_store(store.as_ref(), &world.simulator).await;
+            assert!(audit.is_exact() && audit.paid() == 1, "{fault:?} {moved:?}: {audit}");
+            moved.sort();
+            assert_eq!(moved, ["EUR 0.00", "EUR 269.90"], "{fault:?}");
+            store.close().await.expect("closed");
+        }
+    }
+    report(&format!(
+        "two fillings of one account: {points} crash points, each moves the money once"
+    ));
 }
 
 /// Two runs sweep one account, and the process dies at each write there is.

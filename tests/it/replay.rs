@@ -11,7 +11,7 @@ use bursar::model::journal::{Entry, Outcome, Record};
 use bursar::model::run::{Run, RunState, Settlement};
 use bursar::model::value::Value;
 use bursar::model::workflow::Version;
-use bursar::simulator::config::SimulatorConfig;
+use bursar::simulator::config::{Advance, SimulatorConfig};
 use bursar::simulator::config::ivy::{self, IvyConfig};
 use bursar::simulator::config::payaut::{self, PayautConfig};
 use bursar::simulator::config::payments::{self, CARD, MerchantSeed, PaymentsConfig};
@@ -37,10 +37,14 @@ const SCRIPT: &str = r#"
 
 /// Runs the script once and gives back what was recorded and what came of it.
 async fn recorded(world: &World) -> (Vec<Record>, Run) {
+    recorded_of(world, SCRIPT).await
+}
+
+async fn recorded_of(world: &World, script: &str) -> (Vec<Record>, Run) {
     let store = world.store().await;
     let engine = world.engine(store.clone()).await;
     let id = world
-        .start(store.as_ref(), SCRIPT, json!({"type": "manual"}), json!({}))
+        .start(store.as_ref(), script, json!({"type": "manual"}), json!({}))
         .await;
     let run = settled(store.as_ref(), id).await;
     assert_eq!(run.state, RunState::Succeeded, "{:?}", run.error);
@@ -116,6 +120,50 @@ async fn a_whole_journal_answers_every_step_without_the_provider() {
     }
     assert_eq!(requests(&world), asked, "a replay asks the provider nothing");
     report(&format!("{} records replayed 3 times with 0 requests", records.len()));
+}
+
+/// What was asked about money that had not arrived then is not asked again now that it has.
+#[tokio::test(flavor = "multi_thread")]
+async fn what_had_not_arrived_when_it_was_decided_is_answered_by_the_journal() {
+    let script = r#"
+        let nl = bank::accounts(#{ label: "Operating NL" })[0].id;
+        let treasury = bank::accounts(#{ label: "Treasury EUR" })[0].id;
+        let done = bank::sweep(#{ from: nl, to: treasury, target: EUR(1_000), deficit: #{ to: EUR(1_000) }, reference: "F" });
+        [`${done.moved}`, done.reason]"#;
+    let mut config = SimulatorConfig::demo();
+    config.lifecycle.advance = Advance::Manual;
+    let world = World::new(config).await;
+    recorded_of(&world, script).await;
+    let (records, run) = recorded_of(&world, script).await;
+    let names = records.iter().filter_map(|record| record.entry.step());
+    let names: Vec<&str> = names.map(|step| step.name.trim_start_matches("bank.")).collect();
+    assert_eq!(
+        names[2..],
+        [
+            "in_flight",
+            "retrieve_account_balance",
+            "arriving",
+            "retrieve_payout",
+            "in_flight",
+            "retrieve_account_balance",
+            "sweep"
+        ],
+        "what may arrive is asked for before the balance is"
+    );
+    let payout = world.simulator.control.effects().last().expect("a payout").id;
+    world.simulator.control.advance(payout, "paid", None).expect("paid");
+    let asked = requests(&world);
+    for kept in [5, 7, records.len()] {
+        let again = replayed(&world, run.id, script, records[..kept].to_vec()).await;
+        assert_eq!(again.state, RunState::Succeeded, "{:?}", again.error);
+        let moved = |run: &Run| run.result.as_ref().map(|result| result[0].clone());
+        assert_eq!(moved(&again), moved(&run), "{kept}");
+        if kept == records.len() {
+            assert_eq!(again.result, run.result);
+        }
+    }
+    // Both that were cut read the balance anew, one of them the payout as well.
+    assert_eq!(requests(&world), asked + 3);
 }
 
 #[tokio::test(flavor = "multi_thread")]

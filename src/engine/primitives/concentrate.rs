@@ -11,7 +11,7 @@ use chrono::TimeDelta;
 use super::args::{Args, invalid};
 use super::events::settled;
 use super::moves::{Sent, send_among};
-use super::positions::{Stand, stand};
+use super::positions::{Stand, stand, stand_to_fill};
 use super::sweep::{Deficit, RULE, Route, position, priority, refused, reserved, rule};
 use super::{Body, Kind, Module, Primitive};
 use crate::base::money::Money;
@@ -138,6 +138,18 @@ impl Member<'_> {
             out: self.out,
             shortage: self.deficit.as_ref().map(|deficit| deficit.shortage(available)),
         }
+    }
+
+    /// Reads the account, for a decision that may fill it up.
+    fn stand(&self, turn: &Turn, connection: &Arc<Connection>) -> Result<Stand, Thrown> {
+        if self.deficit.is_none() {
+            return stand(turn, connection, self.account);
+        }
+        let is_short = |stand: &Stand| {
+            let decided = flow(&self.position(stand)?, &self.rule(stand.available)).map_err(refused)?;
+            Ok(decided.direction == Direction::In)
+        };
+        stand_to_fill(turn, connection, self.account, is_short)
     }
 
     fn position(&self, stand: &Stand) -> Result<Position, Thrown> {
@@ -278,7 +290,7 @@ impl Pool<'_> {
         let (mut what, mut seen, mut moves) = (Vec::new(), Vec::new(), Vec::new());
         for (place, _) in level {
             let member = &self.members[*place];
-            let stand = stand(self.turn, self.connection, member.account)?;
+            let stand = member.stand(self.turn, self.connection)?;
             let decided = flow(&member.position(&stand)?, &member.rule(stand.available)).map_err(refused)?;
             seen.push(stand.seen());
             if decided.direction == Direction::Out {
@@ -298,7 +310,10 @@ impl Pool<'_> {
         let (mut accounts, mut seen) = (Vec::with_capacity(places.len()), Vec::with_capacity(places.len()));
         for place in &places {
             let member = &self.members[*place];
-            let stand = stand(self.turn, self.connection, member.account)?;
+            let stand = match short.contains(place) {
+                true => member.stand(self.turn, self.connection)?,
+                false => stand(self.turn, self.connection, member.account)?,
+            };
             seen.push(stand.seen());
             let shortage = member.rule(stand.available).shortage.filter(|_| short.contains(place));
             accounts.push(Account {

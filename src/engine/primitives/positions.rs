@@ -8,6 +8,7 @@ use crate::base::money::{Currency, Money, MoneyError};
 use crate::connector::connection::Connection;
 use crate::connector::table::{Always, PrimitiveMap, Unit};
 use crate::connector::units;
+use crate::engine::reserve::InFlight;
 use crate::engine::turn::{Turn, fail};
 use crate::model::value::{Map, Value};
 use crate::script::Thrown;
@@ -232,8 +233,36 @@ impl Stand {
 /// Reads an account to decide by. What is on its way is read first: what ends in between is taken off although the
 /// balance shows it, which moves too little and not twice.
 pub(super) fn stand(turn: &Turn, connection: &Arc<Connection>, account: &str) -> Result<Stand, Thrown> {
-    let open = turn.in_flight(connection, account)?;
+    let open = turn.in_flight(connection, account, false)?;
     let available = balance(turn, connection, account)?;
+    standing(account, &open, available)
+}
+
+/// The same of an account that is to be filled up if it is short: if so, what the provider has taken for it and not said to
+/// have arrived counts as arriving, and the balance is read once more after that was asked.
+pub(super) fn stand_to_fill(
+    turn: &Turn,
+    connection: &Arc<Connection>,
+    account: &str,
+    is_short: impl FnOnce(&Stand) -> Result<bool, Thrown>,
+) -> Result<Stand, Thrown> {
+    let open = turn.in_flight(connection, account, true)?;
+    let available = balance(turn, connection, account)?;
+    let stand = standing(account, &open, available)?;
+    if !open.has_accepted || !is_short(&stand)? {
+        return Ok(stand);
+    }
+    let arriving = turn.not_arrived(connection, account)?;
+    let now = InFlight {
+        times: open.times,
+        arriving,
+        ..turn.in_flight(connection, account, false)?
+    };
+    let available = balance(turn, connection, account)?;
+    standing(account, &now, available)
+}
+
+fn standing(account: &str, open: &InFlight, available: Money) -> Result<Stand, Thrown> {
     let unknown = || {
         let message = format!(
             "how much is on its way out of account {account} is not known, so nothing is moved: find out what became of it first"

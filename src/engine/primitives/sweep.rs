@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use super::args::{Args, invalid};
 use super::moves::{Pay, Sent, TO, send_among, send_own};
-use super::positions::{self, Stand, stand};
+use super::positions::{self, Stand, stand, stand_to_fill};
 use super::{Body, Kind, Module, Primitive};
 use crate::base::money::Money;
 use crate::connector::connection::Connection;
@@ -85,8 +85,8 @@ pub(super) const ALL: &[Primitive] = &[Primitive {
         ),
         (
             "arriving?",
-            "what is on its way already to the account that is filled up (`from` with `deficit`, `to` with `up_to`): without it \
-             that is filled up again, unless the run waits with `settled`",
+            "what is on its way already to the account that is filled up (`from` with `deficit`, `to` with `up_to`), beside what \
+             bursar itself has sent there and the provider does not say to have arrived",
         ),
         ("rail?", "a rail of the provider"),
         ("metadata?", "a map of texts kept with the payout"),
@@ -276,16 +276,23 @@ fn sweep_one(turn: &Turn, connection: &Arc<Connection>, args: &Args<'_>, given: 
     }
     turn.compound(&format!("{}.sweep", connection.name), &given.typed_text(), || {
         let (position, decided) = turn.decide(connection, || {
-            let stand = stand(turn, connection, from)?;
-            let position = Position {
-                arriving: sum(arriving, stand.arriving)?,
-                ..position(args, &stand)?
+            let judge = |stand: &Stand| {
+                let position = Position {
+                    arriving: sum(arriving, stand.arriving)?,
+                    ..position(args, stand)?
+                };
+                let rule = FlowRule {
+                    out: Some(out),
+                    shortage: deficit.as_ref().map(|deficit| deficit.shortage(stand.available)),
+                };
+                Ok((position, flow(&position, &rule).map_err(refused)?))
             };
-            let rule = FlowRule {
-                out: Some(out),
-                shortage: deficit.as_ref().map(|deficit| deficit.shortage(stand.available)),
+            let is_short = |stand: &Stand| judge(stand).map(|(_, decided)| decided.direction == Direction::In);
+            let stand = match deficit {
+                Some(_) => stand_to_fill(turn, connection, from, is_short)?,
+                None => stand(turn, connection, from)?,
             };
-            let mut decided = flow(&position, &rule).map_err(refused)?;
+            let (position, mut decided) = judge(&stand)?;
             let mut seen = vec![stand.seen()];
             if let (Direction::In, Some(deficit), Some(to)) = (decided.direction, &deficit, route.to.as_text()) {
                 let giver = positions::stand(turn, connection, to)?;
@@ -473,14 +480,21 @@ fn sweep_several(
             let what = match to {
                 None => (each_by_its_rule(&sources, &positions)?, None),
                 Some((to, up_to)) => {
-                    let stand = stand(turn, connection, to)?;
-                    seen.push(stand.seen());
-                    let there = Position {
-                        leaving: stand.leaving,
-                        arriving: sum(arriving, stand.arriving)?,
-                        ..Position::new(stand.available)
+                    let expected = |stand: &Stand| {
+                        let there = Position {
+                            leaving: stand.leaving,
+                            arriving: sum(arriving, stand.arriving)?,
+                            ..Position::new(stand.available)
+                        };
+                        there.expected().map_err(refused)
                     };
-                    let there = there.expected().map_err(refused)?;
+                    let is_short = |stand: &Stand| {
+                        let short = up_to.checked_sub(expected(stand)?).map_err(refused)?;
+                        Ok(short.is_positive())
+                    };
+                    let stand = stand_to_fill(turn, connection, to, is_short)?;
+                    seen.push(stand.seen());
+                    let there = expected(&stand)?;
                     let (parts, missing) = filled(&sources, &positions, (there, up_to), partial)?;
                     (parts, Some(missing))
                 }

@@ -85,6 +85,9 @@ impl Position {
                 parts.push(format!("less the {what} of {amount}"));
             }
         }
+        if let Some(arriving) = self.arriving.filter(|amount| !amount.is_zero()) {
+            parts.push(format!("{arriving} on its way to it"));
+        }
         (!parts.is_empty()).then(|| format!("{} available, {}", self.available, parts.join(", ")))
     }
 

@@ -10,7 +10,7 @@ use sqlx::Row as _;
 use sqlx::sqlite::SqliteRow;
 
 use super::exclusive::released;
-use super::movement::{BegunColumns, arrived, begun, write_movements};
+use super::movement::{BegunColumns, EndedColumns, accept_movements, begun, ended, write_movements};
 use super::rows::{blob, corrupt, hex};
 use super::witness::Testimony;
 use super::writer::{Answers, Bounds, Halt, Reply, Writer};
@@ -18,7 +18,7 @@ use crate::base::clock::Instant;
 use crate::base::guard::{Guard, holds};
 use crate::base::ids::{RunId, WorkerId};
 use crate::model::event::EventFilter;
-use crate::model::journal::{Journal, Phase, Record};
+use crate::model::journal::{Journal, Phase, Record, StepPath};
 use crate::model::run::{EventMark, RunError, RunState, Settlement};
 use crate::store::codec::{entry_text, nanos, read_record, text_of, value_text};
 use crate::store::{Append, Lease, StoreError};
@@ -38,6 +38,7 @@ pub(super) struct PendingAppend {
     span: Option<(u32, u32)>,
     /// Keys with the text of their value, or nothing to remove them.
     state: Vec<(String, Option<String>)>,
+    arrived: Vec<(RunId, StepPath)>,
     settlement: Option<Settlement>,
     begins_effect: bool,
     now: Instant,
@@ -77,6 +78,7 @@ impl PendingAppend {
             records: append.records,
             span,
             state,
+            arrived: append.arrived,
             settlement: append.settlement,
             begins_effect: append.begins_effect,
             now,
@@ -255,8 +257,10 @@ macro_rules! write_appends {
          (SELECT value ->> 0, value ->> 1 FROM json_each($2) WHERE value ->> 2 IS NULL); \
          INSERT INTO workflow_state (workflow, key, value) \
          SELECT value ->> 0, value ->> 1, value ->> 2 FROM json_each($2) WHERE value ->> 2 IS NOT NULL \
-         ON CONFLICT (workflow, key) DO UPDATE SET value = excluded.value; \
-         UPDATE run SET state = new.value ->> 1, finished_at = new.value ->> 2, wake_at = new.value ->> 3, \
+         ON CONFLICT (workflow, key) DO UPDATE SET value = excluded.value; ",
+            // Before a run ends: with it goes what it has on its way.
+            write_movements!(),
+            "UPDATE run SET state = new.value ->> 1, finished_at = new.value ->> 2, wake_at = new.value ->> 3, \
                 result = new.value ->> 4, error = new.value ->> 5, worker = NULL, lease_until = NULL \
          FROM json_each($3) AS new WHERE run.id = unhex(new.value ->> 0); \
          INSERT INTO wait (run, number, connection, subject, filter) \
@@ -265,8 +269,7 @@ macro_rules! write_appends {
          SELECT key, value FROM json_each($4) WHERE true \
          ON CONFLICT (workflow) DO UPDATE SET last_success_at = max(last_success_at, excluded.last_success_at); \
          UPDATE exclusive SET ended_at = ended.value ->> 2 FROM json_each($6) AS ended \
-         WHERE run = unhex(ended.value ->> 0) AND step = ended.value ->> 1; ",
-            write_movements!()
+         WHERE run = unhex(ended.value ->> 0) AND step = ended.value ->> 1; "
         )
     };
 }
@@ -306,7 +309,9 @@ impl Writer {
         let released: Vec<_> = ended
             .flat_map(|append| released(&self.excluding, append.run(), &append.records))
             .collect();
-        let (begun, arrived) = self.note_movements(&accepted, &settled);
+        let (begun, ended) = self.note_movements(&accepted, &settled);
+        let arrived = accepted.iter().flat_map(|good| &good.append.arrived);
+        let arrived: Vec<_> = arrived.map(|(run, step)| (hex(*run), step.to_string())).collect();
         sqlx::query(match (bounds.begins, bounds.commits) {
             (true, true) => concat!("BEGIN IMMEDIATE; ", write_appends!(), "COMMIT"),
             (true, false) => concat!("BEGIN IMMEDIATE; ", write_appends!()),
@@ -320,6 +325,7 @@ impl Writer {
         .bind(text_of(&settled.iter().flat_map(Settled::waits).collect::<Vec<_>>()))
         .bind(text_of(&released))
         .bind(text_of(&begun))
+        .bind(text_of(&ended))
         .bind(text_of(&arrived))
         .execute(&mut self.connection)
         .await?;
@@ -327,11 +333,7 @@ impl Writer {
     }
 
     /// What begins to move with these appends, and what has an end. Takes note of the runs.
-    fn note_movements(
-        &mut self,
-        accepted: &[Accepted],
-        settled: &[Settled],
-    ) -> (Vec<BegunColumns>, Vec<(String, String)>) {
+    fn note_movements(&mut self, accepted: &[Accepted], settled: &[Settled]) -> (Vec<BegunColumns>, Vec<EndedColumns>) {
         let (mut begins, mut ends) = (Vec::new(), Vec::new());
         for append in accepted.iter().map(|good| &good.append) {
             let moves = begun(append.run(), &append.records);
@@ -339,7 +341,7 @@ impl Writer {
                 self.moving.insert(append.run());
                 begins.extend(moves);
             }
-            ends.extend(arrived(&self.moving, append.run(), &append.records));
+            ends.extend(ended(&self.moving, append.run(), &append.records));
         }
         for settled in settled.iter().filter(|settled| settled.state.is_final()) {
             self.moving.remove(&settled.run);

@@ -82,7 +82,7 @@ impl Writer {
             .execute(&mut self.connection)
             .await?;
         self.release(run, ended_at, &ended).await?;
-        self.arrives(run, &ended).await
+        self.ends(run, &ended, ended_at).await
     }
 
     /// Queues a parked run. How often the process died under it is forgotten.

@@ -1,22 +1,25 @@
 //! Money on its way: one row for each movement from its intent to its end, or from when it is reserved.
 //!
-//! The rows follow from the journal and are written with it, in the same transaction. A count for each account says
-//! whether anything was begun on it since somebody looked. Which runs have a row is kept in memory too, so that the
-//! others cost nothing. What may be moved is not decided here.
+//! What has ended well and came to an account of ours is kept beside them, as taken by the provider, until it is said to
+//! have arrived. The rows follow from the journal and are written with it, in the same transaction. A count for each
+//! account says whether anything was begun on it since somebody looked. Which runs have a row is kept in memory too, so
+//! that the others cost nothing. What may be moved is not decided here.
 
 use std::collections::HashSet;
 
+use chrono::TimeDelta;
 use sqlx::Row as _;
 
 use super::read_failed;
 use super::reader::Reader;
 use super::rows::{Columns, blob, hex, uuid_of};
 use super::writer::{Halt, Writer};
+use crate::base::clock::Instant;
 use crate::base::guard::{Guard, holds};
 use crate::base::ids::RunId;
-use crate::model::journal::{Entry, Record, Resolution};
-use crate::store::codec::{sealed_text_of, text_of};
-use crate::store::{Lease, OpenMovement, OpenMovements, Reservation, StoreError};
+use crate::model::journal::{Entry, Outcome, Record, Resolution};
+use crate::store::codec::{instant, nanos, sealed_text_of, text_of};
+use crate::store::{ACCEPTED_DAYS_MAX, Accepted, Lease, OpenMovement, OpenMovements, Reservation, StoreError};
 
 /// `[run, step, connection, source, beneficiary, amount]` of a movement that begins.
 pub(super) type BegunColumns = (String, String, String, String, Option<String>, Option<String>);
@@ -24,14 +27,45 @@ pub(super) type BegunColumns = (String, String, String, String, Option<String>, 
 /// `[number, source, beneficiary, amount]` of one that is reserved.
 type ReservedColumns = (usize, String, Option<String>, Option<String>);
 
-/// Notes in a batch of appends what begins and what ends. `$7` is a list of what begins, `$8` of what ends. Only accounts
-/// of ours are counted: whom they pay may be anybody.
+/// `[run, step, at, oldest]` of a movement that ends, the times only if it was taken by the provider.
+pub(super) type EndedColumns = (String, String, Option<i64>, Option<i64>);
+
+/// Keeps of what ends what was taken, if it comes to an account on which something was ever begun or reserved: others are
+/// nobody's of ours. What is too old to be on its way goes.
+macro_rules! accept_movements {
+    ($ended:literal) => {
+        concat!(
+            "INSERT INTO accepted (run, step, connection, beneficiary, amount, at) \
+         SELECT movement.run, movement.step, movement.connection, movement.beneficiary, movement.amount, \
+                ended.value ->> 2 \
+         FROM json_each(",
+            $ended,
+            ") AS ended CROSS JOIN movement ON movement.run = unhex(ended.value ->> 0) \
+            AND movement.step = ended.value ->> 1 AND movement.number = 0 \
+         CROSS JOIN moved ON moved.connection = movement.connection AND moved.account = movement.beneficiary \
+         WHERE ended.value ->> 2 IS NOT NULL AND movement.amount IS NOT NULL \
+         ON CONFLICT (run, step) DO NOTHING; \
+         DELETE FROM accepted WHERE at < (SELECT min(value ->> 3) FROM json_each(",
+            $ended,
+            ")); \
+         DELETE FROM movement WHERE (run, step) IN \
+         (SELECT unhex(value ->> 0), value ->> 1 FROM json_each(",
+            $ended,
+            ")); "
+        )
+    };
+}
+pub(super) use accept_movements;
+
+/// Notes in a batch of appends what begins and what ends. `$7` is a list of what begins, `$8` of what ends, `$9` of what
+/// has arrived. Only accounts of ours are counted: whom they pay may be anybody.
 ///
 /// What was reserved for a step is that step's from then on, and was counted when it was reserved; what is sent anew was
 /// counted when it was sent first.
 macro_rules! write_movements {
     () => {
-        "INSERT INTO moved (connection, account, times) \
+        concat!(
+            "INSERT INTO moved (connection, account, times) \
          SELECT new.value ->> 2, new.value ->> 3, 1 FROM json_each($7) AS new WHERE NOT EXISTS ( \
              SELECT 1 FROM movement WHERE movement.run = unhex(new.value ->> 0) AND ( \
                  movement.number = 0 AND movement.step = new.value ->> 1 \
@@ -48,9 +82,11 @@ macro_rules! write_movements {
          AND instr(new.value ->> 1, movement.step || '.') = 1; \
          INSERT INTO movement (run, step, number, connection, source, beneficiary, amount) \
          SELECT unhex(value ->> 0), value ->> 1, 0, value ->> 2, value ->> 3, value ->> 4, value ->> 5 \
-         FROM json_each($7) WHERE true ON CONFLICT (run, step, number) DO NOTHING; \
-         DELETE FROM movement WHERE (run, step) IN \
-         (SELECT unhex(value ->> 0), value ->> 1 FROM json_each($8)); "
+         FROM json_each($7) WHERE true ON CONFLICT (run, step, number) DO NOTHING; ",
+            accept_movements!("$8"),
+            "DELETE FROM accepted WHERE (run, step) IN \
+         (SELECT unhex(value ->> 0), value ->> 1 FROM json_each($9)); "
+        )
     };
 }
 pub(super) use write_movements;
@@ -79,15 +115,31 @@ pub(super) fn begun(run: RunId, records: &[Record]) -> Vec<BegunColumns> {
     movements.collect()
 }
 
-/// `[run, step]` of the steps that these records end, of a run that has money on its way.
-pub(super) fn arrived(moving: &HashSet<RunId>, run: RunId, records: &[Record]) -> Vec<(String, String)> {
+/// The steps that these records end, of a run that has money on its way.
+pub(super) fn ended(moving: &HashSet<RunId>, run: RunId, records: &[Record]) -> Vec<EndedColumns> {
     if !moving.contains(&run) || !holds(Guard::OpenEnds) {
         return Vec::new();
     }
     let ended = records.iter().filter(|record| ends(&record.entry));
     ended
-        .map(|record| (hex(run), record.entry.path().to_string()))
+        .map(|record| ended_columns(run, &record.entry, record.at))
         .collect()
+}
+
+fn ended_columns(run: RunId, entry: &Entry, at: Instant) -> EndedColumns {
+    let taken = is_taken(entry).then_some(at);
+    let oldest = at - TimeDelta::days(ACCEPTED_DAYS_MAX);
+    let (step, oldest) = (entry.path().to_string(), taken.map(|_| nanos(oldest)));
+    (hex(run), step, taken.map(nanos), oldest)
+}
+
+/// Whether the provider has taken what the step sent.
+fn is_taken(entry: &Entry) -> bool {
+    match entry {
+        Entry::Outcome { outcome, .. } => matches!(outcome, Outcome::Value(_)),
+        Entry::Resolved { resolution, .. } => matches!(resolution, Resolution::Adopt { .. }),
+        _ => false,
+    }
 }
 
 /// Whether nothing of the step is on its way after this. What a person has tried or sent again is.
@@ -169,13 +221,12 @@ impl Writer {
     }
 
     /// Notes that a person has ended a step.
-    pub(super) async fn arrives(&mut self, run: RunId, entry: &Entry) -> Result<(), Halt> {
+    pub(super) async fn ends(&mut self, run: RunId, entry: &Entry, at: Instant) -> Result<(), Halt> {
         if !ends(entry) || !self.moving.contains(&run) {
             return Ok(());
         }
-        sqlx::query("DELETE FROM movement WHERE run = $1 AND step = $2")
-            .bind(blob(run))
-            .bind(entry.path().to_string())
+        sqlx::query(accept_movements!("$1"))
+            .bind(text_of(&[ended_columns(run, entry, at)]))
             .execute(&mut self.connection)
             .await?;
         Ok(())
@@ -221,6 +272,35 @@ impl Reader {
             times: u64::try_from(times.unwrap_or(0)).unwrap_or(0),
             movements,
         })
+    }
+
+    /// What comes to an account and was taken by the provider.
+    pub(super) async fn accepted(
+        &self,
+        connection: &str,
+        account: &str,
+        since: Instant,
+    ) -> Result<Vec<Accepted>, StoreError> {
+        let rows = sqlx::query(
+            "SELECT run, step, amount, at FROM accepted \
+             WHERE connection = $1 AND beneficiary = $2 AND at >= $3 ORDER BY at, run, step",
+        )
+        .bind(connection)
+        .bind(account)
+        .bind(nanos(since))
+        .fetch_all(self.pool())
+        .await
+        .map_err(read_failed)?;
+        let read = |row| {
+            let mut columns = Columns::of(row, "money that was taken".to_owned());
+            Ok(Accepted {
+                run: RunId::from_uuid(columns.uuid()?),
+                step: columns.parse()?,
+                amount: columns.sealed_json()?,
+                at: instant(columns.get()?),
+            })
+        };
+        rows.iter().map(read).collect()
     }
 
     /// The runs that have money on its way.

@@ -192,6 +192,7 @@ fn caught_by(guard: Guard) -> &'static str {
         Guard::OneCurrency => "model::money::two_currencies_never_meet",
         Guard::RoundingMode => "mutants::rules::a_half_is_rounded_as_its_mode_says",
         Guard::AllocateWhole => "model::money::equal_ratios_share_in_written_order",
+        Guard::AcceptedCounts => "in_flight::what_was_accepted_and_has_not_arrived_is_not_filled_up_a_second_time",
         Guard::OpenCounts => "in_flight::a_sweep_leaves_what_another_run_is_about_to_pay",
         Guard::SweepMinimum | Guard::SweepMultiple => {
             "model::sweep::a_buffer_stays_and_the_rest_moves_within_the_limits"

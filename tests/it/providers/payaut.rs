@@ -227,6 +227,30 @@ async fn the_nightly_sweep_is_the_same_script_here() {
     );
 }
 
+/// A transfer is booked at once, and its table names nothing that it makes: what it brought is spent and filled up again.
+#[tokio::test(flavor = "multi_thread")]
+async fn what_is_booked_at_once_does_not_count_as_arriving() {
+    let (world, clock) = payaut(|_| {}).await;
+    let (seller, treasury) = (code(&world, SELLER), code(&world, TREASURY));
+    let fill = format!(
+        r#"let done = bank::sweep(#{{ from: "{treasury}", to: "{seller}", target: EUR(100), deficit: #{{ to: EUR(100) }}, reference: "F" }});
+        `${{done.moved}} ${{done.direction}}`"#
+    );
+    let spend = format!(
+        r#"bank::transfer(#{{ from: "{treasury}", to: "{seller}", amount: EUR(40), reference: "S" }}); "spent""#
+    );
+    for (script, told) in [
+        (&fill, "EUR 100.00 in"),
+        (&fill, "EUR 0.00 none"),
+        (&spend, "spent"),
+        (&fill, "EUR 40.00 in"),
+    ] {
+        let run = run(&world, &clock, script, json!({})).await;
+        assert_eq!(run.result, Some(json!(told)), "{:?}", run.error);
+    }
+    assert_eq!(balance(&world, TREASURY), "EUR 100.00");
+}
+
 /// What a known key does is not documented, nor whether one is kept with a call that failed, and no list shows transfers:
 /// whatever nobody heard the answer of is not sent again.
 #[tokio::test(flavor = "multi_thread")]

@@ -88,6 +88,7 @@ rules![
     what_a_run_had_alone_goes_with_its_end,
     what_was_done_alone_rests_until_it_can_be_seen,
     what_is_on_its_way_is_shown_until_it_has_an_end,
+    what_was_taken_for_an_account_of_ours_is_kept_until_it_has_arrived,
     nothing_is_reserved_on_what_was_seen_before_something_else_began,
 ];
 

@@ -152,6 +152,88 @@ pub(super) async fn what_is_on_its_way_is_shown_until_it_has_an_end(store: &dyn 
     assert_eq!(shown(store, "a", claim.run.id).await, Vec::<String>::new());
 }
 
+/// `step amount` of all that was taken for an account.
+async fn taken(store: &dyn Store, account: &str, since: i64) -> Vec<String> {
+    let taken = store.accepted("bank", account, at(since)).await.expect("read");
+    taken
+        .iter()
+        .map(|taken| format!("{} {}", taken.step, taken.amount))
+        .collect()
+}
+
+pub(super) async fn what_was_taken_for_an_account_of_ours_is_kept_until_it_has_arrived(store: &dyn Store) {
+    let none = Vec::<String>::new();
+    let claim = running(store, "sweep", 0).await;
+    let run = claim.run.id;
+    // `b` is an account of ours: something was reserved into it. `x` may be anybody's.
+    assert_eq!(ask(store, &claim, &[("a", 0)], &[("a", "b", "10.00")]).await, Ok(true));
+    let sent = records([
+        pays(1, "1.4", Some("a"), Some("DE89"), "10.00"),
+        pays(2, "2", Some("a"), Some("x"), "5.00"),
+        pays(3, "3", Some("a"), Some("b"), "7.00"),
+        pays(4, "4", Some("a"), Some("b"), "8.00"),
+    ]);
+    assert_eq!(store.append(&claim.lease, sent, at(5)).await, Ok(()));
+    assert_eq!(taken(store, "b", 0).await, none, "nobody has said that it was taken");
+    let mut refused = outcome(7, "3");
+    if let Entry::Outcome { outcome, .. } = &mut refused.entry {
+        *outcome = Outcome::Failure(bursar::model::journal::Failure::new("refused", "no"));
+    }
+    let parked = Append {
+        settlement: Some(Settlement::Parked {
+            error: error("in_doubt"),
+        }),
+        ..records([outcome(5, "1.4"), outcome(6, "2"), refused, doubt(8, "4")])
+    };
+    assert_eq!(store.append(&claim.lease, parked, at(8)).await, Ok(()));
+    assert_eq!(taken(store, "b", 0).await, ["1.4 EUR 10.00"]);
+    assert_eq!(
+        (taken(store, "x", 0).await, taken(store, "b", 6).await),
+        (none.clone(), none.clone())
+    );
+    assert_eq!(
+        shown(store, "b", run).await,
+        ["4 begun EUR 8.00"],
+        "each is in one of the two"
+    );
+    // What a person has found there was taken as well.
+    let adopted = Resolution::Adopt {
+        resource: serde_json::json!({}),
+    };
+    assert_eq!(store.resolve(decision(run, Some("4"), adopted)).await, Ok(()));
+    let both = ["1.4 EUR 10.00", "4 EUR 8.00"];
+    assert_eq!(taken(store, "b", 0).await, both);
+    // The end of the run is not the end of its money, and one write may bring both.
+    let claim = take(store, 70, run).await;
+    let last = Append {
+        settlement: Some(Settlement::Succeeded {
+            result: serde_json::json!(null),
+        }),
+        ..records([pays(10, "5", Some("a"), Some("b"), "9.00"), outcome(11, "5")])
+    };
+    assert_eq!(store.append(&claim.lease, last, at(71)).await, Ok(()));
+    assert_eq!(
+        taken(store, "b", 0).await,
+        ["1.4 EUR 10.00", "5 EUR 9.00", "4 EUR 8.00"]
+    );
+    // Any run may say that it has arrived.
+    let claim = running(store, "sweep", 80).await;
+    let arrived = Append {
+        arrived: vec![(run, path("1.4")), (run, path("5")), (claim.run.id, path("9"))],
+        ..records([done(1)])
+    };
+    assert_eq!(store.append(&claim.lease, arrived, at(81)).await, Ok(()));
+    assert_eq!(taken(store, "b", 0).await, ["4 EUR 8.00"]);
+    // What was taken weeks ago is not waited for, and not kept.
+    let later = i64::from(15 * 86_400);
+    assert_eq!(ask(store, &claim, &[], &[("a", "b", "6.00")]).await, Ok(true));
+    let mut paid = outcome(3, "1.1");
+    paid.at = at(later);
+    let sent = records([pays(2, "1.1", Some("a"), Some("DE89"), "6.00"), paid]);
+    assert_eq!(store.append(&claim.lease, sent, at(later)).await, Ok(()));
+    assert_eq!(taken(store, "b", 0).await, ["1.1 EUR 6.00"]);
+}
+
 pub(super) async fn nothing_is_reserved_on_what_was_seen_before_something_else_began(store: &dyn Store) {
     let (first, second) = (running(store, "sweep", 0).await, running(store, "sweep", 1).await);
     let run = first.run.id;

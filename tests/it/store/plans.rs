@@ -38,7 +38,7 @@ const HEARD: &str = "BURSAR_STATEMENTS";
 const BETWEEN: char = '\u{1e}';
 
 /// Tables with a row, or more, for every run or event there ever was.
-const GROW: [&str; 10] = [
+const GROW: [&str; 11] = [
     "run",
     "event",
     "filtered",
@@ -48,6 +48,7 @@ const GROW: [&str; 10] = [
     "run_input",
     "unmade",
     "movement",
+    "accepted",
     "moved",
 ];
 

@@ -274,6 +274,22 @@ BEGIN
     DELETE FROM movement WHERE run = old.id;
 END;
 
+-- Money of ours that a provider has taken and that may not have arrived yet on an account of ours: one row for each such
+-- movement, until it is known how it ended, or too long ago.
+CREATE TABLE accepted (
+    run         BLOB NOT NULL REFERENCES run (id) ON DELETE CASCADE,
+    step        TEXT NOT NULL,
+    connection  TEXT NOT NULL,
+    beneficiary TEXT NOT NULL,
+    amount      TEXT NOT NULL,
+    at          INTEGER NOT NULL,
+    PRIMARY KEY (run, step)
+) STRICT, WITHOUT ROWID;
+
+-- What comes to an account, and what is too old.
+CREATE INDEX accepted_by_beneficiary ON accepted (connection, beneficiary, at);
+CREATE INDEX accepted_by_time ON accepted (at);
+
 -- How often something was begun out of an account, or reserved out of it or into it: who has read it knows whether that still holds.
 CREATE TABLE moved (
     connection TEXT NOT NULL,
