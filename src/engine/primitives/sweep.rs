@@ -127,7 +127,7 @@ pub(super) const RULE: [&str; 11] = [
     "buffer",
 ];
 
-/// What no rule has beside these: the words of a rule that stand alone, each with those it excludes.
+/// The words of a rule that stand alone, each with those that do not go with it; a pair is said once.
 pub(super) const ALONE: [(&str, &[&str]); 3] = [
     ("target", &["keep", "threshold", "percent", "fixed"]),
     ("percent", &["keep", "threshold", "fixed"]),
@@ -416,7 +416,7 @@ fn funded(wanted: Flow, giver: &Stand, deficit: &Deficit) -> Result<Flow, Thrown
     }
     let less = wanted.amount.checked_sub(share.amount).map_err(refused)?;
     let above = deficit.floor.map_or_else(String::new, |floor| {
-        format!(" ({} available, less the floor of {floor})", giver.available)
+        format!(" ({usable} usable there, less the floor of {floor})")
     });
     Ok(Flow {
         direction: if share.amount.is_zero() {

@@ -118,6 +118,8 @@ fn rules_that_exclude_each_other_are_told() {
     );
     check("threshold: EUR(2), keep: EUR(1), buffer: EUR(1)", 0, &[]);
     check("percent: 30, buffer: EUR(1), holds: EUR(1)", 0, &[]);
+    // What is nothing is as if it were not written.
+    check("percent: 30, keep: ()", 0, &[]);
 }
 
 /// Webhook secrets that have run out or soon will are told while there is time.

@@ -193,7 +193,7 @@ async fn who_gives_for_a_deficit_is_not_drained_below_its_floor() {
     assert_eq!(told[4], "none EUR 0.00 EUR 189.35");
     for at in [1, 3] {
         assert!(
-            told[at].ends_with("(EUR 12,480.55 available, less the floor of EUR 12,400.00)"),
+            told[at].ends_with("(EUR 12,480.55 usable there, less the floor of EUR 12,400.00)"),
             "{told:?}"
         );
     }
