@@ -89,7 +89,7 @@ fn a_script_is_checked_although_its_connection_is_not_configured() {
 fn rules_that_exclude_each_other_are_told() {
     let folder = initialised();
     let manifest = "name = \"one\"\nsummary = \"One.\"\nscript = \"one.rhai\"\nuses = [\"bank\"]\n";
-    write(folder.path(), "workflows/one.toml", manifest.to_owned());
+    write(folder.path(), "workflows/one.toml", manifest);
     let check = |rule: &str, code: i32, sentences: &[&str]| {
         let script = format!(
             "bank::sweep(#{{ from: \"a\", to: \"b\", reference: \"S\", {rule} }});\n\
