@@ -98,7 +98,10 @@ async fn what_is_no_chain_or_no_price_is_told_before_anything_is_sold() {
             "amount: USDC(20), quote: dear, max_slippage: 0.1",
             "% worse than the indicative 9",
         ),
-        ("amount: USDC(9.99)", "9.990000 is below the minimum of USDC 10.000000"),
+        (
+            "amount: USDC(9.99)",
+            "USDC 9.990000 is below the minimum of USDC 10.000000",
+        ),
     ] {
         let script = format!(
             r#"{ACCOUNTS}

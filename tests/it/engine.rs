@@ -373,7 +373,7 @@ async fn arguments_that_do_not_go_together_say_what_to_do() {
     for (call, expected) in [
         (
             "bank::sweep(#{ from: fr, to: treasury, target: EUR(1), percent: 5, reference: \"S\" })",
-            "takes one of",
+            "stand alone",
         ),
         (
             "bank::sweep(#{ from: fr, to: treasury, percent: 0, reference: \"S\" })",

@@ -134,7 +134,7 @@ async fn what_is_no_structure_is_refused_before_anything_moves() {
         ),
         (
             "#{ account: de }, #{ account: fr, above: de, keep: USD(1) }",
-            "EUR and USD",
+            "`keep` is USD 1.00, and account",
         ),
         (
             "#{ account: de }, #{ account: fr, above: de, keep: EUR(1), deficit: #{ to: EUR(2) } }",

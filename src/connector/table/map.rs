@@ -124,6 +124,8 @@ pub struct OwnAccount {
     pub id: String,
     /// Where the destination stands in its answer.
     pub address: String,
+    /// Where its one currency stands there: no other is paid to it.
+    pub currency: Option<String>,
 }
 
 /// How the price is asked before.

@@ -59,6 +59,7 @@ pub(super) const ALL: &[Primitive] = &[Primitive {
         ("accounts[].multiple?", "move only whole multiples of this"),
         ("accounts[].holds?", "what is spoken for"),
         ("accounts[].in_flight?", "what was sent already"),
+        ("accounts[].buffer?", "never goes up, whatever the rule says"),
         (
             "accounts[].deficit?",
             "map: let money come from above when the account is short",

@@ -4,6 +4,7 @@ use std::sync::Arc;
 
 use super::args::{Args, duration, invalid};
 use super::convert::decimal_at;
+use super::moves::is_final;
 use super::positions::{amount_in, mapping};
 use super::{Body, Kind, Module, Primitive, calls};
 use crate::base::money::{Currency, Money};
@@ -26,16 +27,17 @@ pub(super) const ALL: &[Primitive] = &[
         params: &[
             (
                 "resource",
-                "a payout, conversion or return, as the call that made it returned it",
+                "a payout, transfer, conversion or return, as the call that made it returned it; or (), as `sweep` tells that nothing moved",
             ),
             ("timeout?", "\"2h\", days(3); 7 days if not given"),
         ],
-        result: "the resource as it is then; for a conversion also `sold`, `bought`, `rate`, `rate_from` (\"provider\", or \"amounts\" \
+        result: "the resource as it is then, () for (), and as it was given what the provider shows no more once it is made, which counts as \
+                 done; for a conversion also `sold`, `bought`, `rate`, `rate_from` (\"provider\", or \"amounts\" \
                  where it is computed), `fee`; () where the provider does not tell",
         doc: "Waits until a resource has succeeded or failed: by webhook, or by looking if none comes. Past the time-out \
               a failure `timeout`. The run waits without a thread.",
         example: "let done = bank::settled(bank::return_deposit(\"dep_1\"), \"3d\");",
-        needs: &["resource"],
+        needs: &["resource|payout|transfer"],
         body: Body::Connection(settled),
     },
     Primitive {
@@ -71,11 +73,15 @@ pub(super) fn settled(turn: &Turn, connection: &Arc<Connection>, args: &[Value])
         None | Some(Value::Null) => SEVEN_DAYS,
         Some(value) => duration("settled", value)?,
     };
+    // Nothing was made, or nothing of it will ever be shown.
+    if resource.is_null() || is_final(connection, resource) {
+        return Ok(resource.clone());
+    }
     let text = |key: &str| resource.get(key).and_then(Value::as_text);
     let kind = text("resource").or_else(|| text("type"));
     let (Some(kind), Some(id)) = (kind, text("id")) else {
         return Err(invalid(format!(
-            "`settled` takes a payout, conversion or return as it was returned, not {}",
+            "`settled` takes a payout, transfer, conversion or return as it was returned, not {}",
             resource.kind()
         )));
     };

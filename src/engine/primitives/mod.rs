@@ -107,7 +107,8 @@ pub struct Primitive {
     /// A line that compiles.
     pub example: &'static str,
     /// Entries a connector's table must have under `[primitive.…]`, with a point the argument one must know
-    /// (`payout.from`), with a line one of several (`payout|transfer`); or `resource` for any `[resource.…]`.
+    /// (`payout.from`), with a line one of several (`payout|transfer`); or `resource` for any `[resource.…]`, `webhook`
+    /// for the webhooks.
     pub needs: &'static [&'static str],
     /// What it does.
     pub body: Body,
@@ -133,15 +134,16 @@ impl Primitive {
 
     /// Whether this connector has what it needs.
     pub fn offered_by(&self, connector: &Connector) -> bool {
-        self.needs.iter().all(|need| match *need {
+        let has = |need: &str| match need {
             "resource" => connector.resources().next().is_some(),
             "webhook" => connector.webhook().is_some(),
-            mappings => mappings.split('|').any(|mapping| {
+            mapping => {
                 let (mapping, argument) = mapping.split_once('.').unwrap_or((mapping, ""));
                 let map = connector.primitive(mapping);
                 map.is_some_and(|map| argument.is_empty() || map.args.contains_key(argument))
-            }),
-        })
+            }
+        };
+        self.needs.iter().all(|need| need.split('|').any(has))
     }
 
     /// The full name in a script; `connection` stands for any connection's own name.

@@ -9,7 +9,7 @@ use super::{Body, Kind, Module, Primitive, calls};
 use crate::base::money::Money;
 use crate::connector::connection::Connection;
 use crate::connector::request::as_argument;
-use crate::connector::table::{Always, Existing, Kind as ParamKind, PrimitiveMap};
+use crate::connector::table::{Always, Effect, Existing, Kind as ParamKind, PrimitiveMap};
 use crate::engine::turn::{Turn, fail};
 use crate::model::value::{Map, Value};
 use crate::script::Thrown;
@@ -31,7 +31,7 @@ pub(super) const ALL: &[Primitive] = &[
             ("rail?", "a rail of the provider, such as \"sepa_instant\""),
             ("metadata?", "a map of texts kept with the payout"),
         ],
-        result: "the payout as the provider tells it, with `resource`",
+        result: "the payout as the provider tells it, with `resource`: its kind, or () where no call shows it afterwards",
         doc: "Pays once.",
         example: "bank::payout(#{ from: \"acc_1\", to: \"acc_2\", amount: EUR(10), reference: \"INV-1\" });",
         needs: &["payout"],
@@ -49,7 +49,7 @@ pub(super) const ALL: &[Primitive] = &[
             ("rail?", "a rail of the provider"),
             ("metadata?", "a map of texts kept with the transfer"),
         ],
-        result: "the transfer as the provider tells it, with `resource`",
+        result: "the transfer as the provider tells it, with `resource`: its kind, or () where no call shows it afterwards",
         doc: "Moves money between two accounts of ours, once.",
         example: "bank::transfer(#{ from: \"acc_1\", to: \"acc_2\", amount: EUR(10), reference: \"FUND\" });",
         needs: &["transfer"],
@@ -140,7 +140,7 @@ pub(super) fn send(turn: &Turn, connection: &Arc<Connection>, by: &str, pay: &Pa
     if map.args.contains_key("from") && pay.from.is_none() {
         return Err(invalid(format!("`{by}` needs `from`")));
     }
-    let destination = destination(turn, connection, map, pay.to)?;
+    let destination = destination(turn, connection, map, pay)?;
     let said = [
         ("from", pay.from.map(Value::text)),
         ("to", Some(destination)),
@@ -214,7 +214,8 @@ pub(super) fn send_among(turn: &Turn, connection: &Arc<Connection>, pay: &Pay<'_
     }
 }
 
-fn destination(turn: &Turn, connection: &Arc<Connection>, map: &PrimitiveMap, to: &Value) -> Result<Value, Thrown> {
+fn destination(turn: &Turn, connection: &Arc<Connection>, map: &PrimitiveMap, pay: &Pay<'_>) -> Result<Value, Thrown> {
+    let to = pay.to;
     match to {
         Value::Map(_) => Ok(to.clone()),
         Value::Text(account) => {
@@ -233,6 +234,13 @@ fn destination(turn: &Turn, connection: &Arc<Connection>, map: &PrimitiveMap, to
             };
             let endpoint = calls::find(connection, &own.endpoint)?;
             let found = turn.call(connection, endpoint, &[(own.id.clone(), Value::text(account))].into())?;
+            let held = own.currency.as_ref().and_then(|at| found.pointer(at)?.as_text());
+            if let Some(held) = held.filter(|held| *held != pay.amount.currency().code()) {
+                return Err(invalid(format!(
+                    "account {account} holds {held}: {} cannot be paid to it, `convert` first",
+                    pay.amount
+                )));
+            }
             let address = found.pointer(&own.address);
             // What the provider shows may have more members than it takes.
             let address = address.map(|shown| as_argument(connection, payout, param, shown));
@@ -247,7 +255,7 @@ fn destination(turn: &Turn, connection: &Arc<Connection>, map: &PrimitiveMap, to
     }
 }
 
-/// Marks a resource with its kind, so that `settled` knows what it is.
+/// Marks a resource with its kind, so that `settled` knows what it is: with nothing where the table has no kind of it.
 pub(super) fn with_resource(connection: &Connection, map: &PrimitiveMap, resource: Value) -> Value {
     match resource {
         Value::Map(entries) => Value::Map(with_kind(connection, map, entries)),
@@ -257,7 +265,11 @@ pub(super) fn with_resource(connection: &Connection, map: &PrimitiveMap, resourc
 
 /// The same of its entries. Where the provider calls its id otherwise, it stands under `id` as well.
 pub(super) fn with_kind(connection: &Connection, map: &PrimitiveMap, entries: Map) -> Map {
-    let Some(kind) = &map.resource else { return entries };
+    let Some(kind) = &map.resource else {
+        let mut entries = entries;
+        entries.insert("resource".to_owned(), Value::Null);
+        return entries;
+    };
     let described = connection.connector.resource(kind);
     let shown = Value::Map(entries);
     let id = described.and_then(|resource| shown.pointer(&resource.id).cloned());
@@ -269,6 +281,17 @@ pub(super) fn with_kind(connection: &Connection, map: &PrimitiveMap, entries: Ma
     }
     entries.insert("resource".to_owned(), Value::text(kind));
     entries
+}
+
+/// Whether this was made by what the table has no kind of thing for: no call shows it, so it is taken to be done.
+pub(super) fn is_final(connection: &Connection, made: &Value) -> bool {
+    let connector = &connection.connector;
+    let has_no_kind = |map: &PrimitiveMap| {
+        let endpoint = connector.endpoint(&map.endpoint);
+        map.resource.is_none() && endpoint.is_some_and(|endpoint| endpoint.effect == Effect::MovesMoney)
+    };
+    let marked = made.as_map().and_then(|made| made.get("resource"));
+    marked.is_some_and(Value::is_null) && connector.primitives().any(|(_, map)| has_no_kind(map))
 }
 
 fn return_deposit(turn: &Turn, connection: &Arc<Connection>, args: &[Value]) -> Result<Value, Thrown> {

@@ -4,12 +4,15 @@ use std::sync::Arc;
 
 use super::args::{Args, invalid};
 use super::{Body, Kind, Module, Primitive, calls};
-use crate::base::money::{Currency, Money, MoneyError};
+use crate::base::clock::Instant;
+use crate::base::money::{Currency, Money};
 use crate::connector::connection::Connection;
 use crate::connector::table::{Always, PrimitiveMap, Unit};
-use crate::connector::units;
+use crate::connector::{times, units};
 use crate::engine::reserve::InFlight;
 use crate::engine::turn::{Turn, fail};
+use crate::model::treasury::RuleError;
+use crate::model::treasury::position::Position;
 use crate::model::value::{Map, Value};
 use crate::script::Thrown;
 
@@ -46,6 +49,24 @@ pub(super) const ALL: &[Primitive] = &[
     },
     Primitive {
         module: Module::Connection,
+        name: "position",
+        kind: Kind::Step,
+        params: &[("account", "the account's id")],
+        result: "map: `account`, `available` (money, what can be moved), `pending` (money on its way in or out that `available` does not \
+                 count), `booked` (money, what the books of the provider show), `value_dated` (money with value today), `as_of` (a time); \
+                 each () where the provider does not tell",
+        doc: "What is on an account, as far apart as the provider tells it; nothing of it is computed here.",
+        example: "let held = bank::position(\"acc_1\"); log::info(`${held.available}, pending ${held.pending}`);",
+        needs: &["balance"],
+        body: Body::Connection(|turn, connection, args| {
+            let account = super::data::text(args, 0, "position", "an account id")?;
+            let told = holding(turn, connection, account)?.told();
+            let own = [("account".to_owned(), Value::text(account))];
+            Ok(Value::Map(own.into_iter().chain(told).collect()))
+        }),
+    },
+    Primitive {
+        module: Module::Connection,
         name: "balances",
         kind: Kind::Step,
         params: &[
@@ -53,7 +74,8 @@ pub(super) const ALL: &[Primitive] = &[
             ("status?", "only accounts in this status"),
             ("label?", "only the account with this label"),
         ],
-        result: "list of maps: `account`, `label`, `balance`",
+        result: "list of maps: `account`, `label`, `balance` (what is available), and `pending`, `booked`, `value_dated`, `as_of` as `position` \
+                 tells them",
         doc: "What is available on each account. Not one moment in time: the accounts are read one after the other.",
         example: "for position in bank::balances() { log::info(`${position.label}: ${position.balance}`); }",
         needs: &["accounts", "balance"],
@@ -189,26 +211,68 @@ fn those_meant(map: &PrimitiveMap, listed: Vec<Value>) -> Result<Vec<Value>, Thr
     Ok(meant)
 }
 
-/// What is available on an account.
-pub(super) fn balance(turn: &Turn, connection: &Arc<Connection>, account: &str) -> Result<Money, Thrown> {
+/// What is on an account, as the provider tells it.
+struct Holding {
+    available: Money,
+    pending: Option<Money>,
+    booked: Option<Money>,
+    value_dated: Option<Money>,
+    as_of: Option<Instant>,
+}
+
+impl Holding {
+    /// Under the words that scripts read.
+    fn told(&self) -> [(String, Value); 5] {
+        let money = |amount: Option<Money>| amount.map_or(Value::Null, Value::Money);
+        [
+            ("available", Value::Money(self.available)),
+            ("pending", money(self.pending)),
+            ("booked", money(self.booked)),
+            ("value_dated", money(self.value_dated)),
+            ("as_of", self.as_of.map_or(Value::Null, Value::Time)),
+        ]
+        .map(|(word, value)| (word.to_owned(), value))
+    }
+}
+
+/// Reads what is on an account. What is not told is unknown; what is told and is no amount is told to be unreadable.
+fn holding(turn: &Turn, connection: &Arc<Connection>, account: &str) -> Result<Holding, Thrown> {
     let map = mapping(connection, "balance")?;
     let endpoint = calls::find(connection, &map.endpoint)?;
     let param = map.args.get("account").cloned().unwrap_or_else(|| "id".to_owned());
     let answer = turn.call(connection, endpoint, &[(param, Value::text(account))].into())?;
-    money_at(connection, map, &answer).ok_or_else(|| {
-        fail(
-            "unreadable_answer",
-            format!("the balance of account {account} is not a readable amount: {answer}"),
-        )
+    let unreadable = |what: &str| {
+        let message = format!("the {what} of account {account} is not a readable amount: {answer}");
+        fail("unreadable_answer", message)
+    };
+    let available = money_at(connection, map, &answer).ok_or_else(|| unreadable("balance"))?;
+    let beside = |word: &str| {
+        let told = field(map, word, &answer).filter(|told| !told.is_null());
+        let read = |told| amount_in(connection, map, told, available.currency()).ok_or_else(|| unreadable(word));
+        told.map(read).transpose()
+    };
+    Ok(Holding {
+        available,
+        pending: beside("pending")?,
+        booked: beside("booked")?,
+        value_dated: beside("value_dated")?,
+        as_of: field(map, "as_of", &answer).and_then(|told| times::read(map.times, told)),
     })
+}
+
+/// What is available on an account.
+fn balance(turn: &Turn, connection: &Arc<Connection>, account: &str) -> Result<Money, Thrown> {
+    holding(turn, connection, account).map(|held| held.available)
 }
 
 /// An account as a decision sees it: its balance, and what of ours is on its way and the balance may not show.
 pub(super) struct Stand {
-    account: String,
+    pub(super) account: String,
     times: u64,
     /// What the provider calls available.
     pub(super) available: Money,
+    /// What of it has value today, where the provider tells.
+    pub(super) value_dated: Option<Money>,
     /// What leaves it.
     pub(super) leaving: Option<Money>,
     /// What comes to it.
@@ -222,11 +286,13 @@ impl Stand {
     }
 
     /// What can be moved: less than zero where more is on its way than there is.
-    pub(super) fn usable(&self) -> Result<Money, MoneyError> {
-        match self.leaving {
-            Some(leaving) => self.available.checked_sub(leaving),
-            None => Ok(self.available),
-        }
+    pub(super) fn usable(&self) -> Result<Money, RuleError> {
+        let position = Position {
+            value_dated: self.value_dated,
+            leaving: self.leaving,
+            ..Position::new(self.available)
+        };
+        position.usable()
     }
 }
 
@@ -234,8 +300,8 @@ impl Stand {
 /// balance shows it, which moves too little and not twice.
 pub(super) fn stand(turn: &Turn, connection: &Arc<Connection>, account: &str) -> Result<Stand, Thrown> {
     let open = turn.in_flight(connection, account, false)?;
-    let available = balance(turn, connection, account)?;
-    standing(account, &open, available)
+    let held = holding(turn, connection, account)?;
+    standing(account, &open, &held)
 }
 
 /// The same of an account that is to be filled up if it is short: if so, what the provider has taken for it and not said to
@@ -247,8 +313,8 @@ pub(super) fn stand_to_fill(
     is_short: impl FnOnce(&Stand) -> Result<bool, Thrown>,
 ) -> Result<Stand, Thrown> {
     let open = turn.in_flight(connection, account, true)?;
-    let available = balance(turn, connection, account)?;
-    let stand = standing(account, &open, available)?;
+    let held = holding(turn, connection, account)?;
+    let stand = standing(account, &open, &held)?;
     if !open.has_accepted || !is_short(&stand)? {
         return Ok(stand);
     }
@@ -258,11 +324,12 @@ pub(super) fn stand_to_fill(
         arriving,
         ..turn.in_flight(connection, account, false)?
     };
-    let available = balance(turn, connection, account)?;
-    standing(account, &now, available)
+    let held = holding(turn, connection, account)?;
+    standing(account, &now, &held)
 }
 
-fn standing(account: &str, open: &InFlight, available: Money) -> Result<Stand, Thrown> {
+fn standing(account: &str, open: &InFlight, held: &Holding) -> Result<Stand, Thrown> {
+    let available = held.available;
     let unknown = || {
         let message = format!(
             "how much is on its way out of account {account} is not known, so nothing is moved: find out what became of it first"
@@ -291,6 +358,7 @@ fn standing(account: &str, open: &InFlight, available: Money) -> Result<Stand, T
         account: account.to_owned(),
         times: open.times,
         available,
+        value_dated: held.value_dated,
         leaving: Some(leaving).filter(|amount| !amount.is_zero()),
         arriving: Some(arriving).filter(|amount| !amount.is_zero()),
     })
@@ -325,12 +393,16 @@ fn balances(turn: &Turn, connection: &Arc<Connection>, args: &[Value]) -> Result
         for account in accounts(turn, connection, args)? {
             let id = account.get("id").and_then(Value::as_text);
             let id = id.ok_or_else(|| invalid("an account without an id cannot have a balance"))?;
-            let available = balance(turn, connection, id)?;
-            positions.push(Value::map([
-                ("account", Value::text(id)),
-                ("label", account.get("label").cloned().unwrap_or_default()),
-                ("balance", Value::Money(available)),
-            ]));
+            let told = holding(turn, connection, id)?.told();
+            let own = [
+                ("account".to_owned(), Value::text(id)),
+                ("label".to_owned(), account.get("label").cloned().unwrap_or_default()),
+            ];
+            let told = told.into_iter().map(|(word, value)| match word.as_str() {
+                "available" => ("balance".to_owned(), value),
+                _ => (word, value),
+            });
+            positions.push(Value::Map(own.into_iter().chain(told).collect()));
         }
         Ok(Value::List(positions))
     })

@@ -3,11 +3,12 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
+use super::sweep::{ALONE, INSTEAD, RULES};
 use super::{Body, Module, PASSED, Primitive, all, calls, offered};
 use crate::connector::connection::Connection;
 use crate::connector::registry::Registry;
 use crate::connector::table::{Connector, Effect};
-use crate::script::{ModuleSurface, Place, Signature, Surface};
+use crate::script::{Apart, ModuleSurface, Place, Signature, Surface};
 
 /// What a script with these `uses` may call. That a connection is not configured is said by the manifest's own
 /// check; what can be called through it is known only if it has the name of a connector.
@@ -44,6 +45,7 @@ fn signatures(module: Module) -> Vec<Signature> {
             pure: false,
             takes_function: matches!(primitive.body, Body::Closure(_)),
             keys: keys(primitive),
+            apart: apart(primitive),
             lacking: Vec::new(),
             calendar: calendar(primitive),
         })
@@ -57,6 +59,25 @@ fn keys(primitive: &Primitive) -> Vec<(String, bool)> {
     }
     let key = |(name, _): &(&str, &str)| (name.trim_matches(['#', '?']).to_owned(), !name.ends_with('?'));
     primitive.params.iter().map(key).collect()
+}
+
+/// The words of its rules that exclude each other.
+fn apart(primitive: &Primitive) -> Vec<Apart> {
+    let rules = RULES.iter().filter(|(name, _)| *name == primitive.name);
+    let pairs = || {
+        ALONE
+            .iter()
+            .flat_map(|(alone, others)| others.iter().map(move |other| [*alone, *other]))
+    };
+    let of_rule = |(_, place): &(&str, &str)| {
+        let place = (*place).to_owned();
+        pairs().map(move |keys| Apart {
+            place: place.clone(),
+            keys: keys.map(str::to_owned),
+            instead: INSTEAD.to_owned(),
+        })
+    };
+    rules.flat_map(of_rule).collect()
 }
 
 /// A primitive as this connector does it: what its endpoint has no word for it does not take, and what that cannot do
@@ -90,6 +111,7 @@ fn on(connector: &Connector, primitive: &Primitive) -> Signature {
         pure: false,
         takes_function: matches!(primitive.body, Body::Closure(_)),
         keys: needed.collect(),
+        apart: apart(primitive),
         lacking: lacking.into_iter().map(|(key, _)| key).collect(),
         calendar: calendar(primitive),
     }
@@ -125,6 +147,7 @@ fn of_connector(connector: &Connector) -> ModuleSurface {
                 takes_function: false,
                 // Its one map may also be the id in its path.
                 keys: Vec::new(),
+                apart: Vec::new(),
                 lacking: Vec::new(),
                 calendar: None,
             });

@@ -43,6 +43,7 @@ pub(super) const ALL: &[Primitive] = &[Primitive {
         ("from[].multiple?", "move only whole multiples of this"),
         ("from[].holds?", "what is spoken for"),
         ("from[].in_flight?", "what was sent already"),
+        ("from[].buffer?", "never moved, whatever the rule says"),
         ("to", TO),
         ("reference", "what the beneficiary reads"),
         ("keep?", "leave this much behind"),
@@ -66,6 +67,11 @@ pub(super) const ALL: &[Primitive] = &[Primitive {
              knows no end of",
         ),
         (
+            "buffer?",
+            "never moved, whatever the rule says: it is taken off first, so that `keep`, `percent` and `deficit` count from what is \
+             left",
+        ),
+        (
             "deficit?",
             "map: let money flow back from `to` (an account id) when `from` is short",
         ),
@@ -77,6 +83,10 @@ pub(super) const ALL: &[Primitive] = &[Primitive {
         (
             "deficit.partial?",
             "take what there is if it is not enough; else nothing",
+        ),
+        (
+            "deficit.floor?",
+            "what `to` keeps: zero if not given, less than zero to use an overdraft",
         ),
         ("up_to?", "of several accounts: fill `to` up to this and take no more"),
         (
@@ -103,7 +113,7 @@ pub(super) const ALL: &[Primitive] = &[Primitive {
 }];
 
 /// What a rule is made of, for one account and for each of several.
-pub(super) const RULE: [&str; 10] = [
+pub(super) const RULE: [&str; 11] = [
     "keep",
     "target",
     "threshold",
@@ -114,7 +124,22 @@ pub(super) const RULE: [&str; 10] = [
     "multiple",
     "holds",
     "in_flight",
+    "buffer",
 ];
+
+/// The words of a rule that stand alone, each with those that do not go with it; a pair is said once.
+pub(super) const ALONE: [(&str, &[&str]); 3] = [
+    ("target", &["keep", "threshold", "percent", "fixed"]),
+    ("percent", &["keep", "threshold", "fixed"]),
+    ("fixed", &["keep", "threshold"]),
+];
+
+/// Where a rule stands: the primitive, and the map in what it is given.
+pub(super) const RULES: [(&str, &str); 3] = [("sweep", ""), ("sweep", "from[]."), ("concentrate", "accounts[].")];
+
+/// What to write instead.
+pub(super) const INSTEAD: &str = "`target`, `percent` and `fixed` stand alone, `keep` and `threshold` may stand together; what is to stay \
+                                  beside any of them is `buffer`: it is never moved";
 
 /// Where it goes and how, whatever moves.
 pub(super) struct Route<'a> {
@@ -196,16 +221,27 @@ fn form(args: &Args<'_>) -> Result<SweepForm, Thrown> {
         (Some(keep), None, Some(threshold), None, None) => Ok(SweepForm::Collar { threshold, keep }),
         (None, None, None, Some(percent), None) => Ok(SweepForm::Percent(percent)),
         (None, None, None, None, Some(amount)) => Ok(SweepForm::Fixed(amount)),
-        _ => Err(invalid(
-            "`sweep` takes one of `target`, `percent` and `fixed` alone; `keep` and `threshold` may stand together",
-        )),
+        _ => Err(invalid(format!("a rule has two answers to how much moves: {INSTEAD}"))),
     }
 }
 
 pub(super) fn position(args: &Args<'_>, stand: &Stand) -> Result<Position, Thrown> {
+    let held = stand.available.currency();
+    for word in RULE {
+        if let Some(Value::Money(amount)) = args.get(word)
+            && amount.currency() != held
+        {
+            let account = &stand.account;
+            return Err(invalid(format!(
+                "`{word}` is {amount}, and account {account} holds {held}"
+            )));
+        }
+    }
     Ok(Position {
+        value_dated: stand.value_dated,
         holds: args.money("holds")?,
         leaving: sum(args.money("in_flight")?, stand.leaving)?,
+        buffer: args.money("buffer")?,
         ..Position::new(stand.available)
     })
 }
@@ -223,12 +259,18 @@ pub(super) struct Deficit {
     below: Option<Money>,
     bounds: Bounds,
     partial: bool,
+    floor: Option<Money>,
 }
 
 impl Deficit {
+    /// A deficit of `concentrate`: who gives says its own `floor` there.
     pub(super) fn read(value: &Value) -> Result<Self, Thrown> {
+        Self::with(value, &[])
+    }
+
+    fn with(value: &Value, more: &[&str]) -> Result<Self, Thrown> {
         let known = ["to", "below", "minimum", "maximum", "multiple", "partial"];
-        let args = Args::new("deficit", value, &known)?;
+        let args = Args::new("deficit", value, &[&known, more].concat())?;
         Ok(Self {
             to: args.money("to")?,
             below: args.money("below")?,
@@ -238,6 +280,7 @@ impl Deficit {
                 multiple: args.money("multiple")?,
             },
             partial: args.truth("partial")?,
+            floor: args.money("floor")?,
         })
     }
 
@@ -258,7 +301,8 @@ impl Deficit {
 
 fn sweep_one(turn: &Turn, connection: &Arc<Connection>, args: &Args<'_>, given: &Value) -> Result<Value, Thrown> {
     let out = rule(args)?;
-    let deficit = args.get("deficit").map(Deficit::read).transpose()?;
+    let deficit = args.get("deficit").map(|deficit| Deficit::with(deficit, &["floor"]));
+    let deficit = deficit.transpose()?;
     let (from, route) = (args.required_text("from")?, Route::read(args)?);
     if route.to.as_text() == Some(from) {
         return Err(invalid("`from` and `to` of `sweep` are the same account"));
@@ -297,7 +341,7 @@ fn sweep_one(turn: &Turn, connection: &Arc<Connection>, args: &Args<'_>, given: 
             if let (Direction::In, Some(deficit), Some(to)) = (decided.direction, &deficit, route.to.as_text()) {
                 let giver = positions::stand(turn, connection, to)?;
                 seen.push(giver.seen());
-                decided = funded(decided, giver.usable().map_err(refused)?, deficit)?;
+                decided = funded(decided, &giver, deficit)?;
             }
             let to = route.to.as_text();
             let moves = match decided.direction {
@@ -356,8 +400,13 @@ fn told(position: &Position, decided: Flow, paid: Value) -> Result<(Value, Strin
     Ok((result, summary))
 }
 
-/// What there is to fund a shortage with.
-fn funded(wanted: Flow, have: Money, deficit: &Deficit) -> Result<Flow, Thrown> {
+/// What there is to fund a shortage with: what the giver has above its floor.
+fn funded(wanted: Flow, giver: &Stand, deficit: &Deficit) -> Result<Flow, Thrown> {
+    let usable = giver.usable().map_err(refused)?;
+    let have = match deficit.floor {
+        Some(floor) => usable.checked_sub(floor).map_err(refused)?,
+        None => usable,
+    };
     let claim = Claim {
         name: String::new(),
         priority: 0,
@@ -373,6 +422,9 @@ fn funded(wanted: Flow, have: Money, deficit: &Deficit) -> Result<Flow, Thrown> 
         return Ok(wanted);
     }
     let less = wanted.amount.checked_sub(share.amount).map_err(refused)?;
+    let above = deficit.floor.map_or_else(String::new, |floor| {
+        format!(" ({usable} usable there, less the floor of {floor})")
+    });
     Ok(Flow {
         direction: if share.amount.is_zero() {
             Direction::Nowhere
@@ -380,7 +432,7 @@ fn funded(wanted: Flow, have: Money, deficit: &Deficit) -> Result<Flow, Thrown> 
             Direction::In
         },
         amount: share.amount,
-        reason: format!("{}: {}", wanted.reason, share.reason),
+        reason: format!("{}: {}{above}", wanted.reason, share.reason),
         missing: wanted.missing.checked_add(less).map_err(refused)?,
         ..wanted
     })

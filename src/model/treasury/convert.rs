@@ -7,7 +7,7 @@ use std::fmt;
 
 use rust_decimal::Decimal;
 
-use super::{RuleError, below, check_amount, digits, least};
+use super::{RuleError, below, check_amount, least};
 use crate::base::guard::{Guard, holds};
 use crate::base::money::{Currency, Money, MoneyError, Rounding};
 
@@ -137,7 +137,7 @@ fn wanted(balance: Money, rule: &SaleRule) -> Result<Wanted, RuleError> {
             }
             Ok(Wanted::Some {
                 amount,
-                briefly: digits(amount),
+                briefly: amount.to_string(),
                 reason: format!("the {amount} asked for"),
             })
         }
@@ -150,7 +150,7 @@ fn wanted(balance: Money, rule: &SaleRule) -> Result<Wanted, RuleError> {
             }
             Ok(Wanted::Some {
                 amount: above,
-                briefly: format!("{} above the float", digits(above)),
+                briefly: format!("{above} above the float"),
                 reason: format!("{above} above the float of {float}"),
             })
         }
@@ -170,7 +170,7 @@ fn wanted(balance: Money, rule: &SaleRule) -> Result<Wanted, RuleError> {
             let above = balance.checked_sub(to)?;
             Ok(Wanted::Some {
                 amount: above,
-                briefly: format!("{} above the target", digits(above)),
+                briefly: format!("{above} above the target"),
                 reason: format!("{above} down to the target of {to}, as the balance is above the threshold of {from}"),
             })
         }
@@ -198,7 +198,7 @@ fn buys(
     }
     Ok(Wanted::Some {
         amount: wanted,
-        briefly: format!("the {} that buy {amount}", digits(wanted)),
+        briefly: format!("the {wanted} that buy {amount}"),
         reason: told,
     })
 }

@@ -117,10 +117,3 @@ fn below(left: Money, right: Money) -> Result<bool, MoneyError> {
 fn least(left: Money, right: Money) -> Result<Money, MoneyError> {
     Ok(if below(right, left)? { right } else { left })
 }
-
-/// The amount as people write it, without its currency: for a sentence that names the currency elsewhere.
-fn digits(money: Money) -> String {
-    let text = money.to_string();
-    text.split_once(' ')
-        .map_or(text.clone(), |(_, digits)| digits.to_owned())
-}

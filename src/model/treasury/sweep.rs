@@ -8,7 +8,7 @@ use rust_decimal::Decimal;
 
 use super::bounds::{Bounded, Bounds};
 use super::split::PERCENT_DECIMALS_MAX;
-use super::{RuleError, below, check_amount, digits};
+use super::{RuleError, below, check_amount};
 use crate::base::money::{Money, MoneyError, Rounding};
 
 /// What is to stay in the account.
@@ -187,9 +187,8 @@ impl Base {
         }
     }
 
-    /// The excess in short: for a sentence that goes on to name an amount of the currency.
+    /// The excess in short: for a sentence that goes on.
     fn told_briefly(self, amount: Money) -> String {
-        let amount = digits(amount);
         match self {
             Self::Nothing | Self::Reached(_) => format!("the balance of {amount}"),
             Self::Kept(what, _) => format!("{amount} above the {what}"),

@@ -119,6 +119,24 @@ fn check_keys(
             finding.help(format!("it takes {}", taken().collect::<Vec<_>>().join(", ")))
         });
     }
+    // What is read from somewhere may be nothing, which is as if it were not written.
+    let is_told = |key: &str| {
+        let value = written.iter().find(|(given, _)| given.name == key);
+        value.is_some_and(|(_, value)| match value {
+            Expr::IntegerConstant(..) | Expr::DynamicConstant(..) => true,
+            Expr::FnCall(call, _) => call.namespace.is_empty() && case.script.functions(&call.name).next().is_none(),
+            _ => false,
+        })
+    };
+    for apart in function.apart.iter().filter(|apart| apart.place == place) {
+        let [alone, other] = &apart.keys;
+        let at = given.iter().find(|(given, _)| given == other);
+        if let Some((_, at)) = at.filter(|_| is_told(alone) && is_told(other)) {
+            let message = format!("`{other}` does not go with `{alone}` in {whose}");
+            let finding = case.error("arguments-apart", message).at(span_of(*at, other));
+            findings.push(finding.help(apart.instead.as_str()));
+        }
+    }
     let missing: Vec<String> = known
         .iter()
         .filter(|(key, required)| *required && given.iter().all(|(given, _)| given != key))

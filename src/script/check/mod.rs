@@ -21,7 +21,7 @@ use rhai::{ParseError, Position};
 
 pub use self::condition::check_condition;
 use self::script::Script;
-pub use self::surface::{ModuleSurface, Place, Signature, Surface};
+pub use self::surface::{Apart, ModuleSurface, Place, Signature, Surface};
 use super::fault::syntax_message;
 use crate::base::suggest::nearest;
 use crate::model::diagnostic::{Diagnostic, Span};

@@ -21,10 +21,23 @@ pub struct Signature {
     /// The keys of the one map it takes, each with whether it has to be there; none if it takes something else. Those of
     /// a map under one of them have a point between (`deficit.to`), those of a list of maps brackets (`from[].account`).
     pub keys: Vec<(String, bool)>,
+    /// Keys of one map that do not go together.
+    pub apart: Vec<Apart>,
     /// Keys that it takes elsewhere, and not in this module.
     pub lacking: Vec<String>,
     /// Which of its arguments, or which key of its map, is the name of a calendar.
     pub calendar: Option<Place>,
+}
+
+/// Two keys of one map that exclude each other.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Apart {
+    /// The map they stand in: nothing for the one it takes, else as in `Signature::keys`, with what separates them.
+    pub place: String,
+    /// The key that stands alone, and the one that does not go with it.
+    pub keys: [String; 2],
+    /// What to write instead.
+    pub instead: String,
 }
 
 /// Where an argument stands.

@@ -70,6 +70,7 @@ fn surface_of(uses: &[String]) -> Surface {
         pure: false,
         takes_function: false,
         keys: Vec::new(),
+        apart: Vec::new(),
         lacking: Vec::new(),
         calendar: (name == "is_business_day").then_some(Place::Argument(1)),
     };

@@ -84,6 +84,44 @@ fn a_script_is_checked_although_its_connection_is_not_configured() {
     );
 }
 
+/// What cannot be meant together is told before a run comes to it, with what to write instead.
+#[test]
+fn rules_that_exclude_each_other_are_told() {
+    let folder = initialised();
+    let manifest = "name = \"one\"\nsummary = \"One.\"\nscript = \"one.rhai\"\nuses = [\"bank\"]\n";
+    write(folder.path(), "workflows/one.toml", manifest);
+    let check = |rule: &str, code: i32, sentences: &[&str]| {
+        let script = format!(
+            "bank::sweep(#{{ from: \"a\", to: \"b\", reference: \"S\", {rule} }});\n\
+             bank::sweep(#{{ from: [#{{ account: \"a\", {rule} }}], to: \"b\", reference: \"S\" }});\n\
+             bank::concentrate(#{{ accounts: [#{{ account: \"a\", above: \"b\", {rule} }}], reference: \"S\" }});\n"
+        );
+        write(folder.path(), "scripts/one.rhai", script);
+        let ran = told(folder.path(), &["check"], code, sentences);
+        let found = ran.stdout.matches("error[arguments-apart]").count();
+        assert_eq!(found, if code == 0 { 0 } else { 3 }, "{rule}: {}", ran.stdout);
+    };
+    check(
+        "percent: 30, keep: EUR(1)",
+        2,
+        &["`keep` does not go with `percent`", "`buffer`: it is never moved"],
+    );
+    check(
+        "keep: EUR(1), fixed: EUR(2)",
+        2,
+        &["`keep` does not go with `fixed`", "`buffer`"],
+    );
+    check(
+        "target: EUR(1), threshold: EUR(2)",
+        2,
+        &["`threshold` does not go with `target`"],
+    );
+    check("threshold: EUR(2), keep: EUR(1), buffer: EUR(1)", 0, &[]);
+    check("percent: 30, buffer: EUR(1), holds: EUR(1)", 0, &[]);
+    // What is nothing is as if it were not written.
+    check("percent: 30, keep: ()", 0, &[]);
+}
+
 /// Webhook secrets that have run out or soon will are told while there is time.
 #[test]
 fn a_webhook_secret_that_runs_out_is_told_a_week_before() {

@@ -31,7 +31,7 @@ fn what_lies_above_the_float_is_sold() {
         "USDC 509.999999",
         above,
         "USDC 0",
-        "9.999999 above the float is below the minimum of USDC 10.000000",
+        "USDC 9.999999 above the float is below the minimum of USDC 10.000000",
     );
     check(
         "USDC 510",
@@ -79,7 +79,7 @@ fn a_named_amount_is_sold_whole_or_not_at_all() {
             ..fifty
         },
         "USD 0",
-        "50.00 is below the minimum of USD 60.00",
+        "USD 50.00 is below the minimum of USD 60.00",
     );
 }
 

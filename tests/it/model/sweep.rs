@@ -55,7 +55,7 @@ fn zero_balancing_moves_what_there_is() {
         "EUR 40",
         minimum,
         "EUR 0",
-        "the balance of 40.00 is below the minimum of EUR 100.00",
+        "the balance of EUR 40.00 is below the minimum of EUR 100.00",
     );
 }
 
@@ -89,13 +89,13 @@ fn a_buffer_stays_and_the_rest_moves_within_the_limits() {
         "EUR 1040",
         nightly,
         "EUR 0",
-        "40.00 above the buffer is below the minimum of EUR 100.00",
+        "EUR 40.00 above the buffer is below the minimum of EUR 100.00",
     );
     check(
         "EUR 1007.50",
         nightly,
         "EUR 0",
-        "7.50 above the buffer is less than one multiple of EUR 10.00",
+        "EUR 7.50 above the buffer is less than one multiple of EUR 10.00",
     );
     check(
         "EUR 1000",
@@ -123,7 +123,7 @@ fn a_buffer_stays_and_the_rest_moves_within_the_limits() {
             ..nightly
         },
         "EUR 0",
-        "100.00 above the buffer, in whole multiples of EUR 10.00, is below the minimum of EUR 105.00",
+        "EUR 100.00 above the buffer, in whole multiples of EUR 10.00, is below the minimum of EUR 105.00",
     );
 }
 
@@ -236,7 +236,7 @@ fn a_collar_gathers_and_leaves_something_behind() {
             ..collar
         },
         "EUR 0",
-        "800.00 above what is left behind is below the minimum of EUR 900.00",
+        "EUR 800.00 above what is left behind is below the minimum of EUR 900.00",
     );
 }
 

@@ -9,6 +9,7 @@ use std::time::Duration;
 
 use bursar::app::audit::audit;
 use bursar::app::sample::{LocalBank, write_folder};
+use bursar::base::secret::Secret;
 use bursar::connector::table::Connector;
 use bursar::model::journal::Journal;
 use bursar::model::run::{Run, RunState};
@@ -20,7 +21,7 @@ use tokio::process::Command;
 use super::lagoon::{API_KEY, Lagoon};
 use crate::support::daemon::program;
 use crate::support::real_time::{Patience, pause};
-use crate::support::report;
+use crate::support::{World, report};
 
 const GUIDE: &str = include_str!("../../../src/connector/providers/README.md");
 
@@ -198,6 +199,31 @@ async fn what_it_cannot_do_is_told_before_anything_runs() {
         let told = String::from_utf8(ran.stdout).expect("text");
         assert!(ran.status.success() && told.contains(expected), "{args:?}: {told}");
     }
+}
+
+/// A table may say what has value today: no more of it is moved. And what nothing shows afterwards has settled.
+#[tokio::test(flavor = "multi_thread")]
+async fn no_more_is_moved_than_has_value_where_the_table_tells() {
+    let lagoon = Lagoon::open(&ACCOUNTS).await;
+    let (told, tells) = (r#"amount = "/available", "#, r#"value_dated = "/valued", "#);
+    let table = snippet("name ").replace(told, &format!("{told}{tells}"));
+    let mut world = World::demo().await;
+    world.reconnect(|bank| {
+        bank.connector = Arc::new(Connector::parse("connectors/lagoon.toml", &table).expect("a right table"));
+        bank.base_url.clone_from(&lagoon.url);
+        bank.credential = Some(Secret::new(API_KEY.to_owned()));
+    });
+    let script = r#"
+        let swept = bank::sweep(#{ from: "L-2", to: "L-1", reference: "S" });
+        let done = bank::settled(swept.payout);
+        `${swept.moved}: ${swept.reason}; ${done.id == swept.payout.id}`"#;
+    let run = world.run(script).await;
+    assert_eq!(run.state, RunState::Succeeded, "{:?}", run.error);
+    // Half of what is there.
+    let says =
+        "EUR 625.49: the whole balance of EUR 625.49 (EUR 1,250.99 available, only EUR 625.49 has value today); true";
+    assert_eq!(run.result, Some(says.into()));
+    assert_eq!((lagoon.cents("L-2"), lagoon.asked()), (62_550, 1));
 }
 
 #[test]

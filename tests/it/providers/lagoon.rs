@@ -106,7 +106,7 @@ impl Lagoon {
             return (401, json!({ "error": "who_are_you", "text": "no such key" }));
         }
         let mut books = self.books();
-        let shown = |(number, name, cents): &(&str, &str, i64)| json!({ "number": number, "name": name, "available": cents, "currency": "EUR", "state": "active" });
+        let shown = |(number, name, cents): &(&str, &str, i64)| json!({ "number": number, "name": name, "available": cents, "valued": cents / 2, "currency": "EUR", "state": "active" });
         match (asked.method.as_str(), asked.path.as_str()) {
             ("GET", "/accounts") => {
                 let accounts: Vec<Json> = books.accounts.iter().map(shown).collect();

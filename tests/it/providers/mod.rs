@@ -8,6 +8,7 @@ mod lagoon;
 mod orders;
 mod payaut;
 mod payments;
+mod positions;
 mod refunds;
 mod send_back;
 mod splits;

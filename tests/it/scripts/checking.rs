@@ -30,6 +30,7 @@ fn signature(name: &str, arity: std::ops::RangeInclusive<usize>, pure: bool) -> 
             .into(),
             _ => Vec::new(),
         },
+        apart: Vec::new(),
         lacking: match name {
             "split" => vec!["from".to_owned()],
             _ => Vec::new(),

@@ -30,7 +30,7 @@ const PRIMITIVES: &[(&str, &[Effect], &[&str])] = &[
 ];
 
 /// Primitives that no table maps: made of others, or of resources and webhooks.
-const DERIVED: &[&str] = &["balances", "sweep", "concentrate", "settled", "wait_event"];
+const DERIVED: &[&str] = &["balances", "position", "sweep", "concentrate", "settled", "wait_event"];
 
 pub(super) fn primitives(connector: &Connector, source: &mut Document<'_>) {
     for (name, map) in connector.primitives() {
@@ -75,6 +75,7 @@ pub(super) fn primitives(connector: &Connector, source: &mut Document<'_>) {
                 known_param(endpoint, &at("own_account"), &own.id, source);
             }
             pointer(&at("own_account"), Some(&own.address), source);
+            pointer(&at("own_account"), own.currency.as_ref(), source);
         }
         if let Some(quote) = &map.quote {
             if let Some(endpoint) = known_endpoint(connector, &at("quote"), &quote.endpoint, source) {
