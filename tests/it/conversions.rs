@@ -136,7 +136,7 @@ async fn a_fee_is_told_where_the_table_says_where_it_stands() {
         r#"{ACCOUNTS}
         let sale = bank::convert(#{{ from: wallet, to: treasury, amount: USDC(100) }});
         let done = bank::settled(sale.conversion);
-        [done.fee ?? "unknown", done.fee == done.bought, done.rate_from]"#
+        [done.fee ?? "unknown", `${{done.fee}}` == `${{done.bought}}`, done.rate_from]"#
     );
     let rate = r#"rate = "/exchange_rate""#;
     let with = |more: &str| EMBEDDED[0].1.replacen(rate, &format!("{rate}{more}"), 1);

@@ -353,7 +353,7 @@ fn what_a_provider_offers_and_lacks_is_shown_from_its_table() {
     };
     assert_eq!(limit("augustus", "convert", "amount")["minimum"], "10");
     assert_eq!(limit("ivy", "payout", "amount")["minimum"], "0.01");
-    assert_eq!(limit("ivy", "order", "reference")["max_length"], 200);
+    assert_eq!(limit("ivy", "order", "reference")["min_length"], 1);
     assert_eq!(limit("augustus", "payout", "reference")["max_length"], 140);
     assert_eq!(of("payments")["keys"]["header"]["kept"], "successes");
     assert_eq!(of("augustus")["keys"]["header"]["window_assumed"], true);
