@@ -38,7 +38,7 @@ use std::time::Duration;
 use crate::model::journal::Failure;
 use crate::model::value::Value;
 
-pub use check::{Apart, ModuleSurface, Place, Signature, Surface, check, check_condition};
+pub use check::{Apart, Form, ModuleSurface, Place, Signature, Surface, Takes, check, check_condition};
 pub use condition::Conditions;
 pub use detached::Detached;
 pub use fault::ScriptError;

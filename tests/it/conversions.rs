@@ -1,7 +1,10 @@
 //! Conversions to the end: chains only when asked for, prices only while they hold, each sale once by the ledger.
 
+use std::sync::Arc;
 use std::time::Duration;
 
+use bursar::connector::registry::EMBEDDED;
+use bursar::connector::table::Connector;
 use bursar::model::run::{Run, RunState};
 use bursar::model::value::Value;
 use bursar::simulator::config::SimulatorConfig;
@@ -127,6 +130,35 @@ async fn what_is_no_chain_or_no_price_is_told_before_anything_is_sold() {
         [sale.moved, sale.quoted_rate == price.rate]"#
     );
     assert_eq!(texts(&world.run(&script).await), ["USDC 20.000000", "true"]);
+}
+
+/// What a provider does not show is unknown, which is not the same as nothing.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_fee_is_told_where_the_table_says_where_it_stands() {
+    let script = format!(
+        r#"{ACCOUNTS}
+        let sale = bank::convert(#{{ from: wallet, to: treasury, amount: USDC(100) }});
+        let done = bank::settled(sale.conversion);
+        [done.fee ?? "unknown", `${{done.fee}}` == `${{done.bought}}`, done.rate_from]"#
+    );
+    let rate = r#"rate = "/exchange_rate""#;
+    let with = |more: &str| EMBEDDED[0].1.replacen(rate, &format!("{rate}{more}"), 1);
+    // The quote that the simulator shows has no fee in it, as its provider documents none: another amount stands in for it.
+    let mapped = r#", fee = "/target_amount", fee_currency = "/target_currency""#;
+    let not_there = r#", fee = "/fee/amount", fee_currency = "/fee/currency""#;
+    for (more, is_told) in [("", false), (not_there, false), (mapped, true)] {
+        let mut world = World::in_haste(SimulatorConfig::demo()).await;
+        let table = Connector::parse("augustus.toml", &with(more)).unwrap_or_else(|wrong| panic!("{wrong:#?}"));
+        world.reconnect(|bank| bank.connector = Arc::new(table));
+        let told = texts(&world.run(&script).await);
+        assert_eq!(told[0] == "unknown", !is_told, "{more}: {told:?}");
+        assert_eq!(told[1..], [is_told.to_string().as_str(), "provider"], "{more}");
+    }
+    let half = Connector::parse("augustus.toml", &with(r#", fee = "/fee/amount""#)).expect_err("no currency");
+    assert!(
+        format!("{half:?}").contains("`fee` and `fee_currency` say together"),
+        "{half:?}"
+    );
 }
 
 /// Drives a chain until the store has failed, or the run has ended before that. How many writes there were.

@@ -4,6 +4,9 @@ use std::collections::BTreeMap;
 
 use serde::Serialize;
 
+use super::keys::{self, Keys};
+use super::limits::{self, Limit, Pays};
+
 use crate::app::settings::Settings;
 use crate::connector::lookup::{Lookup, Match};
 use crate::connector::table::{Connector, Effect, Endpoint, InDoubt, KeyPlace};
@@ -24,6 +27,12 @@ pub(super) struct Facts<'a> {
     /// Paths that connections to it say themselves: connection, call, path.
     pub(super) own_paths: BTreeMap<&'a str, BTreeMap<&'a str, &'a str>>,
     pub(super) moves_money: Vec<Movement<'a>>,
+    /// What tells a repeated call from a second one, over all calls that change something.
+    pub(super) keys: Keys<'a>,
+    /// What the provider takes of the arguments of primitives.
+    pub(super) limits: Vec<Limit<'a>>,
+    /// Whom primitives can be told to pay.
+    pub(super) pays: Vec<Pays>,
     pub(super) requests_per_second: Option<u32>,
     pub(super) webhooks: Option<Webhooks>,
     /// What the provider does not say.
@@ -57,6 +66,10 @@ pub(super) struct Movement<'a> {
     pub(super) key_secs: Option<u64>,
     /// Whether that is a guess, the provider being silent.
     pub(super) key_assumed: bool,
+    /// With which answers the key is kept: "all" or "successes".
+    pub(super) kept: Option<&'static str>,
+    /// What becomes of a second call while the first is under way: "refused" or "unknown".
+    pub(super) in_flight: Option<&'static str>,
     /// Whether it is sent again under its key when nobody heard the answer.
     pub(super) repeated: bool,
     /// Whether one is sent at a time.
@@ -106,6 +119,9 @@ pub(super) fn of<'a>(connector: &'a Connector, settings: &'a Settings) -> Facts<
         calls,
         own_paths: own_paths(connector, settings),
         moves_money: moving.map(|endpoint| movement(connector, endpoint)).collect(),
+        keys: Keys::of(connector),
+        limits: limits::limits(connector),
+        pays: limits::pays(connector),
         requests_per_second: connector.rate.as_ref().map(|rate| rate.requests_per_second.get()),
         webhooks: connector.webhook().map(|webhook| Webhooks {
             events: webhook.events.len(),
@@ -128,19 +144,22 @@ fn own_paths<'a>(connector: &Connector, settings: &'a Settings) -> BTreeMap<&'a 
 }
 
 fn movement<'a>(connector: &Connector, endpoint: &'a Endpoint) -> Movement<'a> {
-    let (key, key_secs, key_assumed) = match (&endpoint.key, &connector.idempotency) {
-        (KeyPlace::Header, Some(table)) => ("header", Some(table.window_secs), table.window_assumed),
-        (KeyPlace::Field(place), _) => ("body", Some(place.window_secs), place.window_assumed),
-        (KeyPlace::Natural(place), _) => ("natural", place.window_secs, false),
-        (KeyPlace::Header, None) | (KeyPlace::None, _) => ("none", None, false),
+    let (key_secs, key_assumed) = match (&endpoint.key, &connector.idempotency) {
+        (KeyPlace::Header, Some(table)) => (Some(table.window_secs), table.window_assumed),
+        (KeyPlace::Field(place), _) => (Some(place.window_secs), place.window_assumed),
+        (KeyPlace::Natural(place), _) => (place.window_secs, false),
+        (KeyPlace::Header, None) | (KeyPlace::None, _) => (None, false),
     };
+    let is_made = connector.kept(endpoint).is_some();
     let lookup = looks_up(endpoint);
     Movement {
         call: &endpoint.name,
         doc: &endpoint.doc,
-        key,
+        key: keys::place(connector, endpoint),
         key_secs,
         key_assumed,
+        kept: connector.kept(endpoint).map(keys::kept),
+        in_flight: connector.in_flight(endpoint).filter(|_| is_made).map(keys::in_flight),
         repeated: connector.repeats(endpoint),
         exclusive: endpoint.exclusive.is_some(),
         looked_for_first: endpoint.look_first,

@@ -1,6 +1,8 @@
 //! `bursar connectors`: what each provider offers, how far "once" goes there, and what it does not say: read from its table.
 
 mod facts;
+mod keys;
+mod limits;
 
 use std::path::Path;
 
@@ -153,6 +155,14 @@ fn text(facts: &Facts<'_>) -> String {
     }
     for movement in &facts.moves_money {
         line("money", &format!("{}: {}", movement.call, once(movement)));
+    }
+    line("key", &facts.keys.header_text());
+    line("writes", &facts.keys.places_text());
+    for pays in &facts.pays {
+        line("pays", &pays.text());
+    }
+    for limits in limits::texts(&facts.limits) {
+        line("limits", &limits);
     }
     match facts.requests_per_second {
         Some(requests) => line("rate", &format!("{} a second", count(requests as usize, "request"))),

@@ -61,8 +61,11 @@ pub struct PrimitiveMap {
 }
 
 impl PrimitiveMap {
-    /// Whether it can be told this argument.
+    /// Whether it can be told this argument; `parts[].label` is what a part can be told.
     pub fn takes(&self, word: &str) -> bool {
+        if let Some(member) = word.strip_prefix("parts[].") {
+            return self.parts.as_ref().is_some_and(|parts| parts.args.contains_key(member));
+        }
         let by_parts = self.parts.as_ref().is_some_and(|parts| parts.remainder.is_none()) && word == "fee_to";
         let by_division = self.divided.as_ref().is_some_and(|divided| match word {
             "split" => true,
@@ -158,6 +161,10 @@ pub struct Achieved {
     pub bought_currency: String,
     /// Where the rate stands.
     pub rate: String,
+    /// Where the fee stands that the provider took.
+    pub fee: Option<String>,
+    /// Where the currency of the fee stands.
+    pub fee_currency: Option<String>,
 }
 
 /// How it is seen that something was done before.

@@ -145,8 +145,10 @@ fn achieved(turn: &Turn, connection: &Arc<Connection>, conversion: &Value) -> Re
     let sold = money(&achieved.sold, &achieved.sold_currency);
     let bought = money(&achieved.bought, &achieved.bought_currency);
     let rate = decimal_at(&shown, &achieved.rate);
+    let fee = achieved.fee.as_deref().zip(achieved.fee_currency.as_deref());
+    let fee = fee.and_then(|(amount, currency)| money(amount, currency));
     // What cannot be is passed on as it was told: the script sees it, and nothing is computed from it.
-    let exchange = sold.and_then(|sold| Exchange::of(sold, bought, rate, None).ok());
+    let exchange = sold.and_then(|sold| Exchange::of(sold, bought, rate, fee).ok());
     let known = exchange.and_then(|exchange| exchange.rate);
     let mut tell = |key: &str, value: Option<Value>| {
         if let Some(value) = value {
@@ -156,6 +158,7 @@ fn achieved(turn: &Turn, connection: &Arc<Connection>, conversion: &Value) -> Re
     tell("sold", sold.map(Value::Money));
     tell("bought", bought.map(Value::Money));
     tell("rate", known.map(|(rate, _)| rate).or(rate).map(Value::Decimal));
+    tell("fee", fee.map(Value::Money));
     tell("rate_from", known.map(|(_, from)| Value::text(from.as_str())));
     Ok(told)
 }

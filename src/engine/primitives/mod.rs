@@ -12,6 +12,7 @@ mod calls;
 mod concentrate;
 mod convert;
 mod data;
+mod destinations;
 mod events;
 mod inquiries;
 mod moves;
@@ -25,6 +26,7 @@ mod split_call;
 mod surface;
 mod sweep;
 
+pub use destinations::{Destinations, destinations};
 pub use surface::surface;
 
 use std::collections::BTreeMap;
@@ -117,14 +119,21 @@ pub struct Primitive {
 impl Primitive {
     /// How many arguments it takes.
     pub fn arity(&self) -> std::ops::RangeInclusive<usize> {
-        let optional = self.params.iter().filter(|(name, _)| name.ends_with('?')).count();
         if self.takes_map() {
             // `accounts()` is `accounts(#{})`.
             let is_needed = |(name, _): &(&str, &str)| !name.ends_with('?') && !name.contains('.');
             let fewest = usize::from(self.params.iter().any(is_needed));
             return fewest..=1;
         }
-        self.params.len() - optional..=self.params.len()
+        let names = self.arguments();
+        let optional = names.iter().filter(|name| name.ends_with('?')).count();
+        names.len() - optional..=names.len()
+    }
+
+    /// The names of its arguments as they are written in `params`, without the keys of maps among them.
+    fn arguments(&self) -> Vec<&'static str> {
+        let names = self.params.iter().map(|(name, _)| *name);
+        names.filter(|name| !name.contains('.')).collect()
     }
 
     /// Whether it takes one map of named arguments.
@@ -158,7 +167,8 @@ impl Primitive {
 }
 
 /// Arguments that a primitive passes on as they are: the primitive, the mapping whose endpoint takes them (of several the
-/// first that there is), which. Where the mapping has no word for one, the primitive does not take it there.
+/// first that there is), which. Where the mapping has no word for one, the primitive does not take it there. That of a map
+/// is told by its key there, that of a part as a part's.
 const PASSED: &[(&str, &str, &[&str])] = &[
     ("payout", "payout", &["from", "reference", "rail", "metadata"]),
     ("sweep", "payout", &["reference", "rail", "metadata"]),
@@ -166,8 +176,17 @@ const PASSED: &[(&str, &str, &[&str])] = &[
     (
         "split",
         "split|payout",
-        &["from", "reference", "rail", "payment", "processor", "fee_to"],
+        &[
+            "from",
+            "reference",
+            "rail",
+            "payment",
+            "processor",
+            "fee_to",
+            "parts[].label",
+        ],
     ),
+    ("return_deposit", "return_deposit", &["options.rail"]),
     ("transfer", "transfer", &["reference", "rail", "metadata"]),
     ("send_back", "send_back", &["reference", "rail"]),
     ("convert", "convert", &["metadata"]),

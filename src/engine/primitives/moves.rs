@@ -4,12 +4,13 @@
 use std::sync::Arc;
 
 use super::args::{Args, invalid};
+use super::destinations::Destinations;
 use super::positions::{in_words_of, mapping};
 use super::{Body, Kind, Module, Primitive, calls};
 use crate::base::money::Money;
 use crate::connector::connection::Connection;
 use crate::connector::request::as_argument;
-use crate::connector::table::{Always, Effect, Existing, Kind as ParamKind, PrimitiveMap};
+use crate::connector::table::{Always, Effect, Existing, PrimitiveMap};
 use crate::engine::turn::{Turn, fail};
 use crate::model::value::{Map, Value};
 use crate::script::Thrown;
@@ -61,7 +62,9 @@ pub(super) const ALL: &[Primitive] = &[
         kind: Kind::Step,
         params: &[
             ("deposit", "the deposit's id"),
-            ("options?", "map: `reason` (for the history), `rail`"),
+            ("options?", "map"),
+            ("options.reason?", "why, for the history"),
+            ("options.rail?", "a rail of the provider"),
         ],
         result: "the return as the provider tells it, with `existed`",
         doc: "Sends a deposit back to where it came from, whole and once: an existing return is found first.",
@@ -221,9 +224,8 @@ fn destination(turn: &Turn, connection: &Arc<Connection>, map: &PrimitiveMap, pa
         Value::Text(account) => {
             let param = map.args.get("to").map_or("to", String::as_str);
             let payout = calls::find(connection, &map.endpoint)?;
-            let takes_text = payout.param(param).is_some_and(|param| param.kind == ParamKind::Text);
             let Some(own) = &map.own_account else {
-                return match takes_text {
+                return match Destinations::of(&connection.connector, map).account {
                     // The provider's own name of an account.
                     true => Ok(to.clone()),
                     false => Err(invalid(format!(

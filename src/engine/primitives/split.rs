@@ -28,7 +28,18 @@ pub(super) const ALL: &[Primitive] = &[Primitive {
         ("total", "money"),
         (
             "parts",
-            "list of maps: `name`, `to`, and one of `amount`, `percent` (with `minimum`, `maximum`), `rest: true`; `label`, what it is booked as, where the provider has words for that",
+            "list of maps, one for each part: each says one of `amount`, `percent` and `rest`",
+        ),
+        ("parts[].name", "what it is called in the result"),
+        ("parts[].to", "who gets it: an account or an address, as in `payout`"),
+        ("parts[].amount?", "this much"),
+        ("parts[].percent?", "this share: 2.5 is 2.5 %"),
+        ("parts[].rest?", "true: all that the others leave"),
+        ("parts[].minimum?", "of a share: at least this much"),
+        ("parts[].maximum?", "of a share: at most this much"),
+        (
+            "parts[].label?",
+            "what it is booked as, where the provider has words for that",
         ),
         (
             "reference",

@@ -14,26 +14,39 @@ pub(super) fn check(case: &Case<'_>, findings: &mut Vec<Diagnostic>) {
         unit.walk(case.script, &mut |path| {
             if let Some(ASTNode::Expr(Expr::FnCall(call, position)) | ASTNode::Stmt(Stmt::FnCall(call, position))) =
                 path.last()
-                && let Some(function) = named(case, call)
-                && let [Expr::Map(map, _)] = call.args.as_slice()
+                && let Some(function) = called(case, call).filter(|function| !function.keys.is_empty())
             {
-                check_map(case, function, "", &map.0, *position, findings);
+                match call.args.as_slice() {
+                    [Expr::Map(map, _)] if function.arguments.is_empty() => {
+                        check_map(case, function, "", &map.0, *position, findings);
+                    }
+                    arguments => check_arguments(case, function, arguments, findings),
+                }
             }
         });
     }
 }
 
-/// The function of the host that is called, if it takes one map of named arguments.
-fn named<'a>(case: &'a Case<'_>, call: &FnCallExpr) -> Option<&'a Signature> {
-    let function = if call.namespace.is_empty() {
-        case.surface.function(&call.name)
-    } else {
-        let module = call.namespace.to_string();
-        let is_import = case.script.imports.contains_key(&module);
-        let module = case.surface.modules.get(&module).filter(|_| !is_import);
-        module.and_then(|module| module.function(&call.name))
-    };
-    function.filter(|function| !function.keys.is_empty())
+/// Checks the maps among arguments that each have a name.
+fn check_arguments(case: &Case<'_>, function: &Signature, arguments: &[Expr], findings: &mut Vec<Diagnostic>) {
+    for (name, argument) in function.arguments.iter().zip(arguments) {
+        let place = format!("{name}.");
+        let is_known = function.keys.iter().any(|(key, _)| key.starts_with(&place));
+        if let (Expr::Map(map, at), true) = (argument, is_known) {
+            check_map(case, function, &place, &map.0, *at, findings);
+        }
+    }
+}
+
+/// The function of the host that is called, if it is one.
+pub(super) fn called<'a>(case: &'a Case<'_>, call: &FnCallExpr) -> Option<&'a Signature> {
+    if call.namespace.is_empty() {
+        return case.surface.function(&call.name);
+    }
+    let module = call.namespace.to_string();
+    let is_import = case.script.imports.contains_key(&module);
+    let module = case.surface.modules.get(&module).filter(|_| !is_import);
+    module.and_then(|module| module.function(&call.name))
 }
 
 /// A map as it is written: its keys with what stands under them.
@@ -98,7 +111,8 @@ fn check_keys(
     let taken = || known.iter().map(|(key, _)| *key);
     let given: Vec<(&str, Position)> = written.iter().map(|(key, _)| (key.name.as_str(), key.pos)).collect();
     for (key, at) in given.iter().filter(|(key, _)| taken().all(|known| known != *key)) {
-        if place.is_empty() && function.lacking.iter().any(|lacking| lacking == key) {
+        let at_place = format!("{place}{key}");
+        if function.lacking.contains(&at_place) {
             let message = format!("{whose} of this connection cannot be told `{key}`");
             let finding = case.error("unsupported", message).at(span_of(*at, key));
             let taken = taken().collect::<Vec<_>>().join(", ");

@@ -10,10 +10,12 @@ mod comments;
 mod condition;
 mod effects;
 mod keys;
+mod known;
 mod names;
 mod script;
 mod shapes;
 mod surface;
+mod values;
 
 use std::collections::BTreeMap;
 
@@ -21,7 +23,7 @@ use rhai::{ParseError, Position};
 
 pub use self::condition::check_condition;
 use self::script::Script;
-pub use self::surface::{Apart, ModuleSurface, Place, Signature, Surface};
+pub use self::surface::{Apart, Form, ModuleSurface, Place, Signature, Surface, Takes};
 use super::fault::syntax_message;
 use crate::base::suggest::nearest;
 use crate::model::diagnostic::{Diagnostic, Span};
@@ -54,6 +56,7 @@ pub fn check(sources: &[Source], surface: &Surface) -> Vec<Diagnostic> {
         names::check(&case, &mut findings);
         calls::check(&case, &mut findings);
         keys::check(&case, &mut findings);
+        values::check(&case, &mut findings);
         calendars::check(&case, &mut findings);
         shapes::check(&case, &mut findings);
         effects::check(&case, &mut findings);

@@ -18,13 +18,20 @@ pub struct Signature {
     pub pure: bool,
     /// Whether its last argument is a function, which works on copies of what it captures.
     pub takes_function: bool,
+    /// The names of its arguments in order; none if it takes one map of them, or one without a name.
+    pub arguments: Vec<String>,
     /// The keys of the one map it takes, each with whether it has to be there; none if it takes something else. Those of
-    /// a map under one of them have a point between (`deficit.to`), those of a list of maps brackets (`from[].account`).
+    /// a map under one of them, or of an argument, have a point between (`deficit.to`), those of a list of maps brackets
+    /// (`from[].account`).
     pub keys: Vec<(String, bool)>,
     /// Keys of one map that do not go together.
     pub apart: Vec<Apart>,
     /// Keys that it takes elsewhere, and not in this module.
     pub lacking: Vec<String>,
+    /// Where it takes less in this module than elsewhere.
+    pub takes: Vec<Takes>,
+    /// The kind of thing that it makes, if that is known.
+    pub makes: Option<String>,
     /// Which of its arguments, or which key of its map, is the name of a calendar.
     pub calendar: Option<Place>,
 }
@@ -38,6 +45,32 @@ pub struct Apart {
     pub keys: [String; 2],
     /// What to write instead.
     pub instead: String,
+}
+
+/// What a function takes at one place.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Takes {
+    /// An argument or a key, written as in [`Signature::keys`]; nothing for the one argument without a name.
+    pub at: String,
+    /// What may stand there.
+    pub forms: Vec<Form>,
+    /// Why nothing else may.
+    pub why: String,
+    /// What to write instead.
+    pub help: String,
+}
+
+/// What may stand at a place.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Form {
+    /// Text.
+    Text,
+    /// Text that is no code of a currency.
+    TextButCurrency,
+    /// A map.
+    Map,
+    /// A map that says of itself that it is such a thing, as what makes one returns it.
+    Resource(String),
 }
 
 /// Where an argument stands.

@@ -326,6 +326,46 @@ fn what_a_provider_offers_and_lacks_is_shown_from_its_table() {
         let moving = shown["moves_money"].as_array().map_or(0, Vec::len);
         assert_eq!(u64::try_from(moving).unwrap_or_default(), calls[2]);
     }
+    for (shown, connector) in all.iter().zip(known.iter()) {
+        let writes = shown["calls"]["write"]
+            .as_u64()
+            .zip(shown["calls"]["moves_money"].as_u64());
+        let places = shown["keys"]["places"].as_object().expect("a map").values();
+        let placed: u64 = places.filter_map(serde_json::Value::as_u64).sum();
+        assert_eq!(
+            writes.map(|(writes, moves)| writes + moves),
+            Some(placed),
+            "{}",
+            connector.name
+        );
+        let unprotected = shown["keys"]["unprotected"].as_array().expect("a list");
+        let none = shown["keys"]["places"]["none"].as_u64();
+        assert_eq!(none, u64::try_from(unprotected.len()).ok(), "{}", connector.name);
+    }
+    let of = |name: &str| all.iter().find(|shown| shown["name"] == name).expect("there");
+    let limit = |name: &str, primitive: &str, argument: &str| {
+        let limits = of(name)["limits"].as_array().expect("a list").iter();
+        let mut found = limits.filter(|limit| limit["primitive"] == primitive && limit["argument"] == argument);
+        found
+            .next()
+            .unwrap_or_else(|| panic!("{name}: {primitive} {argument}"))
+            .clone()
+    };
+    assert_eq!(limit("augustus", "convert", "amount")["minimum"], "10");
+    assert_eq!(limit("ivy", "payout", "amount")["minimum"], "0.01");
+    assert_eq!(limit("ivy", "order", "reference")["min_length"], 1);
+    assert_eq!(limit("augustus", "payout", "reference")["max_length"], 140);
+    assert_eq!(of("payments")["keys"]["header"]["kept"], "successes");
+    assert_eq!(of("augustus")["keys"]["header"]["window_assumed"], true);
+    let payout = |name: &str| {
+        let pays = of(name)["pays"].as_array().expect("a list").iter();
+        let payout = pays.filter(|pays| pays["primitive"] == "payout").collect::<Vec<_>>();
+        [&payout[0]["account"], &payout[0]["address"]].map(|whom| whom.as_bool() == Some(true))
+    };
+    assert_eq!(
+        ["augustus", "ivy", "payaut"].map(payout),
+        [[true, true], [false, true], [true, false]]
+    );
     let shown = bursar(folder.path(), &["connectors", "show", "augustus"]).expect(0);
     insta::assert_snapshot!("connector_augustus", shown.stdout);
     let own = folder.path().join("connectors");

@@ -11,6 +11,9 @@ fn signature(name: &str, arity: std::ops::RangeInclusive<usize>, pure: bool) -> 
         name: name.to_owned(),
         arity,
         pure,
+        arguments: Vec::new(),
+        takes: Vec::new(),
+        makes: None,
         takes_function: name == "parallel",
         keys: match name {
             "approval" => vec![("reason".to_owned(), true), ("group".to_owned(), false)],

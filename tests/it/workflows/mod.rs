@@ -1,6 +1,7 @@
 //! The shipped workflows beyond the sunny day, and the list of primitives they are written in.
 
 mod disputes;
+mod offered;
 mod orders;
 mod payaut;
 mod settle;

@@ -99,8 +99,19 @@ pub(super) fn primitives(connector: &Connector, source: &mut Document<'_>) {
                 source.wrong(&at("achieved"), "`endpoint` and `id` say together what shows it");
             }
             pointer(&at("achieved"), achieved.id.as_ref(), source);
-            for value in [&achieved.sold, &achieved.bought, &achieved.rate] {
-                pointer(&at("achieved"), Some(value), source);
+            let told = [
+                Some(&achieved.sold),
+                Some(&achieved.sold_currency),
+                Some(&achieved.bought),
+                Some(&achieved.bought_currency),
+                Some(&achieved.rate),
+                achieved.fee.as_ref(),
+                achieved.fee_currency.as_ref(),
+            ];
+            told.into_iter()
+                .for_each(|value| pointer(&at("achieved"), value, source));
+            if achieved.fee.is_some() != achieved.fee_currency.is_some() {
+                source.wrong(&at("achieved"), "`fee` and `fee_currency` say together what it cost");
             }
         }
         if let Some(original) = &map.original {
