@@ -222,18 +222,26 @@ async fn where_no_key_protects_a_refund_is_told_by_what_changed() {
     );
 }
 
-/// A refund whose answer was lost while its key was good, and which goes on when that has lapsed. The run,
+/// A refund whose answer was lost while its key was good, which nothing can be seen of before that has lapsed. The run,
 /// and how often the refund was sent.
 async fn goes_on_when_its_key_has_lapsed(shop: &Shop, lost: FaultAction) -> (Run, u64) {
     let intent = shop.paid().await;
     // What was done to the intent before may not be shown yet: nothing is refunded before that is over.
     shop.clock.advance(Duration::from_secs(601));
     shop.goes_wrong(REFUND, lost);
+    // It is read once before; then nothing can be seen for a while. The charge has read the intent as well.
+    let away = FaultAction::Status {
+        status: 503,
+        when: When::Before,
+        retry_after_secs: None,
+    };
+    let control = &shop.world.simulator.control;
+    control.add_fault(FaultRule::on(SHOW, away).nth(2).times(1_000));
     let store = shop.world.store().await;
     let engine = shop.world.engine(store.clone()).await;
     let script = format!(r#"bank::create_refund(#{{ id: "{intent}", amount: USD(20.25) }}).id"#);
     let id = shop.world.start(store.as_ref(), &script, json!({}), json!({})).await;
-    // The clock stands still: it is sent once, and waits to be sent again under its key.
+    // The clock stands still: it is sent once, and waits to be looked for or sent again.
     let waiting = until(store.as_ref(), id, |run| {
         shop.asked(REFUND) == 1 && run.state == RunState::Waiting
     })
@@ -249,6 +257,7 @@ async fn goes_on_when_its_key_has_lapsed(shop: &Shop, lost: FaultAction) -> (Run
     assert!(safe_until > shop.clock.now(), "its key is good when it goes out");
     shop.clock.advance(KEY_WINDOW);
     assert!(safe_until < shop.clock.now(), "and has lapsed when it goes on");
+    control.clear_faults();
     let run = passing(store.as_ref(), &shop.clock, id, RunState::Waiting, STEP).await;
     engine.stop().await;
     store.close().await.expect("closed");
