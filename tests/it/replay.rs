@@ -15,7 +15,7 @@ use bursar::simulator::config::ivy::{self, IvyConfig};
 use bursar::simulator::config::payaut::{self, PayautConfig};
 use bursar::simulator::config::payments::{self, CARD, MerchantSeed, PaymentsConfig};
 use bursar::simulator::config::{Advance, SimulatorConfig};
-use bursar::simulator::faults::{FaultAction, FaultRule};
+use bursar::simulator::faults::{FaultAction, FaultRule, When};
 use bursar::store::{Append, Store};
 use chrono::TimeDelta;
 use serde_json::{Value as Json, json};
@@ -298,7 +298,13 @@ async fn a_key_never_goes_out_with_another_body_at_any_provider() {
             "card": CARD, "seller": code("Payaut Atelier Blum"), "other": code("Payaut Kontor Weiss"),
         });
         let asked = || control.requests().get(operation).map_or(0, |count| count.total);
-        control.add_fault(FaultRule::on(operation, FaultAction::DropAfterEffect).times(1));
+        // It went out, and is to go out again under its key.
+        let too_many = FaultAction::Status {
+            status: 429,
+            when: When::Before,
+            retry_after_secs: Some(60),
+        };
+        control.add_fault(FaultRule::on(operation, too_many).times(1));
         let store = world.store().await;
         let engine = world.engine(store.clone()).await;
         let id = world.start(store.as_ref(), script, json!({}), params.clone()).await;

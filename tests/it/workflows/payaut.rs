@@ -59,20 +59,29 @@ impl Marketplace {
         self.clock.advance(Duration::from_secs(900));
     }
 
-    /// The run that the schedule of the manifest makes at its next slot.
+    /// The last run that the schedule of the manifest makes up to its next slot; one that was passed meanwhile may have been
+    /// caught up before it. Each slot has one.
     async fn run(&self) -> Run {
         let store = self.town.world.store().await;
         let before = runs(store.as_ref()).await.len();
         let process = self.town.opens(store.clone()).await;
         self.town.fires(store.clone(), &self.clock, SLOT_SECS).await;
         let made = runs(store.as_ref()).await;
-        assert_eq!(made.len(), before + 1, "one slot, one run");
-        let run = &made[before];
-        assert!(matches!(run.cause, Cause::Cron { .. }), "{:?}", run.cause);
-        let run = passing(store.as_ref(), &self.clock, run.id, RunState::Waiting, STEP).await;
+        let slot = |run: &Run| match run.cause {
+            Cause::Cron { slot, .. } => slot,
+            ref other => panic!("{other:?}"),
+        };
+        let mut slots: Vec<_> = made.iter().map(slot).collect();
+        slots.sort();
+        slots.dedup();
+        assert_eq!(slots.len(), made.len(), "one slot, one run");
+        let mut last = None;
+        for run in &made[before..] {
+            last = Some(passing(store.as_ref(), &self.clock, run.id, RunState::Waiting, STEP).await);
+        }
         process.ends().await;
         store.close().await.expect("closed");
-        run
+        last.expect("its slot has a run")
     }
 
     fn balance(&self, label: &str) -> String {
