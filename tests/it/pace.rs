@@ -145,7 +145,8 @@ async fn a_provider_in_trouble_is_sent_nothing_new_until_it_answers_a_read() {
         .any(|run| !run.state.is_final())
     {
         assert!(!patience.is_over());
-        clock.advance(Duration::from_secs(1));
+        // One that looked just before the answer is held for another pause.
+        clock.advance(Duration::from_secs(10));
         pause(Duration::from_millis(5)).await;
     }
     engine.stop().await;
@@ -174,15 +175,22 @@ async fn requests_are_spaced_and_a_step_that_waits_for_its_place_has_no_intent()
         assert_eq!(kinds[held..], effect);
         // A step that waits for its place says so, once.
         let records = store.journal(*run).await.expect("the journal");
-        let mut said = std::collections::BTreeSet::new();
+        let mut said = std::collections::BTreeMap::new();
         for record in records {
-            if let Entry::Retry { path, retry, .. } = record.entry {
-                assert!(retry.attempt == 0 && retry.at > record.at, "{retry:?}");
-                assert!(
-                    retry.reason.contains("is 1 a second (`requests_per_second`)"),
-                    "{retry:?}"
-                );
-                assert!(said.insert(path), "said twice");
+            match record.entry {
+                Entry::Retry { path, retry, .. } => {
+                    assert_eq!(retry.attempt, 0, "{retry:?}");
+                    assert!(
+                        retry.reason.contains("is 1 a second (`requests_per_second`)"),
+                        "{retry:?}"
+                    );
+                    assert!(said.insert(path, retry.at).is_none(), "said twice");
+                }
+                Entry::Intent { path, .. } => {
+                    let place = said.get(&path);
+                    assert!(place.is_none_or(|at| record.at >= *at), "{path} before its place");
+                }
+                _ => {}
             }
         }
         assert_eq!(said.len(), held);
