@@ -29,7 +29,7 @@ use crate::simulator::{Running, Simulator};
 use crate::store::sqlite::SqliteStore;
 use crate::store::{EventQuery, RunQuery, Store};
 
-/// How long the daemon may take to come up, or to become quiet.
+/// How long the daemon may take to come up, or, on its way to become quiet, to show nothing new.
 const PATIENCE: Duration = Duration::from_secs(60);
 const TICK: Duration = Duration::from_millis(2);
 /// Where the door listens the first time; afterwards at the port it was given.
@@ -305,10 +305,10 @@ impl Site {
     /// Waits until every deposit of the bank has become an event and every run has come to rest.
     ///
     /// # Errors
-    /// When that takes too long; the message says what is open.
+    /// When nothing new is shown for too long; the message says what is open.
     pub async fn quiet(&self) -> Result<Vec<Run>, AppError> {
         let store = self.store().await?;
-        let started = self.clock.elapsed();
+        let mut last = (self.clock.elapsed(), None);
         loop {
             let deposits = self.deposits();
             let query = EventQuery {
@@ -328,7 +328,13 @@ impl Site {
             if events >= deposits && unrouted == 0 && !runs.iter().any(|run| open(&run)) {
                 return Ok(runs);
             }
-            if self.clock.elapsed().saturating_sub(started) > PATIENCE {
+            // What a slow machine does late is not what is stuck.
+            let ended = runs.iter().filter(|run| !open(run)).count();
+            let shown = Some((events, unrouted, ended, self.bank.control.effects().len()));
+            if last.1 != shown {
+                last = (self.clock.elapsed(), shown);
+            }
+            if self.clock.elapsed().saturating_sub(last.0) > PATIENCE {
                 let open: Vec<String> = runs
                     .iter()
                     .filter(open)

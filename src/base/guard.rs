@@ -291,6 +291,8 @@ guards! {
     SplitAccount = "split-account",
     /// What is sent back by a payment of its own is looked for first.
     SentBackOnce = "sent-back-once",
+    /// What was sent back so is not returned as well.
+    ReturnOrSendBack = "return-or-send-back",
     /// And by one run at a time.
     Apart = "apart",
     /// What went back of a part before is no part of it any more.

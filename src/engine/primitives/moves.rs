@@ -6,6 +6,7 @@ use std::sync::Arc;
 use super::args::{Args, invalid};
 use super::destinations::Destinations;
 use super::positions::{in_words_of, mapping};
+use super::send_back::{Found, before_return};
 use super::{Body, Kind, Module, Primitive, calls};
 use crate::base::money::Money;
 use crate::connector::connection::Connection;
@@ -67,7 +68,8 @@ pub(super) const ALL: &[Primitive] = &[
             ("options.rail?", "a rail of the provider"),
         ],
         result: "the return as the provider tells it, with `existed`",
-        doc: "Sends a deposit back to where it came from, whole and once: an existing return is found first.",
+        doc: "Sends a deposit back to where it came from, whole and once: an existing return is found first, and what \
+              `send_back` paid back is not returned as well.",
         example: "let back = bank::return_deposit(\"dep_1\", #{ reason: \"unmatched reference\" });",
         needs: &["return_deposit"],
         body: Body::Connection(return_deposit),
@@ -306,13 +308,25 @@ fn return_deposit(turn: &Turn, connection: &Arc<Connection>, args: &[Value]) -> 
     let param = |generic: &str| map.args.get(generic).cloned().unwrap_or_else(|| generic.to_owned());
     let input = Value::List(args.to_vec()).typed_text();
     turn.compound(&format!("{}.return_deposit", connection.name), &input, || {
-        if let Some(existing) = &map.existing
-            && let Some(known) = live(turn, connection, existing, deposit)?
-        {
-            return Ok((
-                existed(with_resource(connection, map, known), true),
-                format!("deposit {deposit}: a return exists already"),
-            ));
+        let there = || match &map.existing {
+            None => Ok(None),
+            Some(existing) => live(turn, connection, existing, deposit),
+        };
+        let already = |known| {
+            let summary = format!("deposit {deposit}: a return exists already");
+            (existed(with_resource(connection, map, known), true), summary)
+        };
+        if let Some(known) = there()? {
+            return Ok(already(known));
+        }
+        // Whoever had the deposit meanwhile may have returned it.
+        if let Found::GoesBack(word) = before_return(turn, connection, deposit)? {
+            let missing = || {
+                let message =
+                    format!("nothing was returned: deposit {deposit} is `{word}`, and no return of it is shown");
+                fail("not_possible", message)
+            };
+            return there()?.map(already).ok_or_else(missing);
         }
         let endpoint = calls::find(connection, &map.endpoint)?;
         let mut request: Map = [(param("deposit"), Value::text(deposit))].into();

@@ -1,6 +1,7 @@
 //! Sending a deposit back by a payment of its own: where the provider has no return of it, or of a part of it, or none any
 //! more. Once for each deposit, whoever asks: the payment names the deposit, and the deposit's name is held until the
-//! provider shows the payment, so that a second run sees it.
+//! provider shows the payment, so that a second run sees it. A return of the whole holds the same name: a deposit goes
+//! back by one of the two.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -82,10 +83,14 @@ fn send_back(turn: &Turn, connection: &Arc<Connection>, args: &[Value]) -> Resul
         )));
     }
     turn.compound(&format!("{}.send_back", connection.name), &given.typed_text(), || {
-        // Two ways to write one id wait for each other; what is compared is what the provider shows.
-        let lag = Duration::from_secs(sent.visibility_lag_secs);
-        turn.apart(connection, &format!("send_back {}", named.to_lowercase()), lag)?;
-        let deposit = read(turn, connection, (map, table), named)?;
+        keep_apart(turn, connection, sent, named)?;
+        let shown = show(turn, connection, table, named)?;
+        if let Some(word) = goes_back(table, &shown) {
+            let message =
+                format!("nothing was sent: deposit {named} is `{word}`, its money goes back or went back already");
+            return Err(fail("not_possible", message));
+        }
+        let deposit = read(connection, (map, table), named, &shown)?;
         if let Some(known) = earlier(turn, connection, sent, &deposit)? {
             return existing(connection, map, &deposit, (asked, known));
         }
@@ -153,25 +158,69 @@ fn existing(
     Ok((told(shown, (amount, left), true), summary))
 }
 
-fn read(
-    turn: &Turn,
-    connection: &Arc<Connection>,
-    (map, table): (&PrimitiveMap, &DepositMap),
-    named: &str,
-) -> Result<Deposit, Thrown> {
+/// What a return of the whole finds of a deposit.
+pub(super) enum Found {
+    /// It is here, whole, and stays so until the step ends.
+    Here,
+    /// The provider says that it goes back, or did: in this word.
+    GoesBack(String),
+}
+
+/// Looks, before a deposit is returned as a whole, whether a payment sent it back, and keeps whoever would send one away
+/// until the step ends. Inside a step made of others. An error: it was sent back.
+pub(super) fn before_return(turn: &Turn, connection: &Arc<Connection>, named: &str) -> Result<Found, Thrown> {
+    let map = connection.connector.primitive("send_back");
+    let Some((map, BackMap { deposit: table, sent })) = map.and_then(|map| Some((map, map.back.as_ref()?))) else {
+        return Ok(Found::Here);
+    };
+    keep_apart(turn, connection, sent, named)?;
+    let shown = show(turn, connection, table, named)?;
+    if let Some(word) = goes_back(table, &shown) {
+        return Ok(Found::GoesBack(word));
+    }
+    let deposit = read(connection, (map, table), named, &shown)?;
+    match earlier(turn, connection, sent, &deposit)?.filter(|_| holds(Guard::ReturnOrSendBack)) {
+        None => Ok(Found::Here),
+        Some(payment) => {
+            let id = payment.pointer("/id").and_then(Value::as_text).unwrap_or("unnamed");
+            let message = format!(
+                "nothing was returned: deposit {named} was sent back before, whole or in part, by payment {id}; what is left of it, \
+                 if any, goes by a `payout`"
+            );
+            Err(fail("sent_back_before", message))
+        }
+    }
+}
+
+/// Waits until nobody else gives the deposit back. Two ways to write one id wait for each other; what is compared is what
+/// the provider shows.
+fn keep_apart(turn: &Turn, connection: &Connection, sent: &SentMap, named: &str) -> Result<(), Thrown> {
+    let lag = Duration::from_secs(sent.visibility_lag_secs);
+    turn.apart(connection, &format!("send_back {}", named.to_lowercase()), lag)
+}
+
+fn show(turn: &Turn, connection: &Arc<Connection>, table: &DepositMap, named: &str) -> Result<Value, Thrown> {
     let endpoint = calls::find(connection, &table.endpoint)?;
-    let shown = turn.call(
+    turn.call(
         connection,
         endpoint,
         &[(table.param.clone(), Value::text(named))].into(),
-    )?;
+    )
+}
+
+/// The provider's word for a deposit that goes back, or went back, by a return.
+fn goes_back(table: &DepositMap, shown: &Value) -> Option<String> {
+    let held = table.unless.iter().find(|held| held.is_said_by(shown))?;
+    Some(shown.pointer(&held.at).unwrap_or(&Value::Null).to_string())
+}
+
+fn read(
+    connection: &Connection,
+    (map, table): (&PrimitiveMap, &DepositMap),
+    named: &str,
+    shown: &Value,
+) -> Result<Deposit, Thrown> {
     let said = |at: &str| shown.pointer(at).and_then(Value::as_text);
-    if let Some(held) = table.unless.iter().find(|held| held.is_said_by(&shown)) {
-        let word = shown.pointer(&held.at).unwrap_or(&Value::Null);
-        let message =
-            format!("nothing was sent: deposit {named} is `{word}`, its money goes back or went back already");
-        return Err(fail("not_possible", message));
-    }
     let unreadable = || fail("unreadable_answer", format!("deposit {named} is not readable: {shown}"));
     let currency = match &table.currency {
         Some(at) => said(at).and_then(|code| code.parse::<Currency>().ok()),

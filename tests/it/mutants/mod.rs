@@ -116,6 +116,7 @@ fn caught_by(guard: Guard) -> &'static str {
         Guard::SplitAccount => "providers::splits::what_would_pay_somebody_else_is_refused_before_anything_is_sent",
         Guard::RefundParts => "providers::refunds::what_one_part_gave_back_alone_is_no_part_of_it_any_more",
         Guard::SentBackOnce => "providers::send_back::a_deposit_is_sent_back_once_whoever_asks",
+        Guard::ReturnOrSendBack => "providers::send_back::what_was_sent_back_is_not_returned_as_well",
         Guard::Apart => "providers::send_back::two_runs_at_once_send_back_once_though_the_list_lags",
         Guard::OneOf => "connectors::forms::what_lies_outside_is_refused_before_anything_is_sent",
         Guard::ListWhole => "connectors::paging::a_list_that_shifts_while_it_is_read_is_whole_or_is_said_not_to_be",

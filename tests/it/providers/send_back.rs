@@ -121,6 +121,82 @@ async fn two_runs_at_once_send_back_once_though_the_list_lags() {
     assert_eq!(existed, [false, true]);
 }
 
+fn returns(world: &World) -> usize {
+    let effects = world.simulator.control.effects();
+    effects.iter().filter(|effect| effect.kind == "return").count()
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_was_sent_back_is_not_returned_as_well() {
+    let world = World::in_haste(SimulatorConfig::demo()).await;
+    let id = arrived(&world, "75.20");
+    let script = format!(r#"bank::send_back(#{{ deposit: "{id}", amount: EUR(20), reference: "overpaid" }}).id"#);
+    let payment = told(world.run(&script).await);
+    let payment = payment.as_str().expect("an id");
+    // Another run, which writes the id otherwise.
+    let script = format!(
+        r#"let told = []; try {{ bank::return_deposit("{}"); }} catch (e) {{ told = [e.error, e.message]; }} told"#,
+        id.to_uppercase()
+    );
+    let said = told(world.run(&script).await);
+    assert_eq!((payouts(&world).len(), returns(&world)), (1, 0), "{said}");
+    assert_eq!(said[0], "sent_back_before");
+    assert!(said[1].as_str().unwrap_or_default().contains(payment), "{said}");
+
+    // A payment that failed left the money with us: it may be returned.
+    let id = arrived(&world, "9.00");
+    let failure = Failure::new("account_closed", "the account is closed", false);
+    let fails = FaultAction::FailLater { failure };
+    let fails = FaultRule::on("create_payout", fails).times(1);
+    world.simulator.control.add_fault(fails);
+    let script = format!(
+        r#"let back = bank::send_back(#{{ deposit: "{id}", reference: "not ours" }});
+        let ended = bank::settled(back, "1d").status;
+        let returned = bank::return_deposit("{id}");
+        let again = bank::return_deposit("{id}");
+        [ended, returned.existed, again.existed]"#
+    );
+    assert_eq!(told(world.run(&script).await), json!(["failed", false, true]));
+    assert_eq!(returns(&world), 1);
+}
+
+/// Whichever comes first: the other waits for it, and sees it although the lists lag.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_return_and_a_payment_at_once_give_a_deposit_back_once() {
+    let mut config = SimulatorConfig::demo();
+    config.lists.visibility_lag_ms = LAG_MS;
+    let world = World::in_haste(config).await;
+    let store = world.store().await;
+    let engine = world.engine(store.clone()).await;
+    let mut goes_back = 0;
+    for round in 0..4 {
+        let id = arrived(&world, "30.00");
+        let send = format!(
+            r#"let told = "sent"; try {{ bank::send_back(#{{ deposit: "{id}", reference: "not ours" }}); }} catch (e) {{ told = e.error; }} told"#
+        );
+        let give = format!(
+            r#"let told = "returned"; try {{ bank::return_deposit("{id}"); }} catch (e) {{ told = e.error; }} told"#
+        );
+        let scripts = if round % 2 == 0 { [send, give] } else { [give, send] };
+        let mut runs = Vec::new();
+        for script in &scripts {
+            runs.push(world.start(store.as_ref(), script, json!({}), json!({})).await);
+        }
+        let mut said = Vec::new();
+        for run in runs {
+            said.push(told(settled(store.as_ref(), run).await));
+        }
+        goes_back += 1;
+        assert_eq!(payouts(&world).len() + returns(&world), goes_back, "{said:?}");
+        let refused = said
+            .iter()
+            .any(|said| said == "sent_back_before" || said == "not_possible");
+        assert!(refused, "{said:?}");
+    }
+    engine.stop().await;
+    store.close().await.expect("closed");
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn what_goes_back_otherwise_is_not_sent_back_and_what_failed_may_be() {
     let world = World::in_haste(SimulatorConfig::demo()).await;
