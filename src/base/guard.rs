@@ -44,6 +44,8 @@ guards! {
     KeyWindow = "key-window",
     /// Nor by the clock that never goes back.
     KeyAge = "key-age",
+    /// A key is as old as the provider's clock says, not ours, which may have been ahead.
+    KeyTheirTime = "key-their-time",
     /// Our trust in a key ends before the provider's window does.
     KeyMargin = "key-margin",
     /// No connection says that a key protects for longer than its table has it at the most.
@@ -293,6 +295,8 @@ guards! {
     SentBackOnce = "sent-back-once",
     /// What was sent back so is not returned as well.
     ReturnOrSendBack = "return-or-send-back",
+    /// What has gone is not said to have failed because it cannot be looked at.
+    PaidIsPaid = "paid-is-paid",
     /// And by one run at a time.
     Apart = "apart",
     /// What went back of a part before is no part of it any more.

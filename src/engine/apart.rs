@@ -5,6 +5,8 @@
 
 use std::time::Duration;
 
+use chrono::TimeDelta;
+
 use super::interrupt::Interrupt;
 use super::turn::Turn;
 use crate::base::guard::{Guard, holds};
@@ -19,7 +21,8 @@ const LOOKED_AS_AFTER: u32 = 5;
 
 impl Turn {
     /// Goes on when no other step has this name on the connection, nor had it so shortly before that what it did may not
-    /// be shown yet; until then the run waits. Inside a step made of others.
+    /// be shown yet; until then the run waits. Inside a step made of others, which ends when what it did is shown: `rest` is
+    /// for those that were ended before, and for those that an older state of the store does not know.
     pub(super) fn apart(&self, connection: &Connection, name: &str, rest: Duration) -> Result<(), Thrown> {
         let (step, _) = self.take_numbers(0);
         let exclusion = Exclusion {
@@ -33,6 +36,12 @@ impl Turn {
             self.driven()?;
             if !holds(Guard::Apart) {
                 return Ok((Value::Null, name.to_owned()));
+            }
+            let restored = self.services.restored();
+            let shown_at =
+                restored.map(|restored| restored.sent_until() + TimeDelta::from_std(rest).unwrap_or_default());
+            if let Some(at) = shown_at.filter(|at| self.now() < *at) {
+                return Err(self.pause_until(at));
             }
             match self.block_on(self.services.store.exclude(&self.lease, exclusion)) {
                 Ok(None) => Ok((Value::Null, name.to_owned())),

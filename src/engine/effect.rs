@@ -7,8 +7,6 @@
 
 use std::sync::Arc;
 
-use chrono::TimeDelta;
-
 use super::alone::Alone;
 use super::interrupt::Interrupt;
 use super::keys::{self, key_name, trusted};
@@ -182,14 +180,11 @@ impl Turn {
         let key = endpoint.key.is_made().then(|| self.key(path, epoch));
         let (prepared, reference) = self.prepare_effect(path, connection, endpoint, args, (key.as_deref(), &known))?;
         let clearance = self.clear(path, connection, &prepared)?;
-        let now = self.now();
         let intent = Box::new(Intent {
             connection: connection.name.clone(),
             endpoint: endpoint.name.clone(),
             epoch,
-            key_safe_until: connection
-                .key_window(endpoint)
-                .map(|window| now + TimeDelta::from_std(trusted(window)).unwrap_or_default()),
+            key_safe_until: self.safe_until(connection, endpoint),
             key,
             reference,
             fingerprint: prepared.fingerprint,

@@ -43,7 +43,7 @@ impl Turn {
     /// never goes back. A key of unknown age is not young. What is the same however often it is done needs none.
     pub(super) fn may_repeat(&self, open: &Open<'_>) -> bool {
         let is_same = open.endpoint.same_twice || open.endpoint.key.is_for_good();
-        if is_same && repeats(open) {
+        if is_same && is_repeated(open.connection, open.endpoint) {
             return true;
         }
         self.young_by_the_wall(open)
@@ -56,7 +56,39 @@ impl Turn {
         let (key, until) = (key_name(&open.intent), open.intent.key_safe_until?);
         let now = self.now();
         let young = open.first_sent <= now && now < until || !holds(Guard::KeyWindow);
-        (repeats(open) && young).then_some((key, until))
+        (is_repeated(open.connection, open.endpoint) && young).then_some((key, until))
+    }
+
+    /// Until when the key of an effect that goes out now is trusted, if it has one. By the provider's clock too: what ours
+    /// says now may not be what it says when another process reads this. Who has not said what time it is, is asked; whose
+    /// time is unknown is not trusted with a key.
+    pub(super) fn safe_until(&self, connection: &Connection, endpoint: &Endpoint) -> Option<Instant> {
+        let window = trusted(connection.key_window(endpoint)?);
+        let now = self.now();
+        if window.is_zero() || !is_repeated(connection, endpoint) {
+            return Some(now);
+        }
+        let theirs = match self.services.time_at(&connection.name) {
+            Some(theirs) => Some(theirs),
+            None => self.asked_time(connection),
+        };
+        let window = TimeDelta::from_std(window).unwrap_or_default();
+        match theirs {
+            _ if !holds(Guard::KeyTheirTime) => Some(now + window),
+            Some(theirs) => Some(theirs.min(now) + window),
+            None => Some(now),
+        }
+    }
+
+    /// What time it is at the provider, by a read that changes nothing.
+    fn asked_time(&self, connection: &Connection) -> Option<Instant> {
+        let read = connection.connector.harmless_read()?;
+        let request = prepare(connection, read, &Map::new(), None).ok()?.request;
+        self.count_request(connection);
+        let answer = self.block_on(self.services.client.send(connection, read, &request, None));
+        let time = provider_time(answer.as_ref().ok()?)?;
+        self.services.hear_time(&connection.name, time);
+        Some(time)
     }
 
     /// Finds out the age of a key that an earlier process sent. No clock of ours ran all the time since, and the
@@ -84,9 +116,9 @@ impl Turn {
 
 /// Whether the table says that what nobody knows the outcome of may be repeated. An error that came after the effect may
 /// have left the key free, and one that was lost on its way looks like any other silence: there nothing is.
-fn repeats(open: &Open<'_>) -> bool {
-    let is_freed = open.connection.connector.frees(open.endpoint) && holds(Guard::KeyKept);
-    (open.endpoint.in_doubt == InDoubt::Repeat || !holds(Guard::RepeatAllowed)) && !is_freed
+fn is_repeated(connection: &Connection, endpoint: &Endpoint) -> bool {
+    let is_freed = connection.connector.frees(endpoint) && holds(Guard::KeyKept);
+    (endpoint.in_doubt == InDoubt::Repeat || !holds(Guard::RepeatAllowed)) && !is_freed
 }
 
 /// The name under which this process remembers the age of what an intent was sent under: its key, or what bears it.

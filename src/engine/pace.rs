@@ -19,7 +19,7 @@ use crate::base::clock::Instant;
 use crate::base::ids::RunId;
 use crate::connector::client::SendError;
 use crate::connector::connection::Connection;
-use crate::connector::reply::{RawAnswer, Verdict, classify, classify_error};
+use crate::connector::reply::{RawAnswer, Verdict, classify, classify_error, provider_time};
 use crate::connector::request::prepare;
 use crate::connector::table::{Effect, Endpoint};
 use crate::model::breaker::{Cause, Tripped};
@@ -211,6 +211,9 @@ impl Turn {
             Ok(answer) => classify(&connection.connector, endpoint, request, movement, answer),
             Err(error) => classify_error(endpoint, error),
         };
+        if let Some(time) = answer.as_ref().ok().and_then(provider_time) {
+            self.services.hear_time(&connection.name, time);
+        }
         // Nothing was asked.
         if matches!(answer, Err(SendError::NoCredential(_))) {
             return verdict;

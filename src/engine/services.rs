@@ -5,6 +5,8 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
+use chrono::TimeDelta;
+
 use super::backoff::Backoff;
 use super::helpers::Helpers;
 use super::pace::Pace;
@@ -63,6 +65,8 @@ pub struct Services {
     pub(super) pace: Pace,
     /// Until when each key that this process knows the age of is trusted, by the clock that never goes back.
     trusted: Mutex<BTreeMap<String, Duration>>,
+    /// What each connection's provider last said that it was, and when, by the same clock.
+    theirs: Mutex<BTreeMap<String, (Instant, Duration)>>,
     /// When what was done alone under a name of a connection ended in this process, by the same clock.
     alone: Mutex<BTreeMap<(String, String), Duration>>,
     /// What the store knows of an older state that was put back.
@@ -108,6 +112,7 @@ impl Services {
             due_hint: Mutex::new(None),
             pace,
             trusted: Mutex::new(BTreeMap::new()),
+            theirs: Mutex::new(BTreeMap::new()),
             alone: Mutex::new(BTreeMap::new()),
             restored: Mutex::new(restored),
         })
@@ -135,6 +140,22 @@ impl Services {
     pub(super) fn trusts(&self, key: &str) -> Option<bool> {
         let trusted = self.trusted.lock().unwrap_or_else(PoisonError::into_inner);
         trusted.get(key).map(|until| self.clock.elapsed() < *until)
+    }
+
+    /// The provider of a connection has just said what time it is.
+    pub(super) fn hear_time(&self, connection: &str, time: Instant) {
+        let now = self.clock.elapsed();
+        let mut theirs = self.theirs.lock().unwrap_or_else(PoisonError::into_inner);
+        theirs.insert(connection.to_owned(), (time, now));
+    }
+
+    /// What time it is at the provider of a connection, if it has said so to this process. It may be a little later: an
+    /// answer takes its time.
+    pub(super) fn time_at(&self, connection: &str) -> Option<Instant> {
+        let theirs = self.theirs.lock().unwrap_or_else(PoisonError::into_inner);
+        let (time, heard) = *theirs.get(connection)?;
+        let since = TimeDelta::from_std(self.clock.elapsed().saturating_sub(heard)).ok()?;
+        time.checked_add_signed(since)
     }
 
     /// A key's outcome is known.

@@ -132,6 +132,35 @@ async fn a_key_of_an_earlier_process_is_as_old_as_the_provider_says() {
     check(120, 10, 2, 1).await;
 }
 
+/// Ours was two hours ahead when the payout went out, and was put right while nobody ran: the provider has forgotten the
+/// key, although less than an hour after that payout's time has come by our clock.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_clock_that_was_ahead_when_it_was_sent_makes_no_key_young() {
+    let theirs = ManualClock::new(SystemClock::new().now());
+    let ours = ManualClock::new(theirs.now() + TimeDelta::hours(2));
+    let mut world = World::with_clock(forgetful(), Arc::new(theirs.clone())).await;
+    world.clock = Arc::new(ours.clone());
+    let store = open(world.folder.path()).await;
+    let id = world.start(store.as_ref(), PAY, json!({}), json!({})).await;
+    world.wake.nudged().await;
+    store.close().await.expect("closed");
+    dies(&world, Fault::Before(4)).await;
+    assert_eq!(world.simulator.control.effects().len(), 1);
+
+    theirs.advance(Duration::from_secs(130 * 60));
+    ours.jump_to(theirs.now());
+    let store = open(world.folder.path()).await;
+    store.reclaim_all(world.clock.now()).await.expect("reclaimed");
+    let engine = world.engine(store.clone()).await;
+    hurry(theirs.clone());
+    hurry(ours.clone());
+    let run = settled(store.as_ref(), id).await;
+    engine.stop().await;
+    let audit = audit_store(store.as_ref(), &world.simulator).await.to_string();
+    assert_eq!(audit, ONCE, "{:?}", run.error);
+    assert_eq!(world.simulator.control.requests()["create_payout"].total, 1);
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn a_key_that_lapses_while_the_disk_is_waited_for_is_not_sent() {
     let clock = ManualClock::new(SystemClock::new().now());

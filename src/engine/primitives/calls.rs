@@ -1,6 +1,6 @@
 //! Every endpoint of a connector's table, by its name.
 
-use std::ops::RangeInclusive;
+use std::ops::{ControlFlow, RangeInclusive};
 use std::sync::Arc;
 
 use super::args::invalid;
@@ -61,21 +61,61 @@ pub(super) fn list(
             )));
         }
     };
+    let mut items = Vec::new();
+    let is_whole = walk(turn, connection, endpoint, args, |item| {
+        if limit.is_none() && items.len() >= SCRIPT_LIST_ITEMS_MAX {
+            return ControlFlow::Break(false);
+        }
+        items.push(item.clone());
+        match limit {
+            Some(limit) if items.len() >= limit => ControlFlow::Break(true),
+            _ => ControlFlow::Continue(()),
+        }
+    })?;
+    match is_whole {
+        Some(false) => Err(too_many(connection, endpoint, items.len())),
+        Some(true) | None => Ok(items),
+    }
+}
+
+/// The first item of a list that is looked for. What comes after it is not read.
+pub(super) fn first(
+    turn: &Turn,
+    connection: &Arc<Connection>,
+    endpoint: &Endpoint,
+    args: Map,
+    is_it: impl Fn(&Value) -> bool,
+) -> Result<Option<Value>, Thrown> {
+    walk(turn, connection, endpoint, args, |item| match is_it(item) {
+        true => ControlFlow::Break(item.clone()),
+        false => ControlFlow::Continue(()),
+    })
+}
+
+/// Shows each item of a list, page by page, until somebody has enough: what they have then.
+fn walk<T>(
+    turn: &Turn,
+    connection: &Arc<Connection>,
+    endpoint: &Endpoint,
+    mut args: Map,
+    mut take: impl FnMut(&Value) -> ControlFlow<T>,
+) -> Result<Option<T>, Thrown> {
     let name = format!("{}.{}", connection.name, endpoint.name);
     let input = typed_map_text(&args);
     turn.group(&name, &input, || {
-        let mut items = Vec::new();
         let mut walk = Walk::of_args(endpoint, &args);
+        let mut count = 0;
         for _ in 0..PAGES_MAX {
             let page = turn.call(connection, endpoint, &args)?;
             let (shown, next) = walk.take(&page);
-            items.extend(shown.into_iter().cloned());
-            if let Some(limit) = limit.filter(|limit| items.len() >= *limit) {
-                items.truncate(limit);
-                return Ok(items);
+            for item in shown {
+                count += 1;
+                if let ControlFlow::Break(enough) = take(item) {
+                    return Ok(Some(enough));
+                }
             }
             match next {
-                Next::End => return Ok(items),
+                Next::End => return Ok(None),
                 Next::Lost(reason) => {
                     return Err(fail("list_not_whole", format!("`{name}` was not read whole: {reason}")));
                 }
@@ -84,14 +124,15 @@ pub(super) fn list(
                     args.insert(param.to_owned(), position);
                 }
             }
-            if items.len() >= SCRIPT_LIST_ITEMS_MAX {
-                break;
-            }
         }
-        let message = format!(
-            "`{name}` has more than {} items: narrow it with filters or `limit`",
-            items.len()
-        );
-        Err(fail("too_many_items", message))
+        Err(too_many(connection, endpoint, count))
     })
+}
+
+fn too_many(connection: &Connection, endpoint: &Endpoint, count: usize) -> Thrown {
+    let message = format!(
+        "`{}.{}` has more than {count} items: narrow it with filters or `limit`",
+        connection.name, endpoint.name
+    );
+    fail("too_many_items", message)
 }

@@ -6,7 +6,7 @@ use std::sync::Arc;
 use super::args::{Args, invalid};
 use super::destinations::Destinations;
 use super::positions::{in_words_of, mapping};
-use super::send_back::{Found, before_return};
+use super::send_back::{Found, after_return, awaited, before_return};
 use super::{Body, Kind, Module, Primitive, calls};
 use crate::base::money::Money;
 use crate::connector::connection::Connection;
@@ -60,7 +60,7 @@ pub(super) const ALL: &[Primitive] = &[
     Primitive {
         module: Module::Connection,
         name: "return_deposit",
-        kind: Kind::Step,
+        kind: Kind::Wait,
         params: &[
             ("deposit", "the deposit's id"),
             ("options?", "map"),
@@ -326,7 +326,7 @@ fn return_deposit(turn: &Turn, connection: &Arc<Connection>, args: &[Value]) -> 
                     format!("nothing was returned: deposit {deposit} is `{word}`, and no return of it is shown");
                 fail("not_possible", message)
             };
-            return there()?.map(already).ok_or_else(missing);
+            return awaited(turn, connection, there)?.map(already).ok_or_else(missing);
         }
         let endpoint = calls::find(connection, &map.endpoint)?;
         let mut request: Map = [(param("deposit"), Value::text(deposit))].into();
@@ -334,6 +334,7 @@ fn return_deposit(turn: &Turn, connection: &Arc<Connection>, args: &[Value]) -> 
             request.insert(param("rail"), Value::text(rail));
         }
         let made = turn.call(connection, endpoint, &request)?;
+        after_return(turn, connection, deposit)?;
         let why = reason.map_or_else(String::new, |reason| format!(": {reason}"));
         Ok((
             existed(with_resource(connection, map, made), false),

@@ -17,11 +17,11 @@ use crate::base::clock::Instant;
 use crate::base::guard::{Guard, holds};
 use crate::base::money::{Currency, Money};
 use crate::connector::connection::Connection;
-use crate::connector::request::as_argument;
+use crate::connector::request::{as_argument, prepare};
 use crate::connector::table::{BackMap, DepositMap, PrimitiveMap, SentMap};
 use crate::engine::turn::{Turn, fail};
 use crate::model::treasury::give_back::{Original, give_back};
-use crate::model::value::{Map, Value};
+use crate::model::value::Value;
 use crate::script::Thrown;
 
 /// By how much the time of a payment may be before that of its deposit, by two clocks of one provider.
@@ -65,9 +65,10 @@ fn send_back(turn: &Turn, connection: &Arc<Connection>, args: &[Value]) -> Resul
     let known = ["deposit", "amount", "to", "reference", "rail", "metadata"];
     let args = Args::new("send_back", given, &known)?;
     let map = mapping(connection, "send_back")?;
-    let Some(BackMap { deposit: table, sent }) = &map.back else {
+    let Some(back) = &map.back else {
         return Err(fail("unsupported", "the table does not say what is sent back"));
     };
+    let BackMap { deposit: table, sent } = back;
     let (named, asked) = (args.required_text("deposit")?, args.money("amount")?);
     if let Some(to) = args.get("to").filter(|to| to.as_map().is_none()) {
         return Err(invalid(format!(
@@ -83,7 +84,7 @@ fn send_back(turn: &Turn, connection: &Arc<Connection>, args: &[Value]) -> Resul
         )));
     }
     turn.compound(&format!("{}.send_back", connection.name), &given.typed_text(), || {
-        keep_apart(turn, connection, sent, named)?;
+        keep_apart(turn, connection, back, named)?;
         let shown = show(turn, connection, table, named)?;
         if let Some(word) = goes_back(table, &shown) {
             let message =
@@ -94,7 +95,7 @@ fn send_back(turn: &Turn, connection: &Arc<Connection>, args: &[Value]) -> Resul
         if let Some(known) = earlier(turn, connection, sent, &deposit)? {
             return existing(connection, map, &deposit, (asked, known));
         }
-        let back = give_back(&Original::new(deposit.amount), asked).map_err(|error| invalid(error.to_string()))?;
+        let goes = give_back(&Original::new(deposit.amount), asked).map_err(|error| invalid(error.to_string()))?;
         metadata.insert(sent.mark.clone(), Value::text(&deposit.id));
         let to = match args.get("to") {
             Some(to) => to.clone(),
@@ -103,15 +104,15 @@ fn send_back(turn: &Turn, connection: &Arc<Connection>, args: &[Value]) -> Resul
         let pay = Pay {
             from: map.args.contains_key("from").then_some(deposit.account.as_str()),
             to: &to,
-            amount: back.amount,
+            amount: goes.amount,
             reference: args.text("reference")?,
             rail: args.text("rail")?,
             metadata: Some(&metadata),
         };
         let made = send(turn, connection, "send_back", &pay)?;
-        until_shown(turn, connection, sent, &deposit)?;
-        let summary = format!("deposit {}: {}", deposit.id, back.reason);
-        Ok((told(made, (back.amount, back.left), false), summary))
+        until_shown(turn, sent, || Ok(earlier(turn, connection, sent, &deposit)?.is_some()))?;
+        let summary = format!("deposit {}: {}", deposit.id, goes.reason);
+        Ok((told(made, (goes.amount, goes.left), false), summary))
     })
 }
 
@@ -170,10 +171,11 @@ pub(super) enum Found {
 /// until the step ends. Inside a step made of others. An error: it was sent back.
 pub(super) fn before_return(turn: &Turn, connection: &Arc<Connection>, named: &str) -> Result<Found, Thrown> {
     let map = connection.connector.primitive("send_back");
-    let Some((map, BackMap { deposit: table, sent })) = map.and_then(|map| Some((map, map.back.as_ref()?))) else {
+    let Some((map, back)) = map.and_then(|map| Some((map, map.back.as_ref()?))) else {
         return Ok(Found::Here);
     };
-    keep_apart(turn, connection, sent, named)?;
+    let BackMap { deposit: table, sent } = back;
+    keep_apart(turn, connection, back, named)?;
     let shown = show(turn, connection, table, named)?;
     if let Some(word) = goes_back(table, &shown) {
         return Ok(Found::GoesBack(word));
@@ -192,11 +194,48 @@ pub(super) fn before_return(turn: &Turn, connection: &Arc<Connection>, named: &s
     }
 }
 
-/// Waits until nobody else gives the deposit back. Two ways to write one id wait for each other; what is compared is what
-/// the provider shows.
-fn keep_apart(turn: &Turn, connection: &Connection, sent: &SentMap, named: &str) -> Result<(), Thrown> {
+/// Waits, after a deposit was returned as a whole, until the provider shows that it goes back.
+pub(super) fn after_return(turn: &Turn, connection: &Arc<Connection>, named: &str) -> Result<(), Thrown> {
+    let map = connection.connector.primitive("send_back");
+    match map.and_then(|map| map.back.as_ref()) {
+        None => Ok(()),
+        Some(BackMap { deposit, sent }) => until_shown(turn, sent, || {
+            Ok(goes_back(deposit, &show(turn, connection, deposit, named)?).is_some())
+        }),
+    }
+}
+
+/// Waits for a return that the provider's word for the deposit tells of, and its list of returns may not show yet.
+pub(super) fn awaited(
+    turn: &Turn,
+    connection: &Arc<Connection>,
+    there: impl Fn() -> Result<Option<Value>, Thrown>,
+) -> Result<Option<Value>, Thrown> {
+    let known = there()?;
+    let map = connection.connector.primitive("send_back");
+    let Some(BackMap { sent, .. }) = map.and_then(|map| map.back.as_ref()).filter(|_| known.is_none()) else {
+        return Ok(known);
+    };
+    until_shown(turn, sent, || Ok(there()?.is_some()))?;
+    there()
+}
+
+/// Waits until nobody else gives the deposit back. Every way to write one id asks the provider for the same.
+fn keep_apart(
+    turn: &Turn,
+    connection: &Connection,
+    BackMap { deposit, sent }: &BackMap,
+    named: &str,
+) -> Result<(), Thrown> {
+    let endpoint = calls::find(connection, &deposit.endpoint)?;
+    let args = [(deposit.param.clone(), Value::text(named))].into();
+    let asked = prepare(connection, endpoint, &args, None).map_err(Thrown::Failure)?;
     let lag = Duration::from_secs(sent.visibility_lag_secs);
-    turn.apart(connection, &format!("send_back {}", named.to_lowercase()), lag)
+    turn.apart(
+        connection,
+        &format!("send_back {}", asked.request.path.to_lowercase()),
+        lag,
+    )
 }
 
 fn show(turn: &Turn, connection: &Arc<Connection>, table: &DepositMap, named: &str) -> Result<Value, Thrown> {
@@ -263,20 +302,24 @@ fn earlier(
         .since
         .as_ref()
         .map(|param| (param.clone(), Value::Time(deposit.at - BEFORE)));
-    let listed = calls::list(turn, connection, list, since.into_iter().collect::<Map>())?;
     let said = |payment: &Value, at: &str| payment.pointer(at).and_then(Value::as_text).map(str::to_owned);
     let is_it = |payment: &Value| {
         let is_dead = said(payment, &sent.status).is_some_and(|status| sent.dead.contains(&status));
         said(payment, &sent.at).as_deref() == Some(deposit.id.as_str()) && !is_dead
     };
-    Ok(listed.into_iter().find(is_it).filter(|_| holds(Guard::SentBackOnce)))
+    let found = calls::first(turn, connection, list, since.into_iter().collect(), is_it)?;
+    Ok(found.filter(|_| holds(Guard::SentBackOnce)))
 }
 
-/// Waits until the list shows it, so that whoever has the name next sees it. What is never shown was sent all the same.
-fn until_shown(turn: &Turn, connection: &Arc<Connection>, sent: &SentMap, deposit: &Deposit) -> Result<(), Thrown> {
+/// Waits until it is shown, so that whoever has the deposit's name next sees it. What cannot be read is not shown yet: the
+/// money has gone all the same, and no error may say otherwise.
+fn until_shown(turn: &Turn, sent: &SentMap, is_shown: impl Fn() -> Result<bool, Thrown>) -> Result<(), Thrown> {
     for _ in 0..LOOKS_MAX {
-        if earlier(turn, connection, sent, deposit)?.is_some() {
-            return Ok(());
+        match is_shown() {
+            Ok(true) => return Ok(()),
+            Err(Thrown::Failure(failure)) if !holds(Guard::PaidIsPaid) => return Err(Thrown::Failure(failure)),
+            Ok(false) | Err(Thrown::Failure(_)) => {}
+            Err(Thrown::Interrupt) => return Err(Thrown::Interrupt),
         }
         let lag = i64::try_from(sent.visibility_lag_secs).unwrap_or(i64::MAX);
         turn.sleep(TimeDelta::try_seconds(lag).unwrap_or(BEFORE))?;
