@@ -16,7 +16,7 @@ use crate::base::key::derived_uuid;
 use crate::base::limits::PROVIDER_TOTAL_TIMEOUT;
 use crate::connector::client::SendError;
 use crate::connector::connection::Connection;
-use crate::connector::reply::provider_time;
+use crate::connector::reply::{RawAnswer, provider_time};
 use crate::connector::request::prepare;
 use crate::connector::table::{Endpoint, InDoubt, InFlight};
 use crate::model::journal::{Intent, StepPath};
@@ -65,19 +65,14 @@ impl Turn {
     pub(super) fn safe_until(&self, connection: &Connection, endpoint: &Endpoint) -> Option<Instant> {
         let window = trusted(connection.key_window(endpoint)?);
         let now = self.now();
-        if window.is_zero() || !is_repeated(connection, endpoint) {
-            return Some(now);
-        }
-        let theirs = match self.services.time_at(&connection.name) {
-            Some(theirs) => Some(theirs),
-            None => self.asked_time(connection),
-        };
+        let is_of_use = !window.is_zero() && is_repeated(connection, endpoint) && holds(Guard::KeyTheirTime);
         let window = TimeDelta::from_std(window).unwrap_or_default();
-        match theirs {
-            _ if !holds(Guard::KeyTheirTime) => Some(now + window),
-            Some(theirs) => Some(theirs.min(now) + window),
-            None => Some(now),
+        if !is_of_use {
+            return Some(now + window);
         }
+        let theirs = self.services.time_at(&connection.name);
+        let theirs = theirs.or_else(|| self.asked_time(connection));
+        Some(theirs.map_or(now, |theirs| theirs.min(now) + window))
     }
 
     /// What time it is at the provider, by a read that changes nothing.
@@ -86,6 +81,11 @@ impl Turn {
         let request = prepare(connection, read, &Map::new(), None).ok()?.request;
         self.count_request(connection);
         let answer = self.block_on(self.services.client.send(connection, read, &request, None));
+        self.hear_time(connection, &answer)
+    }
+
+    /// Remembers what the provider's clock says.
+    pub(super) fn hear_time(&self, connection: &Connection, answer: &Result<RawAnswer, SendError>) -> Option<Instant> {
         let time = provider_time(answer.as_ref().ok()?)?;
         self.services.hear_time(&connection.name, time);
         Some(time)
@@ -106,11 +106,11 @@ impl Turn {
             return Ok(());
         };
         self.count_request(open.connection);
-        let answer = self.block_on(self.services.client.send(open.connection, read, &request, None))?;
-        if let Some(theirs) = provider_time(&answer) {
+        let answer = self.block_on(self.services.client.send(open.connection, read, &request, None));
+        if let Some(theirs) = self.hear_time(open.connection, &answer) {
             self.services.trust(key, (until - theirs).to_std().unwrap_or_default());
         }
-        Ok(())
+        answer.map(|_| ())
     }
 }
 

@@ -19,7 +19,7 @@ use crate::base::clock::Instant;
 use crate::base::ids::RunId;
 use crate::connector::client::SendError;
 use crate::connector::connection::Connection;
-use crate::connector::reply::{RawAnswer, Verdict, classify, classify_error, provider_time};
+use crate::connector::reply::{RawAnswer, Verdict, classify, classify_error};
 use crate::connector::request::prepare;
 use crate::connector::table::{Effect, Endpoint};
 use crate::model::breaker::{Cause, Tripped};
@@ -211,9 +211,7 @@ impl Turn {
             Ok(answer) => classify(&connection.connector, endpoint, request, movement, answer),
             Err(error) => classify_error(endpoint, error),
         };
-        if let Some(time) = answer.as_ref().ok().and_then(provider_time) {
-            self.services.hear_time(&connection.name, time);
-        }
+        self.hear_time(connection, answer);
         // Nothing was asked.
         if matches!(answer, Err(SendError::NoCredential(_))) {
             return verdict;
@@ -276,6 +274,7 @@ impl Turn {
         let request = prepare(connection, read, &Map::new(), None).ok()?.request;
         self.count_request(connection);
         let answer = self.block_on(self.services.client.send(connection, read, &request, None));
+        self.hear_time(connection, &answer);
         let verdict = match &answer {
             Ok(answer) => classify(&connection.connector, read, &request, None, answer),
             Err(error) => classify_error(read, error),
