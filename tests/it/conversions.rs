@@ -8,6 +8,7 @@ use bursar::connector::table::Connector;
 use bursar::model::run::{Run, RunState};
 use bursar::model::value::Value;
 use bursar::simulator::config::SimulatorConfig;
+use bursar::simulator::faults::{FaultAction, FaultRule};
 use bursar::store::faulty::{Fault, Faulty};
 use serde_json::json;
 
@@ -64,6 +65,65 @@ async fn a_chain_sells_what_the_first_conversion_bought_and_only_when_asked() {
     assert!(audit.is_exact() && audit.paid() == 3, "{audit}");
 }
 
+/// The first was sold: that the second was not is told with it, and does not hide it.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_chain_that_breaks_off_tells_what_was_sold_before() {
+    let mut slow = SimulatorConfig::demo();
+    slow.lifecycle.conversion_completed_ms = 86_400_000;
+    for (config, more, says) in [
+        (SimulatorConfig::demo(), "", ["conflict", "completed"]),
+        (slow, ", timeout: \"1m\"", ["timeout", "pending"]),
+    ] {
+        let world = World::in_haste(config).await;
+        let refused = FaultAction::Refusal {
+            status: 409,
+            code: "conflict".to_owned(),
+        };
+        world
+            .simulator
+            .control
+            .add_fault(FaultRule::on("create_conversion", refused).nth(2));
+        let script = format!(
+            r#"{ACCOUNTS}
+            let sale = bank::convert(#{{ from: wallet, to: treasury, amount: USDC(1_000), via: dollars{more} }});
+            [
+                sale.failure.error, sale.legs[0].conversion.status, sale.moved, sale.legs.len(), sale.conversion == (),
+                sale.legs[0].conversion.target_account_id == dollars, sale.failure.message, sale.reason,
+            ]"#
+        );
+        let told = texts(&world.run(&script).await);
+        assert_eq!(told[..2], says);
+        assert_eq!(told[2..6], ["USDC 1,000.000000", "1", "true", "true"]);
+        let message = &told[6];
+        assert_eq!(
+            told[7],
+            format!("USDC 1,000.000000 sold: the USDC 1,000.000000 asked for; nothing more was sold: {message}")
+        );
+        let effects = world.simulator.control.effects();
+        assert_eq!(effects.len(), 1, "{effects:?}");
+        assert_eq!(effects[0].amount.to_string(), "USDC 1,000.000000");
+    }
+}
+
+/// The provider takes the number for one of the account's currency, whatever the script has said.
+#[tokio::test(flavor = "multi_thread")]
+async fn an_amount_of_another_currency_than_the_accounts_is_not_sold() {
+    let world = World::demo().await;
+    let script = format!(
+        r#"{ACCOUNTS}
+        let told = [];
+        try {{
+            bank::create_conversion(#{{ source_account_id: wallet, target_account_id: treasury, source_amount: EUR(1_000) }});
+        }} catch (e) {{ told = [e.error, e.message]; }}
+        told"#
+    );
+    let run = world.run(&script).await;
+    assert!(world.simulator.control.effects().is_empty(), "{:?}", run.error);
+    let told = texts(&run);
+    assert_eq!(told[0], "not_possible");
+    assert!(told[1].contains("the account is in another currency"), "{told:?}");
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn what_is_no_chain_or_no_price_is_told_before_anything_is_sold() {
     let world = World::demo().await;
@@ -82,7 +142,7 @@ async fn what_is_no_chain_or_no_price_is_told_before_anything_is_sold() {
             "buy: EUR(20), via: \"USD\", max_slippage: 0.1",
             "does not go with `buy`",
         ),
-        ("amount: USDC(20), timeout: \"1h\"", "belongs to `via`"),
+        ("amount: USDC(20), timeout: \"1m\"", "belongs to `via`"),
         ("amount: USDC(20), quote: price", "needs `max_slippage`"),
         (
             "amount: USDC(20), quote: price, via: \"USD\", max_slippage: 0.1",

@@ -15,6 +15,7 @@ use crate::connector::connection::Connection;
 use crate::connector::table::{Endpoint, PrimitiveMap, QuoteMap, Stage, Unit};
 use crate::engine::reserve::Decided;
 use crate::engine::turn::{Turn, fail};
+use crate::model::journal::Failure;
 use crate::model::treasury::convert::{Sale, SaleForm, SaleRule, slippage, to_sell};
 use crate::model::treasury::exchange::{Exchange, Quote, QuoteLimits, QuoteRefused, usable, way};
 use crate::model::treasury::position::Position;
@@ -74,7 +75,8 @@ pub(super) const ALL: &[Primitive] = &[Primitive {
     ],
     result: "map: `moved` (money sold), `reason`, `quoted_rate`, `conversion` (or ()); after `settled(conversion)` also `sold`, \
              `bought`, `rate`, `rate_from`, `fee`, () where the provider does not tell; with `via` also `legs`: both conversions, \
-             each such a map, and `conversion` is the second",
+             each such a map, `conversion`: the second, and `failure`: `error` and `message` of why the second was not made though \
+             the first was, or ()",
     doc: "Sells one currency for another at the market, directly unless `via` names a third. With `max_slippage`, a quote for \
           the whole amount is compared with the rate of one unit, or with `quote`, first, and nothing is sold if it is worse by \
           more. What any run has begun to move out of the account and nobody knows the end of is not sold.",
@@ -205,40 +207,96 @@ fn sell_through(
     let (first, reason) = sell(turn, connection, map, &Order { to: &via, ..*order })?;
     let made = first.get("conversion").cloned().unwrap_or_default();
     let (Some(Value::Money(moved)), false) = (first.get("moved"), made.is_null()) else {
-        return Ok(chained(&first, None, reason));
+        return Ok(chained(&first, Second::nothing(), reason));
     };
-    let mut asked = vec![made];
+    let (moved, mut first) = (*moved, first);
+    // From here on something was sold: what goes wrong is told together with it.
+    match sell_on(turn, connection, map, (order, &via), (&mut first, moved, timeout)) {
+        Ok(Some((second, then))) => Ok(chained(&first, Second::made(second), format!("{reason}; then {then}"))),
+        Ok(None) => {
+            let reason = format!("{reason}; it came to nothing, so nothing more was sold");
+            Ok(chained(&first, Second::nothing(), reason))
+        }
+        Err(Thrown::Interrupt) => Err(Thrown::Interrupt),
+        Err(Thrown::Failure(failure)) => {
+            let reason = format!("{reason}; nothing more was sold: {}", failure.message);
+            Ok(chained(&first, Second::failed(failure), reason))
+        }
+    }
+}
+
+/// Waits for the first conversion of a chain, notes what it came to, and sells what it bought; nothing if it failed.
+fn sell_on(
+    turn: &Turn,
+    connection: &Arc<Connection>,
+    map: &PrimitiveMap,
+    (order, via): (&Order<'_>, &str),
+    (first, moved, timeout): (&mut Value, Money, Option<TimeDelta>),
+) -> Result<Option<(Value, String)>, Thrown> {
+    let mut asked = vec![first.get("conversion").cloned().unwrap_or_default()];
     asked.extend(timeout.map(Value::Duration));
     let done = settled(turn, connection, &asked)?;
     let described = map
         .resource
         .as_deref()
         .and_then(|kind| connection.connector.resource(kind));
-    let first = with(&first, "conversion", done.clone());
+    *first = with(first, "conversion", done.clone());
     if described.is_some_and(|described| described.stage_of(&done) == Stage::Failed) {
-        let reason = format!("{reason}; it came to nothing, so nothing more was sold");
-        return Ok(chained(&first, None, reason));
+        return Ok(None);
     }
     let told = match done.get("bought") {
         Some(Value::Money(bought)) => Some(*bought),
         _ => None,
     };
-    let has_bought = Exchange::of(*moved, told, None, None)
+    let has_bought = Exchange::of(moved, told, None, None)
         .and_then(|exchange| exchange.to_sell_next())
         .map_err(|error| fail("unreadable_answer", error.to_string()))?;
     let next = Order {
-        from: &via,
+        from: via,
         asked: Asked::Sold(SaleForm::Amount(has_bought)),
         minimum: None,
         maximum: None,
         ..*order
     };
-    let (second, then) = sell(turn, connection, map, &next)?;
-    Ok(chained(&first, Some(second), format!("{reason}; then {then}")))
+    sell(turn, connection, map, &next).map(Some)
+}
+
+/// The second conversion of a chain.
+struct Second {
+    /// As `convert` tells one, where it was decided.
+    leg: Option<Value>,
+    /// Why it was not, though the first was made; or nothing.
+    failure: Value,
+}
+
+impl Second {
+    /// There was nothing to sell.
+    fn nothing() -> Self {
+        Self {
+            leg: None,
+            failure: Value::Null,
+        }
+    }
+
+    fn made(leg: Value) -> Self {
+        Self {
+            leg: Some(leg),
+            failure: Value::Null,
+        }
+    }
+
+    fn failed(failure: Failure) -> Self {
+        let failure = Value::map([
+            ("error", Value::text(failure.code)),
+            ("message", Value::text(failure.message)),
+        ]);
+        Self { leg: None, failure }
+    }
 }
 
 /// What a chain of conversions came to.
-fn chained(first: &Value, second: Option<Value>, reason: String) -> (Value, String) {
+fn chained(first: &Value, second: Second, reason: String) -> (Value, String) {
+    let Second { leg: second, failure } = second;
     let last = second.as_ref().and_then(|second| second.get("conversion")).cloned();
     let result = Value::map([
         ("moved", first.get("moved").cloned().unwrap_or_default()),
@@ -249,6 +307,7 @@ fn chained(first: &Value, second: Option<Value>, reason: String) -> (Value, Stri
             "legs",
             Value::List(std::iter::once(first.clone()).chain(second).collect()),
         ),
+        ("failure", failure),
     ]);
     (result, reason)
 }

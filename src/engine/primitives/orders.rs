@@ -53,7 +53,7 @@ pub(super) const ALL: &[Primitive] = &[
     Primitive {
         module: Module::Connection,
         name: "refund",
-        kind: Kind::Step,
+        kind: Kind::Wait,
         params: &[
             ("#payment", "the id of the payment or the order"),
             (
@@ -76,7 +76,8 @@ pub(super) const ALL: &[Primitive] = &[
             ),
         ],
         result: "the refund as the provider tells it, with `resource`, `refunded` (money), `left` (money that may still go back); of a divided payment `parts` (who bears what) and `existed`",
-        doc: "Gives a payer money back. The payment is read first: more than is left of it is refused, with the numbers. Of a divided payment each part bears its share of what it has left.",
+        doc: "Gives a payer money back. The payment is read first: more than is left of it is refused, with the numbers. Of a divided \
+              payment each part bears its share of what it has left, and one refund waits for the other until the provider shows it.",
         example: "let back = bank::refund(#{ payment: \"order_1\", amount: EUR(40) });",
         needs: &["refund"],
         body: Body::Connection(refund),
@@ -150,7 +151,7 @@ fn refund(turn: &Turn, connection: &Arc<Connection>, args: &[Value]) -> Result<V
     let args = Args::new("refund", given, &known)?;
     let map = mapping(connection, "refund")?;
     if let Some(divided) = &map.divided {
-        return turn.group(&format!("{}.refund", connection.name), &given.typed_text(), || {
+        return turn.compound(&format!("{}.refund", connection.name), &given.typed_text(), || {
             refund_parts::refund(turn, connection, (map, divided), &args)
         });
     }

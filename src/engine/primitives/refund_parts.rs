@@ -1,9 +1,13 @@
 //! A refund of a payment that was divided: each part gives back its share of what it still has, as the provider shows
-//! the division and what went back of it before.
+//! the division and what went back of it before. One at a time for each payment, whoever asks: the payment's name is held
+//! until the provider shows the refund, so that the next one counts it.
 //!
 //! It must not guess: a division or a refund that cannot be read to the cent is for a person.
 
 use std::sync::Arc;
+use std::time::Duration;
+
+use chrono::TimeDelta;
 
 use super::args::{Args, invalid};
 use super::calls;
@@ -13,15 +17,18 @@ use super::split_call::Item;
 use crate::base::guard::{Guard, holds};
 use crate::base::money::{Currency, Money};
 use crate::connector::connection::Connection;
-use crate::connector::table::{DividedMap, PartsMap, PrimitiveMap};
+use crate::connector::table::{DividedMap, Endpoint, PartsMap, PrimitiveMap};
 use crate::engine::turn::{Turn, fail};
 use crate::model::treasury::give_back::{Original, give_back, reverse};
 use crate::model::value::{Map, Value};
 use crate::script::Thrown;
 
+/// How often it is looked whether the provider shows the refund, each after the time it may be missing.
+const LOOKS_MAX: u32 = 5;
+
 /// How this provider divides, and where it tells.
 struct Reading<'a> {
-    connection: &'a Connection,
+    connection: &'a Arc<Connection>,
     map: &'a PrimitiveMap,
     divided: &'a DividedMap,
     currency: Currency,
@@ -50,13 +57,13 @@ struct Earlier<'v> {
     same: Option<(Money, &'v Value)>,
 }
 
-/// Gives money of a divided payment back.
+/// Gives money of a divided payment back. Inside a step made of others.
 pub(super) fn refund(
     turn: &Turn,
     connection: &Arc<Connection>,
     (map, divided): (&PrimitiveMap, &DividedMap),
     args: &Args<'_>,
-) -> Result<Value, Thrown> {
+) -> Result<(Value, String), Thrown> {
     let endpoint = calls::find(connection, &map.endpoint)?;
     let (Some(parts), Some(currency)) = (&map.parts, connection.connector.money.currency) else {
         return Err(fail("unsupported", "the table does not say how parts go back"));
@@ -75,6 +82,9 @@ pub(super) fn refund(
         (Some(_), None) => return Err(reading.untold("since")),
         (None, _) => Map::new(),
     };
+    let lag = lag(endpoint);
+    turn.apart(connection, &format!("refund {payment}"), lag)?;
+    // Only what is read from here on is what this refund may give back of.
     let mut division = match given {
         Some(split) => reading.given(split, payment)?,
         None => {
@@ -84,7 +94,7 @@ pub(super) fn refund(
         }
     };
     let list = calls::find(connection, &divided.refunds.endpoint)?;
-    let listed = calls::list(turn, connection, list, since)?;
+    let listed = calls::list(turn, connection, list, since.clone())?;
     let earlier = reading.earlier(&listed, &mut division, number)?;
     let original = Original {
         earlier: earlier.amounts,
@@ -106,7 +116,39 @@ pub(super) fn refund(
     request.insert(parts.list.clone(), Value::List(items));
     say_now(turn, map, &mut request)?;
     let made = turn.call(connection, endpoint, &request)?;
-    Ok(shown(&reading, made, (back.amount, back.left), (shares, false)))
+    until_shown(turn, (&reading, list, since), (&division.number, number), lag)?;
+    let summary = format!("refund {number} of payment {payment}: {}", back.reason);
+    let made = shown(&reading, made, (back.amount, back.left), (shares, false));
+    Ok((made, summary))
+}
+
+/// For how long the list may not show a refund.
+fn lag(endpoint: &Endpoint) -> Duration {
+    let lag = endpoint.lookup.as_ref().map_or(0, |lookup| lookup.visibility_lag_secs);
+    Duration::from_secs(lag.into())
+}
+
+/// Waits until the list shows the refund, so that whoever has the name next sees it. What is never shown, or cannot be
+/// read, was made all the same.
+fn until_shown(
+    turn: &Turn,
+    (reading, list, since): (&Reading<'_>, &Endpoint, Map),
+    (division, number): (&str, &str),
+    lag: Duration,
+) -> Result<(), Thrown> {
+    let refunds = &reading.divided.refunds;
+    let is_it = |refund: &Value| {
+        Reading::text(refund, &refunds.number) == Some(number) && Reading::text(refund, &refunds.of) == Some(division)
+    };
+    for _ in 0..LOOKS_MAX {
+        match calls::list(turn, reading.connection, list, since.clone()) {
+            Ok(listed) if listed.iter().any(is_it) => return Ok(()),
+            Ok(_) | Err(Thrown::Failure(_)) => {}
+            Err(Thrown::Interrupt) => return Err(Thrown::Interrupt),
+        }
+        turn.sleep(TimeDelta::from_std(lag).unwrap_or(TimeDelta::MAX))?;
+    }
+    Ok(())
 }
 
 /// The refund of this number is there: another one under it would be another refund of the same money.
@@ -116,7 +158,7 @@ fn existing(
     number: &str,
     (amount, asked): (Money, Option<Money>),
     refund: &Value,
-) -> Result<Value, Thrown> {
+) -> Result<(Value, String), Thrown> {
     if asked.is_some_and(|asked| asked != amount) {
         return Err(fail(
             "number_in_use",
@@ -127,7 +169,8 @@ fn existing(
     for earlier in &original.earlier {
         left = left.checked_sub(*earlier).map_err(|error| invalid(error.to_string()))?;
     }
-    Ok(shown(reading, refund.clone(), (amount, left), (Vec::new(), true)))
+    let known = shown(reading, refund.clone(), (amount, left), (Vec::new(), true));
+    Ok((known, format!("refund {number} is there already, over {amount}")))
 }
 
 fn shown(

@@ -1,11 +1,14 @@
 //! Refunds of payments that were divided: the parts bear them as they were, once for each number, to the cent.
 
+use std::time::Duration;
+
 use bursar::model::run::RunState;
+use bursar::simulator::config::payaut::{OverRefund, PayautConfig};
 use bursar::simulator::faults::{FaultAction, FaultRule};
 use serde_json::{Value as Json, json};
 
 use super::payaut::{SELLER, TREASURY, asked, code, made, payaut, run};
-use crate::support::World;
+use crate::support::{World, passing};
 
 const REFUND: &str = "payaut.create_refund_split";
 
@@ -203,6 +206,98 @@ async fn what_one_part_gave_back_alone_is_no_part_of_it_any_more() {
         Some(json!(["order-1/fee EUR 2.50", "order-1/seller EUR 7.50"]))
     );
     assert_eq!(borne(&world), [[9_000].as_slice(), &[250, 750]]);
+}
+
+/// Lists that are behind for so long, at a provider that takes a refund of more than was paid.
+fn behind(lag_ms: u64) -> impl FnOnce(&mut PayautConfig) {
+    move |config| {
+        config.visibility_lag_ms = lag_ms;
+        config.over_refund = OverRefund::Accept;
+    }
+}
+
+/// The cents of all refunds.
+fn given_back(world: &World) -> i64 {
+    borne(world).iter().flatten().sum()
+}
+
+/// What went back a moment ago is in no list yet, and all the same it is no part of what is left.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_refund_sees_the_one_just_before_it_though_the_lists_lag() {
+    // The second is longer than the table has it.
+    for lag_ms in [120_000, 900_000] {
+        let (world, clock) = payaut(behind(lag_ms)).await;
+        let script = after_split(
+            &world,
+            r#"bank::refund(#{ payment: "psp-1", refund: "back-1", amount: EUR(33.33), split: done.split });
+            let rest = bank::refund(#{ payment: "psp-1", refund: "back-2", split: done.split });
+            let told = "";
+            try { bank::refund(#{ payment: "psp-1", refund: "back-3", split: done.split }); } catch (e) { told = e.message; }
+            [rest.refunded, rest.left, told]"#,
+        );
+        let run = run(&world, &clock, &script, json!({})).await;
+        assert_eq!(run.state, RunState::Succeeded, "{:?}", run.error);
+        assert_eq!(borne(&world), [[83, 3_250], [167, 6_500]], "{lag_ms}");
+        let told = run.result.unwrap_or_default();
+        let money = |amount: &str| json!({ "$money": format!("EUR {amount}") });
+        assert_eq!((&told[0], &told[1]), (&money("66.67"), &money("0.00")));
+        assert!(
+            told[2].as_str().unwrap_or_default().contains("nothing is left"),
+            "{told}"
+        );
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn two_runs_at_once_give_back_no_more_than_there_is_though_the_lists_lag() {
+    let (world, clock) = payaut(behind(120_000)).await;
+    let divided = run(&world, &clock, &after_split(&world, "done.split"), json!({})).await;
+    assert_eq!(divided.state, RunState::Succeeded, "{:?}", divided.error);
+    clock.advance(Duration::from_secs(120));
+    let script = |number: &str, amount: &str| {
+        format!(
+            r#"let told = ""; try {{ bank::refund(#{{ payment: "psp-1", refund: "{number}"{amount} }}); }} catch (e) {{ told = e.message; }} told"#
+        )
+    };
+    let store = world.store().await;
+    let engine = world.engine(store.clone()).await;
+    let mut runs = Vec::new();
+    for script in [script("back-1", ", amount: EUR(40)"), script("back-2", "")] {
+        runs.push(world.start(store.as_ref(), &script, json!({}), json!({})).await);
+    }
+    for id in runs {
+        let run = passing(store.as_ref(), &clock, id, RunState::Waiting, Duration::from_secs(30)).await;
+        assert_eq!(run.state, RunState::Succeeded, "{:?}", run.error);
+        // Either may be the first: then the other has what is left, or nothing.
+        let told = run.result.unwrap_or_default();
+        let told = told.as_str().unwrap_or_default();
+        assert!(told.is_empty() || told.contains("nothing is left"), "{told}");
+    }
+    engine.stop().await;
+    store.close().await.expect("closed");
+    assert_eq!(given_back(&world), 10_000, "{:?}", borne(&world));
+}
+
+/// The list that is waited for cannot be read: what was booked is booked.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_refund_that_cannot_be_seen_afterwards_was_made_all_the_same() {
+    let (world, clock) = payaut(behind(120_000)).await;
+    // Read once to see what went back before, and once before anything is sent; then never again for a while.
+    let refused = FaultAction::Refusal {
+        status: 422,
+        code: "unprocessable".to_owned(),
+    };
+    let fault = FaultRule::on("payaut.list_refund_splits", refused).nth(3).times(1);
+    world.simulator.control.add_fault(fault);
+    let script = after_split(
+        &world,
+        r#"bank::refund(#{ payment: "psp-1", refund: "back-1", amount: EUR(40), split: done.split });
+        bank::refund(#{ payment: "psp-1", refund: "back-2", split: done.split }).refunded"#,
+    );
+    let run = run(&world, &clock, &script, json!({})).await;
+    assert_eq!(run.state, RunState::Succeeded, "{:?}", run.error);
+    assert_eq!(run.result, Some(json!({ "$money": "EUR 60.00" })));
+    assert_eq!(given_back(&world), 10_000, "{:?}", borne(&world));
 }
 
 /// Where parts are paid out one by one, the script sends them back itself: what each gives is told, and nothing moves.

@@ -185,6 +185,14 @@ pub(super) fn divided(connector: &Connector, name: &str, map: &PrimitiveMap, sou
             source.wrong(&["primitive", name, "parts"], message);
         }
     }
+    let endpoint = connector.endpoint(&map.endpoint);
+    if endpoint.is_some_and(|endpoint| endpoint.lookup.is_none()) {
+        let message = format!(
+            "`{}` has no `lookup`, which says for how long the refund before may not be shown",
+            map.endpoint
+        );
+        source.wrong(&at, message);
+    }
     if connector.money.currency.is_none() {
         source.wrong(&at, "a division names no currency: [money] has to say the one there is");
     }
