@@ -19,6 +19,9 @@ use crate::store::{Exclusion, Holder, StoreError};
 /// How rarely is looked whether the name is free: as after so many failed attempts.
 const LOOKED_AS_AFTER: u32 = 5;
 
+/// How often it is looked whether what was done is shown, each after the time it may be missing.
+const LOOKS_MAX: u32 = 5;
+
 impl Turn {
     /// Goes on when no other step has this name on the connection, nor had it so shortly before that what it did may not
     /// be shown yet; until then the run waits. Inside a step made of others, which ends when what it did is shown: `rest` is
@@ -55,5 +58,20 @@ impl Turn {
             }
         });
         taken.map(|_| ())
+    }
+
+    /// Waits until what was done under a name is shown, so that whoever has the name next sees it: a few times as long as
+    /// it may be missing. What is never shown, or cannot be read, was done all the same, and no error may say otherwise.
+    pub(super) fn until_shown(&self, lag: Duration, is_shown: impl Fn() -> Result<bool, Thrown>) -> Result<(), Thrown> {
+        for _ in 0..LOOKS_MAX {
+            match is_shown() {
+                Ok(true) => return Ok(()),
+                Err(Thrown::Failure(failure)) if !holds(Guard::PaidIsPaid) => return Err(Thrown::Failure(failure)),
+                Ok(false) | Err(Thrown::Failure(_)) => {}
+                Err(Thrown::Interrupt) => return Err(Thrown::Interrupt),
+            }
+            self.sleep(TimeDelta::from_std(lag).unwrap_or(TimeDelta::MAX))?;
+        }
+        Ok(())
     }
 }

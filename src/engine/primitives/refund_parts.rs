@@ -7,8 +7,6 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use chrono::TimeDelta;
-
 use super::args::{Args, invalid};
 use super::calls;
 use super::moves::{say_now, with_resource};
@@ -22,9 +20,6 @@ use crate::engine::turn::{Turn, fail};
 use crate::model::treasury::give_back::{Original, give_back, reverse};
 use crate::model::value::{Map, Value};
 use crate::script::Thrown;
-
-/// How often it is looked whether the provider shows the refund, each after the time it may be missing.
-const LOOKS_MAX: u32 = 5;
 
 /// How this provider divides, and where it tells.
 struct Reading<'a> {
@@ -116,7 +111,14 @@ pub(super) fn refund(
     request.insert(parts.list.clone(), Value::List(items));
     say_now(turn, map, &mut request)?;
     let made = turn.call(connection, endpoint, &request)?;
-    until_shown(turn, (&reading, list, since), (&division.number, number), lag)?;
+    turn.until_shown(lag, || {
+        let refunds = &divided.refunds;
+        let is_it = |refund: &Value| {
+            Reading::text(refund, &refunds.number) == Some(number)
+                && Reading::text(refund, &refunds.of) == Some(division.number.as_str())
+        };
+        Ok(calls::first(turn, connection, list, since.clone(), is_it)?.is_some())
+    })?;
     let summary = format!("refund {number} of payment {payment}: {}", back.reason);
     let made = shown(&reading, made, (back.amount, back.left), (shares, false));
     Ok((made, summary))
@@ -126,29 +128,6 @@ pub(super) fn refund(
 fn lag(endpoint: &Endpoint) -> Duration {
     let lag = endpoint.lookup.as_ref().map_or(0, |lookup| lookup.visibility_lag_secs);
     Duration::from_secs(lag.into())
-}
-
-/// Waits until the list shows the refund, so that whoever has the name next sees it. What is never shown, or cannot be
-/// read, was made all the same.
-fn until_shown(
-    turn: &Turn,
-    (reading, list, since): (&Reading<'_>, &Endpoint, Map),
-    (division, number): (&str, &str),
-    lag: Duration,
-) -> Result<(), Thrown> {
-    let refunds = &reading.divided.refunds;
-    let is_it = |refund: &Value| {
-        Reading::text(refund, &refunds.number) == Some(number) && Reading::text(refund, &refunds.of) == Some(division)
-    };
-    for _ in 0..LOOKS_MAX {
-        match calls::list(turn, reading.connection, list, since.clone()) {
-            Ok(listed) if listed.iter().any(is_it) => return Ok(()),
-            Ok(_) | Err(Thrown::Failure(_)) => {}
-            Err(Thrown::Interrupt) => return Err(Thrown::Interrupt),
-        }
-        turn.sleep(TimeDelta::from_std(lag).unwrap_or(TimeDelta::MAX))?;
-    }
-    Ok(())
 }
 
 /// The refund of this number is there: another one under it would be another refund of the same money.

@@ -27,9 +27,6 @@ use crate::script::Thrown;
 /// By how much the time of a payment may be before that of its deposit, by two clocks of one provider.
 const BEFORE: TimeDelta = TimeDelta::days(1);
 
-/// How often it is looked whether the provider shows the payment, each after the time it may be missing.
-const LOOKS_MAX: u32 = 5;
-
 /// The primitives of this file.
 pub(super) const ALL: &[Primitive] = &[Primitive {
     module: Module::Connection,
@@ -110,7 +107,7 @@ fn send_back(turn: &Turn, connection: &Arc<Connection>, args: &[Value]) -> Resul
             metadata: Some(&metadata),
         };
         let made = send(turn, connection, "send_back", &pay)?;
-        until_shown(turn, sent, || Ok(earlier(turn, connection, sent, &deposit)?.is_some()))?;
+        turn.until_shown(lag(sent), || Ok(earlier(turn, connection, sent, &deposit)?.is_some()))?;
         let summary = format!("deposit {}: {}", deposit.id, goes.reason);
         Ok((told(made, (goes.amount, goes.left), false), summary))
     })
@@ -199,7 +196,7 @@ pub(super) fn after_return(turn: &Turn, connection: &Arc<Connection>, named: &st
     let map = connection.connector.primitive("send_back");
     match map.and_then(|map| map.back.as_ref()) {
         None => Ok(()),
-        Some(BackMap { deposit, sent }) => until_shown(turn, sent, || {
+        Some(BackMap { deposit, sent }) => turn.until_shown(lag(sent), || {
             Ok(goes_back(deposit, &show(turn, connection, deposit, named)?).is_some())
         }),
     }
@@ -216,7 +213,7 @@ pub(super) fn awaited(
     let Some(BackMap { sent, .. }) = map.and_then(|map| map.back.as_ref()).filter(|_| known.is_none()) else {
         return Ok(known);
     };
-    until_shown(turn, sent, || Ok(there()?.is_some()))?;
+    turn.until_shown(lag(sent), || Ok(there()?.is_some()))?;
     there()
 }
 
@@ -230,12 +227,13 @@ fn keep_apart(
     let endpoint = calls::find(connection, &deposit.endpoint)?;
     let args = [(deposit.param.clone(), Value::text(named))].into();
     let asked = prepare(connection, endpoint, &args, None).map_err(Thrown::Failure)?;
-    let lag = Duration::from_secs(sent.visibility_lag_secs);
-    turn.apart(
-        connection,
-        &format!("send_back {}", asked.request.path.to_lowercase()),
-        lag,
-    )
+    let name = format!("send_back {}", asked.request.path.to_lowercase());
+    turn.apart(connection, &name, lag(sent))
+}
+
+/// For how long the list may not show a payment.
+fn lag(sent: &SentMap) -> Duration {
+    Duration::from_secs(sent.visibility_lag_secs)
 }
 
 fn show(turn: &Turn, connection: &Arc<Connection>, table: &DepositMap, named: &str) -> Result<Value, Thrown> {
@@ -309,20 +307,4 @@ fn earlier(
     };
     let found = calls::first(turn, connection, list, since.into_iter().collect(), is_it)?;
     Ok(found.filter(|_| holds(Guard::SentBackOnce)))
-}
-
-/// Waits until it is shown, so that whoever has the deposit's name next sees it. What cannot be read is not shown yet: the
-/// money has gone all the same, and no error may say otherwise.
-fn until_shown(turn: &Turn, sent: &SentMap, is_shown: impl Fn() -> Result<bool, Thrown>) -> Result<(), Thrown> {
-    for _ in 0..LOOKS_MAX {
-        match is_shown() {
-            Ok(true) => return Ok(()),
-            Err(Thrown::Failure(failure)) if !holds(Guard::PaidIsPaid) => return Err(Thrown::Failure(failure)),
-            Ok(false) | Err(Thrown::Failure(_)) => {}
-            Err(Thrown::Interrupt) => return Err(Thrown::Interrupt),
-        }
-        let lag = i64::try_from(sent.visibility_lag_secs).unwrap_or(i64::MAX);
-        turn.sleep(TimeDelta::try_seconds(lag).unwrap_or(BEFORE))?;
-    }
-    Ok(())
 }
