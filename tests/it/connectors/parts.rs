@@ -195,6 +195,11 @@ endpoint = "list_splits""#;
             r#"payment = "pspExtRef""#,
             "`pspExtRef` is not a pointer",
         ),
+        (
+            "[endpoint.create_refund_split.lookup]",
+            "[endpoint.retrieve_refund_split.lookup]",
+            "`create_refund_split` has no `lookup`, which says for how long the refund before may not be shown",
+        ),
     ] {
         let findings = broken(from, to);
         assert!(findings.contains(told), "{to}: {findings}");
