@@ -299,6 +299,8 @@ guards! {
     PaidIsPaid = "paid-is-paid",
     /// And by one run at a time.
     Apart = "apart",
+    /// Nor before what another one did and the store has forgotten can be shown.
+    ApartRestored = "apart-restored",
     /// What went back of a part before is no part of it any more.
     RefundParts = "refund-parts",
     /// Nothing is converted at a price that has lapsed.

@@ -43,7 +43,7 @@ impl Turn {
             let restored = self.services.restored();
             let shown_at =
                 restored.map(|restored| restored.sent_until() + TimeDelta::from_std(rest).unwrap_or_default());
-            if let Some(at) = shown_at.filter(|at| self.now() < *at) {
+            if let Some(at) = shown_at.filter(|at| self.now() < *at && holds(Guard::ApartRestored)) {
                 return Err(self.pause_until(at));
             }
             match self.block_on(self.services.store.exclude(&self.lease, exclusion)) {

@@ -119,6 +119,7 @@ fn caught_by(guard: Guard) -> &'static str {
         Guard::SentBackOnce => "providers::send_back::a_deposit_is_sent_back_once_whoever_asks",
         Guard::ReturnOrSendBack => "providers::send_back::what_was_sent_back_is_not_returned_as_well",
         Guard::PaidIsPaid => "providers::send_back::what_was_paid_is_no_failure_because_the_list_cannot_be_read",
+        Guard::ApartRestored => "restore::apart::a_deposit_that_a_forgotten_run_has_just_sent_back_is_not_returned",
         Guard::Apart => "providers::send_back::two_runs_at_once_send_back_once_though_the_list_lags",
         Guard::OneOf => "connectors::forms::what_lies_outside_is_refused_before_anything_is_sent",
         Guard::ListWhole => "connectors::paging::a_list_that_shifts_while_it_is_read_is_whole_or_is_said_not_to_be",

@@ -1,5 +1,6 @@
 //! An older state of the store is put back: nothing is paid twice, nothing is forgotten, and a person has the word.
 
+mod apart;
 mod daemon;
 mod decisions;
 mod engine;
