@@ -25,6 +25,18 @@ pub fn items<'a>(endpoint: &Endpoint, answer: &'a Value) -> &'a [Value] {
         .unwrap_or(&[])
 }
 
+/// An answer that is a list without the items nobody keeps, as far as a [`Walk`] goes on without them: it is as good for
+/// that, and shorter.
+pub fn thinned(endpoint: &Endpoint, mut answer: Value, is_kept: impl Fn(&Value) -> bool) -> Value {
+    if let Some(paging) = &endpoint.paging
+        && matches!(paging.style, Style::Whole | Style::Cursor { .. })
+        && let Some(Value::List(items)) = answer.pointer_mut(&paging.items)
+    {
+        items.retain(|item| is_kept(item));
+    }
+    answer
+}
+
 /// What comes after a page.
 #[derive(Debug, Clone, PartialEq)]
 pub enum Next {

@@ -41,9 +41,11 @@ impl Turn {
                 return Ok((Value::Null, name.to_owned()));
             }
             let restored = self.services.restored();
-            let shown_at =
-                restored.map(|restored| restored.sent_until() + TimeDelta::from_std(rest).unwrap_or_default());
+            // Nothing that is forgotten went out later than that was noticed.
+            let sent_until = restored.map(|restored| restored.noticed_at.unwrap_or_else(|| restored.sent_until()));
+            let shown_at = sent_until.map(|until| until + TimeDelta::from_std(rest).unwrap_or_default());
             if let Some(at) = shown_at.filter(|at| self.now() < *at && holds(Guard::ApartRestored)) {
+                tracing::info!(run = %self.run.id, name, "what was done before the restore may not be shown yet: this waits until {at}");
                 return Err(self.pause_until(at));
             }
             match self.block_on(self.services.store.exclude(&self.lease, exclusion)) {

@@ -184,7 +184,8 @@ impl Turn {
             connection: connection.name.clone(),
             endpoint: endpoint.name.clone(),
             epoch,
-            key_safe_until: self.safe_until(connection, endpoint),
+            // Nothing was sent yet: not trusted before `safe_until` says so.
+            key_safe_until: connection.key_window(endpoint).map(|_| self.now()),
             key,
             reference,
             fingerprint: prepared.fingerprint,
@@ -221,12 +222,20 @@ impl Turn {
             Drafted::Ended(value) => return Ok(value),
         };
         begun.step.summary.clone_from(&made.summary);
-        let open = self.unsent(begun, connection, endpoint, made);
+        let mut open = self.unsent(begun, connection, endpoint, made);
         if ready.epoch == 0
             && let Some(adopted) = self.look_first(&open, ready)?
         {
             return Ok(adopted);
         }
+        open.intent.key_safe_until = match self.safe_until(connection, endpoint) {
+            Ok(until) => until,
+            Err(error) => {
+                let reason = format!("the provider could not be asked for its time: {error}");
+                let failure = self.give_up_at_first(begun, ready, reason)?;
+                return self.conclude_at_first(begun, failure);
+            }
+        };
         self.begin_effect(Entry::Intent {
             path: begun.path.clone(),
             step: begun.step.clone(),

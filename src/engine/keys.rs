@@ -60,28 +60,43 @@ impl Turn {
     }
 
     /// Until when the key of an effect that goes out now is trusted, if it has one. By the provider's clock too: what ours
-    /// says now may not be what it says when another process reads this. Who has not said what time it is, is asked; whose
-    /// time is unknown is not trusted with a key.
-    pub(super) fn safe_until(&self, connection: &Connection, endpoint: &Endpoint) -> Option<Instant> {
-        let window = trusted(connection.key_window(endpoint)?);
+    /// says now may not be what it says when another process reads this. Who has not said what time it is, is asked first;
+    /// a key whose time nobody tells is not trusted. An error: it does not answer.
+    pub(super) fn safe_until(
+        &self,
+        connection: &Connection,
+        endpoint: &Endpoint,
+    ) -> Result<Option<Instant>, SendError> {
+        let Some(window) = connection.key_window(endpoint).map(trusted) else {
+            return Ok(None);
+        };
         let now = self.now();
         let is_of_use = !window.is_zero() && is_repeated(connection, endpoint) && holds(Guard::KeyTheirTime);
         let window = TimeDelta::from_std(window).unwrap_or_default();
         if !is_of_use {
-            return Some(now + window);
+            return Ok(Some(now + window));
         }
-        let theirs = self.services.time_at(&connection.name);
-        let theirs = theirs.or_else(|| self.asked_time(connection));
-        Some(theirs.map_or(now, |theirs| theirs.min(now) + window))
+        let theirs = match self.services.time_at(&connection.name) {
+            Some(theirs) => Some(theirs),
+            None => self.asked_time(connection)?,
+        };
+        Ok(Some(theirs.map_or(now, |theirs| theirs.min(now) + window)))
     }
 
-    /// What time it is at the provider, by a read that changes nothing.
-    fn asked_time(&self, connection: &Connection) -> Option<Instant> {
-        let read = connection.connector.harmless_read()?;
-        let request = prepare(connection, read, &Map::new(), None).ok()?.request;
+    /// What time it is at the provider, by a read that changes nothing, if it tells.
+    fn asked_time(&self, connection: &Connection) -> Result<Option<Instant>, SendError> {
+        let read = connection.connector.harmless_read();
+        let request = read.and_then(|read| Some((read, prepare(connection, read, &Map::new(), None).ok()?.request)));
+        let Some((read, request)) = request else {
+            return Ok(None);
+        };
         self.count_request(connection);
         let answer = self.block_on(self.services.client.send(connection, read, &request, None));
-        self.hear_time(connection, &answer)
+        let time = self.hear_time(connection, &answer);
+        match answer {
+            Ok(_) | Err(SendError::NoCredential(_)) => Ok(time),
+            Err(error) => Err(error),
+        }
     }
 
     /// Remembers what the provider's clock says.
@@ -98,19 +113,13 @@ impl Turn {
         let Some((key, until)) = self.young_by_the_wall(open) else {
             return Ok(());
         };
-        let read = open.connection.connector.harmless_read();
-        let read = read.filter(|_| self.services.trusts(key).is_none());
-        let request =
-            read.and_then(|read| Some((read, prepare(open.connection, read, &Map::new(), None).ok()?.request)));
-        let Some((read, request)) = request else {
+        if self.services.trusts(key).is_some() {
             return Ok(());
-        };
-        self.count_request(open.connection);
-        let answer = self.block_on(self.services.client.send(open.connection, read, &request, None));
-        if let Some(theirs) = self.hear_time(open.connection, &answer) {
+        }
+        if let Some(theirs) = self.asked_time(open.connection)? {
             self.services.trust(key, (until - theirs).to_std().unwrap_or_default());
         }
-        answer.map(|_| ())
+        Ok(())
     }
 }
 

@@ -24,7 +24,7 @@ impl Turn {
     /// Calls an endpoint with the arguments the script gave it.
     pub(super) fn call(&self, connection: &Arc<Connection>, endpoint: &Endpoint, args: &Map) -> Result<Value, Thrown> {
         match endpoint.effect {
-            Effect::Read => self.read(connection, endpoint, args),
+            Effect::Read => self.read(connection, endpoint, args, |answer| answer),
             Effect::Write | Effect::MovesMoney => self.effect(connection, endpoint, args),
         }
     }
@@ -35,7 +35,14 @@ impl Turn {
     }
 
     /// A read: recorded when it has an answer, repeated after a pause while it has none.
-    fn read(&self, connection: &Arc<Connection>, endpoint: &Endpoint, args: &Map) -> Result<Value, Thrown> {
+    /// `keep` is what of the answer is recorded, and told.
+    pub(super) fn read(
+        &self,
+        connection: &Arc<Connection>,
+        endpoint: &Endpoint,
+        args: &Map,
+        keep: impl FnOnce(Value) -> Value,
+    ) -> Result<Value, Thrown> {
         let mut begun = self.begin_call(connection, endpoint, args)?;
         let attempts = match begun.phase.take() {
             None => 0,
@@ -53,7 +60,7 @@ impl Turn {
         let began = begun.started_at.unwrap_or_else(|| self.now());
         self.may_read(&begun, connection)?;
         match self.ask(connection, endpoint, &prepared.request) {
-            Verdict::Applied { value, .. } => self.conclude_read(begun, began, Outcome::Value(value)),
+            Verdict::Applied { value, .. } => self.conclude_read(begun, began, Outcome::Value(keep(value))),
             Verdict::NotApplied {
                 failure, refused: true, ..
             } => match self.refused_until(connection) {

@@ -169,6 +169,20 @@ impl Value {
         })
     }
 
+    /// The same, to be changed: of maps alone.
+    pub fn pointer_mut(&mut self, pointer: &str) -> Option<&mut Self> {
+        if pointer.is_empty() {
+            return Some(self);
+        }
+        pointer.strip_prefix('/')?.split('/').try_fold(self, |value, token| {
+            let token = token.replace("~1", "/").replace("~0", "~");
+            match value {
+                Self::Map(map) => map.get_mut(&token),
+                _ => None,
+            }
+        })
+    }
+
     /// Reads the plain form. Whole numbers that fit become integers, every other number an exact decimal.
     ///
     /// # Errors

@@ -14,6 +14,7 @@ use chrono::TimeDelta;
 use serde_json::json;
 
 use crate::accidents::dies;
+use crate::pace::with_time_to_compute;
 use crate::support::{World, audit_store, hurry, open, settled, until};
 
 const PAY: &str = r#"
@@ -159,6 +160,36 @@ async fn a_clock_that_was_ahead_when_it_was_sent_makes_no_key_young() {
     let audit = audit_store(store.as_ref(), &world.simulator).await.to_string();
     assert_eq!(audit, ONCE, "{:?}", run.error);
     assert_eq!(world.simulator.control.requests()["create_payout"].total, 1);
+}
+
+/// A provider that cannot be asked for its time is sent nothing: what goes out later goes out under a key that is trusted,
+/// and is not made again because a list lags longer than its table says.
+#[tokio::test(flavor = "multi_thread")]
+async fn who_cannot_be_asked_for_the_time_is_sent_nothing_yet() {
+    let clock = ManualClock::new(SystemClock::new().now());
+    let mut world = World::with_clock(forgetful(), Arc::new(clock.clone())).await;
+    with_time_to_compute(&mut world);
+    let bank = world.simulator.control.clone();
+    bank.configure(|config| config.lists.visibility_lag_ms = 600_000);
+    let from = bank.account("Operating DE").expect("an account");
+    bank.add_fault(FaultRule::on("retrieve_api_key", FaultAction::Refuse).times(2));
+    bank.add_fault(FaultRule::on("create_payout", FaultAction::DropAfterEffect).times(1));
+    let script = format!(
+        r#"bank::payout(#{{ from: "{from}", to: #{{ type: "iban", iban: "DE89370400440532013000", account_holder_name: "A" }}, amount: EUR(10.50), reference: "INV-1" }}).status"#
+    );
+    let store = world.store().await;
+    let engine = world.engine(store.clone()).await;
+    let id = world.start(store.as_ref(), &script, json!({}), json!({})).await;
+    hurry(clock);
+    let run = settled(store.as_ref(), id).await;
+    engine.stop().await;
+    assert_eq!(audit_store(store.as_ref(), &world.simulator).await.to_string(), ONCE);
+    assert_eq!(run.state, RunState::Succeeded, "{:?}", run.error);
+    let requests = bank.requests();
+    assert_eq!(
+        (requests["create_payout"].total, requests["retrieve_api_key"].total),
+        (2, 3)
+    );
 }
 
 #[tokio::test(flavor = "multi_thread")]

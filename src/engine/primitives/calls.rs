@@ -62,7 +62,8 @@ pub(super) fn list(
         }
     };
     let mut items = Vec::new();
-    let is_whole = walk(turn, connection, endpoint, args, |item| {
+    let all = |page| page;
+    let is_whole = walk(turn, (connection, endpoint), args, all, |item| {
         if limit.is_none() && items.len() >= SCRIPT_LIST_ITEMS_MAX {
             return ControlFlow::Break(false);
         }
@@ -78,7 +79,7 @@ pub(super) fn list(
     }
 }
 
-/// The first item of a list that is looked for. What comes after it is not read.
+/// The first item of a list that is looked for. What comes after it is not read, and what came before it not recorded.
 pub(super) fn first(
     turn: &Turn,
     connection: &Arc<Connection>,
@@ -86,18 +87,20 @@ pub(super) fn first(
     args: Map,
     is_it: impl Fn(&Value) -> bool,
 ) -> Result<Option<Value>, Thrown> {
-    walk(turn, connection, endpoint, args, |item| match is_it(item) {
+    let thinned = |page| page::thinned(endpoint, page, &is_it);
+    walk(turn, (connection, endpoint), args, thinned, |item| match is_it(item) {
         true => ControlFlow::Break(item.clone()),
         false => ControlFlow::Continue(()),
     })
 }
 
-/// Shows each item of a list, page by page, until somebody has enough: what they have then.
+/// Shows each item of a list, page by page, until somebody has enough: what they have then. `keep` is what is
+/// recorded of a page.
 fn walk<T>(
     turn: &Turn,
-    connection: &Arc<Connection>,
-    endpoint: &Endpoint,
+    (connection, endpoint): (&Arc<Connection>, &Endpoint),
     mut args: Map,
+    keep: impl Fn(Value) -> Value,
     mut take: impl FnMut(&Value) -> ControlFlow<T>,
 ) -> Result<Option<T>, Thrown> {
     let name = format!("{}.{}", connection.name, endpoint.name);
@@ -106,7 +109,7 @@ fn walk<T>(
         let mut walk = Walk::of_args(endpoint, &args);
         let mut count = 0;
         for _ in 0..PAGES_MAX {
-            let page = turn.call(connection, endpoint, &args)?;
+            let page = turn.read(connection, endpoint, &args, &keep)?;
             let (shown, next) = walk.take(&page);
             for item in shown {
                 count += 1;

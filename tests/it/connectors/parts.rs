@@ -225,6 +225,11 @@ resource = "payout"
             "args = { to = \"destination\", amount = \"amount\", metadata = \"reference\" }\n[primitive.send_back.back]",
             "`metadata` leads to no text_map",
         ),
+        (
+            r#"dead = ["failed", "returned"], visibility"#,
+            r#"dead = ["failed"], visibility"#,
+            "a payment that is `returned` has not gone",
+        ),
     ] {
         let findings = broken_in("augustus.toml", from, to);
         assert!(findings.contains(told), "{to}: {findings}");

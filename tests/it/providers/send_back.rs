@@ -160,6 +160,46 @@ async fn what_was_sent_back_is_not_returned_as_well() {
     assert_eq!(returns(&world), 1);
 }
 
+/// A payment that came back left the money with us, as one that failed does.
+#[tokio::test(flavor = "multi_thread")]
+async fn what_came_back_may_be_returned() {
+    let mut config = SimulatorConfig::demo();
+    config.lifecycle.payout_returned_ms = Some(60_000);
+    let world = World::in_haste(config).await;
+    let id = arrived(&world, "9.00");
+    let script = format!(
+        r#"let back = bank::send_back(#{{ deposit: "{id}", reference: "not ours" }});
+        let paid = bank::settled(back, "1d").status;
+        sleep(minutes(5));
+        let came = bank::retrieve_payout(back.id).status;
+        [paid, came, bank::return_deposit("{id}").existed]"#
+    );
+    assert_eq!(told(world.run(&script).await), json!(["paid", "returned", false]));
+    assert_eq!(returns(&world), 1);
+}
+
+/// Whether a deposit was sent back is looked for among all payouts, and only what is found is recorded.
+#[tokio::test(flavor = "multi_thread")]
+async fn what_is_looked_through_is_not_recorded() {
+    const OTHERS: usize = 150;
+    let world = World::in_haste(SimulatorConfig::demo()).await;
+    let id = arrived(&world, "9.00");
+    let from = world.simulator.control.account("Operating DE").expect("an account");
+    let pays = format!(
+        r#"let to = #{{ type: "iban", iban: "DE89370400440532013000", account_holder_name: "A" }};
+        for i in 0..{OTHERS} {{ bank::payout(#{{ from: "{from}", to: to, amount: EUR(1), reference: "OTHER" }}); }}"#
+    );
+    told(world.run(&pays).await);
+    let run = world.run(&format!(r#"bank::return_deposit("{id}").existed"#)).await;
+    let store = world.store().await;
+    let journal = store.journal(run.id).await.expect("the journal");
+    store.close().await.expect("closed");
+    assert_eq!(told(run), json!(false));
+    let recorded = format!("{journal:?}");
+    assert!(recorded.contains("bank.list_payouts"), "they were looked through");
+    assert!(!recorded.contains("OTHER"), "{} bytes", recorded.len());
+}
+
 /// The payment has gone; that the provider answers nothing else for a while, or loses a page, changes nothing about it.
 #[tokio::test(flavor = "multi_thread")]
 async fn what_was_paid_is_no_failure_because_the_list_cannot_be_read() {

@@ -173,6 +173,13 @@ fn back(connector: &Connector, name: &str, map: &PrimitiveMap, source: &mut Docu
             known_param(list, &at, since, source);
         }
     }
+    let resource = map.resource.as_deref().and_then(|kind| connector.resource(kind));
+    for status in resource.into_iter().flat_map(|resource| &resource.failed) {
+        if !sent.dead.contains(status) {
+            let message = format!("a payment that is `{status}` has not gone: `dead` has to name it");
+            source.wrong(&at, message);
+        }
+    }
     let endpoint = connector.endpoint(&map.endpoint);
     let param = map.args.get("metadata").and_then(|param| endpoint?.param(param));
     if param.is_some_and(|param| param.kind != Kind::TextMap) {
