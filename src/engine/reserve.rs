@@ -5,9 +5,12 @@
 //! before anything is sent: if something was begun on one of the accounts meanwhile, nothing is reserved, and whoever
 //! decides reads again. Both are recorded, so that a replay decides the same. Sends nothing.
 
+use chrono::TimeDelta;
+
 use super::interrupt::Interrupt;
 use super::turn::{Turn, fail};
 use crate::base::guard::{Guard, holds};
+use crate::base::ids::Digest;
 use crate::base::money::Money;
 use crate::connector::connection::Connection;
 use crate::model::journal::Phase;
@@ -156,7 +159,14 @@ fn read_in_flight(recorded: &Value) -> Option<InFlight> {
 }
 
 /// How often something is decided anew because others moved money meanwhile: each time one of them got on.
-const DECISIONS_MAX: usize = 64;
+const DECISIONS_MAX: u32 = 64;
+
+/// How often of these at once. After that it stands back first, longer each time, so that the others come to their end.
+const AT_ONCE_MAX: u32 = 4;
+
+/// How long it stands back the first time, in milliseconds, and at the most.
+const STAND_BACK_MS: i64 = 50;
+const STAND_BACK_MAX_MS: i64 = 10_000;
 
 /// A decision that follows from what accounts hold: what it is, the accounts it was made from, what it moves.
 pub(super) struct Decided<T> {
@@ -172,7 +182,10 @@ impl Turn {
         connection: &Connection,
         mut decide: impl FnMut() -> Result<Decided<T>, Thrown>,
     ) -> Result<T, Thrown> {
-        for _ in 0..DECISIONS_MAX {
+        for tried in 0..DECISIONS_MAX {
+            if let Some(times) = tried.checked_sub(AT_ONCE_MAX) {
+                self.stand_back(times)?;
+            }
             let Decided { what, seen, moves } = decide()?;
             if moves.is_empty() || self.reserve(connection, seen, moves)? {
                 return Ok(what);
@@ -182,5 +195,23 @@ impl Turn {
             "others moved money of the same accounts {DECISIONS_MAX} times while this was decided: nothing was moved"
         );
         Err(fail("position_changed", message))
+    }
+
+    /// Lets others get on, for a time that no two of them share and a replay has as well.
+    fn stand_back(&self, times: u32) -> Result<(), Thrown> {
+        let ceiling = STAND_BACK_MS.saturating_mul(1 << times.min(16)).min(STAND_BACK_MAX_MS);
+        let (step, _) = self.take_numbers(0);
+        let drawn = Digest::of([
+            self.run.id.to_string().as_bytes(),
+            step.to_string().as_bytes(),
+            &times.to_be_bytes(),
+        ]);
+        let drawn = drawn
+            .as_bytes()
+            .iter()
+            .take(4)
+            .fold(0_i64, |drawn, byte| drawn << 8 | i64::from(*byte));
+        let pause = ceiling / 2 + drawn % (ceiling / 2);
+        self.sleep(TimeDelta::milliseconds(pause)).map(|_| ())
     }
 }

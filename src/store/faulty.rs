@@ -40,6 +40,8 @@ pub enum Fault {
     Panic(u64),
     /// What became of an effect is held back, until so many runs have come to that; then it is lost for all of them.
     Unheard(usize),
+    /// So many reservations come too late: others moved money of the same accounts meanwhile.
+    Overtaken(u64),
 }
 
 /// What happens while an append is on its way.
@@ -50,6 +52,7 @@ pub struct Faulty {
     inner: Arc<dyn Store>,
     fault: Fault,
     writes: AtomicU64,
+    overtaken: AtomicU64,
     dead: Arc<AtomicBool>,
     /// Runs whose word on an effect is held back.
     unheard: Mutex<BTreeSet<RunId>>,
@@ -65,6 +68,7 @@ impl Faulty {
             inner,
             fault,
             writes: AtomicU64::new(0),
+            overtaken: AtomicU64::new(0),
             dead: Arc::new(AtomicBool::new(false)),
             unheard: Mutex::new(BTreeSet::new()),
             died: Arc::new(Notify::new()),
@@ -78,6 +82,7 @@ impl Faulty {
             inner,
             fault: Fault::Never,
             writes: AtomicU64::new(0),
+            overtaken: AtomicU64::new(0),
             dead: Arc::new(AtomicBool::new(false)),
             unheard: Mutex::new(BTreeSet::new()),
             died: Arc::new(Notify::new()),
@@ -305,6 +310,11 @@ impl Store for Faulty {
     }
 
     fn reserve(&self, lease: &Lease, reservation: Reservation) -> Answer<'_, bool> {
+        if let Fault::Overtaken(times) = self.fault
+            && self.overtaken.fetch_add(1, Ordering::SeqCst) < times
+        {
+            return Box::pin(std::future::ready(Ok(false)));
+        }
         self.write(|| self.inner.reserve(lease, reservation))
     }
 

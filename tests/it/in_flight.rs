@@ -10,7 +10,8 @@ use bursar::simulator::config::{Advance, SimulatorConfig};
 use bursar::simulator::faults::{FaultAction, FaultRule, When};
 use bursar::simulator::resources::Failure;
 use bursar::store::Store;
-use bursar::store::faulty::Fault;
+use bursar::store::faulty::{Fault, Faulty};
+use chrono::TimeDelta;
 use serde_json::json;
 
 use crate::accidents::dies;
@@ -166,6 +167,38 @@ async fn sweeps_of_one_account_at_the_same_moment_move_its_money_once() {
     let de = world.simulator.control.account("Operating DE").expect("there");
     let left = world.simulator.control.balance(de).expect("a balance");
     assert!(left.is_zero(), "{left}");
+}
+
+/// Who is overtaken again and again stands back, so that the others come to their end, and is not given up.
+#[tokio::test(flavor = "multi_thread")]
+async fn who_is_overtaken_again_and_again_stands_back() {
+    const TIMES: u64 = 40;
+    let (world, clock) = World::standing_still().await;
+    let store: Arc<dyn Store> = Faulty::new(world.store().await, Fault::Overtaken(TIMES));
+    let engine = world.engine(store.clone()).await;
+    let script =
+        format!(r#"{ACCOUNTS} let swept = bank::sweep(#{{ from: de, to: treasury, reference: "S" }}); [swept.moved]"#);
+    let began = clock.now();
+    let id = world.start(store.as_ref(), &script, json!({}), json!({})).await;
+    let run = passing(
+        store.as_ref(),
+        &clock,
+        id,
+        RunState::Waiting,
+        Duration::from_millis(100),
+    )
+    .await;
+    engine.stop().await;
+    assert_eq!(texts(&run), ["EUR 48,250.00"]);
+    // Longer each time, and never so long that nobody would wait for it.
+    let took = clock.now() - began;
+    assert!(
+        (TimeDelta::minutes(2)..TimeDelta::minutes(6)).contains(&took),
+        "it stood back for {took}"
+    );
+    let audit = audit_store(store.as_ref(), &world.simulator).await;
+    assert!(audit.is_exact() && audit.paid() == 1, "{audit}");
+    store.close().await.expect("closed");
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -25,7 +25,7 @@ use crate::store::ReservedMove;
 pub(super) const ALL: &[Primitive] = &[Primitive {
     module: Module::Connection,
     name: "sweep",
-    kind: Kind::Step,
+    kind: Kind::Wait,
     params: &[
         (
             "#from",
