@@ -301,6 +301,10 @@ guards! {
     Apart = "apart",
     /// Nor before what another one did and the store has forgotten can be shown.
     ApartRestored = "apart-restored",
+    /// Nor because the wall clock was set ahead.
+    ApartElapsed = "apart-elapsed",
+    /// What was read in an earlier turn is looked at again before money goes out because of it.
+    HoldsStill = "holds-still",
     /// What went back of a part before is no part of it any more.
     RefundParts = "refund-parts",
     /// Nothing is converted at a price that has lapsed.

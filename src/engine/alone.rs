@@ -18,9 +18,10 @@ use crate::base::guard::{Guard, holds};
 use crate::connector::connection::Connection;
 use crate::connector::lookup::{Known, before, exclusive_name, hindrance, known};
 use crate::connector::reply::{RetryHint, Verdict};
+use crate::connector::request::prepare;
 use crate::connector::table::Endpoint;
-use crate::model::journal::{Entry, Failure, Intent, Outcome, Retry};
-use crate::model::value::Value;
+use crate::model::journal::{Entry, Failure, Intent, Outcome, Retry, StoredRequest};
+use crate::model::value::{Map, Value};
 use crate::script::Thrown;
 use crate::store::{Exclusion, Holder, StoreError};
 
@@ -121,16 +122,8 @@ impl Turn {
         self.driven()?;
         match self.block_on(self.services.store.exclude(&self.lease, exclusion)) {
             Ok(None) => Ok(()),
-            Ok(Some(Holder {
-                run,
-                step,
-                free_at: None,
-            })) => {
-                let reason = format!("step {step} of {run} does the same now, and one waits for the other");
-                Err(self.wait_at_first(begun, ready, None, reason))
-            }
-            Ok(Some(Holder { run, step, free_at })) => {
-                let reason = format!("step {step} of {run} did the same, and what it did may not be shown yet");
+            Ok(Some(holder)) => {
+                let (free_at, reason) = held_by(&holder);
                 Err(self.wait_at_first(begun, ready, free_at, reason))
             }
             Err(StoreError::LeaseLost { .. }) => Err(self.interrupt(Interrupt::LeaseLost)),
@@ -155,25 +148,41 @@ impl Turn {
             Ok(None) => return Ok(Ok(nothing)),
             Err(failure) => return Ok(Err(failure)),
         };
+        let value = match self.read_now(begun, connection, (read, &request), ready)? {
+            Ok(value) => value,
+            Err(failure) => return Ok(Err(failure)),
+        };
+        let hindrance = hindrance(endpoint, intent, &value);
+        // What hinders it may also hide what has to be known: that is told then.
+        Ok(match (known(endpoint, &value), hindrance) {
+            (Ok(known), hindrance) => Ok(Seen { known, hindrance }),
+            (Err(_), Some(hindrance)) => Err(hindrance),
+            (Err(unreadable), None) => Err(unreadable),
+        })
+    }
+
+    /// Reads what there is, without a record. An error: it cannot be read, and nothing is sent.
+    fn read_now(
+        &self,
+        begun: &Begun,
+        connection: &Connection,
+        (read, request): (&Endpoint, &StoredRequest),
+        ready: Ready,
+    ) -> Result<Result<Value, Failure>, Thrown> {
+        let unseen = |reason: String| format!("what there is cannot be seen: {reason}");
         self.count_request(connection);
-        match self.ask(connection, read, &request) {
-            Verdict::Applied { value, .. } => {
-                let hindrance = hindrance(endpoint, intent, &value);
-                // What hinders it may also hide what has to be known: that is told then.
-                Ok(match (known(endpoint, &value), hindrance) {
-                    (Ok(known), hindrance) => Ok(Seen { known, hindrance }),
-                    (Err(_), Some(hindrance)) => Err(hindrance),
-                    (Err(unreadable), None) => Err(unreadable),
-                })
-            }
+        match self.ask(connection, read, request) {
+            Verdict::Applied { value, .. } => Ok(Ok(value)),
             Verdict::NotApplied {
                 failure, refused: true, ..
             } => Err(self.refused_at_first(begun, connection, &failure.message)),
             Verdict::NotApplied {
                 failure, retry: None, ..
             } => Ok(Err(failure)),
-            Verdict::NotApplied { failure, .. } => self.give_up_at_first(begun, ready, failure.message).map(Err),
-            Verdict::Unknown { reason, .. } => self.give_up_at_first(begun, ready, reason).map(Err),
+            Verdict::NotApplied { failure, .. } => {
+                self.give_up_at_first(begun, ready, unseen(failure.message)).map(Err)
+            }
+            Verdict::Unknown { reason, .. } => self.give_up_at_first(begun, ready, unseen(reason)).map(Err),
             Verdict::Contradiction { reason } => Ok(Err(Failure::new("unreadable_answer", reason))),
         }
     }
@@ -194,8 +203,10 @@ impl Turn {
         }
         let spent = ready.tried + 1 >= self.services.settings.backoff.attempts_max;
         if spent || self.is_late(begun) {
-            let message = format!("nothing was sent: what there is cannot be seen: {reason}");
-            return Ok(Failure::new("provider_unavailable", message));
+            return Ok(Failure::new(
+                "provider_unavailable",
+                format!("nothing was sent: {reason}"),
+            ));
         }
         let at = self.next_attempt_at(ready.tried + 1, RetryHint::default());
         Err(self.retry_unsent(begun, at, ready.tried + 1, reason))
@@ -273,6 +284,71 @@ impl Turn {
             self.services.ended_alone(&connection.name, name);
         }
     }
+}
+
+/// What a step asks of the provider again, without a record, just before it is sent for the first time.
+pub(super) struct Again<'a> {
+    turn: &'a Turn,
+    begun: &'a Begun,
+    ready: Ready,
+}
+
+/// Looks whether what a step made of others has read in an earlier turn holds still. A failure: it does not, and what
+/// was to be sent is not.
+pub(super) type Still<'a> = &'a dyn Fn(&Again<'_>) -> Result<Option<Failure>, Thrown>;
+
+impl Again<'_> {
+    /// The time now.
+    pub(super) fn now(&self) -> Instant {
+        self.turn.now()
+    }
+
+    /// Reads once more.
+    pub(super) fn read(&self, connection: &Connection, endpoint: &Endpoint, args: &Map) -> Result<Value, Thrown> {
+        let prepared = prepare(connection, endpoint, args, None).map_err(Thrown::Failure)?;
+        let read = self
+            .turn
+            .read_now(self.begun, connection, (endpoint, &prepared.request), self.ready)?;
+        read.map_err(Thrown::Failure)
+    }
+
+    /// Waits until all is shown that was done before an older state of the store was put back.
+    pub(super) fn after_restore(&self, lag: Duration) -> Result<(), Thrown> {
+        match self.turn.shown_after_restore(lag) {
+            None => Ok(()),
+            Some(at) => {
+                let reason = "what was done before an older state of the store was put back may not be shown yet";
+                Err(self
+                    .turn
+                    .wait_at_first(self.begun, self.ready, Some(at), reason.to_owned()))
+            }
+        }
+    }
+}
+
+impl Turn {
+    /// Looks whether what was read before holds still. A failure: nothing is sent.
+    pub(super) fn holds_still(&self, begun: &Begun, still: Still<'_>, ready: Ready) -> Result<Option<Failure>, Thrown> {
+        let again = Again {
+            turn: self,
+            begun,
+            ready,
+        };
+        match still(&again) {
+            Err(Thrown::Failure(failure)) => Ok(Some(failure)),
+            other => other,
+        }
+    }
+}
+
+/// Until when a name is another's, if that is known, and what the history says of it.
+pub(super) fn held_by(holder: &Holder) -> (Option<Instant>, String) {
+    let Holder { run, step, free_at } = holder;
+    let reason = match free_at {
+        None => format!("step {step} of {run} does the same now, and one waits for the other"),
+        Some(_) => format!("step {step} of {run} did the same, and what it did may not be shown yet"),
+    };
+    (*free_at, reason)
 }
 
 /// For how long what another did may not be shown to this one, where it reads or looks before it is sent.

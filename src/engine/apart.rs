@@ -7,72 +7,122 @@ use std::time::Duration;
 
 use chrono::TimeDelta;
 
+use super::alone::held_by;
+use super::effect::Ready;
 use super::interrupt::Interrupt;
-use super::turn::Turn;
+use super::turn::{Turn, recorded};
+use crate::base::clock::Instant;
 use crate::base::guard::{Guard, holds};
 use crate::connector::connection::Connection;
-use crate::connector::reply::RetryHint;
+use crate::model::journal::{Entry, Outcome, Phase};
 use crate::model::value::Value;
 use crate::script::Thrown;
-use crate::store::{Exclusion, Holder, StoreError};
-
-/// How rarely is looked whether the name is free: as after so many failed attempts.
-const LOOKED_AS_AFTER: u32 = 5;
+use crate::store::{Exclusion, StoreError};
 
 /// How often it is looked whether what was done is shown, each after the time it may be missing.
 const LOOKS_MAX: u32 = 5;
 
+/// A name that a step has to itself.
+pub(super) struct Apart {
+    connection: String,
+    name: String,
+    /// For how long what was done under it may not be shown.
+    rest: Duration,
+}
+
 impl Turn {
     /// Goes on when no other step has this name on the connection, nor had it so shortly before that what it did may not
-    /// be shown yet; until then the run waits. Inside a step made of others, which ends when what it did is shown: `rest` is
-    /// for those that were ended before, and for those that an older state of the store does not know.
-    pub(super) fn apart(&self, connection: &Connection, name: &str, rest: Duration) -> Result<(), Thrown> {
-        let (step, _) = self.take_numbers(0);
-        let exclusion = Exclusion {
-            step,
+    /// be shown yet; until then the run waits, and its history says for whom. Inside a step made of others, which ends when
+    /// what it did is shown: `rest` is for those that were ended before, and for those that an older state of the store does
+    /// not know.
+    pub(super) fn apart(&self, connection: &Connection, name: &str, rest: Duration) -> Result<Apart, Thrown> {
+        let apart = Apart {
             connection: connection.name.clone(),
             name: name.to_owned(),
             rest,
-            now: self.now(),
         };
-        let taken = self.local("apart", &Value::text(name).typed_text(), || {
-            self.driven()?;
-            if !holds(Guard::Apart) {
-                return Ok((Value::Null, name.to_owned()));
+        let (step, _) = self.take_numbers(0);
+        let begun = self.begin("apart", String::new(), &Value::text(name).typed_text())?;
+        match &begun.phase {
+            Some(Phase::Done(outcome)) => return recorded(outcome.clone()).map(|_| apart),
+            Some(Phase::Trying { next_at, .. }) if self.now() < *next_at => return Err(self.pause_until(*next_at)),
+            Some(Phase::Trying { .. }) | None => {}
+            Some(_) => return Err(self.unfit(&begun.path)),
+        }
+        self.driven()?;
+        if holds(Guard::Apart) {
+            if let Some((at, reason)) = self.rests_until(&apart) {
+                return Err(self.wait_at_first(&begun, Ready::new(), Some(at), reason));
             }
-            let restored = self.services.restored();
-            // Nothing that is forgotten went out later than that was noticed.
-            let sent_until = restored.map(|restored| restored.noticed_at.unwrap_or_else(|| restored.sent_until()));
-            let shown_at = sent_until.map(|until| until + TimeDelta::from_std(rest).unwrap_or_default());
-            if let Some(at) = shown_at.filter(|at| self.now() < *at && holds(Guard::ApartRestored)) {
-                tracing::info!(run = %self.run.id, name, "what was done before the restore may not be shown yet: this waits until {at}");
-                return Err(self.pause_until(at));
-            }
+            let exclusion = Exclusion {
+                step,
+                connection: apart.connection.clone(),
+                name: apart.name.clone(),
+                rest,
+                now: self.now(),
+            };
             match self.block_on(self.services.store.exclude(&self.lease, exclusion)) {
-                Ok(None) => Ok((Value::Null, name.to_owned())),
-                Ok(Some(Holder { run, step, free_at })) => {
-                    tracing::info!(run = %self.run.id, name, "step {step} of {run} does the same now, and this one waits");
-                    let looked_again = || self.next_attempt_at(LOOKED_AS_AFTER, RetryHint::default());
-                    Err(self.pause_until(free_at.unwrap_or_else(looked_again)))
+                Ok(None) => {}
+                Ok(Some(holder)) => {
+                    let (free_at, reason) = held_by(&holder);
+                    return Err(self.wait_at_first(&begun, Ready::new(), free_at, reason));
                 }
-                Err(StoreError::LeaseLost { .. }) => Err(self.interrupt(Interrupt::LeaseLost)),
-                Err(error) => Err(self.interrupt(Interrupt::StoreDown(error))),
+                Err(StoreError::LeaseLost { .. }) => return Err(self.interrupt(Interrupt::LeaseLost)),
+                Err(error) => return Err(self.interrupt(Interrupt::StoreDown(error))),
             }
-        });
-        taken.map(|_| ())
+        }
+        let mut step = begun.step;
+        name.clone_into(&mut step.summary);
+        self.ride(Entry::Done {
+            path: begun.path,
+            step,
+            outcome: Outcome::Value(Value::Null),
+            began: None,
+        })?;
+        Ok(apart)
+    }
+
+    /// Until when what another did under the name may not be shown, as far as this process or a restore tells, and why.
+    fn rests_until(&self, apart: &Apart) -> Option<(Instant, String)> {
+        let restored = self
+            .shown_after_restore(apart.rest)
+            .filter(|_| holds(Guard::ApartRestored));
+        if let Some(at) = restored {
+            let reason = "what was done before an older state of the store was put back may not be shown yet";
+            return Some((at, reason.to_owned()));
+        }
+        // The wall clock may have been set ahead since.
+        let rests = self.services.rests(&apart.connection, &apart.name, apart.rest);
+        let left = rests.filter(|_| holds(Guard::ApartElapsed))?;
+        let at = self.now() + TimeDelta::from_std(left).unwrap_or_default();
+        Some((at, "the same was done just now, and may not be shown yet".to_owned()))
+    }
+
+    /// When all is shown that was done before an older state of the store was put back, if that is still to come.
+    pub(super) fn shown_after_restore(&self, rest: Duration) -> Option<Instant> {
+        let restored = self.services.restored()?;
+        // Nothing that is forgotten went out later than that was noticed.
+        let sent_until = restored.noticed_at.unwrap_or_else(|| restored.sent_until());
+        let shown_at = sent_until + TimeDelta::from_std(rest).unwrap_or_default();
+        (self.now() < shown_at).then_some(shown_at)
     }
 
     /// Waits until what was done under a name is shown, so that whoever has the name next sees it: a few times as long as
     /// it may be missing. What is never shown, or cannot be read, was done all the same, and no error may say otherwise.
-    pub(super) fn until_shown(&self, lag: Duration, is_shown: impl Fn() -> Result<bool, Thrown>) -> Result<(), Thrown> {
+    pub(super) fn until_shown(&self, apart: &Apart, is_shown: impl Fn() -> Result<bool, Thrown>) -> Result<(), Thrown> {
         for _ in 0..LOOKS_MAX {
+            // The run may be ended while it waits here.
+            self.services.ended_alone(&apart.connection, apart.name.clone());
             match is_shown() {
-                Ok(true) => return Ok(()),
+                Ok(true) => {
+                    self.services.shown(&apart.connection, &apart.name);
+                    return Ok(());
+                }
                 Err(Thrown::Failure(failure)) if !holds(Guard::PaidIsPaid) => return Err(Thrown::Failure(failure)),
                 Ok(false) | Err(Thrown::Failure(_)) => {}
                 Err(Thrown::Interrupt) => return Err(Thrown::Interrupt),
             }
-            self.sleep(TimeDelta::from_std(lag).unwrap_or(TimeDelta::MAX))?;
+            self.sleep(TimeDelta::from_std(apart.rest).unwrap_or(TimeDelta::MAX))?;
         }
         Ok(())
     }

@@ -7,7 +7,7 @@
 
 use std::sync::Arc;
 
-use super::alone::Alone;
+use super::alone::{Alone, Still};
 use super::interrupt::Interrupt;
 use super::keys::{self, key_name, trusted};
 use super::look_up::needs_before;
@@ -57,6 +57,16 @@ pub(super) struct Ready {
 }
 
 impl Ready {
+    /// Of a step of which nothing was ever sent.
+    pub(super) fn new() -> Self {
+        Self {
+            epoch: 0,
+            tried: 0,
+            by_person: false,
+            may_be_forgotten: false,
+        }
+    }
+
     /// Whether nothing can have been sent: then the step may end by itself.
     pub(super) fn is_new(self) -> bool {
         self.epoch == 0 && !self.may_be_forgotten
@@ -94,12 +104,14 @@ struct SentBefore {
 }
 
 impl Turn {
-    /// An effect: at most one, whatever happens between here and the provider.
+    /// An effect: at most one, whatever happens between here and the provider. `still`: what has to hold still when it is
+    /// sent for the first time, or anew.
     pub(super) fn effect(
         &self,
         connection: &Arc<Connection>,
         endpoint: &Endpoint,
         args: &Map,
+        still: Option<Still<'_>>,
     ) -> Result<Value, Thrown> {
         let mut begun = self.begin_call(connection, endpoint, args)?;
         let tried = match &begun.phase {
@@ -147,7 +159,7 @@ impl Turn {
             by_person,
             may_be_forgotten: false,
         };
-        self.intend(&mut begun, connection, endpoint, args, ready)
+        self.intend(&mut begun, connection, endpoint, (args, still), ready)
     }
 
     fn prepare_effect(
@@ -208,7 +220,7 @@ impl Turn {
         begun: &mut Begun,
         connection: &Arc<Connection>,
         endpoint: &Endpoint,
-        args: &Map,
+        (args, still): (&Map, Option<Still<'_>>),
         ready: Ready,
     ) -> Result<Value, Thrown> {
         reach(FaultPoint::EffectReached);
@@ -236,6 +248,12 @@ impl Turn {
                 return self.conclude_at_first(begun, failure);
             }
         };
+        // Last of all: before that it may have waited for days.
+        if let Some(still) = still.filter(|_| holds(Guard::HoldsStill))
+            && let Some(failure) = self.holds_still(begun, still, ready)?
+        {
+            return self.fail_at_first(begun, ready, failure);
+        }
         self.begin_effect(Entry::Intent {
             path: begun.path.clone(),
             step: begun.step.clone(),

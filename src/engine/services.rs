@@ -172,6 +172,12 @@ impl Services {
         alone.insert((connection.to_owned(), name), now);
     }
 
+    /// Forgets that, because it is shown.
+    pub(super) fn shown(&self, connection: &str, name: &str) {
+        let mut alone = self.alone.lock().unwrap_or_else(PoisonError::into_inner);
+        alone.remove(&(connection.to_owned(), name.to_owned()));
+    }
+
     /// How much is left of a rest after what was done alone under a name, if it ended in this process.
     pub(super) fn rests(&self, connection: &str, name: &str, rest: Duration) -> Option<Duration> {
         let alone = self.alone.lock().unwrap_or_else(PoisonError::into_inner);

@@ -7,6 +7,7 @@ use std::sync::Arc;
 
 use chrono::TimeDelta;
 
+use super::alone::Still;
 use super::backoff::Reason;
 use super::interrupt::Interrupt;
 use super::turn::{Begun, Turn, recorded};
@@ -25,7 +26,21 @@ impl Turn {
     pub(super) fn call(&self, connection: &Arc<Connection>, endpoint: &Endpoint, args: &Map) -> Result<Value, Thrown> {
         match endpoint.effect {
             Effect::Read => self.read(connection, endpoint, args, |answer| answer),
-            Effect::Write | Effect::MovesMoney => self.effect(connection, endpoint, args),
+            Effect::Write | Effect::MovesMoney => self.effect(connection, endpoint, args, None),
+        }
+    }
+
+    /// The same of an effect that is only sent while what was read before holds still.
+    pub(super) fn call_while(
+        &self,
+        connection: &Arc<Connection>,
+        endpoint: &Endpoint,
+        args: &Map,
+        still: Option<Still<'_>>,
+    ) -> Result<Value, Thrown> {
+        match endpoint.effect {
+            Effect::Read => self.call(connection, endpoint, args),
+            Effect::Write | Effect::MovesMoney => self.effect(connection, endpoint, args, still),
         }
     }
 

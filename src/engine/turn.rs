@@ -371,6 +371,13 @@ impl Turn {
         self.conclude_local(begun.path, begun.step, result)
     }
 
+    /// Whether an earlier turn has come further than this in the compound step the script is inside: what is read from
+    /// here on was read then, and may not hold any more.
+    pub(super) fn was_further(&self) -> bool {
+        let (scope, numbers) = self.take_numbers(0);
+        self.below(&scope, *numbers.start()).is_some()
+    }
+
     /// The path of the compound step the script is inside, whose next steps are branches with these numbers.
     pub(super) fn take_numbers(&self, count: u32) -> (StepPath, std::ops::RangeInclusive<u32>) {
         let mut own = self.own();

@@ -9,6 +9,7 @@ use crate::connector::connection::Connection;
 use crate::connector::page::{self, Next, Walk};
 use crate::connector::request::arguments;
 use crate::connector::table::{Endpoint, Place};
+use crate::engine::alone::Again;
 use crate::engine::turn::{Turn, fail};
 use crate::model::value::{Map, Value, typed_map_text};
 use crate::script::Thrown;
@@ -79,57 +80,115 @@ pub(super) fn list(
     }
 }
 
-/// The first item of a list that is looked for. What comes after it is not read, and what came before it not recorded.
-pub(super) fn first(
-    turn: &Turn,
-    connection: &Arc<Connection>,
-    endpoint: &Endpoint,
-    args: Map,
-    is_it: impl Fn(&Value) -> bool,
-) -> Result<Option<Value>, Thrown> {
-    let thinned = |page| page::thinned(endpoint, page, &is_it);
-    walk(turn, (connection, endpoint), args, thinned, |item| match is_it(item) {
-        true => ControlFlow::Break(item.clone()),
-        false => ControlFlow::Continue(()),
-    })
+/// How a provider is asked.
+#[derive(Clone, Copy)]
+pub(super) enum Reads<'a> {
+    /// By steps of the run, once.
+    Steps(&'a Turn),
+    /// Again, without a record, just before something is sent.
+    Again(&'a Again<'a>),
 }
 
-/// Shows each item of a list, page by page, until somebody has enough: what they have then. `keep` is what is
-/// recorded of a page.
+impl Reads<'_> {
+    /// Reads one thing.
+    pub(super) fn call(self, connection: &Arc<Connection>, endpoint: &Endpoint, args: &Map) -> Result<Value, Thrown> {
+        match self {
+            Self::Steps(turn) => turn.call(connection, endpoint, args),
+            Self::Again(again) => again.read(connection, endpoint, args),
+        }
+    }
+
+    /// All items of a list.
+    pub(super) fn list(
+        self,
+        connection: &Arc<Connection>,
+        endpoint: &Endpoint,
+        args: Map,
+    ) -> Result<Vec<Value>, Thrown> {
+        let again = match self {
+            Self::Steps(turn) => return list(turn, connection, endpoint, args),
+            Self::Again(again) => again,
+        };
+        let mut items = Vec::new();
+        let page = |args: &Map| again.read(connection, endpoint, args);
+        pages((connection, endpoint), args, page, |item| {
+            items.push(item.clone());
+            ControlFlow::<()>::Continue(())
+        })?;
+        Ok(items)
+    }
+
+    /// The first item of a list that is looked for. What comes after it is not read, and what came before it not recorded.
+    pub(super) fn first(
+        self,
+        connection: &Arc<Connection>,
+        endpoint: &Endpoint,
+        args: Map,
+        is_it: impl Fn(&Value) -> bool,
+    ) -> Result<Option<Value>, Thrown> {
+        let take = |item: &Value| match is_it(item) {
+            true => ControlFlow::Break(item.clone()),
+            false => ControlFlow::Continue(()),
+        };
+        match self {
+            Self::Steps(turn) => {
+                let thinned = |page| page::thinned(endpoint, page, &is_it);
+                walk(turn, (connection, endpoint), args, thinned, take)
+            }
+            Self::Again(again) => {
+                let page = |args: &Map| again.read(connection, endpoint, args);
+                pages((connection, endpoint), args, page, take)
+            }
+        }
+    }
+}
+
+/// Shows each item of a list, page by page, until somebody has enough: what they have then. Each page is a step; `keep`
+/// is what is recorded of it.
 fn walk<T>(
     turn: &Turn,
     (connection, endpoint): (&Arc<Connection>, &Endpoint),
-    mut args: Map,
+    args: Map,
     keep: impl Fn(Value) -> Value,
-    mut take: impl FnMut(&Value) -> ControlFlow<T>,
+    take: impl FnMut(&Value) -> ControlFlow<T>,
 ) -> Result<Option<T>, Thrown> {
     let name = format!("{}.{}", connection.name, endpoint.name);
     let input = typed_map_text(&args);
-    turn.group(&name, &input, || {
-        let mut walk = Walk::of_args(endpoint, &args);
-        let mut count = 0;
-        for _ in 0..PAGES_MAX {
-            let page = turn.read(connection, endpoint, &args, &keep)?;
-            let (shown, next) = walk.take(&page);
-            for item in shown {
-                count += 1;
-                if let ControlFlow::Break(enough) = take(item) {
-                    return Ok(Some(enough));
-                }
-            }
-            match next {
-                Next::End => return Ok(None),
-                Next::Lost(reason) => {
-                    return Err(fail("list_not_whole", format!("`{name}` was not read whole: {reason}")));
-                }
-                Next::At(position) => {
-                    let param = page::position(endpoint).unwrap_or_default();
-                    args.insert(param.to_owned(), position);
-                }
+    let page = |args: &Map| turn.read(connection, endpoint, args, &keep);
+    turn.group(&name, &input, || pages((connection, endpoint), args, page, take))
+}
+
+/// The same, by whatever reads a page.
+fn pages<T>(
+    (connection, endpoint): (&Connection, &Endpoint),
+    mut args: Map,
+    mut read: impl FnMut(&Map) -> Result<Value, Thrown>,
+    mut take: impl FnMut(&Value) -> ControlFlow<T>,
+) -> Result<Option<T>, Thrown> {
+    let mut walk = Walk::of_args(endpoint, &args);
+    let mut count = 0;
+    for _ in 0..PAGES_MAX {
+        let page = read(&args)?;
+        let (shown, next) = walk.take(&page);
+        for item in shown {
+            count += 1;
+            if let ControlFlow::Break(enough) = take(item) {
+                return Ok(Some(enough));
             }
         }
-        Err(too_many(connection, endpoint, count))
-    })
+        match next {
+            Next::End => return Ok(None),
+            Next::Lost(reason) => {
+                let name = format!("{}.{}", connection.name, endpoint.name);
+                return Err(fail("list_not_whole", format!("`{name}` was not read whole: {reason}")));
+            }
+            Next::At(position) => {
+                let param = page::position(endpoint).unwrap_or_default();
+                args.insert(param.to_owned(), position);
+            }
+        }
+    }
+    Err(too_many(connection, endpoint, count))
 }
 
 fn too_many(connection: &Connection, endpoint: &Endpoint, count: usize) -> Thrown {

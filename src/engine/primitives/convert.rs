@@ -6,13 +6,16 @@ use chrono::TimeDelta;
 use rust_decimal::Decimal;
 
 use super::args::{Args, invalid};
+use super::calls::{self, Reads};
 use super::events::settled;
 use super::moves::with_resource;
 use super::positions::{accounts, field, in_words_of, mapping, stand};
-use super::{Body, Kind, Module, Primitive, calls};
+use super::{Body, Kind, Module, Primitive};
+use crate::base::clock::Instant;
 use crate::base::money::{Currency, Money};
 use crate::connector::connection::Connection;
 use crate::connector::table::{Endpoint, PrimitiveMap, QuoteMap, Stage, Unit};
+use crate::engine::alone::Again;
 use crate::engine::reserve::Decided;
 use crate::engine::turn::{Turn, fail};
 use crate::model::journal::Failure;
@@ -358,7 +361,20 @@ struct Sells {
     sale: Sale,
     /// The rate of the whole amount, where it was asked.
     quoted: Value,
+    /// What that was measured against.
+    measured: Option<Measured>,
 }
+
+/// What the rate of a conversion was measured against.
+struct Measured {
+    sold: Currency,
+    bought: Currency,
+    rate: Decimal,
+    limit: Decimal,
+}
+
+/// The code of a failure that says that a rate has become too bad before anything was sold.
+const RATE_MOVED: &str = "rate_moved";
 
 /// Decides one conversion, reserves what it sells, and sells it.
 fn sell(
@@ -367,7 +383,8 @@ fn sell(
     map: &PrimitiveMap,
     order: &Order<'_>,
 ) -> Result<(Value, String), Thrown> {
-    let Sells { sale, quoted } = turn.decide(connection, || decide(turn, connection, map, order))?;
+    let is_old = turn.was_further();
+    let Sells { sale, quoted, measured } = turn.decide(connection, || decide(turn, connection, map, order))?;
     if sale.amount.is_zero() {
         return Ok(nothing(sale.amount, sale.reason, quoted));
     }
@@ -379,7 +396,16 @@ fn sell(
         ("metadata", order.metadata.cloned().map(Value::Map)),
     ];
     let request = in_words_of(connection, map, "convert", said)?;
-    let conversion = turn.call(connection, endpoint, &request)?;
+    let still = |again: &Again<'_>| match &measured {
+        None => Ok(None),
+        Some(measured) => measured.holds_still(again, (connection, map), order, sale.amount),
+    };
+    let conversion = match turn.call_while(connection, endpoint, &request, is_old.then_some(&still)) {
+        Err(Thrown::Failure(moved)) if moved.code == RATE_MOVED => {
+            return Ok(nothing(sale.amount, moved.message, quoted));
+        }
+        made => made?,
+    };
     let summary = format!("{} sold: {}", sale.amount, sale.reason);
     let result = Value::map([
         ("moved", Value::Money(sale.amount)),
@@ -432,14 +458,20 @@ fn decide(
         ..Position::new(stand.available)
     }
     .because(sale.reason);
-    let mut quoted = Value::Null;
+    let (mut quoted, mut measured) = (Value::Null, None);
     if let Some(limit) = order.limit.filter(|_| !sale.amount.is_zero()) {
         let (bought, unit) = match indicative {
             Some(known) => known,
             None => price.indicative(turn, connection, order.quote)?,
         };
-        let whole = price.rate(turn, connection, bought, sale.amount)?;
+        let whole = price.rate(Reads::Steps(turn), connection, bought, sale.amount)?;
         quoted = Value::Decimal(whole);
+        measured = Some(Measured {
+            sold: have.currency(),
+            bought,
+            rate: unit,
+            limit,
+        });
         if let Some(quote) = order.quote {
             // Last of all: what was read before may have taken its time.
             holds_now(turn, &quote, (have.currency(), bought))?;
@@ -456,10 +488,39 @@ fn decide(
     };
     let moves = Some(reserved).filter(|reserved| !reserved.amount.is_zero());
     Ok(Decided {
-        what: Sells { sale, quoted },
+        what: Sells { sale, quoted, measured },
         seen: vec![stand.seen()],
         moves: moves.into_iter().collect(),
     })
+}
+
+impl Measured {
+    /// Looks once more, just before it is sold: what was decided may have waited for hours since.
+    fn holds_still(
+        &self,
+        again: &Again<'_>,
+        (connection, map): (&Arc<Connection>, &PrimitiveMap),
+        order: &Order<'_>,
+        amount: Money,
+    ) -> Result<Option<Failure>, Thrown> {
+        let Self {
+            sold,
+            bought,
+            rate,
+            limit,
+        } = *self;
+        let price = Price {
+            map,
+            sold,
+            to: order.to,
+        };
+        let whole = price.rate(Reads::Again(again), connection, bought, amount)?;
+        if let Some(quote) = &order.quote {
+            holds_at(again.now(), quote, (sold, bought))?;
+        }
+        let refused = slippage(rate, whole, limit).err();
+        Ok(refused.map(|refused| Failure::new(RATE_MOVED, refused.to_string())))
+    }
 }
 
 fn nothing(zero: Money, reason: String, quoted: Value) -> (Value, String) {
@@ -519,13 +580,13 @@ impl Price<'_> {
         self.quote(connection)?;
         let bought = currency_of(turn, connection, self.to)?;
         let unit = Money::from_decimal(Decimal::ONE, self.sold).map_err(|error| invalid(error.to_string()))?;
-        Ok((bought, self.rate(turn, connection, bought, unit)?))
+        Ok((bought, self.rate(Reads::Steps(turn), connection, bought, unit)?))
     }
 
     /// The rate of so much.
     fn rate(
         &self,
-        turn: &Turn,
+        reads: Reads<'_>,
         connection: &Arc<Connection>,
         bought: Currency,
         size: Money,
@@ -542,7 +603,7 @@ impl Price<'_> {
                 query.insert(param.clone(), value);
             }
         }
-        let answer = turn.call(connection, endpoint, &query)?;
+        let answer = reads.call(connection, endpoint, &query)?;
         decimal_at(&answer, &quote.rate)
             .filter(|rate| *rate > Decimal::ZERO)
             .ok_or_else(|| fail("unreadable_answer", format!("the quote has no readable rate: {answer}")))
@@ -555,9 +616,14 @@ fn holds_now(turn: &Turn, quote: &Quote, (sold, bought): (Currency, Currency)) -
         let now = Value::Time(turn.now());
         Ok((now.clone(), now.to_string()))
     })?;
-    let Value::Time(now) = now else {
-        return Err(invalid("the time of the step is none"));
-    };
+    match now {
+        Value::Time(now) => holds_at(now, quote, (sold, bought)),
+        _ => Err(invalid("the time of the step is none")),
+    }
+}
+
+/// The same at a time.
+fn holds_at(now: Instant, quote: &Quote, (sold, bought): (Currency, Currency)) -> Result<(), Thrown> {
     let limits = QuoteLimits {
         sold,
         bought,

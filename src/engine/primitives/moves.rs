@@ -6,12 +6,13 @@ use std::sync::Arc;
 use super::args::{Args, invalid};
 use super::destinations::Destinations;
 use super::positions::{in_words_of, mapping};
-use super::send_back::{Found, after_return, awaited, before_return};
+use super::send_back::{Found, awaited, before_return};
 use super::{Body, Kind, Module, Primitive, calls};
 use crate::base::money::Money;
 use crate::connector::connection::Connection;
 use crate::connector::request::as_argument;
 use crate::connector::table::{Always, Effect, Existing, PrimitiveMap};
+use crate::engine::alone::{Again, Still};
 use crate::engine::turn::{Turn, fail};
 use crate::model::value::{Map, Value};
 use crate::script::Thrown;
@@ -103,7 +104,7 @@ fn payout(turn: &Turn, connection: &Arc<Connection>, args: &[Value]) -> Result<V
         metadata: args.map("metadata")?,
     };
     turn.group(&format!("{}.payout", connection.name), &given.typed_text(), || {
-        send(turn, connection, "payout", &pay)
+        send(turn, connection, "payout", &pay, None)
     })
 }
 
@@ -124,7 +125,7 @@ fn transfer(turn: &Turn, connection: &Arc<Connection>, args: &[Value]) -> Result
         metadata: args.map("metadata")?,
     };
     turn.group(&format!("{}.transfer", connection.name), &given.typed_text(), || {
-        send(turn, connection, "transfer", &pay)
+        send(turn, connection, "transfer", &pay, None)
     })
 }
 
@@ -134,12 +135,18 @@ pub(super) fn send_own(turn: &Turn, connection: &Arc<Connection>, pay: &Pay<'_>)
         Value::Text(_) if connection.connector.primitive("transfer").is_some() => "transfer",
         _ => "payout",
     };
-    send(turn, connection, by, pay)
+    send(turn, connection, by, pay, None)
 }
 
 /// Sends one payment by this mapping: the destination is resolved first if the endpoint takes addresses and it is an
-/// account of ours.
-pub(super) fn send(turn: &Turn, connection: &Arc<Connection>, by: &str, pay: &Pay<'_>) -> Result<Value, Thrown> {
+/// account of ours. `still`: what has to hold still when it goes out.
+pub(super) fn send(
+    turn: &Turn,
+    connection: &Arc<Connection>,
+    by: &str,
+    pay: &Pay<'_>,
+    still: Option<Still<'_>>,
+) -> Result<Value, Thrown> {
     let map = mapping(connection, by)?;
     let endpoint = calls::find(connection, &map.endpoint)?;
     if map.args.contains_key("from") && pay.from.is_none() {
@@ -156,7 +163,7 @@ pub(super) fn send(turn: &Turn, connection: &Arc<Connection>, by: &str, pay: &Pa
     ];
     let mut request = in_words_of(connection, map, by, said)?;
     say_now(turn, map, &mut request)?;
-    turn.call(connection, endpoint, &request)
+    turn.call_while(connection, endpoint, &request, still)
         .map(|payout| with_resource(connection, map, payout))
 }
 
@@ -320,21 +327,28 @@ fn return_deposit(turn: &Turn, connection: &Arc<Connection>, args: &[Value]) -> 
             return Ok(already(known));
         }
         // Whoever had the deposit meanwhile may have returned it.
-        if let Found::GoesBack(word) = before_return(turn, connection, deposit)? {
-            let missing = || {
-                let message =
-                    format!("nothing was returned: deposit {deposit} is `{word}`, and no return of it is shown");
-                fail("not_possible", message)
-            };
-            return awaited(turn, connection, there)?.map(already).ok_or_else(missing);
-        }
+        let here = match before_return(turn, connection, deposit)? {
+            Found::Here(here) => here,
+            Found::GoesBack(word, apart) => {
+                let missing = || {
+                    let message =
+                        format!("nothing was returned: deposit {deposit} is `{word}`, and no return of it is shown");
+                    fail("not_possible", message)
+                };
+                return awaited(turn, &apart, there)?.map(already).ok_or_else(missing);
+            }
+        };
         let endpoint = calls::find(connection, &map.endpoint)?;
         let mut request: Map = [(param("deposit"), Value::text(deposit))].into();
         if let Some(rail) = rail {
             request.insert(param("rail"), Value::text(rail));
         }
-        let made = turn.call(connection, endpoint, &request)?;
-        after_return(turn, connection, deposit)?;
+        let still = |again: &Again<'_>| here.as_ref().map_or(Ok(None), |here| here.still(again));
+        let resumed = here.as_ref().is_some_and(|here| here.is_old);
+        let made = turn.call_while(connection, endpoint, &request, resumed.then_some(&still))?;
+        if let Some(here) = &here {
+            here.returned(turn)?;
+        }
         let why = reason.map_or_else(String::new, |reason| format!(": {reason}"));
         Ok((
             existed(with_resource(connection, map, made), false),

@@ -8,7 +8,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use super::args::{Args, invalid};
-use super::calls;
+use super::calls::{self, Reads};
 use super::moves::{say_now, with_resource};
 use super::positions::{amount_in, in_words_of};
 use super::split_call::Item;
@@ -16,7 +16,9 @@ use crate::base::guard::{Guard, holds};
 use crate::base::money::{Currency, Money};
 use crate::connector::connection::Connection;
 use crate::connector::table::{DividedMap, Endpoint, PartsMap, PrimitiveMap};
+use crate::engine::alone::Again;
 use crate::engine::turn::{Turn, fail};
+use crate::model::journal::Failure;
 use crate::model::treasury::give_back::{Original, give_back, reverse};
 use crate::model::value::{Map, Value};
 use crate::script::Thrown;
@@ -30,6 +32,7 @@ struct Reading<'a> {
 }
 
 /// A payment as it was divided.
+#[derive(Clone)]
 struct Division {
     number: String,
     amount: Money,
@@ -37,6 +40,7 @@ struct Division {
 }
 
 /// One part, and what it gave back before.
+#[derive(Clone)]
 struct Part {
     number: String,
     to: Value,
@@ -78,7 +82,8 @@ pub(super) fn refund(
         (None, _) => Map::new(),
     };
     let lag = lag(endpoint);
-    turn.apart(connection, &format!("refund {payment}"), lag)?;
+    let apart = turn.apart(connection, &format!("refund {payment}"), lag)?;
+    let is_old = turn.was_further();
     // Only what is read from here on is what this refund may give back of.
     let mut division = match given {
         Some(split) => reading.given(split, payment)?,
@@ -110,14 +115,26 @@ pub(super) fn refund(
     let mut request = in_words_of(connection, map, "refund", told)?;
     request.insert(parts.list.clone(), Value::List(items));
     say_now(turn, map, &mut request)?;
-    let made = turn.call(connection, endpoint, &request)?;
-    turn.until_shown(lag, || {
+    let still = |again: &Again<'_>| {
+        again.after_restore(lag)?;
+        let listed = Reads::Again(again).list(connection, list, since.clone())?;
+        let earlier_now = reading.earlier(&listed, &mut division.clone(), number)?;
+        let same = earlier_now.same.is_none() && earlier_now.amounts == original.earlier;
+        Ok((!same).then(|| {
+            let message =
+                format!("nothing was sent: payment {payment} was refunded meanwhile, by this number or another");
+            Failure::new("refunded_meanwhile", message)
+        }))
+    };
+    let made = turn.call_while(connection, endpoint, &request, is_old.then_some(&still))?;
+    turn.until_shown(&apart, || {
         let refunds = &divided.refunds;
         let is_it = |refund: &Value| {
             Reading::text(refund, &refunds.number) == Some(number)
                 && Reading::text(refund, &refunds.of) == Some(division.number.as_str())
         };
-        Ok(calls::first(turn, connection, list, since.clone(), is_it)?.is_some())
+        let found = Reads::Steps(turn).first(connection, list, since.clone(), is_it)?;
+        Ok(found.is_some())
     })?;
     let summary = format!("refund {number} of payment {payment}: {}", back.reason);
     let made = shown(&reading, made, (back.amount, back.left), (shares, false));

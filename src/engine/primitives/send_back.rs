@@ -9,7 +9,7 @@ use std::time::Duration;
 use chrono::TimeDelta;
 
 use super::args::{Args, invalid};
-use super::calls;
+use super::calls::{self, Reads};
 use super::moves::{Pay, send};
 use super::positions::{amount_in, mapping};
 use super::{Body, Kind, Module, Primitive};
@@ -19,7 +19,10 @@ use crate::base::money::{Currency, Money};
 use crate::connector::connection::Connection;
 use crate::connector::request::{as_argument, prepare};
 use crate::connector::table::{BackMap, DepositMap, PrimitiveMap, SentMap};
+use crate::engine::alone::Again;
+use crate::engine::apart::Apart;
 use crate::engine::turn::{Turn, fail};
+use crate::model::journal::Failure;
 use crate::model::treasury::give_back::{Original, give_back};
 use crate::model::value::Value;
 use crate::script::Thrown;
@@ -81,17 +84,35 @@ fn send_back(turn: &Turn, connection: &Arc<Connection>, args: &[Value]) -> Resul
         )));
     }
     turn.compound(&format!("{}.send_back", connection.name), &given.typed_text(), || {
-        keep_apart(turn, connection, back, named)?;
-        let shown = show(turn, connection, table, named)?;
-        if let Some(word) = goes_back(table, &shown) {
+        let apart = keep_apart(turn, connection, back, named)?;
+        let is_old = turn.was_further();
+        let reads = Reads::Steps(turn);
+        let shown = show(reads, connection, table, named)?;
+        let gone = |shown: &Value| {
+            let word = goes_back(table, shown)?;
             let message =
                 format!("nothing was sent: deposit {named} is `{word}`, its money goes back or went back already");
-            return Err(fail("not_possible", message));
+            Some(Failure::new("not_possible", message))
+        };
+        if let Some(failure) = gone(&shown) {
+            return Err(Thrown::Failure(failure));
         }
         let deposit = read(connection, (map, table), named, &shown)?;
-        if let Some(known) = earlier(turn, connection, sent, &deposit)? {
+        if let Some(known) = earlier(reads, connection, sent, &deposit)? {
             return existing(connection, map, &deposit, (asked, known));
         }
+        let still = |again: &Again<'_>| {
+            again.after_restore(lag(sent))?;
+            let reads = Reads::Again(again);
+            if let Some(failure) = gone(&show(reads, connection, table, named)?) {
+                return Ok(Some(failure));
+            }
+            let known = earlier(reads, connection, sent, &deposit)?;
+            Ok(known.map(|_| {
+                let message = format!("nothing was sent: deposit {named} was sent back meanwhile");
+                Failure::new("sent_back_before", message)
+            }))
+        };
         let goes = give_back(&Original::new(deposit.amount), asked).map_err(|error| invalid(error.to_string()))?;
         metadata.insert(sent.mark.clone(), Value::text(&deposit.id));
         let to = match args.get("to") {
@@ -106,8 +127,11 @@ fn send_back(turn: &Turn, connection: &Arc<Connection>, args: &[Value]) -> Resul
             rail: args.text("rail")?,
             metadata: Some(&metadata),
         };
-        let made = send(turn, connection, "send_back", &pay)?;
-        turn.until_shown(lag(sent), || Ok(earlier(turn, connection, sent, &deposit)?.is_some()))?;
+        let made = send(turn, connection, "send_back", &pay, is_old.then_some(&still))?;
+        // What failed at once is shown, too.
+        turn.until_shown(&apart, || {
+            Ok(payment_of(reads, connection, sent, &deposit, |_| true)?.is_some())
+        })?;
         let summary = format!("deposit {}: {}", deposit.id, goes.reason);
         Ok((told(made, (goes.amount, goes.left), false), summary))
     })
@@ -157,63 +181,107 @@ fn existing(
 }
 
 /// What a return of the whole finds of a deposit.
-pub(super) enum Found {
-    /// It is here, whole, and stays so until the step ends.
-    Here,
+pub(super) enum Found<'a> {
+    /// It is here, whole, and stays so until the step ends. Nothing where no payment could have sent it back.
+    Here(Option<Here<'a>>),
     /// The provider says that it goes back, or did: in this word.
-    GoesBack(String),
+    GoesBack(String, Apart),
+}
+
+/// A deposit that is here, whole.
+pub(super) struct Here<'a> {
+    connection: &'a Arc<Connection>,
+    back: &'a BackMap,
+    deposit: Deposit,
+    named: &'a str,
+    apart: Apart,
+    /// Whether that was read in an earlier turn.
+    pub(super) is_old: bool,
 }
 
 /// Looks, before a deposit is returned as a whole, whether a payment sent it back, and keeps whoever would send one away
 /// until the step ends. Inside a step made of others. An error: it was sent back.
-pub(super) fn before_return(turn: &Turn, connection: &Arc<Connection>, named: &str) -> Result<Found, Thrown> {
+pub(super) fn before_return<'a>(
+    turn: &Turn,
+    connection: &'a Arc<Connection>,
+    named: &'a str,
+) -> Result<Found<'a>, Thrown> {
     let map = connection.connector.primitive("send_back");
     let Some((map, back)) = map.and_then(|map| Some((map, map.back.as_ref()?))) else {
-        return Ok(Found::Here);
+        return Ok(Found::Here(None));
     };
-    let BackMap { deposit: table, sent } = back;
-    keep_apart(turn, connection, back, named)?;
-    let shown = show(turn, connection, table, named)?;
+    let table = &back.deposit;
+    let apart = keep_apart(turn, connection, back, named)?;
+    let is_old = turn.was_further();
+    let reads = Reads::Steps(turn);
+    let shown = show(reads, connection, table, named)?;
     if let Some(word) = goes_back(table, &shown) {
-        return Ok(Found::GoesBack(word));
+        return Ok(Found::GoesBack(word, apart));
     }
-    let deposit = read(connection, (map, table), named, &shown)?;
-    match earlier(turn, connection, sent, &deposit)?.filter(|_| holds(Guard::ReturnOrSendBack)) {
-        None => Ok(Found::Here),
-        Some(payment) => {
-            let id = payment.pointer("/id").and_then(Value::as_text).unwrap_or("unnamed");
-            let message = format!(
-                "nothing was returned: deposit {named} was sent back before, whole or in part, by payment {id}; what is left of it, \
-                 if any, goes by a `payout`"
-            );
-            Err(fail("sent_back_before", message))
-        }
+    let here = Here {
+        connection,
+        back,
+        deposit: read(connection, (map, table), named, &shown)?,
+        named,
+        apart,
+        is_old,
+    };
+    match here.sent_back(reads)? {
+        None => Ok(Found::Here(Some(here))),
+        Some(failure) => Err(Thrown::Failure(failure)),
     }
 }
 
-/// Waits, after a deposit was returned as a whole, until the provider shows that it goes back.
-pub(super) fn after_return(turn: &Turn, connection: &Arc<Connection>, named: &str) -> Result<(), Thrown> {
-    let map = connection.connector.primitive("send_back");
-    match map.and_then(|map| map.back.as_ref()) {
-        None => Ok(()),
-        Some(BackMap { deposit, sent }) => turn.until_shown(lag(sent), || {
-            Ok(goes_back(deposit, &show(turn, connection, deposit, named)?).is_some())
-        }),
+impl Here<'_> {
+    /// Why it is not returned, if a payment sent it back.
+    fn sent_back(&self, reads: Reads<'_>) -> Result<Option<Failure>, Thrown> {
+        let payment = earlier(reads, self.connection, &self.back.sent, &self.deposit)?;
+        let payment = payment.filter(|_| holds(Guard::ReturnOrSendBack));
+        Ok(payment.map(|payment| {
+            let id = payment.pointer("/id").and_then(Value::as_text).unwrap_or("unnamed");
+            let message = format!(
+                "nothing was returned: deposit {} was sent back before, whole or in part, by payment {id}; what is left of it, \
+                 if any, goes by a `payout`",
+                self.named
+            );
+            Failure::new("sent_back_before", message)
+        }))
+    }
+
+    /// Looks once more, just before it is returned.
+    pub(super) fn still(&self, again: &Again<'_>) -> Result<Option<Failure>, Thrown> {
+        let BackMap { deposit: table, sent } = self.back;
+        again.after_restore(lag(sent))?;
+        let reads = Reads::Again(again);
+        match goes_back(table, &show(reads, self.connection, table, self.named)?) {
+            None => self.sent_back(reads),
+            Some(word) => {
+                let message = format!("nothing was returned: deposit {} is `{word}` by now", self.named);
+                Ok(Some(Failure::new("not_possible", message)))
+            }
+        }
+    }
+
+    /// Waits, after it was returned as a whole, until the provider shows that it goes back.
+    pub(super) fn returned(&self, turn: &Turn) -> Result<(), Thrown> {
+        let table = &self.back.deposit;
+        turn.until_shown(&self.apart, || {
+            let shown = show(Reads::Steps(turn), self.connection, table, self.named)?;
+            Ok(goes_back(table, &shown).is_some())
+        })
     }
 }
 
 /// Waits for a return that the provider's word for the deposit tells of, and its list of returns may not show yet.
 pub(super) fn awaited(
     turn: &Turn,
-    connection: &Arc<Connection>,
+    apart: &Apart,
     there: impl Fn() -> Result<Option<Value>, Thrown>,
 ) -> Result<Option<Value>, Thrown> {
-    let known = there()?;
-    let map = connection.connector.primitive("send_back");
-    let Some(BackMap { sent, .. }) = map.and_then(|map| map.back.as_ref()).filter(|_| known.is_none()) else {
-        return Ok(known);
-    };
-    turn.until_shown(lag(sent), || Ok(there()?.is_some()))?;
+    if let Some(known) = there()? {
+        return Ok(Some(known));
+    }
+    turn.until_shown(apart, || Ok(there()?.is_some()))?;
     there()
 }
 
@@ -223,7 +291,7 @@ fn keep_apart(
     connection: &Connection,
     BackMap { deposit, sent }: &BackMap,
     named: &str,
-) -> Result<(), Thrown> {
+) -> Result<Apart, Thrown> {
     let endpoint = calls::find(connection, &deposit.endpoint)?;
     let args = [(deposit.param.clone(), Value::text(named))].into();
     let asked = prepare(connection, endpoint, &args, None).map_err(Thrown::Failure)?;
@@ -236,9 +304,9 @@ fn lag(sent: &SentMap) -> Duration {
     Duration::from_secs(sent.visibility_lag_secs)
 }
 
-fn show(turn: &Turn, connection: &Arc<Connection>, table: &DepositMap, named: &str) -> Result<Value, Thrown> {
+fn show(reads: Reads<'_>, connection: &Arc<Connection>, table: &DepositMap, named: &str) -> Result<Value, Thrown> {
     let endpoint = calls::find(connection, &table.endpoint)?;
-    turn.call(
+    reads.call(
         connection,
         endpoint,
         &[(table.param.clone(), Value::text(named))].into(),
@@ -290,21 +358,32 @@ fn sender(connection: &Connection, map: &PrimitiveMap, deposit: &Deposit) -> Res
 
 /// The payment that sends it back, if the list shows one that did not come to nothing.
 fn earlier(
-    turn: &Turn,
+    reads: Reads<'_>,
     connection: &Arc<Connection>,
     sent: &SentMap,
     deposit: &Deposit,
+) -> Result<Option<Value>, Thrown> {
+    let is_alive = |status: &str| !sent.dead.iter().any(|dead| dead == status);
+    let found = payment_of(reads, connection, sent, deposit, is_alive)?;
+    Ok(found.filter(|_| holds(Guard::SentBackOnce)))
+}
+
+/// The first payment of the deposit that the list shows and whose status is one that counts.
+fn payment_of(
+    reads: Reads<'_>,
+    connection: &Arc<Connection>,
+    sent: &SentMap,
+    deposit: &Deposit,
+    counts: impl Fn(&str) -> bool,
 ) -> Result<Option<Value>, Thrown> {
     let list = calls::find(connection, &sent.endpoint)?;
     let since = sent
         .since
         .as_ref()
         .map(|param| (param.clone(), Value::Time(deposit.at - BEFORE)));
-    let said = |payment: &Value, at: &str| payment.pointer(at).and_then(Value::as_text).map(str::to_owned);
     let is_it = |payment: &Value| {
-        let is_dead = said(payment, &sent.status).is_some_and(|status| sent.dead.contains(&status));
-        said(payment, &sent.at).as_deref() == Some(deposit.id.as_str()) && !is_dead
+        let said = |at: &str| payment.pointer(at).and_then(Value::as_text);
+        said(&sent.at) == Some(deposit.id.as_str()) && said(&sent.status).is_none_or(&counts)
     };
-    let found = calls::first(turn, connection, list, since.into_iter().collect(), is_it)?;
-    Ok(found.filter(|_| holds(Guard::SentBackOnce)))
+    reads.first(connection, list, since.into_iter().collect(), is_it)
 }

@@ -119,6 +119,10 @@ fn caught_by(guard: Guard) -> &'static str {
         Guard::SentBackOnce => "providers::send_back::a_deposit_is_sent_back_once_whoever_asks",
         Guard::ReturnOrSendBack => "providers::send_back::what_was_sent_back_is_not_returned_as_well",
         Guard::PaidIsPaid => "providers::send_back::what_was_paid_is_no_failure_because_the_list_cannot_be_read",
+        Guard::ApartElapsed => "providers::meanwhile::a_clock_set_ahead_does_not_show_a_payment_earlier",
+        Guard::HoldsStill => {
+            "providers::meanwhile::a_deposit_that_was_returned_while_a_payment_waited_is_not_sent_back"
+        }
         Guard::ApartRestored => "restore::apart::a_deposit_that_a_forgotten_run_has_just_sent_back_is_not_returned",
         Guard::Apart => "providers::send_back::two_runs_at_once_send_back_once_though_the_list_lags",
         Guard::OneOf => "connectors::forms::what_lies_outside_is_refused_before_anything_is_sent",

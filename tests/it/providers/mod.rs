@@ -5,6 +5,7 @@ mod deaths;
 mod fifth;
 mod ivy;
 mod lagoon;
+mod meanwhile;
 mod orders;
 mod payaut;
 mod payments;
