@@ -16,7 +16,9 @@ pub mod sqlite;
 use std::sync::Arc;
 use std::time::Duration;
 
-pub use self::movement::{ACCEPTED_DAYS_MAX, Accepted, OpenMovement, OpenMovements, Reservation, ReservedMove};
+pub use self::movement::{
+    ACCEPTED_DAYS_MAX, Accepted, OpenMovement, OpenMovements, Release, Reservation, ReservedMove,
+};
 pub use self::restored::{Acceptance, Restored, Sign, Span};
 use crate::base::clock::{BoxFuture, Instant};
 use crate::base::ids::{Digest, EventId, RunId, WorkerId};
@@ -453,6 +455,10 @@ pub trait Store: Send + Sync + 'static {
     /// has reserved the same is given it again. A step below that begins such a movement has it from then on; what is
     /// left goes with the entry that ends the step, or with the end of the run.
     fn reserve(&self, lease: &Lease, reservation: Reservation) -> Answer<'_, bool>;
+
+    /// Gives one movement back that a step has reserved and that no step below it has begun, as long as the lease holds:
+    /// the first of that source, beneficiary and amount. `false`: there is none, so nothing changes.
+    fn release_reserved(&self, lease: &Lease, release: Release) -> Answer<'_, bool>;
 
     /// Keeps that nothing new is begun on a connection, or that it is.
     fn set_breaker(&self, connection: String, tripped: Option<Tripped>) -> Answer<'_, ()>;

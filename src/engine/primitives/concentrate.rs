@@ -10,9 +10,9 @@ use chrono::TimeDelta;
 
 use super::args::{Args, invalid};
 use super::events::settled;
-use super::moves::{Sent, send_among};
+use super::moves::Sent;
 use super::positions::{Stand, stand, stand_to_fill};
-use super::sweep::{Deficit, RULE, Route, position, priority, refused, reserved, rule};
+use super::sweep::{Deficit, RULE, Route, position, priority, refused, reserved, rule, send_reserved};
 use super::{Body, Kind, Module, Primitive};
 use crate::base::money::Money;
 use crate::connector::connection::Connection;
@@ -348,7 +348,7 @@ impl Pool<'_> {
                 Direction::In => (above, Value::text(account)),
                 Direction::Out | Direction::Nowhere => (account, Value::text(above)),
             };
-            told.sent = send_among(self.turn, self.connection, &self.route.pay(from, &to, told.amount))?;
+            told.sent = send_reserved(self.turn, self.connection, &self.route.pay(from, &to, told.amount))?;
         }
         let mut finished = true;
         for told in moves.iter_mut().filter(|told| told.amount.is_positive()) {
