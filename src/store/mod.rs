@@ -451,7 +451,7 @@ pub trait Store: Send + Sync + 'static {
     fn exclude(&self, lease: &Lease, exclusion: Exclusion) -> Answer<'_, Option<Holder>>;
 
     /// Reserves what a step is about to move, as long as the lease holds, in place of what it has reserved before; or,
-    /// if something was begun or reserved since on an account it has read, does nothing and says `false`. The step that
+    /// if something was begun or reserved since on an account it has read, gives that back and says `false`. The step that
     /// has reserved the same is given it again. A step below that begins such a movement has it from then on; what is
     /// left goes with the entry that ends the step, or with the end of the run.
     fn reserve(&self, lease: &Lease, reservation: Reservation) -> Answer<'_, bool>;

@@ -194,6 +194,12 @@ impl Writer {
         .fetch_one(&mut self.connection)
         .await?;
         if since > 0 && holds(Guard::SeenHolds) {
+            // What an earlier process had reserved and did not hear of: nobody moves it.
+            sqlx::query("DELETE FROM movement WHERE run = $1 AND step = $2 AND number > 0")
+                .bind(blob(run))
+                .bind(&step)
+                .execute(&mut self.connection)
+                .await?;
             return Ok(false);
         }
         sqlx::query(
