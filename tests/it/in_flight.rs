@@ -532,3 +532,71 @@ async fn what_was_reserved_for_a_payment_that_failed_is_not_the_next_ones() {
     assert!(audit.is_exact() && audit.paid() == 2, "{audit}");
     store.close().await.expect("closed");
 }
+
+/// The treasury serves three with the same amount, the payment to one of them fails before it is begun, and the process
+/// dies at each write there is: what is taken for an account is what was paid to it.
+#[tokio::test(flavor = "multi_thread")]
+async fn what_is_given_back_survives_a_crash_at_every_write() {
+    const CLAIMS: [(&str, &str, &str); 3] = [
+        ("Operating DE", "EUR 48,250.00", "EUR 48,519.90"),
+        ("Operating FR", "EUR 12,480.55", "EUR 12,750.45"),
+        ("Operating NL", "EUR 730.10", "EUR 1,000.00"),
+    ];
+    let script = format!(
+        r#"{ACCOUNTS}
+        let fr = bank::accounts(#{{ label: "Operating FR" }})[0].id;
+        let short = |account, priority, to| #{{ account: account, above: treasury, priority: priority, target: to, deficit: #{{ to: to }} }};
+        bank::concentrate(#{{ reference: "S", accounts: [#{{ account: treasury }}, short.call(de, 1, EUR(48_519.90)),
+            short.call(fr, 2, EUR(12_750.45)), short.call(nl, 3, EUR(1_000))] }});"#
+    );
+    let mut points = 0;
+    for number in 1..=12 {
+        for fault in [Fault::Before(number), Fault::After(number)] {
+            let world = by_hand().await;
+            let gone = FaultAction::Status {
+                status: 404,
+                when: When::Before,
+                retry_after_secs: None,
+            };
+            let control = &world.simulator.control;
+            control.add_fault(FaultRule::on("retrieve_account", gone).nth(2));
+            let store = world.store().await;
+            let id = world.start(store.as_ref(), &script, json!({}), json!({})).await;
+            let faulty = Faulty::new(store.clone(), fault);
+            let engine = world.engine(faulty.clone()).await;
+            until(store.as_ref(), id, |run| {
+                faulty.is_dead() || run.state == RunState::Waiting
+            })
+            .await;
+            engine.stop().await;
+            points += usize::from(faulty.is_dead());
+            store.close().await.expect("closed");
+            let store = open(world.folder.path()).await;
+            store.reclaim_all(world.clock.now()).await.expect("reclaimed");
+            let engine = world.engine(store.clone()).await;
+            until(store.as_ref(), id, |run| run.state == RunState::Waiting).await;
+            engine.stop().await;
+            let made = control.effects();
+            for payout in &made {
+                control.advance(payout.id, "paid", None).expect("paid");
+            }
+            let (mut taken_of_all, none) = (0, Vec::<String>::new());
+            for (label, before, filled) in CLAIMS {
+                let (open, taken) = on_its_way(&world, store.as_ref(), label).await;
+                assert_eq!(open, none, "{fault:?}: {label}");
+                let is = if taken == none { before } else { filled };
+                assert_eq!(balance(&world, label), is, "{fault:?}: {label} {taken:?}");
+                taken_of_all += taken.len();
+            }
+            assert_eq!(taken_of_all, made.len(), "{fault:?}");
+            assert!((2..=3).contains(&made.len()), "{fault:?}");
+            let audit = audit_store(store.as_ref(), &world.simulator).await;
+            assert!(audit.is_exact(), "{fault:?}: {audit}");
+            store.close().await.expect("closed");
+        }
+    }
+    assert!(points > 12, "{points}");
+    report(&format!(
+        "a payment among equal ones that fails: {points} crash points, what is taken is what was paid"
+    ));
+}
