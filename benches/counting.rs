@@ -258,6 +258,9 @@ impl Store for Counting {
     fn reserve(&self, lease: &Lease, reservation: bursar::store::Reservation) -> Answer<'_, bool> {
         self.inner.reserve(lease, reservation)
     }
+    fn release_reserved(&self, lease: &Lease, release: bursar::store::Release) -> Answer<'_, bool> {
+        self.inner.release_reserved(lease, release)
+    }
     fn open_movements<'a>(&'a self, connection: &'a str, account: &'a str) -> Answer<'a, bursar::store::OpenMovements> {
         self.inner.open_movements(connection, account)
     }

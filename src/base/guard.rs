@@ -197,6 +197,8 @@ guards! {
     // --- the store
     /// Nothing is reserved on the strength of a balance from before something else was begun.
     SeenHolds = "seen-holds",
+    /// What was reserved for a payment that failed before it was begun is not left to the next one of the same amount.
+    ReservedReleased = "reserved-released",
     /// What has an end is not on its way any more.
     OpenEnds = "open-ends",
     /// Nobody hears of a write that is not committed.

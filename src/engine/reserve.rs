@@ -16,7 +16,7 @@ use crate::connector::connection::Connection;
 use crate::model::journal::Phase;
 use crate::model::value::{Map, Value};
 use crate::script::Thrown;
-use crate::store::{OpenMovement, OpenMovements, Reservation, ReservedMove, StoreError};
+use crate::store::{OpenMovement, OpenMovements, Release, Reservation, ReservedMove, StoreError};
 
 /// What of ours is on its way out of an account and to it.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -115,14 +115,46 @@ impl Turn {
                 seen,
                 moves,
             };
-            match self.block_on(self.services.store.reserve(&self.lease, reservation)) {
-                Ok(true) => Ok((Value::Bool(true), String::new())),
-                Ok(false) => Ok((Value::Bool(false), "others moved money meanwhile".to_owned())),
-                Err(StoreError::LeaseLost { .. }) => Err(self.interrupt(Interrupt::LeaseLost)),
-                Err(error) => Err(self.interrupt(Interrupt::StoreDown(error))),
+            let answer = self.block_on(self.services.store.reserve(&self.lease, reservation));
+            match self.written(answer)? {
+                true => Ok((Value::Bool(true), String::new())),
+                false => Ok((Value::Bool(false), "others moved money meanwhile".to_owned())),
             }
         })?;
         Ok(reserved == Value::Bool(true))
+    }
+
+    /// Gives back what was reserved for one payment of several, which has failed and never will be begun. If it had been,
+    /// nothing of it is reserved any more. No two movements of one reservation have the same source and beneficiary.
+    ///
+    /// Recorded, and not done again by a replay: the same step may have reserved something else since.
+    pub(super) fn release(&self, connection: &Connection, reserved: ReservedMove) -> Result<(), Thrown> {
+        let name = format!("{}.release", connection.name);
+        let input = asked_move(&reserved).typed_text();
+        let (step, _) = self.take_numbers(0);
+        self.local(&name, &input, || {
+            // That it has failed first: whoever takes the run over must not come to another end.
+            self.commit()?;
+            let release = Release {
+                step,
+                connection: connection.name.clone(),
+                reserved,
+            };
+            let answer = self.block_on(self.services.store.release_reserved(&self.lease, release));
+            let summary = match self.written(answer)? {
+                true => "what was reserved for it is free",
+                false => "nothing was reserved for it any more",
+            };
+            Ok((Value::Null, summary.to_owned()))
+        })?;
+        Ok(())
+    }
+
+    fn written<T>(&self, answer: Result<T, StoreError>) -> Result<T, Thrown> {
+        answer.map_err(|error| match error {
+            StoreError::LeaseLost { .. } => self.interrupt(Interrupt::LeaseLost),
+            error => self.interrupt(Interrupt::StoreDown(error)),
+        })
     }
 }
 
@@ -132,14 +164,16 @@ fn asked(seen: &[(String, u64)], moves: &[ReservedMove]) -> Value {
         let times = Value::Int(i64::try_from(*times).unwrap_or(i64::MAX));
         Value::List(vec![Value::text(account), times])
     });
-    let moves = moves.iter().map(|asked| {
-        Value::List(vec![
-            Value::text(&asked.source),
-            asked.beneficiary.as_ref().map_or(Value::Null, Value::text),
-            Value::Money(asked.amount),
-        ])
-    });
+    let moves = moves.iter().map(asked_move);
     Value::List(vec![Value::List(seen.collect()), Value::List(moves.collect())])
+}
+
+fn asked_move(asked: &ReservedMove) -> Value {
+    Value::List(vec![
+        Value::text(&asked.source),
+        asked.beneficiary.as_ref().map_or(Value::Null, Value::text),
+        Value::Money(asked.amount),
+    ])
 }
 
 fn read_in_flight(recorded: &Value) -> Option<InFlight> {
@@ -192,7 +226,7 @@ impl Turn {
             }
         }
         let message = format!(
-            "others moved money of the same accounts {DECISIONS_MAX} times while this was decided: nothing was moved"
+            "others moved money of the same accounts {DECISIONS_MAX} times while this was decided: nothing of this decision was moved"
         );
         Err(fail("position_changed", message))
     }

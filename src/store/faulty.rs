@@ -12,7 +12,7 @@ use tokio::sync::Notify;
 
 use super::{
     Acceptance, Accepted, Admitted, Answer, Append, ApprovalDecision, BackfillMark, Claim, Decision, EventQuery,
-    Exclusion, Holder, Lease, Made, OpenMovements, Reservation, Restored, Routed, Routing, RunQuery, SlotKey,
+    Exclusion, Holder, Lease, Made, OpenMovements, Release, Reservation, Restored, Routed, Routing, RunQuery, SlotKey,
     SlotQuery, SlotRun, Store, StoreError, Unrouted, Written,
 };
 use crate::base::clock::Instant;
@@ -40,8 +40,13 @@ pub enum Fault {
     Panic(u64),
     /// What became of an effect is held back, until so many runs have come to that; then it is lost for all of them.
     Unheard(usize),
-    /// So many reservations come too late: others moved money of the same accounts meanwhile.
-    Overtaken(u64),
+    /// After so many reservations, so many come too late: others moved money of the same accounts meanwhile.
+    Overtaken {
+        /// How many are in time.
+        after: u64,
+        /// How many are not.
+        times: u64,
+    },
 }
 
 /// What happens while an append is on its way.
@@ -52,7 +57,7 @@ pub struct Faulty {
     inner: Arc<dyn Store>,
     fault: Fault,
     writes: AtomicU64,
-    overtaken: AtomicU64,
+    reservations: AtomicU64,
     dead: Arc<AtomicBool>,
     /// Runs whose word on an effect is held back.
     unheard: Mutex<BTreeSet<RunId>>,
@@ -68,7 +73,7 @@ impl Faulty {
             inner,
             fault,
             writes: AtomicU64::new(0),
-            overtaken: AtomicU64::new(0),
+            reservations: AtomicU64::new(0),
             dead: Arc::new(AtomicBool::new(false)),
             unheard: Mutex::new(BTreeSet::new()),
             died: Arc::new(Notify::new()),
@@ -82,7 +87,7 @@ impl Faulty {
             inner,
             fault: Fault::Never,
             writes: AtomicU64::new(0),
-            overtaken: AtomicU64::new(0),
+            reservations: AtomicU64::new(0),
             dead: Arc::new(AtomicBool::new(false)),
             unheard: Mutex::new(BTreeSet::new()),
             died: Arc::new(Notify::new()),
@@ -310,12 +315,17 @@ impl Store for Faulty {
     }
 
     fn reserve(&self, lease: &Lease, reservation: Reservation) -> Answer<'_, bool> {
-        if let Fault::Overtaken(times) = self.fault
-            && self.overtaken.fetch_add(1, Ordering::SeqCst) < times
-        {
-            return Box::pin(std::future::ready(Ok(false)));
+        if let Fault::Overtaken { after, times } = self.fault {
+            let before = self.reservations.fetch_add(1, Ordering::SeqCst);
+            if before.checked_sub(after).is_some_and(|late| late < times) {
+                return Box::pin(std::future::ready(Ok(false)));
+            }
         }
         self.write(|| self.inner.reserve(lease, reservation))
+    }
+
+    fn release_reserved(&self, lease: &Lease, release: Release) -> Answer<'_, bool> {
+        self.write(|| self.inner.release_reserved(lease, release))
     }
 
     fn open_movements<'a>(&'a self, connection: &'a str, account: &'a str) -> Answer<'a, OpenMovements> {

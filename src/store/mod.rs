@@ -16,7 +16,9 @@ pub mod sqlite;
 use std::sync::Arc;
 use std::time::Duration;
 
-pub use self::movement::{ACCEPTED_DAYS_MAX, Accepted, OpenMovement, OpenMovements, Reservation, ReservedMove};
+pub use self::movement::{
+    ACCEPTED_DAYS_MAX, Accepted, OpenMovement, OpenMovements, Release, Reservation, ReservedMove,
+};
 pub use self::restored::{Acceptance, Restored, Sign, Span};
 use crate::base::clock::{BoxFuture, Instant};
 use crate::base::ids::{Digest, EventId, RunId, WorkerId};
@@ -449,10 +451,14 @@ pub trait Store: Send + Sync + 'static {
     fn exclude(&self, lease: &Lease, exclusion: Exclusion) -> Answer<'_, Option<Holder>>;
 
     /// Reserves what a step is about to move, as long as the lease holds, in place of what it has reserved before; or,
-    /// if something was begun or reserved since on an account it has read, does nothing and says `false`. The step that
+    /// if something was begun or reserved since on an account it has read, gives that back and says `false`. The step that
     /// has reserved the same is given it again. A step below that begins such a movement has it from then on; what is
     /// left goes with the entry that ends the step, or with the end of the run.
     fn reserve(&self, lease: &Lease, reservation: Reservation) -> Answer<'_, bool>;
+
+    /// Gives one movement back that a step has reserved and that no step below it has begun, as long as the lease holds:
+    /// the first of that source, beneficiary and amount. `false`: there is none, so nothing changes.
+    fn release_reserved(&self, lease: &Lease, release: Release) -> Answer<'_, bool>;
 
     /// Keeps that nothing new is begun on a connection, or that it is.
     fn set_breaker(&self, connection: String, tripped: Option<Tripped>) -> Answer<'_, ()>;

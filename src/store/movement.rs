@@ -61,6 +61,17 @@ pub struct Reservation {
     pub moves: Vec<ReservedMove>,
 }
 
+/// One movement that a step has reserved and does not begin.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Release {
+    /// The step of the leased run that has reserved it.
+    pub step: StepPath,
+    /// On which connection.
+    pub connection: String,
+    /// What it was to move.
+    pub reserved: ReservedMove,
+}
+
 /// One movement that is reserved.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct ReservedMove {

@@ -51,7 +51,7 @@ use self::witness::Witness;
 use self::writer::{Command, Reply, Writer};
 use super::{
     Acceptance, Accepted, Admitted, Answer, Append, ApprovalDecision, BackfillMark, Claim, Decision, EventQuery,
-    Exclusion, Holder, Lease, Made, OpenMovements, Reservation, Restored, Routed, Routing, RunQuery, SlotKey,
+    Exclusion, Holder, Lease, Made, OpenMovements, Release, Reservation, Restored, Routed, Routing, RunQuery, SlotKey,
     SlotQuery, SlotRun, Store, StoreError, Unrouted, Written,
 };
 use crate::base::clock::Instant;
@@ -407,6 +407,11 @@ impl Store for SqliteStore {
             reservation,
             reply,
         })
+    }
+
+    fn release_reserved(&self, lease: &Lease, release: Release) -> Answer<'_, bool> {
+        let lease = lease.clone();
+        self.submit(|reply| Command::ReleaseReserved { lease, release, reply })
     }
 
     fn set_breaker(&self, connection: String, tripped: Option<Tripped>) -> Answer<'_, ()> {

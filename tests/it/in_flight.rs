@@ -174,7 +174,7 @@ async fn sweeps_of_one_account_at_the_same_moment_move_its_money_once() {
 async fn who_is_overtaken_again_and_again_stands_back() {
     const TIMES: u64 = 40;
     let (world, clock) = World::standing_still().await;
-    let store: Arc<dyn Store> = Faulty::new(world.store().await, Fault::Overtaken(TIMES));
+    let store: Arc<dyn Store> = Faulty::new(world.store().await, Fault::Overtaken { after: 0, times: TIMES });
     let engine = world.engine(store.clone()).await;
     let script =
         format!(r#"{ACCOUNTS} let swept = bank::sweep(#{{ from: de, to: treasury, reference: "S" }}); [swept.moved]"#);
@@ -450,5 +450,153 @@ async fn two_sweeps_of_one_account_survive_a_crash_at_every_write() {
     }
     report(&format!(
         "two sweeps of one account: {points} crash points, each moves the money once"
+    ));
+}
+
+/// What is open on an account, and what was taken for it.
+async fn on_its_way(world: &World, store: &dyn Store, label: &str) -> (Vec<String>, Vec<String>) {
+    let account = world.simulator.control.account(label).expect("there").to_string();
+    let open = store.open_movements("bank", &account).await.expect("read").movements;
+    let open = open.iter().map(|open| match open.begun {
+        true => format!("begun {}", open.amount.expect("an amount")),
+        false => format!("reserved {}", open.amount.expect("an amount")),
+    });
+    let since = world.clock.now() - TimeDelta::days(1);
+    let taken = store.accepted("bank", &account, since).await.expect("read");
+    (
+        open.collect(),
+        taken.iter().map(|taken| taken.amount.to_string()).collect(),
+    )
+}
+
+/// The treasury serves FR and NL with the same amount, FR first, and FR's payment fails before it is begun.
+#[tokio::test(flavor = "multi_thread")]
+async fn what_was_reserved_for_a_payment_that_failed_is_not_the_next_ones() {
+    let world = by_hand().await;
+    let gone = FaultAction::Status {
+        status: 404,
+        when: When::Before,
+        retry_after_secs: None,
+    };
+    // Where FR would be paid to is asked first.
+    world
+        .simulator
+        .control
+        .add_fault(FaultRule::on("retrieve_account", gone).nth(1));
+    let store = world.store().await;
+    let engine = world.engine(store.clone()).await;
+    let script = format!(
+        r#"{ACCOUNTS}
+        let fr = bank::accounts(#{{ label: "Operating FR" }})[0].id;
+        let done = bank::concentrate(#{{ reference: "S", accounts: [#{{ account: treasury }},
+            #{{ account: fr, above: treasury, priority: 1, target: EUR(12_750.45), deficit: #{{ to: EUR(12_750.45) }} }},
+            #{{ account: nl, above: treasury, priority: 2, target: EUR(1_000), deficit: #{{ to: EUR(1_000) }} }}] }});
+        let told = [done.moved, done.complete];
+        for part in done.moves {{ told.push(`${{part.moved}} ${{part.status}}`); }}
+        told"#
+    );
+    let id = world.start(store.as_ref(), &script, json!({}), json!({})).await;
+    // It waits until what NL was given has arrived, for days if need be; others decide meanwhile.
+    until(store.as_ref(), id, |run| run.state == RunState::Waiting).await;
+    let none = Vec::<String>::new;
+    assert_eq!(
+        on_its_way(&world, store.as_ref(), "Operating NL").await,
+        (none(), vec!["EUR 269.90".to_owned()])
+    );
+    assert_eq!(
+        on_its_way(&world, store.as_ref(), "Operating FR").await,
+        (none(), none())
+    );
+    assert_eq!(
+        on_its_way(&world, store.as_ref(), "Treasury EUR").await,
+        (none(), none())
+    );
+    engine.stop().await;
+    // So NL is not filled a second time, and FR is, as long as the first run lasts.
+    assert_eq!(told_by(&world, &store, FILLS[0]).await.0[0], "EUR 0.00");
+    let fills_fr = r#"
+        let fr = bank::accounts(#{ label: "Operating FR" })[0].id;
+        let done = bank::sweep(#{ from: [#{ account: treasury }], to: fr, up_to: EUR(12_750.45), reference: "F" });
+        [done.moved]"#;
+    assert_eq!(told_by(&world, &store, fills_fr).await.0, ["EUR 269.90"]);
+    for payout in world.simulator.control.effects() {
+        world.simulator.control.advance(payout.id, "paid", None).expect("paid");
+    }
+    // Who takes the run over comes to the same end, and gives nothing back again.
+    store.reclaim_all(world.clock.now()).await.expect("reclaimed");
+    let engine = world.engine(store.clone()).await;
+    let told = texts(&settled(store.as_ref(), id).await);
+    engine.stop().await;
+    assert_eq!(told, ["EUR 269.90", "false", "EUR 0.00 failed", "EUR 269.90 paid"]);
+    let audit = audit_store(store.as_ref(), &world.simulator).await;
+    assert!(audit.is_exact() && audit.paid() == 2, "{audit}");
+    store.close().await.expect("closed");
+}
+
+/// The treasury serves three with the same amount, the payment to one of them fails before it is begun, and the process
+/// dies at each write there is: what is taken for an account is what was paid to it.
+#[tokio::test(flavor = "multi_thread")]
+async fn what_is_given_back_survives_a_crash_at_every_write() {
+    const CLAIMS: [(&str, &str, &str); 3] = [
+        ("Operating DE", "EUR 48,250.00", "EUR 48,519.90"),
+        ("Operating FR", "EUR 12,480.55", "EUR 12,750.45"),
+        ("Operating NL", "EUR 730.10", "EUR 1,000.00"),
+    ];
+    let script = format!(
+        r#"{ACCOUNTS}
+        let fr = bank::accounts(#{{ label: "Operating FR" }})[0].id;
+        let short = |account, priority, to| #{{ account: account, above: treasury, priority: priority, target: to, deficit: #{{ to: to }} }};
+        bank::concentrate(#{{ reference: "S", accounts: [#{{ account: treasury }}, short.call(de, 1, EUR(48_519.90)),
+            short.call(fr, 2, EUR(12_750.45)), short.call(nl, 3, EUR(1_000))] }});"#
+    );
+    let mut points = 0;
+    for number in 1..=12 {
+        for fault in [Fault::Before(number), Fault::After(number)] {
+            let world = by_hand().await;
+            let gone = FaultAction::Status {
+                status: 404,
+                when: When::Before,
+                retry_after_secs: None,
+            };
+            let control = &world.simulator.control;
+            control.add_fault(FaultRule::on("retrieve_account", gone).nth(2));
+            let store = world.store().await;
+            let id = world.start(store.as_ref(), &script, json!({}), json!({})).await;
+            let faulty = Faulty::new(store.clone(), fault);
+            let engine = world.engine(faulty.clone()).await;
+            until(store.as_ref(), id, |run| {
+                faulty.is_dead() || run.state == RunState::Waiting
+            })
+            .await;
+            engine.stop().await;
+            points += usize::from(faulty.is_dead());
+            store.close().await.expect("closed");
+            let store = open(world.folder.path()).await;
+            store.reclaim_all(world.clock.now()).await.expect("reclaimed");
+            let engine = world.engine(store.clone()).await;
+            until(store.as_ref(), id, |run| run.state == RunState::Waiting).await;
+            engine.stop().await;
+            let made = control.effects();
+            for payout in &made {
+                control.advance(payout.id, "paid", None).expect("paid");
+            }
+            let (mut taken_of_all, none) = (0, Vec::<String>::new());
+            for (label, before, filled) in CLAIMS {
+                let (open, taken) = on_its_way(&world, store.as_ref(), label).await;
+                assert_eq!(open, none, "{fault:?}: {label}");
+                let is = if taken == none { before } else { filled };
+                assert_eq!(balance(&world, label), is, "{fault:?}: {label} {taken:?}");
+                taken_of_all += taken.len();
+            }
+            assert_eq!(taken_of_all, made.len(), "{fault:?}");
+            assert!((2..=3).contains(&made.len()), "{fault:?}");
+            let audit = audit_store(store.as_ref(), &world.simulator).await;
+            assert!(audit.is_exact(), "{fault:?}: {audit}");
+            store.close().await.expect("closed");
+        }
+    }
+    assert!(points > 12, "{points}");
+    report(&format!(
+        "a payment among equal ones that fails: {points} crash points, what is taken is what was paid"
     ));
 }

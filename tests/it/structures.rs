@@ -1,12 +1,14 @@
 //! Structures of accounts: concentrated from the deepest level up, each level arrived before the next begins, every
 //! movement once by the ledger, whatever dies in between.
 
+use std::sync::Arc;
 use std::time::Duration;
 
 use bursar::model::run::{Run, RunState};
 use bursar::model::value::Value;
 use bursar::simulator::config::SimulatorConfig;
 use bursar::simulator::faults::{FaultAction, FaultRule};
+use bursar::store::Store;
 use bursar::store::faulty::{Fault, Faulty};
 use serde_json::json;
 
@@ -153,6 +155,61 @@ async fn what_is_no_structure_is_refused_before_anything_moves() {
         assert!(told[0].contains(says), "{accounts}: {told:?}");
     }
     assert!(world.simulator.control.effects().is_empty());
+}
+
+/// Whoever decides a level is overtaken by others again and again: what was paid before that is told.
+#[tokio::test(flavor = "multi_thread")]
+async fn what_was_moved_before_a_level_could_not_be_decided_is_told() {
+    let overtaken = "others moved money of the same accounts 64 times while this was decided: \
+                     nothing of this decision was moved";
+    // Nothing of level 2, what goes up of it, all of it.
+    for (after, moved) in [
+        (0, None),
+        (1, Some("EUR 12,000.00 false: EUR 12,000.00 in 1")),
+        (2, Some("EUR 12,269.90 false: EUR 12,269.90 in 2")),
+    ] {
+        let world = World::in_haste(SimulatorConfig::demo()).await;
+        let store: Arc<dyn Store> = Faulty::new(world.store().await, Fault::Overtaken { after, times: u64::MAX });
+        let engine = world.engine(store.clone()).await;
+        let script = format!(
+            "{POOL} let done = pool.call(\"2d\"); let lines = told.call(done); \
+             lines.push(`${{done.failure.error}} ${{done.failure.message}}`); lines"
+        );
+        let id = world.start(store.as_ref(), &script, json!({}), json!({})).await;
+        let run = settled(store.as_ref(), id).await;
+        engine.stop().await;
+        let audit = audit_store(store.as_ref(), &world.simulator).await;
+        assert!(
+            audit.is_exact() && u64::try_from(audit.paid()) == Ok(after),
+            "{after}: {audit}"
+        );
+        let Some(moved) = moved else {
+            // Nothing was moved: it is a failure.
+            let error = run.error.as_ref().expect("an error");
+            assert!(
+                run.state == RunState::Failed && error.message.contains(overtaken),
+                "{run:?}"
+            );
+            continue;
+        };
+        let told = texts(&run);
+        let not_decided = format!("none EUR 0.00 nothing: not decided: {overtaken}");
+        let movements = format!("{moved} movements over 3 accounts; nothing more was moved: {overtaken}");
+        let fr = "2 FR out EUR 12,000.00 paid: EUR 12,000.00 above the buffer of EUR 480.55".to_owned();
+        let (nl, de) = match after {
+            1 => (
+                format!("2 NL {not_decided}"),
+                "1 DE none EUR 0.00 nothing: not begun: level 2 below it was not decided to its end".to_owned(),
+            ),
+            _ => (
+                "2 NL in EUR 269.90 paid: the EUR 269.90 that the balance of EUR 730.10 is short of EUR 1,000.00"
+                    .to_owned(),
+                format!("1 DE {not_decided}"),
+            ),
+        };
+        assert_eq!(told, [movements, fr, nl, de, format!("position_changed {overtaken}")]);
+        store.close().await.expect("closed");
+    }
 }
 
 /// Drives the run until the store has failed, or the run has ended before that. How many writes there were.

@@ -10,15 +10,16 @@ use chrono::TimeDelta;
 
 use super::args::{Args, invalid};
 use super::events::settled;
-use super::moves::{Sent, send_among};
+use super::moves::Sent;
 use super::positions::{Stand, stand, stand_to_fill};
-use super::sweep::{Deficit, RULE, Route, position, priority, refused, reserved, rule};
+use super::sweep::{Deficit, RULE, Route, position, priority, refused, reserved, rule, send_reserved};
 use super::{Body, Kind, Module, Primitive};
 use crate::base::money::Money;
 use crate::connector::connection::Connection;
 use crate::connector::table::Stage;
 use crate::engine::reserve::Decided;
 use crate::engine::turn::Turn;
+use crate::model::journal::Failure;
 use crate::model::treasury::flow::{Direction, Flow, FlowRule, flow};
 use crate::model::treasury::position::Position;
 use crate::model::treasury::structure::{self, Account, Arrival, Level, levels_of};
@@ -81,7 +82,8 @@ pub(super) const ALL: &[Primitive] = &[Primitive {
         ("rail?", "a rail of the provider"),
         ("metadata?", "a map of texts kept with each movement"),
     ],
-    result: "map: `moved` (money, up and down together), `complete`, `reason`, `moves`: list of `account`, `above`, `level`, \
+    result: "map: `moved` (money, up and down together), `complete`, `reason`, `failure`: `error` and `message` of why nothing \
+             more was moved though something was, or (), `moves`: list of `account`, `above`, `level`, \
              `direction` (\"out\", \"in\", \"none\"), `moved`, `reason`, `status`, `payout`, `failure`, one for each account \
              that is below another, in the order they were looked at",
     doc: "Concentrates accounts below accounts, the deepest level first; each level has arrived before the one above it is \
@@ -185,22 +187,57 @@ fn concentrate(turn: &Turn, connection: &Arc<Connection>, args: &[Value]) -> Res
     turn.compound(&format!("{}.concentrate", connection.name), &given.typed_text(), || {
         let zero = pool.look()?;
         let mut told = Vec::with_capacity(members.len());
-        let mut unfinished = None;
+        let mut ended: Option<Ended> = None;
         for (above, level) in levels.iter().enumerate() {
             let number = levels.len() - above;
-            match unfinished {
-                None => {
-                    let finished = pool.finish(number, level, zero, &mut told)?;
-                    unfinished = (!finished).then_some(number);
+            if let Some(ended) = &ended {
+                leave(number, level, &ended.not_begun(), zero, &mut told);
+                continue;
+            }
+            match pool.finish(number, level, zero, &mut told) {
+                Ok(true) => {}
+                Ok(false) => ended = Some(Ended::NotArrived(number)),
+                // From the first payment on what goes wrong is told together with what was moved.
+                Err(Thrown::Failure(failure)) if told.iter().any(Told::was_sent) => {
+                    let reason = format!("not decided: {}", failure.message);
+                    leave(number, level, &reason, zero, &mut told);
+                    ended = Some(Ended::NotDecided(number, failure));
                 }
-                Some(below) => told.extend(level.iter().map(|(place, _)| Told {
-                    reason: format!("not begun: what level {below} below it moved has not arrived"),
-                    ..Told::nothing(*place, number, zero)
-                })),
+                Err(thrown) => return Err(thrown),
             }
         }
-        pool.tell(told, unfinished, zero)
+        pool.tell(told, ended, zero)
     })
+}
+
+/// Why the levels above one were not begun.
+enum Ended {
+    /// Something that this level moved has not arrived in time.
+    NotArrived(usize),
+    /// What this level was to move could not be decided, or not all of it.
+    NotDecided(usize, Failure),
+}
+
+impl Ended {
+    /// What is told of an account above.
+    fn not_begun(&self) -> String {
+        match self {
+            Self::NotArrived(below) => format!("not begun: what level {below} below it moved has not arrived"),
+            Self::NotDecided(below, _) => format!("not begun: level {below} below it was not decided to its end"),
+        }
+    }
+}
+
+/// Tells of the accounts of a level that nothing is told of yet why nothing of theirs was moved.
+fn leave(number: usize, level: &Level, reason: &str, zero: Money, told: &mut Vec<Told>) {
+    for (place, _) in level {
+        if told.iter().all(|told| told.place != *place) {
+            told.push(Told {
+                reason: reason.to_owned(),
+                ..Told::nothing(*place, number, zero)
+            });
+        }
+    }
 }
 
 /// What became of one account.
@@ -223,6 +260,11 @@ impl Told {
             reason: String::new(),
             sent: Sent::nothing(),
         }
+    }
+
+    /// Whether the provider has taken something, whatever became of it.
+    fn was_sent(&self) -> bool {
+        self.amount.is_positive() || !self.sent.payout.is_null()
     }
 }
 
@@ -348,7 +390,7 @@ impl Pool<'_> {
                 Direction::In => (above, Value::text(account)),
                 Direction::Out | Direction::Nowhere => (account, Value::text(above)),
             };
-            told.sent = send_among(self.turn, self.connection, &self.route.pay(from, &to, told.amount))?;
+            told.sent = send_reserved(self.turn, self.connection, &self.route.pay(from, &to, told.amount))?;
         }
         let mut finished = true;
         for told in moves.iter_mut().filter(|told| told.amount.is_positive()) {
@@ -389,7 +431,7 @@ impl Pool<'_> {
         }
     }
 
-    fn tell(&self, told: Vec<Told>, unfinished: Option<usize>, zero: Money) -> Result<(Value, String), Thrown> {
+    fn tell(&self, told: Vec<Told>, ended: Option<Ended>, zero: Money) -> Result<(Value, String), Thrown> {
         let (mut moved, mut count, mut failed) = (zero, 0_usize, 0_usize);
         let mut moves = Vec::with_capacity(told.len());
         for told in told {
@@ -413,13 +455,23 @@ impl Pool<'_> {
         if failed > 0 {
             reason = format!("{reason}, {failed} not made or not arrived");
         }
-        if let Some(level) = unfinished.filter(|level| *level > 1) {
-            reason = format!("{reason}; what level {level} moved has not arrived, so nothing above it was begun");
+        let is_complete = failed == 0 && ended.is_none();
+        let mut stopped = Value::Null;
+        match ended {
+            None | Some(Ended::NotArrived(..=1)) => {}
+            Some(Ended::NotArrived(level)) => {
+                reason = format!("{reason}; what level {level} moved has not arrived, so nothing above it was begun");
+            }
+            Some(Ended::NotDecided(_, why)) => {
+                reason = format!("{reason}; nothing more was moved: {}", why.message);
+                stopped = failure(&why.code, &why.message);
+            }
         }
         let result = Value::map([
             ("moved", Value::Money(moved)),
-            ("complete", Value::Bool(failed == 0 && unfinished.is_none())),
+            ("complete", Value::Bool(is_complete)),
             ("reason", Value::text(&reason)),
+            ("failure", stopped),
             ("moves", Value::List(moves)),
         ]);
         Ok((result, reason))

@@ -7,6 +7,7 @@ use super::args::{Args, invalid};
 use super::moves::{Pay, Sent, TO, send_among, send_own};
 use super::positions::{self, Stand, stand, stand_to_fill};
 use super::{Body, Kind, Module, Primitive};
+use crate::base::guard::{Guard, holds};
 use crate::base::money::Money;
 use crate::connector::connection::Connection;
 use crate::engine::reserve::Decided;
@@ -373,6 +374,18 @@ pub(super) fn reserved(source: &str, beneficiary: Option<&str>, amount: Money) -
     }
 }
 
+/// Sends one payment among several that were reserved: what was reserved for one that fails is given back.
+pub(super) fn send_reserved(turn: &Turn, connection: &Arc<Connection>, pay: &Pay<'_>) -> Result<Sent, Thrown> {
+    let sent = send_among(turn, connection, pay)?;
+    if let Some(source) = pay.from
+        && sent.has_failed()
+        && holds(Guard::ReservedReleased)
+    {
+        turn.release(connection, reserved(source, pay.to.as_text(), pay.amount))?;
+    }
+    Ok(sent)
+}
+
 fn told(position: &Position, decided: Flow, paid: Value) -> Result<(Value, String), Thrown> {
     let left = match decided.direction {
         Direction::In => position.available.checked_add(decided.amount),
@@ -628,7 +641,7 @@ fn pay_several(
         let sent = if part.amount.is_zero() {
             Sent::nothing()
         } else {
-            send_among(turn, connection, &route.pay(part.account, route.to, part.amount))?
+            send_reserved(turn, connection, &route.pay(part.account, route.to, part.amount))?
         };
         complete &= !sent.has_failed();
         let amount = if sent.has_failed() {

@@ -19,7 +19,7 @@ use crate::base::guard::{Guard, holds};
 use crate::base::ids::RunId;
 use crate::model::journal::{Entry, Outcome, Record, Resolution};
 use crate::store::codec::{instant, nanos, sealed_text_of, text_of};
-use crate::store::{ACCEPTED_DAYS_MAX, Accepted, Lease, OpenMovement, OpenMovements, Reservation, StoreError};
+use crate::store::{ACCEPTED_DAYS_MAX, Accepted, Lease, OpenMovement, OpenMovements, Release, Reservation, StoreError};
 
 /// `[run, step, connection, source, beneficiary, amount]` of a movement that begins.
 pub(super) type BegunColumns = (String, String, String, String, Option<String>, Option<String>);
@@ -159,11 +159,7 @@ fn ends(entry: &Entry) -> bool {
 impl Writer {
     /// Reserves what a step is about to move, unless something was begun on an account since it looked.
     pub(super) async fn reserve(&mut self, lease: &Lease, asked: Reservation) -> Result<bool, Halt> {
-        let run = lease.run;
-        let driven = self.driven.get(&run);
-        if !driven.is_some_and(|driven| driven.is_held_by(lease)) {
-            return Err(Halt::Refused(StoreError::LeaseLost { run }));
-        }
+        let run = self.held(lease)?;
         let moves: Vec<ReservedColumns> = (1..)
             .zip(asked.moves)
             .map(|(number, asked)| {
@@ -198,6 +194,12 @@ impl Writer {
         .fetch_one(&mut self.connection)
         .await?;
         if since > 0 && holds(Guard::SeenHolds) {
+            // What an earlier process had reserved and did not hear of: nobody moves it.
+            sqlx::query("DELETE FROM movement WHERE run = $1 AND step = $2 AND number > 0")
+                .bind(blob(run))
+                .bind(&step)
+                .execute(&mut self.connection)
+                .await?;
             return Ok(false);
         }
         sqlx::query(
@@ -218,6 +220,36 @@ impl Writer {
         .await?;
         self.moving.insert(run);
         Ok(true)
+    }
+
+    /// Gives back what a step has reserved for one movement, unless a step below has begun it.
+    pub(super) async fn release_reserved(&mut self, lease: &Lease, asked: Release) -> Result<bool, Halt> {
+        let run = self.held(lease)?;
+        let freed = sqlx::query(
+            "DELETE FROM movement WHERE run = $1 AND step = $2 AND number = ( \
+                 SELECT min(reserved.number) FROM movement AS reserved \
+                 WHERE reserved.run = $1 AND reserved.step = $2 AND reserved.number > 0 \
+                   AND reserved.connection = $3 AND reserved.source = $4 AND reserved.beneficiary IS $5 \
+                   AND reserved.amount = $6)",
+        )
+        .bind(blob(run))
+        .bind(asked.step.to_string())
+        .bind(asked.connection)
+        .bind(asked.reserved.source)
+        .bind(asked.reserved.beneficiary)
+        .bind(sealed_text_of(&asked.reserved.amount))
+        .execute(&mut self.connection)
+        .await?;
+        Ok(freed.rows_affected() > 0)
+    }
+
+    /// The run of a lease that holds.
+    fn held(&self, lease: &Lease) -> Result<RunId, Halt> {
+        let run = lease.run;
+        match self.driven.get(&run) {
+            Some(driven) if driven.is_held_by(lease) => Ok(run),
+            _ => Err(Halt::Refused(StoreError::LeaseLost { run })),
+        }
     }
 
     /// Notes that a person has ended a step.

@@ -28,8 +28,8 @@ use crate::model::breaker::Tripped;
 use crate::model::run::{RunError, RunState};
 use crate::model::unmade::{Pause, Resumption, Unmade};
 use crate::store::{
-    Acceptance, ApprovalDecision, Claim, Decision, Exclusion, Holder, Lease, Made, Reservation, Restored, Routed,
-    SlotKey, StoreError,
+    Acceptance, ApprovalDecision, Claim, Decision, Exclusion, Holder, Lease, Made, Release, Reservation, Restored,
+    Routed, SlotKey, StoreError,
 };
 
 /// A writer that panics would leave a process that takes everything and keeps nothing: better none.
@@ -137,6 +137,11 @@ pub(super) enum Command {
     Reserve {
         lease: Lease,
         reservation: Reservation,
+        reply: Reply<bool>,
+    },
+    ReleaseReserved {
+        lease: Lease,
+        release: Release,
         reply: Reply<bool>,
     },
     SetBreaker {
@@ -582,6 +587,10 @@ impl Writer {
                 reply,
             } => {
                 let done = self.reserve(&lease, reservation).await;
+                answers.settle(reply, done)
+            }
+            Command::ReleaseReserved { lease, release, reply } => {
+                let done = self.release_reserved(&lease, release).await;
                 answers.settle(reply, done)
             }
             Command::SetBreaker {

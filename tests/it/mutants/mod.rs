@@ -164,6 +164,7 @@ fn caught_by(guard: Guard) -> &'static str {
             "approvals::decisions::who_took_a_run_after_its_time_to_decide_is_not_contradicted"
         }
         Guard::SeenHolds => "in_flight::sweeps_of_one_account_at_the_same_moment_move_its_money_once",
+        Guard::ReservedReleased => "in_flight::what_was_reserved_for_a_payment_that_failed_is_not_the_next_ones",
         Guard::OpenEnds => "store::conformance::sqlite::what_is_on_its_way_is_shown_until_it_has_an_end",
         Guard::AnswerAfterCommit => "store::file::after_a_failed_transaction_nothing_is_answered_any_more",
         Guard::Synchronous => "store::conformance::sqlite::counts_follow_the_runs",

@@ -90,6 +90,8 @@ rules![
     what_is_on_its_way_is_shown_until_it_has_an_end,
     what_was_taken_for_an_account_of_ours_is_kept_until_it_has_arrived,
     nothing_is_reserved_on_what_was_seen_before_something_else_began,
+    what_was_reserved_is_given_back_for_exactly_one_movement,
+    who_comes_too_late_has_nothing_reserved_either,
 ];
 
 async fn state_if_there(store: &dyn Store, run: RunId) -> Option<RunState> {

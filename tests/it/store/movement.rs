@@ -6,7 +6,7 @@ use bursar::model::journal::{Entry, Outcome, Record, Resolution};
 use bursar::model::policy::Movement;
 use bursar::model::run::Settlement;
 use bursar::model::value::Value;
-use bursar::store::{Answer, Append, Claim, OpenMovements, Reservation, ReservedMove, Store, StoreError};
+use bursar::store::{Answer, Append, Claim, OpenMovements, Release, Reservation, ReservedMove, Store, StoreError};
 
 use super::make::*;
 
@@ -53,11 +53,7 @@ fn ask<'a>(
     seen: &[(&str, u64)],
     moves: &[(&str, &str, &str)],
 ) -> Answer<'a, bool> {
-    let moves = moves.iter().map(|(source, beneficiary, amount)| ReservedMove {
-        source: (*source).to_owned(),
-        beneficiary: Some((*beneficiary).to_owned()),
-        amount: eur(amount),
-    });
+    let moves = moves.iter().copied().map(reserved);
     let seen = seen.iter().map(|(account, times)| ((*account).to_owned(), *times));
     let reservation = Reservation {
         step: path("1"),
@@ -66,6 +62,23 @@ fn ask<'a>(
         moves: moves.collect(),
     };
     store.reserve(&claim.lease, reservation)
+}
+
+fn reserved((source, beneficiary, amount): (&str, &str, &str)) -> ReservedMove {
+    ReservedMove {
+        source: source.to_owned(),
+        beneficiary: Some(beneficiary.to_owned()),
+        amount: eur(amount),
+    }
+}
+
+fn give_back<'a>(store: &'a dyn Store, claim: &Claim, step: &str, given: (&str, &str, &str)) -> Answer<'a, bool> {
+    let release = Release {
+        step: path(step),
+        connection: "bank".to_owned(),
+        reserved: reserved(given),
+    };
+    store.release_reserved(&claim.lease, release)
 }
 
 async fn open(store: &dyn Store, account: &str) -> OpenMovements {
@@ -303,4 +316,77 @@ pub(super) async fn nothing_is_reserved_on_what_was_seen_before_something_else_b
         ["other 1 reserved EUR 5.00"],
         "it waits for a person"
     );
+}
+
+pub(super) async fn what_was_reserved_is_given_back_for_exactly_one_movement(store: &dyn Store) {
+    let none = Vec::<String>::new();
+    let (claim, other) = (running(store, "sweep", 0).await, running(store, "sweep", 1).await);
+    let run = claim.run.id;
+    // The same amount out of `t` for three accounts, and for `a` by another run too.
+    let moves = [("t", "a", "10.00"), ("t", "b", "10.00"), ("t", "c", "10.00")];
+    assert_eq!(ask(store, &claim, &[], &moves).await, Ok(true));
+    assert_eq!(ask(store, &other, &[], &[("t", "a", "10.00")]).await, Ok(true));
+    let times = open(store, "t").await.times;
+    for (step, wrong) in [
+        ("1", ("t", "a", "10.01")),
+        ("1", ("t", "x", "10.00")),
+        ("1", ("b", "a", "10.00")),
+        ("2", ("t", "a", "10.00")),
+        ("1.1", ("t", "a", "10.00")),
+    ] {
+        assert_eq!(
+            give_back(store, &claim, step, wrong).await,
+            Ok(false),
+            "{step}: {wrong:?}"
+        );
+    }
+    // The payment to `a` was never begun.
+    assert_eq!(give_back(store, &claim, "1", moves[0]).await, Ok(true));
+    assert_eq!(give_back(store, &claim, "1", moves[0]).await, Ok(false), "once");
+    assert_eq!(shown(store, "a", run).await, ["other 1 reserved EUR 10.00"]);
+    // So what begins next is the one to `b`, and what was taken is taken for it.
+    let sent = records([pays(1, "1.4", Some("t"), Some("DE89"), "10.00"), outcome(2, "1.4")]);
+    assert_eq!(store.append(&claim.lease, sent, at(2)).await, Ok(()));
+    assert_eq!(
+        (taken(store, "a", 0).await, taken(store, "b", 0).await),
+        (none.clone(), vec!["1.4 EUR 10.00".to_owned()])
+    );
+    assert_eq!(shown(store, "b", run).await, none);
+    // What has begun is not given back, whether it has an end or not, nor what is reserved for the next one.
+    let sent = records([pays(3, "1.5", Some("t"), Some("DE89"), "10.00")]);
+    assert_eq!(store.append(&claim.lease, sent, at(3)).await, Ok(()));
+    for begun in &moves[1..] {
+        assert_eq!(give_back(store, &claim, "1", *begun).await, Ok(false), "{begun:?}");
+    }
+    assert_eq!(shown(store, "c", run).await, ["1.5 begun EUR 10.00"]);
+    assert_eq!(open(store, "t").await.times, times, "nothing was begun");
+    // Only who drives the run gives back.
+    let parked = settle(Settlement::Parked {
+        error: error("in_doubt"),
+    });
+    assert_eq!(store.append(&other.lease, parked, at(4)).await, Ok(()));
+    let lost = StoreError::LeaseLost { run: other.run.id };
+    assert_eq!(give_back(store, &other, "1", ("t", "a", "10.00")).await, Err(lost));
+    assert_eq!(shown(store, "a", run).await, ["other 1 reserved EUR 10.00"]);
+}
+
+/// A process that died after it had reserved and before it knew decides again, from what there is by then.
+pub(super) async fn who_comes_too_late_has_nothing_reserved_either(store: &dyn Store) {
+    let (claim, other) = (running(store, "sweep", 0).await, running(store, "sweep", 1).await);
+    let run = claim.run.id;
+    let both = [("a", "t", "10.00"), ("a", "u", "4.00")];
+    assert_eq!(ask(store, &claim, &[("a", 0)], &both).await, Ok(true));
+    let sent = records([pays(1, "1.3", Some("a"), Some("DE89"), "4.00")]);
+    assert_eq!(store.append(&claim.lease, sent, at(1)).await, Ok(()));
+    let before = ["1 reserved EUR 10.00", "1.3 begun EUR 4.00"];
+    assert_eq!(shown(store, "a", run).await, before);
+    assert_eq!(ask(store, &other, &[("a", 0)], &[("a", "t", "1.00")]).await, Ok(false));
+    assert_eq!(shown(store, "a", run).await, before, "nobody else's");
+    assert_eq!(ask(store, &claim, &[("a", 0)], &[("a", "t", "9.00")]).await, Ok(false));
+    assert_eq!(
+        shown(store, "a", run).await,
+        ["1.3 begun EUR 4.00"],
+        "what has begun stays"
+    );
+    assert_eq!(shown(store, "t", run).await, Vec::<String>::new());
 }
