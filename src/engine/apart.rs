@@ -112,10 +112,14 @@ impl Turn {
     pub(super) fn until_shown(&self, apart: &Apart, is_shown: impl Fn() -> Result<bool, Thrown>) -> Result<(), Thrown> {
         for _ in 0..LOOKS_MAX {
             // The run may be ended while it waits here.
-            self.services.ended_alone(&apart.connection, apart.name.clone());
+            if self.is_driven() {
+                self.services.ended_alone(&apart.connection, apart.name.clone());
+            }
             match is_shown() {
                 Ok(true) => {
-                    self.services.shown(&apart.connection, &apart.name);
+                    if self.is_driven() {
+                        self.services.shown(&apart.connection, &apart.name);
+                    }
                     return Ok(());
                 }
                 Err(Thrown::Failure(failure)) if !holds(Guard::PaidIsPaid) => return Err(Thrown::Failure(failure)),

@@ -462,11 +462,16 @@ impl Turn {
         }
     }
 
-    /// Whether something may be written.
+    /// Whether the run goes on by this turn.
+    pub(super) fn is_driven(&self) -> bool {
+        self.mode == Mode::Driven
+    }
+
+    /// Ends the turn unless something may be written.
     pub(super) fn driven(&self) -> Result<(), Thrown> {
-        match self.mode {
-            Mode::Driven => Ok(()),
-            Mode::Trial | Mode::Rehearsal => Err(self.interrupt(Interrupt::Stopping)),
+        match self.is_driven() {
+            true => Ok(()),
+            false => Err(self.interrupt(Interrupt::Stopping)),
         }
     }
 

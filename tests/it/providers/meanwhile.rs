@@ -90,25 +90,25 @@ impl Bank {
         .await;
     }
 
-    /// Somebody else does this at the bank, who knows nothing of the store.
-    async fn elsewhere(&mut self, script: &str) {
-        let folder = TempDir::new().expect("a folder");
-        self.world.reconnect(|bank| bank.pace.requests_per_second = None);
-        // A nudge wakes one engine, and the clock that would wake the other stands still.
-        let ours = std::mem::replace(&mut self.world.wake, Wake::new());
-        let store = open(folder.path()).await;
-        let engine = self.world.engine(store.clone()).await;
-        let run = self.start(store.as_ref(), script).await;
-        let run = settled(store.as_ref(), run).await;
-        assert_eq!(run.state, RunState::Succeeded, "{run:?}");
-        engine.stop().await;
-        store.close().await.expect("closed");
-        self.world.wake = ours;
-    }
-
     async fn ends(&self, store: &dyn Store, run: RunId) -> Run {
         passing(store, &self.clock, run, RunState::Waiting, STEP).await
     }
+}
+
+/// Somebody else does this at the bank, at once, who knows nothing of the store.
+pub(super) async fn elsewhere(world: &mut World, script: &str) {
+    let folder = TempDir::new().expect("a folder");
+    world.reconnect(|bank| bank.pace.requests_per_second = None);
+    // A nudge wakes one engine, and the clock that would wake the other stands still.
+    let ours = std::mem::replace(&mut world.wake, Wake::new());
+    let store = open(folder.path()).await;
+    let engine = world.engine(store.clone()).await;
+    let run = world.start(store.as_ref(), script, json!({}), json!({})).await;
+    let run = settled(store.as_ref(), run).await;
+    assert_eq!(run.state, RunState::Succeeded, "{run:?}");
+    engine.stop().await;
+    store.close().await.expect("closed");
+    world.wake = ours;
 }
 
 fn told(run: &Run) -> &Json {
@@ -123,7 +123,8 @@ async fn a_deposit_that_was_returned_while_a_payment_waited_is_not_sent_back() {
     let engine = bank.world.engine(store.clone()).await;
     let sends = bank.start(store.as_ref(), &bank.sends_back()).await;
     bank.until_looked_through(store.as_ref(), sends, "list_payouts").await;
-    bank.elsewhere(&bank.returns()).await;
+    let returns = bank.returns();
+    elsewhere(&mut bank.world, &returns).await;
     let run = bank.ends(store.as_ref(), sends).await;
     engine.stop().await;
     assert_eq!(bank.made(), (0, 1), "{:?}", run.result);
@@ -137,7 +138,8 @@ async fn a_deposit_that_was_sent_back_while_a_return_waited_is_not_returned() {
     let engine = bank.world.engine(store.clone()).await;
     let returns = bank.start(store.as_ref(), &bank.returns()).await;
     bank.until_looked_through(store.as_ref(), returns, "list_payouts").await;
-    bank.elsewhere(&bank.sends_back()).await;
+    let sends = bank.sends_back();
+    elsewhere(&mut bank.world, &sends).await;
     let run = bank.ends(store.as_ref(), returns).await;
     engine.stop().await;
     assert_eq!(bank.made(), (1, 0), "{:?}", run.result);
@@ -298,7 +300,7 @@ async fn a_rate_that_fell_while_a_conversion_waited_is_not_sold_at() {
         if falls {
             control.configure(|config| {
                 let rate = config.conversions.rates.get_mut("EUR/USD").expect("a rate");
-                *rate = *rate * Decimal::new(105, 2);
+                *rate *= Decimal::new(105, 2);
             });
         }
         let run = bank.ends(store.as_ref(), run).await;

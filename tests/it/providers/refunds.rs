@@ -7,8 +7,9 @@ use bursar::simulator::config::payaut::{OverRefund, PayautConfig};
 use bursar::simulator::faults::{FaultAction, FaultRule};
 use serde_json::{Value as Json, json};
 
+use super::meanwhile::elsewhere;
 use super::payaut::{SELLER, TREASURY, asked, code, made, payaut, run};
-use crate::support::{World, passing};
+use crate::support::{World, passing, until};
 
 const REFUND: &str = "payaut.create_refund_split";
 
@@ -276,6 +277,39 @@ async fn two_runs_at_once_give_back_no_more_than_there_is_though_the_lists_lag()
     engine.stop().await;
     store.close().await.expect("closed");
     assert_eq!(given_back(&world), 10_000, "{:?}", borne(&world));
+}
+
+/// Somebody gives back most of it while a refund waits for its place: what is left is less than was read before.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_refund_that_waited_sees_what_went_back_meanwhile() {
+    let (mut world, clock) = payaut(behind(0)).await;
+    let divided = run(&world, &clock, &after_split(&world, "done.split"), json!({})).await;
+    assert_eq!(divided.state, RunState::Succeeded, "{:?}", divided.error);
+    world.reconnect(|bank| bank.pace.requests_per_second = Some(1));
+    let script = |number: &str, cents: u32| {
+        format!(
+            r#"let told = ""; try {{ bank::refund(#{{ payment: "psp-1", refund: "{number}", amount: EUR({cents}) }}); }} catch (e) {{ told = e.error; }} told"#
+        )
+    };
+    let store = world.store().await;
+    let engine = world.engine(store.clone()).await;
+    let waits = world
+        .start(store.as_ref(), &script("back-1", 40), json!({}), json!({}))
+        .await;
+    until(store.as_ref(), waits, |run| {
+        let looked = asked(&world, "payaut.list_refund_splits") > 0;
+        if run.state == RunState::Waiting && !looked {
+            clock.advance(Duration::from_secs(1));
+        }
+        run.state == RunState::Waiting && looked
+    })
+    .await;
+    elsewhere(&mut world, &script("back-2", 80)).await;
+    let run = passing(store.as_ref(), &clock, waits, RunState::Waiting, Duration::from_secs(1)).await;
+    engine.stop().await;
+    store.close().await.expect("closed");
+    assert_eq!(given_back(&world), 8_000, "{:?}: {:?}", borne(&world), run.result);
+    assert_eq!(run.result, Some(json!("refunded_meanwhile")), "{:?}", run.error);
 }
 
 /// The list that is waited for cannot be read: what was booked is booked.
