@@ -8,7 +8,7 @@ use std::time::Duration;
 
 use chrono::TimeDelta;
 
-use super::effect::Ready;
+use super::effect::{Open, Ready};
 use super::interrupt::Interrupt;
 use super::look_up::needs_before;
 use super::step::refusal;
@@ -169,20 +169,48 @@ impl Turn {
         (read, request): (&Endpoint, &StoredRequest),
         ready: Ready,
     ) -> Result<Result<Value, Failure>, Thrown> {
-        let unseen = |reason: String| format!("what there is cannot be seen: {reason}");
+        let give_up = |reason: &str, hint: RetryHint| {
+            let reason = format!("what there is cannot be seen: {reason}");
+            self.give_up_at_first(begun, ready, (reason, hint)).map(Err)
+        };
         self.count_request(connection);
         match self.ask(connection, read, request) {
             Verdict::Applied { value, .. } => Ok(Ok(value)),
             Verdict::NotApplied {
                 failure, refused: true, ..
             } => Err(self.refused_at_first(begun, connection, &failure.message)),
+            Verdict::NotApplied { failure, retry, .. } => match retry {
+                None => Ok(Err(failure)),
+                Some(hint) => give_up(&failure.message, hint),
+            },
+            Verdict::Unknown { reason, retry } => give_up(&reason, retry.unwrap_or_default()),
+            Verdict::Contradiction { reason } => Ok(Err(Failure::new("unreadable_answer", reason))),
+        }
+    }
+
+    /// The same for what goes out again: what cannot be read now is waited for.
+    fn read_later(
+        &self,
+        open: &Open<'_>,
+        (read, request): (&Endpoint, &StoredRequest),
+    ) -> Result<Result<Value, Failure>, Thrown> {
+        let wait = |reason: &str, hint: RetryHint| {
+            Err(self.send_later(open, hint, format!("what there is cannot be seen: {reason}")))
+        };
+        self.count_request(open.connection);
+        match self.ask(open.connection, read, request) {
+            Verdict::Applied { value, .. } => Ok(Ok(value)),
             Verdict::NotApplied {
-                failure, retry: None, ..
-            } => Ok(Err(failure)),
-            Verdict::NotApplied { failure, .. } => {
-                self.give_up_at_first(begun, ready, unseen(failure.message)).map(Err)
-            }
-            Verdict::Unknown { reason, .. } => self.give_up_at_first(begun, ready, unseen(reason)).map(Err),
+                failure, refused: true, ..
+            } => match self.refused_until(open.connection) {
+                Some(until) => Err(self.hold_open(open, until, false)),
+                None => Err(self.doubt(open, "refused", &refusal(open.connection, &failure.message))),
+            },
+            Verdict::NotApplied { failure, retry, .. } => match retry {
+                None => Ok(Err(failure)),
+                Some(hint) => wait(&failure.message, hint),
+            },
+            Verdict::Unknown { reason, retry } => wait(&reason, retry.unwrap_or_default()),
             Verdict::Contradiction { reason } => Ok(Err(Failure::new("unreadable_answer", reason))),
         }
     }
@@ -197,7 +225,12 @@ impl Turn {
 
     /// What could not be read is tried again, and given up like a read if nothing can have been sent. Else it waits, and
     /// then a person decides.
-    pub(super) fn give_up_at_first(&self, begun: &Begun, ready: Ready, reason: String) -> Result<Failure, Thrown> {
+    pub(super) fn give_up_at_first(
+        &self,
+        begun: &Begun,
+        ready: Ready,
+        (reason, hint): (String, RetryHint),
+    ) -> Result<Failure, Thrown> {
         if !ready.is_new() {
             return Err(self.wait_at_first(begun, ready, None, reason));
         }
@@ -208,7 +241,7 @@ impl Turn {
                 format!("nothing was sent: {reason}"),
             ));
         }
-        let at = self.next_attempt_at(ready.tried + 1, RetryHint::default());
+        let at = self.next_attempt_at(ready.tried + 1, hint);
         Err(self.retry_unsent(begun, at, ready.tried + 1, reason))
     }
 
@@ -286,11 +319,19 @@ impl Turn {
     }
 }
 
-/// What a step asks of the provider again, without a record, just before it is sent for the first time.
+/// What a step asks of the provider again, without a record, just before it is sent.
 pub(super) struct Again<'a> {
     turn: &'a Turn,
-    begun: &'a Begun,
-    ready: Ready,
+    at: At<'a>,
+}
+
+/// Where the step stands that asks again.
+#[derive(Clone, Copy)]
+pub(super) enum At<'a> {
+    /// Before its intent.
+    First(&'a Begun, Ready),
+    /// Before it goes out again, of which every attempt so far is known to have done nothing.
+    Later(&'a Open<'a>),
 }
 
 /// Looks whether what a step made of others has read in an earlier turn holds still. A failure: it does not, and what
@@ -306,35 +347,35 @@ impl Again<'_> {
     /// Reads once more.
     pub(super) fn read(&self, connection: &Connection, endpoint: &Endpoint, args: &Map) -> Result<Value, Thrown> {
         let prepared = prepare(connection, endpoint, args, None).map_err(Thrown::Failure)?;
-        let read = self
-            .turn
-            .read_now(self.begun, connection, (endpoint, &prepared.request), self.ready)?;
+        let read = match self.at {
+            At::First(begun, ready) => self
+                .turn
+                .read_now(begun, connection, (endpoint, &prepared.request), ready)?,
+            At::Later(open) => self.turn.read_later(open, (endpoint, &prepared.request))?,
+        };
         read.map_err(Thrown::Failure)
     }
 
-    /// Waits until all is shown that was done before an older state of the store was put back.
+    /// Waits until all is shown that was done before an older state of the store was put back. What goes out again after
+    /// that was looked for instead.
     pub(super) fn after_restore(&self, lag: Duration) -> Result<(), Thrown> {
-        match self.turn.shown_after_restore(lag) {
-            None => Ok(()),
-            Some(at) => {
+        match (self.at, self.turn.shown_after_restore(lag)) {
+            (At::First(begun, ready), Some(at)) => {
                 let reason = "what was done before an older state of the store was put back may not be shown yet";
-                Err(self
-                    .turn
-                    .wait_at_first(self.begun, self.ready, Some(at), reason.to_owned()))
+                Err(self.turn.wait_at_first(begun, ready, Some(at), reason.to_owned()))
             }
+            _ => Ok(()),
         }
     }
 }
 
 impl Turn {
     /// Looks whether what was read before holds still. A failure: nothing is sent.
-    pub(super) fn holds_still(&self, begun: &Begun, still: Still<'_>, ready: Ready) -> Result<Option<Failure>, Thrown> {
-        let again = Again {
-            turn: self,
-            begun,
-            ready,
+    pub(super) fn holds_still(&self, still: Option<Still<'_>>, at: At<'_>) -> Result<Option<Failure>, Thrown> {
+        let Some(still) = still.filter(|_| holds(Guard::HoldsStill)) else {
+            return Ok(None);
         };
-        match still(&again) {
+        match still(&Again { turn: self, at }) {
             Err(Thrown::Failure(failure)) => Ok(Some(failure)),
             other => other,
         }

@@ -7,7 +7,7 @@
 
 use std::sync::Arc;
 
-use super::alone::{Alone, Still};
+use super::alone::{Alone, At, Still};
 use super::interrupt::Interrupt;
 use super::keys::{self, key_name, trusted};
 use super::look_up::needs_before;
@@ -105,7 +105,7 @@ struct SentBefore {
 
 impl Turn {
     /// An effect: at most one, whatever happens between here and the provider. `still`: what has to hold still when it is
-    /// sent for the first time, or anew.
+    /// sent, unless it may have been sent already.
     pub(super) fn effect(
         &self,
         connection: &Arc<Connection>,
@@ -149,7 +149,7 @@ impl Turn {
                     look_up,
                     was_on_its_way,
                 };
-                return self.resume(&begun, connection, endpoint, args, sent);
+                return self.resume(&begun, connection, endpoint, (args, still), sent);
             }
             Some(_) => return Err(self.unfit(&begun.path)),
         };
@@ -244,14 +244,12 @@ impl Turn {
             Ok(until) => until,
             Err(error) => {
                 let reason = format!("the provider could not be asked for its time: {error}");
-                let failure = self.give_up_at_first(begun, ready, reason)?;
+                let failure = self.give_up_at_first(begun, ready, (reason, RetryHint::default()))?;
                 return self.conclude_at_first(begun, failure);
             }
         };
         // Last of all: before that it may have waited for days.
-        if let Some(still) = still.filter(|_| holds(Guard::HoldsStill))
-            && let Some(failure) = self.holds_still(begun, still, ready)?
-        {
+        if let Some(failure) = self.holds_still(still, At::First(begun, ready))? {
             return self.fail_at_first(begun, ready, failure);
         }
         self.begin_effect(Entry::Intent {
@@ -401,7 +399,7 @@ impl Turn {
         begun: &Begun,
         connection: &Arc<Connection>,
         endpoint: &Endpoint,
-        args: &Map,
+        (args, still): (&Map, Option<Still<'_>>),
         sent: SentBefore,
     ) -> Result<Value, Thrown> {
         let SentBefore {
@@ -480,6 +478,12 @@ impl Turn {
         if alone.is_some_and(|alone| self.now() < alone) {
             let reason = "the first attempt may still be on its way".to_owned();
             return Err(self.send_later(&open, RetryHint::default(), reason));
+        }
+        // What may have been done goes out the same whatever was read; what was not has waited since.
+        if !open.unknown
+            && let Some(failure) = self.holds_still(still, At::Later(&open))?
+        {
+            return self.conclude(&open, Outcome::Failure(failure));
         }
         // Durable first: if the process ends now, the next turn knows when the request may have gone out.
         self.begin_effect(Entry::Sending {
@@ -605,7 +609,7 @@ impl Turn {
         self.say_held(open.begun, (open.unknown, look_up), until, &why)
     }
 
-    fn send_later(&self, open: &Open<'_>, hint: RetryHint, reason: String) -> Thrown {
+    pub(super) fn send_later(&self, open: &Open<'_>, hint: RetryHint, reason: String) -> Thrown {
         let at = self.next_attempt_at(open.attempts + 1, hint);
         let at =
             keys::alone_from(open.connection, open.endpoint, open.last_sent).map_or(at, |alone| match open.unknown {

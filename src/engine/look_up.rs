@@ -160,7 +160,7 @@ impl Turn {
             Sought::Refused(reason) => Err(self.refused_at_first(open.begun, open.connection, &reason)),
             Sought::Failed(reason) => {
                 let reason = format!("what there is cannot be seen: {reason}");
-                let failure = self.give_up_at_first(open.begun, ready, reason)?;
+                let failure = self.give_up_at_first(open.begun, ready, (reason, RetryHint::default()))?;
                 self.conclude_at_first(open.begun, failure).map(Some)
             }
             Sought::Unproved { .. } => {

@@ -373,9 +373,6 @@ struct Measured {
     limit: Decimal,
 }
 
-/// The code of a failure that says that a rate has become too bad before anything was sold.
-const RATE_MOVED: &str = "rate_moved";
-
 /// Decides one conversion, reserves what it sells, and sells it.
 fn sell(
     turn: &Turn,
@@ -400,12 +397,7 @@ fn sell(
         None => Ok(None),
         Some(measured) => measured.holds_still(again, (connection, map), order, sale.amount),
     };
-    let conversion = match turn.call_while(connection, endpoint, &request, is_old.then_some(&still)) {
-        Err(Thrown::Failure(moved)) if moved.code == RATE_MOVED => {
-            return Ok(nothing(sale.amount, moved.message, quoted));
-        }
-        made => made?,
-    };
+    let conversion = turn.call_while(connection, endpoint, &request, is_old.then_some(&still))?;
     let summary = format!("{} sold: {}", sale.amount, sale.reason);
     let result = Value::map([
         ("moved", Value::Money(sale.amount)),
@@ -519,7 +511,7 @@ impl Measured {
             holds_at(again.now(), quote, (sold, bought))?;
         }
         let refused = slippage(rate, whole, limit).err();
-        Ok(refused.map(|refused| Failure::new(RATE_MOVED, refused.to_string())))
+        Ok(refused.map(|refused| Failure::new("rate_moved", format!("nothing was sold: {refused}"))))
     }
 }
 

@@ -82,8 +82,8 @@ pub(super) fn refund(
         (None, _) => Map::new(),
     };
     let lag = lag(endpoint);
-    let apart = turn.apart(connection, &format!("refund {payment}"), lag)?;
     let is_old = turn.was_further();
+    let apart = turn.apart(connection, &format!("refund {payment}"), lag)?;
     // Only what is read from here on is what this refund may give back of.
     let mut division = match given {
         Some(split) => reading.given(split, payment)?,
@@ -119,7 +119,13 @@ pub(super) fn refund(
         again.after_restore(lag)?;
         let listed = Reads::Again(again).list(connection, list, since.clone())?;
         let earlier_now = reading.earlier(&listed, &mut division.clone(), number)?;
-        let same = earlier_now.same.is_none() && earlier_now.amounts == original.earlier;
+        // A list has no order to rely on.
+        let sorted = |amounts: &[Money]| {
+            let mut amounts: Vec<_> = amounts.iter().map(|amount| amount.minor()).collect();
+            amounts.sort_unstable();
+            amounts
+        };
+        let same = earlier_now.same.is_none() && sorted(&earlier_now.amounts) == sorted(&original.earlier);
         Ok((!same).then(|| {
             let message =
                 format!("nothing was sent: payment {payment} was refunded meanwhile, by this number or another");

@@ -84,8 +84,8 @@ fn send_back(turn: &Turn, connection: &Arc<Connection>, args: &[Value]) -> Resul
         )));
     }
     turn.compound(&format!("{}.send_back", connection.name), &given.typed_text(), || {
-        let apart = keep_apart(turn, connection, back, named)?;
         let is_old = turn.was_further();
+        let apart = keep_apart(turn, connection, back, named)?;
         let reads = Reads::Steps(turn);
         let shown = show(reads, connection, table, named)?;
         let gone = |shown: &Value| {
@@ -211,8 +211,8 @@ pub(super) fn before_return<'a>(
         return Ok(Found::Here(None));
     };
     let table = &back.deposit;
-    let apart = keep_apart(turn, connection, back, named)?;
     let is_old = turn.was_further();
+    let apart = keep_apart(turn, connection, back, named)?;
     let reads = Reads::Steps(turn);
     let shown = show(reads, connection, table, named)?;
     if let Some(word) = goes_back(table, &shown) {

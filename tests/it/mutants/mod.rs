@@ -123,7 +123,9 @@ fn caught_by(guard: Guard) -> &'static str {
         Guard::HoldsStill => {
             "providers::meanwhile::a_deposit_that_was_returned_while_a_payment_waited_is_not_sent_back"
         }
-        Guard::ApartRestored => "restore::apart::a_deposit_that_a_forgotten_run_has_just_sent_back_is_not_returned",
+        Guard::ApartRestored => {
+            "restore::apart::a_deposit_that_a_forgotten_run_has_just_sent_back_does_not_go_back_again"
+        }
         Guard::Apart => "providers::send_back::two_runs_at_once_send_back_once_though_the_list_lags",
         Guard::OneOf => "connectors::forms::what_lies_outside_is_refused_before_anything_is_sent",
         Guard::ListWhole => "connectors::paging::a_list_that_shifts_while_it_is_read_is_whole_or_is_said_not_to_be",

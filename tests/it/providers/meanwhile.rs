@@ -271,30 +271,41 @@ async fn who_waits_for_a_run_that_needs_a_person_says_so_and_gives_up_after_a_da
     assert_eq!(told(&run), "given_up");
 }
 
-/// The market moves while a conversion waits for its place: `max_slippage` is held when it goes out.
+/// The market moves while a conversion waits for its place, or for the bank that was asked too often: `max_slippage` is
+/// held when it goes out.
 #[tokio::test(flavor = "multi_thread")]
 async fn a_rate_that_fell_while_a_conversion_waited_is_not_sold_at() {
-    for (falls, sold) in [(false, 1), (true, 0)] {
+    for (falls, refused_first, sold) in [(false, false, 1), (true, false, 0), (false, true, 1), (true, true, 0)] {
         let bank = Bank::slow().await;
         let control = bank.world.simulator.control.clone();
+        if refused_first {
+            let refusal = FaultAction::Status {
+                status: 429,
+                when: When::Before,
+                retry_after_secs: Some(600),
+            };
+            control.add_fault(FaultRule::on("create_conversion", refusal).times(1));
+        }
         let script = r#"
             let wallet = bank::accounts(#{ label: "Dollar account" })[0].id;
             let treasury = bank::accounts(#{ label: "Treasury EUR" })[0].id;
-            let done = bank::convert(#{ from: wallet, to: treasury, amount: USD(1_000), max_slippage: 0.01 });
-            [done.moved.is_zero(), done.reason]"#;
+            let told = "sold";
+            try { bank::convert(#{ from: wallet, to: treasury, amount: USD(1_000), max_slippage: 0.01 }); } catch (e) { told = e.error; }
+            told"#;
         let store = bank.world.store().await;
         let engine = bank.world.engine(store.clone()).await;
         let run = bank.start(store.as_ref(), script).await;
-        // One of one unit, one of the whole amount.
+        let asked = |operation: &str| control.requests().get(operation).map_or(0, |count| count.total);
         until(store.as_ref(), run, |run| {
-            let asked = control
-                .requests()
-                .get("retrieve_indicative_quote")
-                .map_or(0, |count| count.total);
-            if run.state == RunState::Waiting && asked < 2 {
+            // One of one unit, one of the whole amount.
+            let is_there = match refused_first {
+                false => asked("retrieve_indicative_quote") == 2,
+                true => asked("create_conversion") == 1,
+            };
+            if run.state == RunState::Waiting && !is_there {
                 bank.clock.advance(STEP);
             }
-            run.state == RunState::Waiting && asked == 2
+            run.state == RunState::Waiting && is_there
         })
         .await;
         if falls {
@@ -310,7 +321,30 @@ async fn a_rate_that_fell_while_a_conversion_waited_is_not_sold_at() {
             .iter()
             .filter(|effect| effect.kind == "conversion")
             .count();
-        assert_eq!(made, sold, "{run:?}");
-        assert_eq!(told(&run)[0], json!(falls), "{run:?}");
+        assert_eq!(made, sold, "{falls}, {refused_first}: {run:?}");
+        assert_eq!(told(&run), if falls { "rate_moved" } else { "sold" }, "{refused_first}");
     }
+}
+
+/// The bank says no, for now: when it goes out again, somebody has returned the deposit.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_deposit_that_was_returned_before_a_payment_goes_out_again_is_not_sent_back() {
+    let mut bank = Bank::slow().await;
+    let refusal = FaultAction::Status {
+        status: 429,
+        when: When::Before,
+        retry_after_secs: Some(600),
+    };
+    let control = bank.world.simulator.control.clone();
+    control.add_fault(FaultRule::on("create_payout", refusal).times(1));
+    let store = bank.world.store().await;
+    let engine = bank.world.engine(store.clone()).await;
+    let sends = bank.start(store.as_ref(), &bank.sends_back()).await;
+    bank.until_looked_through(store.as_ref(), sends, "create_payout").await;
+    let returns = bank.returns();
+    elsewhere(&mut bank.world, &returns).await;
+    let run = bank.ends(store.as_ref(), sends).await;
+    engine.stop().await;
+    assert_eq!(bank.made(), (0, 1), "{:?}", run.result);
+    assert_eq!(told(&run), "not_possible");
 }

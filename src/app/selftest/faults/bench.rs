@@ -51,6 +51,10 @@ const EXCHANGE_MAX: Duration = Duration::from_secs(20);
 /// By how much a late answer is late by the bank's clock: within the time for which a request counts as under way, and
 /// longer than anybody waits here.
 const LATE: Duration = Duration::from_secs(25);
+/// Within how much time by the bank's clock all requests go out for the first time, and how long is waited, by the machine's,
+/// for a bank that is behind its own clock.
+const SENT_WITHIN: Duration = Duration::from_secs(2);
+const BUSY_MAX: Duration = Duration::from_secs(2);
 /// How long nothing happens after everything was set up: what was made shows by then, and holds nothing up.
 const REST: Duration = Duration::from_secs(20 * 60);
 /// How long a list does not show what is new, where it lags: within what the tables allow for.
@@ -423,6 +427,7 @@ impl<'a> Bench<'a> {
     /// The runs, in this order, when each has ended or needs a person.
     async fn settled(&self, store: &dyn Store, ids: &[RunId]) -> Result<Vec<Run>, AppError> {
         let machine = SystemClock::new();
+        let mut late_at = self.fault.kind.is_slow().then(|| self.clock.now() + LATE + SENT_WITHIN);
         loop {
             let query = RunQuery {
                 states: vec![RunState::Queued, RunState::Running, RunState::Waiting],
@@ -442,9 +447,30 @@ impl<'a> Bench<'a> {
                 let still: Vec<_> = still.iter().map(|run| (&run.workflow, run.state)).collect();
                 return Err(self.hangs(&format!("no end of {still:?}")));
             }
-            self.clock.advance(pause(&still, self.clock.now()));
+            let step = pause(&still, self.clock.now());
+            let to_late = late_at.map(|at| (at - self.clock.now()).to_std().unwrap_or_default());
+            self.clock.advance(to_late.map_or(step, |to_late| to_late.min(step)));
+            if to_late.is_some_and(|to_late| to_late <= step) {
+                late_at = None;
+                self.late_is_over().await;
+            }
             machine.sleep(LOOK_EVERY).await;
         }
+    }
+
+    /// Lets the bank do, by the machine's clock, what it was to have done by its own: else time would have passed for whoever
+    /// looks for it, and not for the bank.
+    async fn late_is_over(&self) {
+        let machine = SystemClock::new();
+        while self.is_asked() && machine.elapsed() < BUSY_MAX {
+            machine.sleep(LOOK_EVERY).await;
+        }
+    }
+
+    /// Whether the bank has requests that it has not answered.
+    fn is_asked(&self) -> bool {
+        let requests = self.bank.control.requests();
+        requests.values().any(|count| count.over < count.total)
     }
 
     async fn read(&self, store: &dyn Store, ids: &[RunId]) -> Result<Vec<Run>, AppError> {
@@ -463,13 +489,7 @@ impl<'a> Bench<'a> {
         }
         let machine = SystemClock::new();
         self.clock.advance(LATE * 2);
-        while self
-            .bank
-            .control
-            .requests()
-            .values()
-            .any(|count| count.over < count.total)
-        {
+        while self.is_asked() {
             if machine.elapsed() > PATIENCE {
                 return Err(self.hangs("a request never ends at the bank"));
             }
