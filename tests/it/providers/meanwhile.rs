@@ -1,10 +1,11 @@
 //! What changes at the provider between what a step reads and what it sends because of that: a step that waits in between
 //! looks again. And what one run does alone with a deposit, while others wait for it.
 
+use std::cell::Cell;
 use std::sync::Arc;
 use std::time::Duration;
 
-use bursar::base::clock::ManualClock;
+use bursar::base::clock::{Clock as _, ManualClock};
 use bursar::base::ids::RunId;
 use bursar::base::wake::Wake;
 use bursar::model::journal::Entry;
@@ -18,6 +19,7 @@ use rust_decimal::Decimal;
 use serde_json::{Value as Json, json};
 use tempfile::TempDir;
 
+use super::payaut::asked;
 use crate::support::{World, open, passing, settled, until};
 
 /// How long the list of payouts is behind.
@@ -70,28 +72,18 @@ impl Bank {
         self.world.start(store, script, json!({}), json!({})).await
     }
 
-    /// Lets time pass until all payouts were looked through, and what follows from that waits for its place.
-    async fn until_looked_through(&self, store: &dyn Store, run: RunId, operation: &str) {
-        until(store, run, |run| {
-            assert!(!run.state.is_final(), "{run:?}");
-            let asked = self
-                .world
-                .simulator
-                .control
-                .requests()
-                .get(operation)
-                .map(|count| count.total);
-            let is_there = run.state == RunState::Waiting && asked.is_some_and(|total| total > 0);
-            if !is_there && run.state == RunState::Waiting {
-                self.clock.advance(STEP);
-            }
-            is_there
-        })
-        .await;
+    /// Lets time pass until the run waits after the bank was asked for this so often.
+    async fn waits_after(&self, store: &dyn Store, run: RunId, operation: &str, times: u64) {
+        waits_after((store, run), &self.clock, || asked(&self.world, operation) >= times).await;
+    }
+
+    /// The same, until it has paid and waits.
+    async fn waits_after_it_paid(&self, store: &dyn Store, run: RunId) {
+        waits_after((store, run), &self.clock, || self.made().0 == 1).await;
     }
 
     async fn ends(&self, store: &dyn Store, run: RunId) -> Run {
-        passing(store, &self.clock, run, RunState::Waiting, STEP).await
+        passing(store, &self.clock, run, RunState::Waiting, STEP * 30).await
     }
 }
 
@@ -111,6 +103,27 @@ pub(super) async fn elsewhere(world: &mut World, script: &str) {
     world.wake = ours;
 }
 
+/// Lets time pass until this has come and the run waits after it.
+pub(super) async fn waits_after((store, run): (&dyn Store, RunId), clock: &ManualClock, has_come: impl Fn() -> bool) {
+    // A run that was seen to wait before it came may have done so for something else.
+    let came = Cell::new(false);
+    until(store, run, |run| {
+        assert!(!run.state.is_final(), "{run:?}");
+        let waits = run.state == RunState::Waiting;
+        if waits && came.get() {
+            return true;
+        }
+        came.set(has_come());
+        // Never further than it waits: else it goes on past what is waited for.
+        let left = run.wake_at.and_then(|at| (at - clock.now()).to_std().ok());
+        if let Some(left) = left.filter(|_| waits && !came.get()) {
+            clock.advance(left);
+        }
+        false
+    })
+    .await;
+}
+
 fn told(run: &Run) -> &Json {
     assert_eq!(run.state, RunState::Succeeded, "{:?}", run.error);
     run.result.as_ref().expect("a result")
@@ -122,7 +135,7 @@ async fn a_deposit_that_was_returned_while_a_payment_waited_is_not_sent_back() {
     let store = bank.world.store().await;
     let engine = bank.world.engine(store.clone()).await;
     let sends = bank.start(store.as_ref(), &bank.sends_back()).await;
-    bank.until_looked_through(store.as_ref(), sends, "list_payouts").await;
+    bank.waits_after(store.as_ref(), sends, "list_payouts", 1).await;
     let returns = bank.returns();
     elsewhere(&mut bank.world, &returns).await;
     let run = bank.ends(store.as_ref(), sends).await;
@@ -137,7 +150,7 @@ async fn a_deposit_that_was_sent_back_while_a_return_waited_is_not_returned() {
     let store = bank.world.store().await;
     let engine = bank.world.engine(store.clone()).await;
     let returns = bank.start(store.as_ref(), &bank.returns()).await;
-    bank.until_looked_through(store.as_ref(), returns, "list_payouts").await;
+    bank.waits_after(store.as_ref(), returns, "list_payouts", 1).await;
     let sends = bank.sends_back();
     elsewhere(&mut bank.world, &sends).await;
     let run = bank.ends(store.as_ref(), returns).await;
@@ -157,19 +170,13 @@ async fn what_was_looked_at_before_a_backup_is_looked_at_again() {
     let store = bank.world.store().await;
     let engine = bank.world.engine(store.clone()).await;
     let first = bank.start(store.as_ref(), &bank.sends_back()).await;
-    bank.until_looked_through(store.as_ref(), first, "list_payouts").await;
+    bank.waits_after(store.as_ref(), first, "list_payouts", 1).await;
     let second = bank.start(store.as_ref(), &bank.sends_back()).await;
     until(store.as_ref(), second, |run| run.state == RunState::Waiting).await;
     backup(folder, &file, bank.world.clock.now()).await.expect("backed up");
     let now = bank.world.clock.now();
     store.cancel(first, "tess", "not wanted", now).await.expect("cancelled");
-    until(store.as_ref(), second, |run| {
-        if run.state == RunState::Waiting && bank.made().0 == 0 {
-            bank.clock.advance(STEP);
-        }
-        run.state == RunState::Waiting && bank.made().0 == 1
-    })
-    .await;
+    bank.waits_after_it_paid(store.as_ref(), second).await;
     engine.stop().await;
     store.close().await.expect("closed");
 
@@ -201,13 +208,7 @@ async fn a_clock_set_ahead_does_not_show_a_payment_earlier() {
     let store = bank.world.store().await;
     let engine = bank.world.engine(store.clone()).await;
     let first = bank.start(store.as_ref(), &bank.sends_back()).await;
-    until(store.as_ref(), first, |run| {
-        if run.state == RunState::Waiting && bank.made().0 == 0 {
-            bank.clock.advance(STEP);
-        }
-        run.state == RunState::Waiting && bank.made().0 == 1
-    })
-    .await;
+    bank.waits_after_it_paid(store.as_ref(), first).await;
     let now = bank.world.clock.now();
     store.cancel(first, "tess", "not wanted", now).await.expect("cancelled");
     until(store.as_ref(), first, |run| run.state == RunState::Cancelled).await;
@@ -295,19 +296,12 @@ async fn a_rate_that_fell_while_a_conversion_waited_is_not_sold_at() {
         let store = bank.world.store().await;
         let engine = bank.world.engine(store.clone()).await;
         let run = bank.start(store.as_ref(), script).await;
-        let asked = |operation: &str| control.requests().get(operation).map_or(0, |count| count.total);
-        until(store.as_ref(), run, |run| {
-            // One of one unit, one of the whole amount.
-            let is_there = match refused_first {
-                false => asked("retrieve_indicative_quote") == 2,
-                true => asked("create_conversion") == 1,
-            };
-            if run.state == RunState::Waiting && !is_there {
-                bank.clock.advance(STEP);
-            }
-            run.state == RunState::Waiting && is_there
-        })
-        .await;
+        // One of one unit, one of the whole amount.
+        let (operation, times) = match refused_first {
+            false => ("retrieve_indicative_quote", 2),
+            true => ("create_conversion", 1),
+        };
+        bank.waits_after(store.as_ref(), run, operation, times).await;
         if falls {
             control.configure(|config| {
                 let rate = config.conversions.rates.get_mut("EUR/USD").expect("a rate");
@@ -340,7 +334,7 @@ async fn a_deposit_that_was_returned_before_a_payment_goes_out_again_is_not_sent
     let store = bank.world.store().await;
     let engine = bank.world.engine(store.clone()).await;
     let sends = bank.start(store.as_ref(), &bank.sends_back()).await;
-    bank.until_looked_through(store.as_ref(), sends, "create_payout").await;
+    bank.waits_after(store.as_ref(), sends, "create_payout", 1).await;
     let returns = bank.returns();
     elsewhere(&mut bank.world, &returns).await;
     let run = bank.ends(store.as_ref(), sends).await;

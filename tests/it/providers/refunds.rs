@@ -7,9 +7,9 @@ use bursar::simulator::config::payaut::{OverRefund, PayautConfig};
 use bursar::simulator::faults::{FaultAction, FaultRule};
 use serde_json::{Value as Json, json};
 
-use super::meanwhile::elsewhere;
+use super::meanwhile::{elsewhere, waits_after};
 use super::payaut::{SELLER, TREASURY, asked, code, made, payaut, run};
-use crate::support::{World, passing, until};
+use crate::support::{World, passing};
 
 const REFUND: &str = "payaut.create_refund_split";
 
@@ -296,14 +296,8 @@ async fn a_refund_that_waited_sees_what_went_back_meanwhile() {
     let waits = world
         .start(store.as_ref(), &script("back-1", 40), json!({}), json!({}))
         .await;
-    until(store.as_ref(), waits, |run| {
-        let looked = asked(&world, "payaut.list_refund_splits") > 0;
-        if run.state == RunState::Waiting && !looked {
-            clock.advance(Duration::from_secs(1));
-        }
-        run.state == RunState::Waiting && looked
-    })
-    .await;
+    let looked = || asked(&world, "payaut.list_refund_splits") > 0;
+    waits_after((store.as_ref(), waits), &clock, looked).await;
     elsewhere(&mut world, &script("back-2", 80)).await;
     let run = passing(store.as_ref(), &clock, waits, RunState::Waiting, Duration::from_secs(1)).await;
     engine.stop().await;
