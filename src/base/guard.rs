@@ -46,6 +46,8 @@ guards! {
     KeyAge = "key-age",
     /// A key is as old as the provider's clock says, not ours, which may have been ahead.
     KeyTheirTime = "key-their-time",
+    /// Also of a key that this process sent: both its clocks may have stood still with the machine.
+    KeyAskedAgain = "key-asked-again",
     /// Our trust in a key ends before the provider's window does.
     KeyMargin = "key-margin",
     /// No connection says that a key protects for longer than its table has it at the most.
@@ -327,6 +329,8 @@ guards! {
     ClockBehind = "clock-behind",
     /// And what comes to be known before it is known which time is right is new only then.
     ClockUnknown = "clock-unknown",
+    /// Nor does a wait end by such a clock.
+    WaitsForClock = "waits-for-clock",
     /// Runs that fail one after another stop theirs.
     FailuresPause = "failures-pause",
     /// Up to when slots are dealt with is kept beside their runs.

@@ -17,4 +17,5 @@ pub mod shutdown;
 pub mod suggest;
 pub mod text;
 pub mod wake;
+pub mod wall;
 mod wide;

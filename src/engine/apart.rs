@@ -45,8 +45,8 @@ impl Turn {
         let begun = self.begin("apart", String::new(), &Value::text(name).typed_text())?;
         match &begun.phase {
             Some(Phase::Done(outcome)) => return recorded(outcome.clone()).map(|_| apart),
-            Some(Phase::Trying { next_at, .. }) if self.now() < *next_at => return Err(self.pause_until(*next_at)),
-            Some(Phase::Trying { .. }) | None => {}
+            Some(Phase::Trying { next_at, .. }) => self.rest(&begun, *next_at)?,
+            None => {}
             Some(_) => return Err(self.unfit(&begun.path)),
         }
         self.driven()?;

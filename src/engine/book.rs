@@ -39,6 +39,8 @@ pub(super) struct Book {
 /// What the lock holds.
 pub(super) struct Pages {
     pub(super) journal: Journal,
+    /// Why an entry could not follow. The journal is lost with it: no branch may take that for a journal without steps.
+    broken: Option<IllegalEntry>,
     /// Entries that the journal has and the store was not given yet.
     riding: Vec<Record>,
     riding_bytes: usize,
@@ -104,6 +106,7 @@ impl Book {
             unmet: to_be_met(&journal),
             handed_over: journal.last_seq(),
             journal,
+            broken: None,
             riding: Vec::new(),
             riding_bytes: 0,
             kept: Vec::new(),
@@ -172,18 +175,30 @@ impl Book {
 impl Pages {
     /// Extends the journal; the entry is written with the next write. Says how many have ridden with it.
     pub(super) fn ride(&mut self, at: Instant, entry: Entry) -> Result<u64, IllegalEntry> {
+        self.whole()?;
         let record = Record {
             seq: self.journal.last_seq() + 1,
             at,
             entry,
         };
-        self.journal = std::mem::take(&mut self.journal).next(record.clone())?;
+        match std::mem::take(&mut self.journal).next(record.clone()) {
+            Ok(journal) => self.journal = journal,
+            Err(illegal) => {
+                self.broken = Some(illegal.clone());
+                return Err(illegal);
+            }
+        }
         let bytes = entry_bytes(&record.entry);
         self.bytes += bytes;
         self.riding_bytes += bytes;
         self.riding.push(record);
         self.ridden += 1;
         Ok(self.ridden)
+    }
+
+    /// Whether the journal is all there; else why not.
+    pub(super) fn whole(&self) -> Result<(), IllegalEntry> {
+        self.broken.clone().map_or(Ok(()), Err)
     }
 
     /// How many entries have ridden.
@@ -344,4 +359,39 @@ fn outcome_bytes(outcome: &Outcome) -> usize {
 
 fn intent_bytes(intent: &Intent) -> usize {
     intent.request.path.len() + intent.request.body.as_ref().map_or(0, String::len)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::base::ids::Digest;
+    use crate::model::journal::Step;
+
+    #[test]
+    fn a_journal_that_an_entry_could_not_follow_is_not_taken_for_one_without_steps() {
+        let book = Book::new(Journal::default());
+        let mut pages = book.open();
+        let done = |number| Entry::Done {
+            path: StepPath::root().child(number),
+            step: Step {
+                name: "log".to_owned(),
+                summary: String::new(),
+                fingerprint: Digest::of([b"log".as_slice()]),
+            },
+            outcome: Outcome::Value(Value::Null),
+            began: None,
+        };
+        assert_eq!(pages.ride(Instant::UNIX_EPOCH, done(1)), Ok(1));
+        assert!(pages.whole().is_ok());
+        let sending = Entry::Sending {
+            path: StepPath::root().child(2),
+        };
+        let illegal = pages
+            .ride(Instant::UNIX_EPOCH, sending)
+            .expect_err("it was never begun");
+        assert_eq!(pages.whole(), Err(illegal.clone()));
+        assert_eq!(pages.ride(Instant::UNIX_EPOCH, done(1)), Err(illegal));
+        // What has ridden before is written still.
+        assert_eq!(pages.take_append().records.len(), 1);
+    }
 }

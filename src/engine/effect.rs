@@ -121,12 +121,13 @@ impl Turn {
         let (epoch, by_person) = match begun.phase.take() {
             None => (0, false),
             // Held before anything was sent.
-            Some(Phase::Trying { next_at, .. }) if self.now() < next_at => return Err(self.pause_until(next_at)),
-            Some(Phase::Trying { .. }) => (0, false),
+            Some(Phase::Trying { next_at, .. }) => {
+                self.rest(&begun, next_at)?;
+                (0, false)
+            }
             Some(Phase::Cleared { epoch, by_person }) => (epoch, by_person),
             Some(Phase::Done(outcome)) => return recorded(outcome),
             Some(Phase::Doubt { doubt, .. }) => return Err(self.park(&doubt.code, doubt.message)),
-            Some(Phase::Sent { next_at: Some(at), .. }) if self.now() < at => return Err(self.pause_until(at)),
             Some(Phase::Sent {
                 intent,
                 attempts,
@@ -135,6 +136,9 @@ impl Turn {
                 sent_at,
                 look_up,
             }) => {
+                if let Some(at) = next_at {
+                    self.rest(&begun, at)?;
+                }
                 // On its way when the process ended: it may have arrived.
                 let was_on_its_way = next_at.is_none();
                 let unknown = unknown || (was_on_its_way && holds(Guard::OnItsWay));

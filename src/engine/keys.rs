@@ -106,14 +106,15 @@ impl Turn {
         Some(time)
     }
 
-    /// Finds out the age of a key that an earlier process sent. No clock of ours ran all the time since, and the
-    /// wall clock may have been set back meanwhile: the provider's says how much is left, and from then on the
-    /// clock that never goes back counts. What the provider does not say stays unknown.
+    /// Finds out the age of a key that goes out again. Of one that an earlier process sent no clock of ours ran all the
+    /// time since, and the wall clock may have been set back meanwhile; of one that this process sent both may have stood
+    /// still with the machine. The provider's says how much is left, and from then on the clock that never goes back
+    /// counts. What the provider does not say stays unknown, or as this process knows it.
     pub(super) fn learn_age(&self, open: &Open<'_>) -> Result<(), SendError> {
         let Some((key, until)) = self.young_by_the_wall(open) else {
             return Ok(());
         };
-        if self.services.trusts(key).is_some() {
+        if self.services.trusts(key).is_some() && !holds(Guard::KeyAskedAgain) {
             return Ok(());
         }
         if let Some(theirs) = self.asked_time(open.connection)? {

@@ -10,6 +10,7 @@ use chrono::TimeDelta;
 use super::backoff::Backoff;
 use super::helpers::Helpers;
 use super::pace::Pace;
+use super::time::WallTime;
 use crate::base::clock::{Clock, Instant};
 use crate::base::wake::Wake;
 use crate::connector::client::Client;
@@ -71,6 +72,8 @@ pub struct Services {
     alone: Mutex<BTreeMap<(String, String), Duration>>,
     /// What the store knows of an older state that was put back.
     restored: Mutex<Option<Restored>>,
+    /// Whether the wall clock is believed.
+    pub(super) wall_time: WallTime,
 }
 
 /// The parts of [`Services`] that are given from outside.
@@ -98,7 +101,9 @@ impl Services {
         let installation_secret = parts.store.installation_secret().await?;
         let pace = Pace::new(parts.connections.values(), parts.store.breakers().await?);
         let restored = parts.store.restored(parts.clock.now()).await?;
+        let doubted = parts.store.clock_doubt().await?.is_some();
         Ok(Self {
+            wall_time: WallTime::new(parts.clock.as_ref(), doubted),
             store: parts.store,
             clock: parts.clock,
             client: parts.client,
@@ -129,11 +134,12 @@ impl Services {
         self.wake.nudge();
     }
 
-    /// Remembers for how long a key is to be trusted from now on, unless that is known.
+    /// Remembers for how long a key is to be trusted from now on, unless that is known to be less.
     pub(super) fn trust(&self, key: &str, left: Duration) {
         let until = self.clock.elapsed().saturating_add(left);
         let mut trusted = self.trusted.lock().unwrap_or_else(PoisonError::into_inner);
-        trusted.entry(key.to_owned()).or_insert(until);
+        let known = trusted.entry(key.to_owned()).or_insert(until);
+        *known = until.min(*known);
     }
 
     /// Whether a key is still to be trusted, if this process knows its age.

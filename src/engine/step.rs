@@ -62,8 +62,10 @@ impl Turn {
         let attempts = match begun.phase.take() {
             None => 0,
             Some(Phase::Done(outcome)) => return recorded(outcome),
-            Some(Phase::Trying { next_at, .. }) if self.now() < next_at => return Err(self.pause_until(next_at)),
-            Some(Phase::Trying { attempts, .. }) => attempts,
+            Some(Phase::Trying { attempts, next_at }) => {
+                self.rest(&begun, next_at)?;
+                attempts
+            }
             Some(Phase::Doubt { doubt, .. }) => return Err(self.park(&doubt.code, doubt.message)),
             Some(_) => return Err(self.unfit(&begun.path)),
         };
@@ -181,7 +183,8 @@ impl Turn {
     /// Whether a step has been tried for as long as it may be. While it was held it was not tried.
     pub(super) fn is_late(&self, begun: &Begun) -> bool {
         let total = TimeDelta::from_std(self.services.settings.backoff.total).unwrap_or(TimeDelta::MAX);
-        !begun.is_held && begun.since.is_some_and(|since| self.now() - since >= total)
+        let is_over = begun.since.is_some_and(|since| self.now() - since >= total);
+        is_over && !begun.is_held && self.services.time_is_right()
     }
 
     pub(super) fn next_attempt_at(&self, attempt: u32, hint: RetryHint) -> Instant {

@@ -80,6 +80,8 @@ pub(super) struct Begun {
     pub(super) effect: Option<Box<Intent>>,
     /// Since when it is tried, if it was.
     pub(super) since: Option<Instant>,
+    /// When its last entry was made, if the journal knows it.
+    pub(super) updated_at: Option<Instant>,
     /// When its newest intent may have been sent by a journal that was forgotten, if it may.
     pub(super) recollected: Option<Forgotten>,
     /// What went wrong at its last attempt, if one did.
@@ -270,6 +272,10 @@ impl Turn {
         };
         let path = self.own().next_path();
         let mut pages = self.book.open();
+        if let Err(illegal) = pages.whole() {
+            drop(pages);
+            return Err(self.park("diverged", illegal.to_string()));
+        }
         pages.unmet = pages
             .unmet
             .saturating_sub(usize::from(pages.journal.step(&path).is_some()));
@@ -282,6 +288,7 @@ impl Turn {
                 intended_at: None,
                 effect: None,
                 since: None,
+                updated_at: None,
                 recollected: None,
                 trouble: None,
                 is_held: false,
@@ -298,6 +305,7 @@ impl Turn {
                 intended_at: known.intended_at,
                 effect: known.effect.clone(),
                 since: Some(known.since),
+                updated_at: Some(known.updated_at),
                 recollected: known.effect.as_ref().and_then(|intent| intent.forgotten),
                 trouble: known.trouble.clone(),
                 is_held: known.is_held,

@@ -37,7 +37,7 @@ impl Turn {
             Standing::Waiting(wait) => wait.deadline,
             Standing::New => self.deadline(duration),
         };
-        if self.now() >= deadline {
+        if self.has_come(deadline) {
             return self.end_wait(begun, until(deadline), Outcome::Value(Value::Null));
         }
         Err(self.wait_on(begun, until(deadline), EventMark::default()))
@@ -57,7 +57,7 @@ impl Turn {
                 ..until(self.deadline(timeout))
             },
         };
-        if self.claimed_at >= wait.deadline {
+        if self.claimed_at >= wait.deadline && self.services.time_is_right() {
             self.recollect_answer(&begun)?;
             let message = format!("nobody decided until {}", time_text(wait.deadline));
             return self.end_wait(begun, wait, Outcome::Failure(Failure::new("timeout", message)));
@@ -104,7 +104,7 @@ impl Turn {
             };
             return self.end_wait(begun, wait, outcome);
         }
-        if self.now() >= wait.deadline {
+        if self.has_come(wait.deadline) {
             let failure = Failure::new("timeout", format!("no such event until {}", time_text(wait.deadline)));
             return self.end_wait(begun, wait, Outcome::Failure(failure));
         }
@@ -148,7 +148,7 @@ impl Turn {
         };
         let now = self.now();
         let due = wait.poll_at.is_some_and(|at| now >= at) || now >= wait.deadline;
-        let over = now >= wait.deadline;
+        let over = self.has_come(wait.deadline);
         // The first look costs a request only when there is something to see.
         if found.is_some() || due || (fresh && wait.event.is_none()) {
             if let Some(until) = self.refused_key_holds(connection) {
@@ -285,6 +285,7 @@ impl Turn {
 
     /// Waits on, and wakes at this time whatever the wait says of it.
     fn wait_from(&self, begun: Begun, wait: Wait, wake_at: Instant, seen: EventMark) -> Thrown {
+        let wake_at = self.look_again_at(wake_at);
         let known = matches!(&begun.phase, Some(Phase::Waiting(known)) if *known == wait);
         let waits_for = wait.event.iter().cloned().collect();
         if !known

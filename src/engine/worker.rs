@@ -179,6 +179,9 @@ impl Dispatcher {
         while !self.services.stopping() {
             let now = clock.now();
             let look = clock.elapsed().saturating_sub(looked_at) >= LOOK_EVERY;
+            if look && let Err(error) = self.services.watch_time().await {
+                tracing::error!(%error, "whether the clock is right is not known");
+            }
             if look || next_due.is_some_and(|due| due <= now) {
                 looked_at = clock.elapsed();
                 next_due = self.wake_due(now).await;

@@ -165,10 +165,12 @@ impl Journal {
         if self.ended_above(&path) && holds(Guard::JournalEnded) {
             return Err(illegal("a step above it has ended"));
         }
-        let known = self.steps.remove(&path);
-        if known.is_none() && self.steps.len() >= RUN_STEPS_MAX {
+        // A step made of others is recorded after them: what they did must not be lost because it does not fit.
+        let is_new = !self.steps.contains_key(&path) && self.step_from(&path, 1).is_none();
+        if is_new && self.steps.len() >= RUN_STEPS_MAX {
             return Err(illegal("the run has too many steps"));
         }
+        let known = self.steps.remove(&path);
         if let (Some(known), Some(step)) = (&known, entry.step())
             && (known.step.name != step.name || known.step.fingerprint != step.fingerprint)
         {

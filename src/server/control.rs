@@ -358,7 +358,7 @@ async fn trust_clock(State(control): Here, body: Bytes) -> Result<Response, Prob
         actor = asked.actor,
         reason = asked.reason,
         was_in_doubt,
-        "the clock is right: schedules go on"
+        "the clock is right: schedules and waits go on"
     );
     Ok(answer(StatusCode::OK, &Trusted { was_in_doubt }))
 }

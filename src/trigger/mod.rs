@@ -10,7 +10,6 @@
 //! | [`router`] | admitted events | the runs they start |
 //! | [`schedule`] | an expression and a zone | the next instant it names |
 //! | [`slots`] | a schedule and the time | the slots that are due, missed, overdue |
-//! | [`wall`] | both clocks | whether the wall clock jumped |
 //! | [`cron`] | schedules and the time | runs for the slots that are due |
 //! | [`outlook`] | a schedule | what it will do, with notes for people, and how long its calendar lasts |
 //! | [`make_up`] | slots that passed, and a person | the runs they did not have |
@@ -28,7 +27,6 @@ pub mod router;
 pub mod schedule;
 pub mod slots;
 pub mod versions;
-pub mod wall;
 pub mod webhook;
 
 mod days;

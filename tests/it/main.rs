@@ -52,3 +52,4 @@ mod tidy;
 mod versions;
 mod webhooks;
 mod workflows;
+mod wrong_clock;

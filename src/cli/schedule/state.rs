@@ -46,7 +46,7 @@ pub(super) struct Pause {
 
 /// Have the schedules of a workflow go on, from their next slot
 ///
-/// Without a name: the clock was in doubt, because it had jumped or showed less than before, and is right now. All schedules go on that wait for that; what a person has
+/// Without a name: the clock was in doubt, because it had jumped or showed less than before, and is right now. All schedules and waits go on that wait for that; what a person has
 /// paused, and what failures have, stays paused. The time until then is downtime, and what becomes of its slots is said
 /// by `catch_up`. With a name, the pause of that workflow is over, whoever began it; it says nothing of the clock.
 #[derive(Debug, clap::Args)]

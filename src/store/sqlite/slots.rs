@@ -197,11 +197,15 @@ impl Writer {
     }
 
     /// The clock is right; whether that was in doubt. What cannot be read any more is ended as well. If it was in doubt,
-    /// what was seen of another time counts no more.
+    /// what was seen of another time counts no more, and every run that waits for a time looks for itself whether that has
+    /// come: it may have been noted by a clock that was wrong.
     pub(super) async fn trust_clock(&mut self, now: Instant) -> Result<bool, Halt> {
         let was_in_doubt = Meta::ClockDoubt.forget(&mut self.connection).await?;
         if was_in_doubt {
             self.see_clock(now).await?;
+            sqlx::query("UPDATE run SET state = 'queued', wake_at = NULL WHERE wake_at IS NOT NULL")
+                .execute(&mut self.connection)
+                .await?;
         }
         Ok(was_in_doubt)
     }

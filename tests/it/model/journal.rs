@@ -420,6 +420,15 @@ fn the_last_step_of_the_longest_run_can_still_end() {
     }
     let one_more = StepPath::root().child(most + 1);
     assert!(journal.clone().next(record(most + 1, &one_more, Move::Done)).is_err());
+    // A step made of others ends after them, whatever it counts.
+    let above = path("7");
+    let mut below = Journal::default();
+    for number in 1..=most {
+        let entry = record(number, &above.child(number), Move::Done);
+        below = below.next(entry).expect("legal");
+    }
+    assert!(below.clone().next(record(most + 1, &path("8"), Move::Done)).is_err());
+    assert!(below.next(record(most + 1, &above, Move::Done)).is_ok());
     let last = StepPath::root().child(most);
     assert!(journal.next(record(most + 1, &last, Move::Outcome)).is_ok());
 }

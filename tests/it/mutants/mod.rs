@@ -40,6 +40,7 @@ fn caught_by(guard: Guard) -> &'static str {
         Guard::KeyWindow => "mutants::effects::a_wall_clock_set_ahead_makes_a_young_key_old",
         Guard::KeyAge => "key_age::a_wall_clock_set_back_makes_no_old_key_young",
         Guard::KeyTheirTime => "key_age::a_clock_that_was_ahead_when_it_was_sent_makes_no_key_young",
+        Guard::KeyAskedAgain => "key_age::a_machine_that_stood_still_with_both_its_clocks_has_no_young_key",
         Guard::KeyMargin => "mutants::effects::a_key_is_not_used_in_the_last_minutes_of_its_window",
         Guard::Exclusive => "once::exclusive::two_refunds_of_one_payment_do_not_take_each_other_for_their_own",
         Guard::Released => "store::conformance::sqlite::what_only_one_step_may_have_goes_with_its_end_and_not_before",
@@ -93,6 +94,7 @@ fn caught_by(guard: Guard) -> &'static str {
         Guard::ClockBehind => {
             "schedules::jumps::a_clock_that_shows_less_at_the_start_than_was_seen_before_waits_for_a_person"
         }
+        Guard::WaitsForClock => "wrong_clock::a_clock_set_ahead_ends_no_wait_until_somebody_says_that_it_is_right",
         Guard::ClockUnknown => {
             "schedules::jumps::what_is_new_before_anybody_says_what_time_it_is_begins_when_somebody_has"
         }

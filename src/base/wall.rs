@@ -1,19 +1,19 @@
 //! The wall clock, watched by elapsed time: whether it jumped since it was last read.
 //!
-//! What becomes of schedules then is [`super::cron`]'s. On some systems elapsed time stands still while the machine
+//! What becomes of schedules and waits then is not said here. On some systems elapsed time stands still while the machine
 //! sleeps; so waking up looks like a jump ahead, and is one to whoever has slots to run.
 
 use std::time::Duration;
 
 use chrono::TimeDelta;
 
-use crate::base::clock::{Clock, Instant};
-use crate::base::guard::{Guard, holds};
+use super::clock::{Clock, Instant};
+use super::guard::{Guard, holds};
 
 /// Clocks that are kept right differ by less than this from one reading to the next.
 const STEP: TimeDelta = TimeDelta::seconds(5);
 /// After a jump further than this, either way, nobody can say what time it is without looking.
-const CORRECTION: TimeDelta = TimeDelta::hours(3);
+pub const CORRECTION: TimeDelta = TimeDelta::hours(3);
 /// Two readings that belong together are no further apart than this.
 const APART: Duration = Duration::from_secs(1);
 /// A process may be stopped between two readings, but hardly so often.
@@ -82,10 +82,24 @@ impl WallClock {
 
     /// The time, and what the clock did since it was last read.
     pub fn read(&mut self, clock: &dyn Clock) -> (Instant, Moved) {
-        let (reading, last) = (Reading::of(clock), self.last);
+        let (reading, moved) = self.compare(clock);
         self.last = reading;
-        let moved = Moved::of(reading.wall - last.wall, reading.elapsed.saturating_sub(last.elapsed));
         (reading.wall, moved)
+    }
+
+    /// The same, measured from the last time that was no leap into nowhere: a clock that comes back from there is right.
+    pub fn read_unless_astray(&mut self, clock: &dyn Clock) -> (Instant, Moved) {
+        let (reading, moved) = self.compare(clock);
+        if !matches!(moved, Moved::Astray(_)) {
+            self.last = reading;
+        }
+        (reading.wall, moved)
+    }
+
+    fn compare(&self, clock: &dyn Clock) -> (Reading, Moved) {
+        let (reading, last) = (Reading::of(clock), self.last);
+        let moved = Moved::of(reading.wall - last.wall, reading.elapsed.saturating_sub(last.elapsed));
+        (reading, moved)
     }
 }
 
