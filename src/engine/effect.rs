@@ -126,7 +126,13 @@ impl Turn {
             Some(Phase::Cleared { epoch, by_person }) => (epoch, by_person),
             Some(Phase::Done(outcome)) => return recorded(outcome),
             Some(Phase::Doubt { doubt, .. }) => return Err(self.park(&doubt.code, doubt.message)),
-            Some(Phase::Sent { next_at: Some(at), .. }) if self.now() < at => return Err(self.pause_until(at)),
+            // A run that is to end sends nothing again, so it does not wait to: it looks at once, as long as that is not
+            // what it waits for.
+            Some(Phase::Sent {
+                next_at: Some(at),
+                look_up,
+                ..
+            }) if self.now() < at && (look_up || !self.run.cancel_requested) => return Err(self.pause_until(at)),
             Some(Phase::Sent {
                 intent,
                 attempts,
