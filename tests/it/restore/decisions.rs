@@ -257,10 +257,10 @@ async fn what_a_run_that_is_known_paid_is_not_shown_as_what_another_one_did() {
     bank.end().await;
 }
 
-/// A table whose answers have no place for an amount: what the look-up finds is known by our reference, and what a person
+/// A table whose answers have no place for a currency: what the look-up finds is known by our reference, and what a person
 /// brings is known by nothing.
 #[tokio::test(flavor = "multi_thread")]
-async fn what_the_provider_shows_is_adopted_though_it_says_no_amount() {
+async fn what_the_provider_shows_is_adopted_though_it_says_no_currency() {
     let mut bank = bank_of_old().await;
     let control = bank.world.simulator.control.clone();
     let failure = |when| FaultAction::Status {
@@ -277,7 +277,11 @@ async fn what_the_provider_shows_is_adopted_though_it_says_no_amount() {
     let table = include_str!("../../../src/connector/providers/augustus.toml");
     let echo = r#"echo   = { amount = "/amount", currency = "/currency", beneficiary = "/destination" }"#;
     assert!(table.contains(echo));
-    let silent = Connector::parse("augustus.toml", &table.replacen(echo, "", 1)).expect("the table is right");
+    let silent = Connector::parse(
+        "augustus.toml",
+        &table.replacen(echo, r#"echo   = { amount = "/amount" }"#, 1),
+    )
+    .expect("the table is right");
     bank.world.reconnect(|bank| bank.connector = Arc::new(silent));
     let person = Person::looks_at(&bank, run).await;
     let Shown::Found(found) = person.sees().await else {
