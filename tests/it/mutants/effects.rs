@@ -329,6 +329,8 @@ async fn no_run_is_cancelled_over_a_payment_whose_outcome_nobody_knows() {
     let bank = &world.simulator.control;
     bank.add_fault(FaultRule::on("list_payouts", status(503, When::Before, None)));
     let store = open(world.folder.path()).await;
+    // By now both may go on.
+    clock.advance(Duration::from_secs(60));
     let left = store.cancel(id, "treasurer", "a mistake", clock.now()).await;
     assert_eq!(left, Ok(RunState::Queued), "only a note is left");
     let engine = world.engine(store.clone()).await;
