@@ -15,7 +15,9 @@ use crate::connector::connection::Connection;
 use crate::connector::lookup::{Other, Read, Search, Sought, other_run_of};
 use crate::connector::reply::{classify, classify_error};
 use crate::connector::table::Endpoint;
-use crate::model::journal::{Doubt, Entry, Failure, Intent, Journal, Phase, Record, Step, StepPath, sought_since};
+use crate::model::journal::{
+    Doubt, Earlier, Entry, Failure, Intent, Journal, Phase, Record, Step, StepPath, earlier, sought_since,
+};
 use crate::model::run::{Run, RunState};
 use crate::model::value::Value;
 use crate::store::{RunQuery, Store};
@@ -36,6 +38,8 @@ pub struct InDoubt {
     pub doubt: Doubt,
     /// Since when.
     pub since: Instant,
+    /// What was decided about it before.
+    pub earlier: Vec<Earlier>,
     /// What was to be sent; none for a read that was refused.
     pub sent: Option<Sent>,
 }
@@ -54,7 +58,7 @@ pub struct Sent {
     /// The end of the time in which it may have gone out: a process may send later than it noted.
     until: Instant,
     run: RunId,
-    journal: Arc<Journal>,
+    pub(super) journal: Arc<Journal>,
 }
 
 /// What the provider shows of an effect.
@@ -126,6 +130,7 @@ pub async fn in_doubt(store: &dyn Store, run: Run) -> Result<Vec<InDoubt>, AppEr
             step: record.step.clone(),
             doubt: doubt.clone(),
             since,
+            earlier: earlier(&records, path),
             sent,
         })
     });

@@ -139,6 +139,14 @@ guards! {
     SoughtSinceFirst = "sought-since-first",
     /// What a person says of an effect is held against what the provider shows.
     DecisionFits = "decision-fits",
+    /// So is that it failed.
+    FailureFits = "failure-fits",
+    /// What says nothing of the amount or of who got it is not adopted without a word.
+    AdoptionSays = "adoption-says",
+    /// Nor what another step of the run has.
+    AdoptedOnce = "adopted-once",
+    /// A decision is about the doubt that was looked at, not about a later one.
+    DecisionAfter = "decision-after",
 
     // --- an older state of the store
     /// That the database is older than what was sent is noticed.

@@ -10,7 +10,7 @@ use super::text::one_line;
 use crate::app::approvals::of_run;
 use crate::base::clock::{Clock as _, SystemClock};
 use crate::base::ids::RunId;
-use crate::model::journal::Journal;
+use crate::model::journal::{Journal, Record};
 use crate::model::run::{Run, RunState};
 use crate::store::{Store, StoreError};
 
@@ -95,6 +95,11 @@ pub(super) async fn find(store: &Arc<dyn Store>, id: RunId) -> Result<Run, CliEr
 
 /// Its journal.
 pub(super) async fn journal(store: &Arc<dyn Store>, id: RunId) -> Result<Journal, CliError> {
-    let records = store.journal(id).await?;
-    Journal::from_records(records).map_err(|error| StoreError::Corrupt(format!("{id}: {error}")).into())
+    legal(id, &store.journal(id).await?)
+}
+
+/// What its records say.
+pub(super) fn legal(id: RunId, records: &[Record]) -> Result<Journal, CliError> {
+    let journal = Journal::from_records(records.to_vec());
+    journal.map_err(|error| StoreError::Corrupt(format!("{id}: {error}")).into())
 }

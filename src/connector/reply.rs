@@ -193,7 +193,16 @@ fn read_body(connector: &Connector, endpoint: &Endpoint, body: &[u8]) -> Result<
     }
 }
 
-/// What in a resource does not fit the request that is said to have made it, if anything.
+/// What speaks against it that a resource was made by a request.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct Misfit {
+    /// All that is not as it was asked for.
+    pub differs: Vec<String>,
+    /// What it does not say, so that it may as well be something else.
+    pub unsaid: Vec<&'static str>,
+}
+
+/// What in a resource does not fit the request that is said to have made it, and what of it nobody can tell.
 ///
 /// # Errors
 /// Why it cannot be what the endpoint answers at all.
@@ -203,9 +212,54 @@ pub fn misfit(
     request: &StoredRequest,
     movement: Option<&Movement>,
     resource: &Json,
-) -> Result<Option<String>, String> {
+) -> Result<Misfit, String> {
     let value = read_body(connector, endpoint, resource.to_string().as_bytes())?;
-    Ok(contradiction(endpoint, request, movement, &value))
+    let differs = [
+        another_amount(endpoint, movement, &value),
+        about_another(endpoint, request, &value),
+        another_beneficiary(endpoint, request, &value),
+        not_as_sent(endpoint, request, &value),
+    ];
+    Ok(Misfit {
+        differs: differs.into_iter().flatten().collect(),
+        unsaid: movement.map_or_else(Vec::new, |movement| all_unsaid(endpoint, request, movement, &value)),
+    })
+}
+
+/// All that a resource would have to say of a movement, and does not. What its table has no place for is not said
+/// either, but for whom it went to: an answer that never names them is as good as it gets.
+fn all_unsaid(endpoint: &Endpoint, request: &StoredRequest, movement: &Movement, value: &Value) -> Vec<&'static str> {
+    let echo = &endpoint.echo;
+    let says = |pointer| said(value, pointer).is_some();
+    let has_amount = movement.amount.is_some();
+    let names_beneficiary = movement.beneficiary.is_some() && echo.beneficiary.is_some();
+    let missing = [
+        (has_amount && !says(&echo.amount), "its amount"),
+        (
+            has_amount && !says(&echo.currency) && endpoint.money.currency.is_none(),
+            "its currency",
+        ),
+        // Where the whole of something moves, that has to be named.
+        (
+            !has_amount && !is_about(endpoint, request, value),
+            "what it was made for",
+        ),
+        (
+            names_beneficiary && says_beneficiary(endpoint, request, value) != Some(true),
+            "its beneficiary",
+        ),
+    ];
+    let missing = missing.into_iter().filter(|(is_missing, _)| *is_missing);
+    missing.map(|(_, what)| what).collect()
+}
+
+/// Whether a resource shows that by which a look-up would know it.
+fn is_about(endpoint: &Endpoint, request: &StoredRequest, value: &Value) -> bool {
+    let shown = told_by(endpoint).and_then(|(field, pointer)| {
+        sent(endpoint, request, field)?;
+        value.pointer(pointer)
+    });
+    shown.is_some_and(|shown| !shown.is_null())
 }
 
 /// What in an answer does not fit the request it answers, if anything: amounts compared as amounts, accounts
@@ -216,12 +270,15 @@ pub fn contradiction(
     movement: Option<&Movement>,
     value: &Value,
 ) -> Option<String> {
-    another_amount(endpoint, movement, value).or_else(|| {
-        if let Some(field) = another_resource(endpoint, request, value) {
-            return Some(format!("the answer is about another one: it differs under `{field}`"));
-        }
-        another_beneficiary(endpoint, request, value).or_else(|| not_as_sent(endpoint, request, value))
-    })
+    another_amount(endpoint, movement, value)
+        .or_else(|| about_another(endpoint, request, value))
+        .or_else(|| another_beneficiary(endpoint, request, value))
+        .or_else(|| not_as_sent(endpoint, request, value))
+}
+
+fn about_another(endpoint: &Endpoint, request: &StoredRequest, value: &Value) -> Option<String> {
+    let field = another_resource(endpoint, request, value)?;
+    Some(format!("the answer is about another one: it differs under `{field}`"))
 }
 
 /// The same of something that stands inside of what it was made of: what it has to show, its look-up says.
@@ -329,19 +386,24 @@ fn another_beneficiary(endpoint: &Endpoint, request: &StoredRequest, value: &Val
 
 /// The field by which a look-up would tell what the answer shows from what was asked for, if it would.
 fn another_resource<'a>(endpoint: &'a Endpoint, request: &StoredRequest, value: &Value) -> Option<&'a str> {
-    let (field, pointer) = match &endpoint.lookup.as_ref()?.matching {
-        Match::Reference(pointer) | Match::ReferenceAtEnd(pointer) => {
-            (endpoint.our_reference.as_ref()?.field.as_str(), pointer)
-        }
-        Match::Natural { field, pointer, .. } => (field.as_str(), pointer),
-        // What is read then is not what the call answers with.
-        Match::Fresh { .. } | Match::State { .. } | Match::Content(_) | Match::Gone(_) => return None,
-    };
+    let (field, pointer) = told_by(endpoint)?;
     let wanted = sent(endpoint, request, field)?;
     let shown = value.pointer(pointer)?;
     let kind = endpoint.param(field).map(|param| param.kind);
     let are_texts = wanted.is_string() && shown.as_text().is_some();
     (are_texts && !alike::shows(kind, &wanted, shown)).then_some(field)
+}
+
+/// The request field by which a look-up tells ours from the others, and where an answer shows it.
+fn told_by(endpoint: &Endpoint) -> Option<(&str, &str)> {
+    match &endpoint.lookup.as_ref()?.matching {
+        Match::Reference(pointer) | Match::ReferenceAtEnd(pointer) => {
+            Some((endpoint.our_reference.as_ref()?.field.as_str(), pointer.as_str()))
+        }
+        Match::Natural { field, pointer, .. } => Some((field.as_str(), pointer.as_str())),
+        // What is read then is not what the call answers with.
+        Match::Fresh { .. } | Match::State { .. } | Match::Content(_) | Match::Gone(_) => None,
+    }
 }
 
 fn refusal(connector: &Connector, endpoint: &Endpoint, request: &StoredRequest, answer: &RawAnswer) -> Verdict {

@@ -136,7 +136,9 @@ impl Turn {
                 sent_at,
                 look_up,
             }) => {
-                if let Some(at) = next_at {
+                // A run that is to end sends nothing again, so it does not wait to: it looks at once, as long as that is not
+                // what it waits for.
+                if let Some(at) = next_at.filter(|_| look_up || !self.run.cancel_requested) {
                     self.rest(&begun, at)?;
                 }
                 // On its way when the process ended: it may have arrived.

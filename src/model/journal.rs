@@ -19,11 +19,13 @@
 //! This file must not read a clock, build a request or decide what an answer means.
 
 mod approval;
+mod earlier;
 mod entry;
 
 use std::collections::BTreeMap;
 
 pub use self::approval::{APPROVAL, Undecidable};
+pub use self::earlier::{Earlier, earlier, overlooked};
 pub use self::entry::{
     Asked, Doubt, Entry, Failure, Forgotten, Intent, InvalidPath, Outcome, Record, Resolution, Retry, Step, StepPath,
     StoredRequest, Wait,

@@ -408,6 +408,7 @@ async fn resolve(State(control): Here, Segment(id): Segment<String>, body: Bytes
         resolution: resolution(&asked.decision, asked.resource)?,
         actor: asked.actor,
         reason: asked.reason,
+        after: asked.after,
         at: control.clock.now(),
     };
     let decision = (control.judge)(decision, asked.although).await?;

@@ -279,6 +279,9 @@ pub struct ResolveRun {
     /// What it is taken in spite of: `unproved` or `different`.
     #[serde(default)]
     pub although: Option<Although>,
+    /// How many decisions about this step the person knows of: else it is refused, but for `retry`.
+    #[serde(default)]
+    pub after: u32,
     /// Who decides.
     pub actor: String,
     /// Why.

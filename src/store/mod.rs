@@ -306,8 +306,18 @@ pub struct Decision {
     pub actor: String,
     /// Why.
     pub reason: String,
+    /// How many decisions about this step they know of. One that is made about an earlier doubt is refused, but for
+    /// [`Resolution::Retry`].
+    pub after: u32,
     /// When.
     pub at: Instant,
+}
+
+impl Decision {
+    /// Why nothing is decided about a run that is not parked.
+    pub fn not_parked(run: RunId, state: RunState) -> StoreError {
+        StoreError::Conflict(format!("{run} is {state}, not parked: there is nothing to decide"))
+    }
 }
 
 /// What a person answers to an approval that is asked for.
@@ -466,6 +476,9 @@ pub trait Store: Send + Sync + 'static {
     // --- what people write -------------------------------------------------------------------
 
     /// Records a decision on a parked run and queues it. When no step is named it goes on as it is, or ends.
+    ///
+    /// [`StoreError::Conflict`] if the run is not parked, or the journal has another number of decisions about the step
+    /// than [`Decision::after`] says.
     fn resolve(&self, decision: Decision) -> Answer<'_, ()>;
 
     /// Records the one answer to an approval that is asked for, and queues the run if it waits. The answer stands in
@@ -480,7 +493,7 @@ pub trait Store: Send + Sync + 'static {
     fn examined(&self, run: RunId, found: Option<RunError>) -> Answer<'_, ()>;
 
     /// Ends a run, or asks a running one to end after its present step. Says the state it left it in. A queued
-    /// or waiting run with an effect whose outcome is not known is asked, too: the outcome comes first.
+    /// or waiting run with an effect whose outcome is not known is asked, too, and woken: the outcome comes first.
     fn cancel<'a>(&'a self, run: RunId, actor: &'a str, reason: &'a str, now: Instant) -> Answer<'a, RunState>;
 
     // --- what everybody reads ----------------------------------------------------------------

@@ -9,11 +9,11 @@ use bursar::model::journal::{Resolution, StepPath};
 use bursar::model::run::{Run, RunState};
 use bursar::simulator::config::SimulatorConfig;
 use bursar::simulator::faults::{FaultAction, FaultRule, When};
-use bursar::store::{Decision, Store};
+use bursar::store::{Decision, Store, StoreError};
 use serde_json::json;
 
 use crate::support::real_time::{Patience, pause};
-use crate::support::{World, audit_store, passing, settled, until};
+use crate::support::{World, audit_store, decided as decisions, passing, settled, until, without_lookup};
 
 const PAY: &str = r#"
     let from = bank::accounts(#{ label: "Operating DE" })[0].id;
@@ -248,16 +248,78 @@ async fn decided(resolution: Resolution) -> (Run, usize) {
 }
 
 async fn decide(store: &dyn Store, world: &World, run: RunId, path: StepPath, resolution: Resolution) {
+    let after = decisions(store, run, &path).await;
+    let said = say(store, world, run, path, resolution, after).await;
+    said.expect("the decision is taken");
+}
+
+/// A decision of somebody who knows of so many earlier ones.
+async fn say(
+    store: &dyn Store,
+    world: &World,
+    run: RunId,
+    path: StepPath,
+    resolution: Resolution,
+    after: u32,
+) -> Result<(), StoreError> {
     let decision = Decision {
         run,
         path: Some(path),
         resolution,
         actor: "treasurer".to_owned(),
         reason: "called the bank".to_owned(),
+        after,
         at: world.clock.now(),
     };
-    store.resolve(decision).await.expect("the decision is taken");
+    let said = store.resolve(decision).await;
     world.wake.nudge();
+    said
+}
+
+/// A person has it sent again, that is paid and its answer is lost: who says so once more has not looked.
+#[tokio::test(flavor = "multi_thread")]
+async fn what_was_decided_about_an_earlier_doubt_is_not_taken_for_a_later_one() {
+    let (mut world, _clock) = without_keys().await;
+    world.reconnect(|bank| bank.connector = Arc::new(without_lookup()));
+    let control = world.simulator.control.clone();
+    control.add_fault(FaultRule::on("create_payout", server_error(When::Before)).times(1));
+    let store = world.store().await;
+    let engine = world.engine(store.clone()).await;
+    let id = world.start(store.as_ref(), PAY, json!({}), json!({})).await;
+    assert_eq!(settled(store.as_ref(), id).await.state, RunState::Parked);
+    let records = store.journal(id).await.expect("the journal");
+    let path = records.last().expect("a doubt").entry.path().clone();
+    let again = |after| say(store.as_ref(), &world, id, path.clone(), Resolution::Resend, after);
+
+    control.add_fault(FaultRule::on("create_payout", FaultAction::DropAfterEffect).times(1));
+    assert_eq!(again(0).await, Ok(()));
+    let run = settled(store.as_ref(), id).await;
+    assert_eq!(run.state, RunState::Parked, "{:?}", run.error);
+    let twice = again(0).await;
+    let run = settled(store.as_ref(), id).await;
+    assert_eq!(control.requests()["create_payout"].total, 2, "{run:?}");
+    assert_eq!(control.effects().len(), 1, "it is paid once");
+    let Err(StoreError::Conflict(why)) = twice else {
+        panic!("{twice:?}")
+    };
+    let command = format!("`bursar reconcile show {id}`");
+    for part in [
+        "treasurer decided about step",
+        "resend (called the bank)",
+        "it is in doubt again since",
+        &command,
+        "`--after 1`",
+    ] {
+        assert!(why.contains(part), "{part}: {why}");
+    }
+    // Nor what somebody says who knows of more than there is; and whoever has looked may say anything.
+    assert!(again(2).await.is_err());
+    let fail = say(store.as_ref(), &world, id, path.clone(), Resolution::Fail, 1).await;
+    assert_eq!(fail, Ok(()));
+    let run = until(store.as_ref(), id, |run| run.state.is_final()).await;
+    engine.stop().await;
+    assert_eq!(run.state, RunState::Failed, "{:?}", run.error);
+    assert_eq!(control.effects().len(), 1);
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -451,6 +451,7 @@ async fn a_refused_key_parks_one_run_and_holds_the_others_until_it_works() {
         resolution: Resolution::Retry,
         actor: "tess".to_owned(),
         reason: "the key is corrected".to_owned(),
+        after: 0,
         at: world.clock.now(),
     };
     store.resolve(again).await.expect("decided");

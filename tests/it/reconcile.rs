@@ -1,6 +1,6 @@
 //! A payment of unknown outcome, as a person meets it: listed, explained with what the provider shows, decided.
 
-use bursar::model::journal::Entry;
+use bursar::model::journal::{Entry, Outcome};
 use bursar::model::run::RunState;
 use bursar::simulator::config::SimulatorConfig;
 use bursar::simulator::faults::{FaultAction, FaultRule};
@@ -12,11 +12,18 @@ use crate::support::{settled, until};
 
 /// A site whose nightly sweep has one payment in doubt: the bank took it, and answered with another amount.
 async fn in_doubt() -> (Site, bursar::base::ids::RunId) {
+    in_doubt_at(1).await
+}
+
+/// The same of one of its payments.
+async fn in_doubt_at(nth: u64) -> (Site, bursar::base::ids::RunId) {
     let mut site = Site::new(SimulatorConfig::demo()).await;
     let lie = FaultAction::WrongAmount {
         amount: "1.00".to_owned(),
     };
-    site.bank.control.add_fault(FaultRule::on("create_payout", lie).nth(1));
+    site.bank
+        .control
+        .add_fault(FaultRule::on("create_payout", lie).nth(nth));
     site.start().await;
     let run = site.run("nightly-sweep").await.run;
     until(site.store().await.as_ref(), run, |run| run.state == RunState::Parked).await;
@@ -201,6 +208,20 @@ async fn what_is_adopted_has_to_be_what_was_asked_for() {
     let mut another = paid.clone();
     another["amount"] = json!("1.00");
     check(&site, another.clone(), "the answer says 1").await;
+    // What says nothing contradicts nothing: that is no proof. What differs and what is left out are told together.
+    let nothing = "does not say its amount and its currency and its beneficiary";
+    check(&site, json!({"id": paid["id"]}), nothing).await;
+    check(&site, json!({"id": "x"}), "--although unproved").await;
+    let mut elsewhere = another.clone();
+    let destination = elsewhere["destination"].as_object_mut().expect("an object");
+    for (_, named) in destination.iter_mut().filter(|(name, _)| *name != "type") {
+        *named = json!(format!("{}0", named.as_str().unwrap_or_default()));
+    }
+    check(&site, elsewhere.clone(), "names another beneficiary").await;
+    check(&site, elsewhere, "the answer says 1").await;
+    let mut silent = another.clone();
+    silent.as_object_mut().expect("an object").remove("destination");
+    check(&site, silent, "does not say its beneficiary").await;
     // Without a daemon the same is said.
     assert!(site.stop().await.success());
     check(&site, another, "the answer says 1").await;
@@ -242,4 +263,110 @@ async fn a_decision_names_its_run_and_tells_when_that_is_parked_again() {
     site.start().await;
     assert!(site.log().contains("parked     1 run for a person"), "{}", site.log());
     assert!(site.stop().await.success());
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_another_step_of_the_run_made_is_not_adopted_without_a_word() {
+    let (mut site, run) = in_doubt_at(2).await;
+    let run_text = run.to_string();
+    let records = site.store().await.journal(run).await.expect("the journal");
+    let paid = records.iter().find_map(|record| match &record.entry {
+        Entry::Outcome {
+            path,
+            outcome: Outcome::Value(value),
+        } if value.pointer("/destination").is_some() => Some((path.clone(), value.to_plain())),
+        _ => None,
+    });
+    let (path, paid) = paid.expect("the first payment");
+    let shown = site.command(&["--json", "reconcile", "show", &run_text]).await;
+    let shown: serde_json::Value = serde_json::from_str(&shown.stdout).expect("one object");
+    // All is as it was asked for, but that it is another one.
+    let mut resource = shown["provider"]["resource"].clone();
+    resource["id"] = paid["id"].clone();
+    let file = site.path("found.json");
+    std::fs::write(&file, resource.to_string()).expect("written");
+    let adopt = [
+        "reconcile",
+        "resolve",
+        &run_text,
+        "--adopt",
+        file.to_str().expect("text"),
+        "--reason",
+        "seen",
+    ];
+    let refused = site.command(&adopt).await;
+    assert_eq!(refused.code, Some(5), "{refused:?}");
+    let expected = format!("step {path} of this run already has it");
+    assert!(refused.stderr.contains(&expected), "{}", refused.stderr);
+    let taken = site.command(&[&adopt[..], &["--although", "different"]].concat()).await;
+    assert_eq!(taken.code, Some(0), "{taken:?}");
+    assert!(site.stop().await.success());
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_the_bank_shows_is_not_called_failed_without_a_word() {
+    let (mut site, run) = in_doubt().await;
+    let run_text = run.to_string();
+    let fail = ["reconcile", "resolve", &run_text, "--fail", "--reason", "it bounced"];
+    for daemon in [true, false] {
+        if !daemon {
+            assert!(site.stop().await.success());
+        }
+        for words in [&[][..], &["--although", "unproved"]] {
+            let refused = site.command(&[&fail[..], words].concat()).await;
+            assert_eq!(refused.code, Some(5), "{daemon} {words:?}: {refused:?}");
+            for part in ["it happened", "--adopt-found", "`--although different`"] {
+                assert!(refused.stderr.contains(part), "{part}: {}", refused.stderr);
+            }
+        }
+    }
+    assert_eq!(last_reason(&site, run).await, None, "nothing was decided");
+    let taken = site.command(&[&fail[..], &["--although", "different"]].concat()).await;
+    assert_eq!(taken.code, Some(0), "{taken:?}");
+    let reason = last_reason(&site, run).await.expect("a decision");
+    assert!(reason.starts_with("it bounced (different: it happened"), "{reason}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_decision_says_of_how_many_it_knows() {
+    let (mut site, run) = in_doubt().await;
+    let run_text = run.to_string();
+    let lie = FaultAction::WrongAmount {
+        amount: "1.00".to_owned(),
+    };
+    site.bank
+        .control
+        .add_fault(FaultRule::on("create_payout", lie).times(1));
+    let resolve = ["reconcile", "resolve", &run_text];
+    let retry = [&resolve[..], &["--retry", "--reason", "maria is asking"]].concat();
+    let parked = site.command(&retry).await;
+    assert_eq!(parked.code, Some(3), "{parked:?}");
+    let shown = site.command(&["reconcile", "show", &run_text]).await;
+    for part in [
+        "What was decided before",
+        "said retry: maria is asking",
+        "--adopt-found --after 1",
+    ] {
+        assert!(shown.stdout.contains(part), "{part}: {}", shown.stdout);
+    }
+    let page = site.command(&["runs", "show", &run_text]).await;
+    assert!(page.stdout.contains("--after 1"), "{}", page.stdout);
+    let json = site.command(&["--json", "reconcile", "show", &run_text]).await;
+    let told: serde_json::Value = serde_json::from_str(&json.stdout).expect("one object");
+    assert_eq!(told["doubt"]["after"], 1, "{told}");
+    assert_eq!(told["doubt"]["decisions"][0]["decision"], "retry", "{told}");
+    let adopt = [&resolve[..], &["--adopt-found", "--reason", "seen"]].concat();
+    // With a daemon and without one.
+    for daemon in [true, false] {
+        if !daemon {
+            assert!(site.stop().await.success());
+        }
+        let refused = site.command(&adopt).await;
+        assert_eq!(refused.code, Some(5), "{daemon}: {refused:?}");
+        for part in ["retry (maria is asking)", "in doubt again since", "`--after 1`"] {
+            assert!(refused.stderr.contains(part), "{part}: {}", refused.stderr);
+        }
+    }
+    let taken = site.command(&[&adopt[..], &["--after", "1"]].concat()).await;
+    assert_eq!(taken.code, Some(0), "{taken:?}");
 }

@@ -97,6 +97,7 @@ async fn release(control: &Path, run: RunId) -> Result<RunReply, ClientError> {
         decision: "retry".to_owned(),
         resource: None,
         although: None,
+        after: 0,
         actor: "person".to_owned(),
         reason: "it is the test that kills".to_owned(),
     };

@@ -35,6 +35,15 @@ pub(super) fn run(args: Args, context: &Context) -> Result<Exit, CliError> {
     }
 }
 
+/// How a decision says that it knows of these; to look again needs no word.
+pub(super) fn after(option: &str, decisions: usize) -> String {
+    match decisions {
+        0 => String::new(),
+        _ if option == "--retry" => String::new(),
+        decisions => format!(" --after {decisions}"),
+    }
+}
+
 /// What is moved, from where, to where.
 fn movement(sent: &Sent) -> String {
     let Some(movement) = &sent.intent.movement else {
@@ -61,6 +70,13 @@ fn doubt_json(doubt: &InDoubt) -> Json {
         "code": doubt.doubt.code,
         "message": doubt.doubt.message,
         "since": doubt.since,
+        "after": doubt.earlier.len(),
+        "decisions": doubt.earlier.iter().map(|earlier| json!({
+            "at": earlier.at,
+            "actor": earlier.actor,
+            "decision": earlier.resolution.name(),
+            "reason": earlier.reason,
+        })).collect::<Vec<_>>(),
         "sent": doubt.sent.as_ref().map(|sent| json!({
             "connection": sent.intent.connection,
             "endpoint": sent.intent.endpoint,

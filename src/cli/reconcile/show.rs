@@ -2,7 +2,7 @@
 
 use serde_json::json;
 
-use super::{doubt_json, movement};
+use super::{after, doubt_json, movement};
 use crate::app::reconcile::{InDoubt, Sent, Shown, ask, in_doubt};
 use crate::base::clock::Instant;
 use crate::cli::Context;
@@ -11,7 +11,7 @@ use crate::cli::follow::find;
 use crate::cli::output::{ATTENTION, FAINT, STRONG};
 use crate::cli::runs::named;
 use crate::cli::text::{clean, one_line, relative, time};
-use crate::model::journal::StepPath;
+use crate::model::journal::{Earlier, StepPath};
 
 /// Show what was sent, and ask the provider what it shows of it
 #[derive(Debug, clap::Args)]
@@ -89,6 +89,7 @@ fn page(doubt: &InDoubt, shown: Option<&Shown>, now: Instant) -> String {
         doubt.doubt.code,
         one_line(&doubt.doubt.message),
     );
+    page.push_str(&before(&doubt.earlier, now));
     if let Some(sent) = &doubt.sent {
         page.push_str(&ours(sent, now));
     }
@@ -98,11 +99,31 @@ fn page(doubt: &InDoubt, shown: Option<&Shown>, now: Instant) -> String {
     let command = format!("bursar reconcile resolve {} --step {}", run.id, doubt.path);
     page.push_str("\nThen say what is true:\n");
     for (option, meaning) in choices(doubt.sent.is_some(), shown) {
+        let after = after(option, doubt.earlier.len());
         page.push_str(&format!(
-            "  {command} {option} --reason TEXT\n      {FAINT}{meaning}{FAINT:#}\n"
+            "  {command} {option}{after} --reason TEXT\n      {FAINT}{meaning}{FAINT:#}\n"
         ));
     }
     page
+}
+
+/// What was decided before, for it is not to be decided a second time unawares.
+fn before(earlier: &[Earlier], now: Instant) -> String {
+    let lines = earlier.iter().map(|earlier| {
+        format!(
+            "  {}, {}: {} said {}: {}\n",
+            time(earlier.at),
+            relative(earlier.at, now),
+            clean(&earlier.actor),
+            earlier.resolution.name(),
+            one_line(&earlier.reason)
+        )
+    });
+    let lines: String = lines.collect();
+    match lines.is_empty() {
+        true => lines,
+        false => format!("\n{ATTENTION}What was decided before{ATTENTION:#}\n{lines}"),
+    }
 }
 
 fn ours(sent: &Sent, now: Instant) -> String {
@@ -188,7 +209,15 @@ fn theirs(shown: &Shown, looked_from: Instant, now: Instant) -> String {
 /// What a person can say, the likeliest first.
 fn choices(was_sent: bool, shown: Option<&Shown>) -> Vec<(&'static str, &'static str)> {
     let retry = ("--retry", "try again as it was, under the same key");
-    let fail = ("--fail", "the script sees a failure");
+    let fail = ("--fail", "it failed: the script sees a failure");
+    let fail_unproved = (
+        "--fail --although unproved",
+        "it failed, as you know otherwise: the script sees a failure",
+    );
+    let fail_different = (
+        "--fail --although different",
+        "the script sees a failure, although the provider shows it",
+    );
     if !was_sent {
         return vec![
             ("--retry", "try again: nothing was sent; an approval is asked again"),
@@ -209,11 +238,11 @@ fn choices(was_sent: bool, shown: Option<&Shown>) -> Vec<(&'static str, &'static
         "it did not happen, as you know otherwise: sent again under a new key, as long as the provider does not show it",
     );
     match shown {
-        Some(Shown::Found(_)) => vec![found, adopt, fail],
+        Some(Shown::Found(_)) => vec![found, adopt, fail_different],
         Some(Shown::Absent) => vec![resend, fail, adopt],
-        Some(Shown::Contradiction(_)) => vec![adopt, retry, fail],
+        Some(Shown::Contradiction(_)) => vec![adopt, retry, fail_different],
         Some(Shown::Elsewhere(_) | Shown::NotShown(_) | Shown::NotAsked(_)) => {
-            vec![adopt, resend_unproved, retry, fail]
+            vec![adopt, resend_unproved, retry, fail_unproved]
         }
         None => vec![adopt, resend, retry, fail],
     }
@@ -242,7 +271,7 @@ mod tests {
             "--adopt FILE",
             "--absent-and-resend --although unproved",
             "--retry",
-            "--fail",
+            "--fail --although unproved",
         ];
         let there = "pay_1, EUR 10.50, is there, which step 0 of run_X made\u{1b}[31m\nand no journal knows";
         check(
@@ -269,7 +298,7 @@ mod tests {
         check(
             &Shown::Contradiction("EUR 9.00".to_owned()),
             "is not what we asked for: EUR 9.00",
-            &["--adopt FILE", "--retry", "--fail"],
+            &["--adopt FILE", "--retry", "--fail --although different"],
         );
     }
 }

@@ -44,6 +44,7 @@ pub(super) async fn run(args: Args, context: &Context) -> Result<Exit, CliError>
     }
     output.print(&match state {
         RunState::Running => format!("{id} ends after its present step"),
+        RunState::Queued | RunState::Waiting => format!("{id} ends when it is known what became of what it has sent"),
         state => format!("{id} is {state}"),
     })?;
     Ok(Exit::Ok)

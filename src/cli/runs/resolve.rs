@@ -30,8 +30,8 @@ const LOOK_EVERY: Duration = Duration::from_millis(50);
 /// Decide what became of a step in doubt
 ///
 /// Look first: `bursar reconcile show` tells what was sent and what the provider shows of it. The decision is held
-/// against that: what is there is not sent again, and what is adopted has to be what was asked for. It stays in the
-/// journal, with who made it and why.
+/// against that: what is there is not sent again nor called failed, and what is adopted has to be what was asked for. It
+/// stays in the journal, with who made it and why.
 #[derive(Debug, clap::Args)]
 pub(in crate::cli) struct Args {
     /// The run: its whole id, as `bursar reconcile show` prints it
@@ -41,9 +41,13 @@ pub(in crate::cli) struct Args {
     step: Option<StepPath>,
     #[command(flatten)]
     choice: Choice,
-    /// What it is decided in spite of: nobody can prove it, or what is adopted differs from what was asked for
+    /// What it is decided in spite of: nobody can prove it, or the provider shows something else
     #[arg(long, value_enum, value_name = "WHAT")]
     although: Option<InSpiteOf>,
+    /// How many decisions about this step you know of, as `bursar reconcile show` says: one about an earlier doubt is
+    /// refused. `--retry` needs none
+    #[arg(long, value_name = "N", default_value_t = 0, hide_default_value = true)]
+    after: u32,
     /// Why: kept in the journal beside the decision
     #[arg(long, value_name = "TEXT")]
     reason: String,
@@ -51,9 +55,9 @@ pub(in crate::cli) struct Args {
 
 #[derive(Debug, Clone, Copy, clap::ValueEnum)]
 enum InSpiteOf {
-    /// The provider does not prove it, or cannot be asked
+    /// The provider does not prove it, or cannot be asked; what is adopted does not say it
     Unproved,
-    /// What is adopted is not what was asked for, or another run of the same key made it
+    /// What is adopted is not what was asked for, or something else made it; what is said to have failed is there
     Different,
 }
 
@@ -78,7 +82,8 @@ struct Choice {
     /// It did not happen: send it again under a new key. The provider is asked once more, and has to agree
     #[arg(long)]
     absent_and_resend: bool,
-    /// The step failed: the script sees a failure. A run parked without a step in doubt ends as failed
+    /// The step failed: the script sees a failure. The provider is asked once more, and has to agree. A run parked
+    /// without a step in doubt ends as failed
     #[arg(long)]
     fail: bool,
     /// Try again as it was, under the same key. A run parked without a step in doubt is taken up again
@@ -129,18 +134,19 @@ pub(in crate::cli) async fn run(args: Args, context: &Context) -> Result<Exit, C
     } else {
         of_file
     };
-    let (resolution, decision) = match (&args.choice, resource.clone()) {
-        (_, Some(resource)) => (Resolution::Adopt { resource }, "adopt"),
+    let resolution = match (&args.choice, resource.clone()) {
+        (_, Some(resource)) => Resolution::Adopt { resource },
         (
             Choice {
                 absent_and_resend: true,
                 ..
             },
             None,
-        ) => (Resolution::Resend, "resend"),
-        (Choice { fail: true, .. }, None) => (Resolution::Fail, "fail"),
-        (Choice { .. }, None) => (Resolution::Retry, "retry"),
+        ) => Resolution::Resend,
+        (Choice { fail: true, .. }, None) => Resolution::Fail,
+        (Choice { .. }, None) => Resolution::Retry,
     };
+    let decision = resolution.name();
     let step = match args.step {
         Some(step) => Some(step),
         None => only_doubt(&journal(&store, id).await?, id)?,
@@ -153,6 +159,7 @@ pub(in crate::cli) async fn run(args: Args, context: &Context) -> Result<Exit, C
                 decision: decision.to_owned(),
                 resource,
                 although,
+                after: args.after,
                 actor: actor(),
                 reason: args.reason,
             };
@@ -168,6 +175,7 @@ pub(in crate::cli) async fn run(args: Args, context: &Context) -> Result<Exit, C
                 resolution,
                 actor: actor(),
                 reason: args.reason,
+                after: args.after,
                 at: context.now(),
             };
             decide_here(&settings, decided, although).await?;

@@ -7,14 +7,15 @@ use crate::base::clock::Instant;
 use crate::cli::Context;
 use crate::cli::approvals::forgotten;
 use crate::cli::error::{CliError, Exit};
-use crate::cli::follow::{find, journal};
+use crate::cli::follow::{find, legal};
 use crate::cli::output::{ATTENTION, BAD, FAINT, Look, STRONG};
+use crate::cli::reconcile::after;
 use crate::cli::steps::{learned, table};
 use crate::cli::text::{clean, one_line, relative, time};
 use crate::cli::view::{cause, run_json, standing, tone};
 use crate::connector::redact::Redactor;
 use crate::model::event::EventFilter;
-use crate::model::journal::{Intent, Journal, Phase, StepPath};
+use crate::model::journal::{Intent, Journal, Phase, Record, StepPath, earlier};
 use crate::model::run::{Run, RunState};
 
 /// Show a run and its steps
@@ -29,7 +30,8 @@ pub(super) async fn run(args: &Args, context: &Context) -> Result<Exit, CliError
     let store = context.store(&settings).await?;
     let id = super::named(&store, &args.run).await?;
     let run = find(&store, id).await?;
-    let journal = journal(&store, id).await?;
+    let records = store.journal(id).await?;
+    let journal = legal(id, &records)?;
     let redactor = learned(settings.redactor(), &journal);
     if context.output.json {
         let steps: Vec<_> = journal
@@ -39,9 +41,13 @@ pub(super) async fn run(args: &Args, context: &Context) -> Result<Exit, CliError
         let body = json!({ "run": run_json(&run), "steps": steps });
         context.output.object("bursar.run.detail/1", &redactor.json(&body))?;
     } else {
-        context
-            .output
-            .print(&page(&run, &journal, context.now(), context.output.look, &redactor))?;
+        context.output.print(&page(
+            &run,
+            (&journal, &records),
+            context.now(),
+            context.output.look,
+            &redactor,
+        ))?;
         let open = of_run(store.as_ref(), run).await?;
         let restored = store.restored(context.now()).await?;
         let known = restored.filter(|restored| open.iter().any(|open| open.may_be_forgotten(Some(restored))));
@@ -53,7 +59,7 @@ pub(super) async fn run(args: &Args, context: &Context) -> Result<Exit, CliError
 }
 
 /// The whole page as text.
-pub(super) fn page(run: &Run, journal: &Journal, now: Instant, look: Look, redactor: &Redactor) -> String {
+fn page(run: &Run, (journal, records): (&Journal, &[Record]), now: Instant, look: Look, redactor: &Redactor) -> String {
     let style = tone(run.state).style();
     let mut page = format!(
         "{STRONG}{}{STRONG:#}  {} @ {}  {style}{}{style:#}   {}\n",
@@ -99,7 +105,7 @@ pub(super) fn page(run: &Run, journal: &Journal, now: Instant, look: Look, redac
         page.push_str(&approvals(run, journal));
     }
     if run.state == RunState::Parked {
-        page.push_str(&decisions(run, journal, now));
+        page.push_str(&decisions(run, journal, records, now));
     }
     redactor.text(&page)
 }
@@ -137,7 +143,7 @@ fn approvals(run: &Run, journal: &Journal) -> String {
 }
 
 /// What a person has to know, and what they can say.
-fn decisions(run: &Run, journal: &Journal, now: Instant) -> String {
+fn decisions(run: &Run, journal: &Journal, records: &[Record], now: Instant) -> String {
     let command = format!("bursar reconcile resolve {}", run.id);
     if journal.doubtful().is_none() {
         return format!(
@@ -150,21 +156,25 @@ fn decisions(run: &Run, journal: &Journal, now: Instant) -> String {
         run.id
     );
     let doubts = journal.doubts().filter_map(|(path, record)| match &record.phase {
-        Phase::Doubt { intent, .. } => Some(decision(&command, path, intent.as_deref(), now)),
+        Phase::Doubt { intent, .. } => {
+            let decided = earlier(records, path).len();
+            Some(decision((&command, decided), path, intent.as_deref(), now))
+        }
         _ => None,
     });
     ask + &doubts.collect::<String>()
 }
 
 /// The same for one step.
-fn decision(command: &str, path: &StepPath, intent: Option<&Intent>, now: Instant) -> String {
+fn decision((command, decided): (&str, usize), path: &StepPath, intent: Option<&Intent>, now: Instant) -> String {
     let mut text = match intent {
         Some(intent) => evidence(intent, now),
         None => "\nSay how it goes on:\n".to_owned(),
     };
     let mut choice = |option: &str, meaning: &str| {
+        let after = after(option, decided);
         text.push_str(&format!(
-            "  {command} --step {path} {option} --reason TEXT\n      {FAINT}{meaning}{FAINT:#}\n"
+            "  {command} --step {path} {option}{after} --reason TEXT\n      {FAINT}{meaning}{FAINT:#}\n"
         ));
     };
     if intent.is_some() {
@@ -184,7 +194,12 @@ fn decision(command: &str, path: &StepPath, intent: Option<&Intent>, now: Instan
         "try again: nothing was sent; an approval is asked again"
     };
     choice("--retry", retry);
-    choice("--fail", "the script sees a failure");
+    let failed = if intent.is_some() {
+        "it failed: the script sees a failure, once the provider agrees"
+    } else {
+        "the script sees a failure"
+    };
+    choice("--fail", failed);
     text
 }
 

@@ -288,6 +288,18 @@ pub enum Resolution {
     Fail,
 }
 
+impl Resolution {
+    /// Its name in the store, over the control socket and for people.
+    pub fn name(&self) -> &'static str {
+        match self {
+            Self::Retry => "retry",
+            Self::Adopt { .. } => "adopt",
+            Self::Resend => "resend",
+            Self::Fail => "fail",
+        }
+    }
+}
+
 /// One line of the journal.
 #[derive(Debug, Clone, PartialEq)]
 pub enum Entry {

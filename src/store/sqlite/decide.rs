@@ -7,7 +7,7 @@ use super::writer::{Halt, Writer};
 use crate::base::clock::Instant;
 use crate::base::guard::{Guard, holds};
 use crate::base::ids::RunId;
-use crate::model::journal::{Entry, Journal, Record, Resolution, StepPath};
+use crate::model::journal::{Entry, Journal, Record, Resolution, StepPath, overlooked};
 use crate::model::quarantine::SUSPECTED;
 use crate::model::run::{RunError, RunState};
 use crate::store::codec::{entry_text, nanos, text_of};
@@ -37,10 +37,7 @@ impl Writer {
     pub(super) async fn resolve(&mut self, decision: Decision) -> Result<(), Halt> {
         let standing = self.standing(decision.run).await?;
         if standing.state != RunState::Parked {
-            return Err(conflict(format!(
-                "{} is {}, not parked: there is nothing to decide",
-                decision.run, standing.state
-            )));
+            return Err(Decision::not_parked(decision.run, standing.state).into());
         }
         match &decision.path {
             Some(path) => {
@@ -53,7 +50,12 @@ impl Writer {
 
     async fn resolve_step(&mut self, decision: Decision, path: StepPath) -> Result<(), Halt> {
         let run = decision.run;
-        let journal = self.journal_of(run).await?;
+        let records = self.records_of(run).await?;
+        let overlooked = overlooked(run, &records, &path, &decision.resolution, decision.after);
+        if let Some(why) = overlooked.filter(|_| holds(Guard::DecisionAfter)) {
+            return Err(conflict(why));
+        }
+        let journal = legal(run, records)?;
         let entry = Entry::Resolved {
             path,
             resolution: decision.resolution,
@@ -166,9 +168,7 @@ impl Writer {
     }
 
     pub(super) async fn journal_of(&mut self, run: RunId) -> Result<Journal, Halt> {
-        let records = self.records_of(run).await?;
-        let journal = Journal::from_records(records);
-        Ok(journal.map_err(|error| corrupt(format_args!("the journal of {run}"), error))?)
+        legal(run, self.records_of(run).await?)
     }
 
     /// Ends a run at once if nothing is under way, else leaves word for the worker.
@@ -208,7 +208,16 @@ impl Writer {
                 .bind(note)
                 .execute(&mut self.connection)
                 .await?;
-            return Ok(standing.state);
+            // Nothing goes out again: what it waited for to do so is not waited for any more.
+            let woken =
+                sqlx::query("UPDATE run SET state = 'queued', wake_at = NULL WHERE id = $1 AND state = 'waiting'")
+                    .bind(blob(run))
+                    .execute(&mut self.connection)
+                    .await?;
+            return Ok(match woken.rows_affected() {
+                0 => standing.state,
+                _ => RunState::Queued,
+            });
         }
         sqlx::query(
             "UPDATE run SET state = 'cancelled', finished_at = $2, error = $3, wake_at = NULL \
@@ -221,6 +230,11 @@ impl Writer {
         .await?;
         Ok(RunState::Cancelled)
     }
+}
+
+fn legal(run: RunId, records: Vec<Record>) -> Result<Journal, Halt> {
+    let journal = Journal::from_records(records);
+    Ok(journal.map_err(|error| corrupt(format_args!("the journal of {run}"), error))?)
 }
 
 pub(super) fn conflict(what: String) -> Halt {

@@ -641,6 +641,7 @@ async fn a_parked_run_is_answered_when_it_goes_on() {
         resolution: Resolution::Retry,
         actor: "maria".to_owned(),
         reason: "put back".to_owned(),
+        after: 0,
         at: noon(1) + TimeDelta::seconds(1),
     };
     store.resolve(again).await.expect("it goes on");

@@ -227,6 +227,7 @@ impl Case {
             resolution: Resolution::Retry,
             actor: "tess".to_owned(),
             reason: "looked".to_owned(),
+            after: 0,
             at: at(self.now),
         };
         self.store.resolve(again).await.expect("it goes on");

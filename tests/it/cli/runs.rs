@@ -336,6 +336,8 @@ async fn a_run_is_ended_once() {
             "--step",
             "2",
             "--fail",
+            "--although",
+            "unproved",
             "--reason",
             "not in the portal",
         ])

@@ -18,7 +18,7 @@ use serde_json::json;
 use super::{Golden, folder, rows, steps};
 use crate::accidents::dies;
 use crate::approvals::answer;
-use crate::support::{World, hurry, open, report, settled, until};
+use crate::support::{World, decided, hurry, open, report, settled, until};
 
 const PAY: &str = r#"let from = bank::accounts(#{ label: "Operating DE" })[0].id;
 let to = bank::accounts(#{ label: "Treasury EUR" })[0].id;
@@ -321,9 +321,11 @@ async fn play(scene: &Scene) -> Golden {
     .await;
     engine.stop().await;
     if let Until::Decided(path, resolution) | Until::SettledBy(path, resolution) = &scene.until {
+        let path = path.parse::<StepPath>().expect("a path");
         let decision = Decision {
             run: id,
-            path: Some(path.parse::<StepPath>().expect("a path")),
+            after: decided(store.as_ref(), id, &path).await,
+            path: Some(path),
             resolution: resolution.clone(),
             actor: "treasurer".to_owned(),
             reason: "called the bank".to_owned(),

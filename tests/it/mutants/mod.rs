@@ -66,6 +66,12 @@ fn caught_by(guard: Guard) -> &'static str {
             "restore::decisions::what_was_sent_before_the_backup_is_seen_by_a_person_and_by_the_last_look"
         }
         Guard::DecisionFits => "reconcile::what_the_bank_shows_is_not_sent_again_whatever_is_said",
+        Guard::FailureFits => "reconcile::what_the_bank_shows_is_not_called_failed_without_a_word",
+        Guard::AdoptionSays => {
+            "restore::decisions::what_a_forgotten_run_of_the_same_key_made_is_adopted_by_a_person_too"
+        }
+        Guard::AdoptedOnce => "reconcile::what_another_step_of_the_run_made_is_not_adopted_without_a_word",
+        Guard::DecisionAfter => "doubt::what_was_decided_about_an_earlier_doubt_is_not_taken_for_a_later_one",
         Guard::RepeatAllowed => "accidents::an_endpoint_that_must_not_be_repeated_is_not",
         Guard::OnItsWay => "mutants::effects::what_was_on_its_way_when_the_process_died_is_not_taken_for_unsent",
         Guard::SentLate => "doubt::a_process_that_was_frozen_before_it_sent_has_not_sent_early",

@@ -13,7 +13,7 @@ use serde_json::{Value as Json, json};
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::{TcpListener, TcpStream};
 
-use crate::support::{World, until};
+use crate::support::{World, decided, until};
 
 /// A request as it came.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -99,12 +99,15 @@ impl Toy {
     /// A person says how the first step of a run goes on.
     pub(super) async fn decide(&self, run: &Run, resolution: Resolution) {
         let store = self.world.store().await;
+        let path = "1".parse().expect("a path");
+        let after = decided(store.as_ref(), run.id, &path).await;
         let decision = Decision {
             run: run.id,
-            path: Some("1".parse().expect("a path")),
+            path: Some(path),
             resolution,
             actor: "tess".to_owned(),
             reason: "asked the provider".to_owned(),
+            after,
             at: self.clock.now(),
         };
         store.resolve(decision).await.expect("decided");

@@ -106,6 +106,7 @@ async fn a_branch_in_doubt_parks_the_run_and_only_it_goes_on() {
         },
         actor: "ada".to_owned(),
         reason: "seen in the provider's console".to_owned(),
+        after: 0,
         at: world.clock.now(),
     };
     store.resolve(decision).await.expect("decided");
@@ -140,6 +141,7 @@ async fn two_doubts_are_decided_one_by_one_and_no_end_passes_them_over() {
             resolution: Resolution::Fail,
             actor: "ada".to_owned(),
             reason: "not there".to_owned(),
+            after: 0,
             at: world.clock.now(),
         })
     };

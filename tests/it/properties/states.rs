@@ -12,7 +12,7 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use bursar::base::clock::Instant;
 use bursar::base::ids::{Digest, RunId};
 use bursar::model::journal::{
-    Doubt, Entry, Intent, Journal, Outcome, Record, Resolution, Retry, Step, StepPath, StoredRequest,
+    Doubt, Entry, Intent, Journal, Outcome, Record, Resolution, Retry, Step, StepPath, StoredRequest, earlier,
 };
 use bursar::model::run::{Cause, EventMark, NewRun, Run, RunError, RunState, Settlement};
 use bursar::model::value::Value;
@@ -363,7 +363,7 @@ impl<'a> Case<'a> {
             RunState::Succeeded | RunState::Failed => (Said::Conflict, false),
             RunState::Running => (Said::State(RunState::Running), false),
             RunState::Parked if model.effect.is_doubtful() => (Said::Conflict, false),
-            RunState::Queued | RunState::Waiting if model.effect.is_open() => (Said::State(model.state), false),
+            RunState::Queued | RunState::Waiting if model.effect.is_open() => (Said::State(RunState::Queued), false),
             RunState::Queued | RunState::Pending | RunState::Waiting | RunState::Parked => {
                 (Said::State(RunState::Cancelled), true)
             }
@@ -372,16 +372,19 @@ impl<'a> Case<'a> {
         assert_eq!(said(answer, Said::State), expected, "{:?}", self.did);
         if ends {
             self.model.state = RunState::Cancelled;
-        } else if matches!(expected, Said::State(state) if !state.is_final()) {
+        } else if let Said::State(state) = expected
+            && !state.is_final()
+        {
             self.model.end_asked = true;
+            self.model.state = state;
         }
     }
 
-    async fn resolve(&mut self, resolution: Resolution, names_step: bool) {
+    async fn resolve(&mut self, resolution: Resolution, names_step: bool, knows: bool) {
         let parked = self.model.state == RunState::Parked;
         let effect = self.model.effect;
         let expected = if names_step {
-            parked && effect.is_open()
+            parked && effect.is_open() && (knows || resolution == Resolution::Retry)
         } else {
             parked && !effect.is_doubtful() && matches!(resolution, Resolution::Fail | Resolution::Retry)
         };
@@ -389,12 +392,15 @@ impl<'a> Case<'a> {
         if path.as_ref().is_some_and(|path| path.depth() == 0) {
             return;
         }
+        let of_step = path.as_ref().map(|path| earlier(&self.model.records, path).len());
+        let known = u32::try_from(of_step.unwrap_or(0)).expect("few");
         let decision = Decision {
             run: self.run,
             path: path.clone(),
             resolution: resolution.clone(),
             actor: "tess".to_owned(),
             reason: "looked".to_owned(),
+            after: if knows { known } else { known + 1 },
             at: at(self.model.now),
         };
         let answer = self.store.resolve(decision).await;
@@ -512,7 +518,8 @@ impl<'a> Case<'a> {
                 let words = [Resolution::Retry, Resolution::Resend, Resolution::Fail];
                 let resolution = words[self.random.usize(..3)].clone();
                 let names_step = self.random.u8(..4) > 0;
-                self.resolve(resolution, names_step).await;
+                let knows = self.random.u8(..4) > 0;
+                self.resolve(resolution, names_step, knows).await;
             }
             _ => self.overstep().await,
         }
@@ -559,7 +566,7 @@ impl<'a> Case<'a> {
             RunState::Running => self.settle(Settlement::Failed { error: error() }).await,
             RunState::Parked => {
                 let open = self.model.effect.is_open();
-                self.resolve(Resolution::Fail, open).await;
+                self.resolve(Resolution::Fail, open, true).await;
             }
             _ => {}
         }

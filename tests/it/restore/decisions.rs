@@ -11,7 +11,7 @@ use bursar::app::settings::{Overrides, Secrets, Settings, load_from};
 use bursar::base::clock::{Clock as _, Instant, SystemClock};
 use bursar::base::ids::{EventId, RunId};
 use bursar::connector::table::Connector;
-use bursar::model::journal::Resolution;
+use bursar::model::journal::{Resolution, StepPath};
 use bursar::model::run::{Cause, NewRun, Run, RunState};
 use bursar::model::value::time_text;
 use bursar::server::protocol::Although;
@@ -22,7 +22,7 @@ use serde_json::json;
 
 use super::engine::{Bank, pay};
 use super::keyed::{ask as ask_with_key, two_of_one_key};
-use crate::support::{hurry, version};
+use crate::support::{decided, hurry, version, without_lookup};
 
 /// A bank some days ago, whose time passes fast: what a person asks is asked by the clock of this machine.
 async fn bank_of_old() -> Bank {
@@ -72,18 +72,25 @@ impl<'a> Person<'a> {
             .expect("asked")
     }
 
-    /// Says that this is what the step did: why not, if it is refused.
-    async fn adopts(&self, resource: serde_json::Value, although: Option<Although>) -> Result<(), String> {
-        let path = self.bank.doubt(self.run).await;
+    /// Says how the step goes on: as it may be written down, or why not.
+    async fn says(&self, resolution: Resolution, although: Option<Although>) -> Result<Decision, AppError> {
+        let path = self.bank.doubt(self.run).await.parse().expect("a path");
+        let after = decided(self.bank.store.as_ref(), self.run, &path).await;
         let decision = Decision {
             run: self.run,
-            path: Some(path.parse().expect("a path")),
-            resolution: Resolution::Adopt { resource },
+            path: Some(path),
+            resolution,
             actor: "tess".to_owned(),
             reason: "looked at the bank".to_owned(),
+            after,
             at: self.bank.now(),
         };
-        match judged(&self.settings, self.bank.store.as_ref(), decision, although).await {
+        judged(&self.settings, self.bank.store.as_ref(), decision, although).await
+    }
+
+    /// Says that this is what the step did: why not, if it is refused.
+    async fn adopts(&self, resource: serde_json::Value, although: Option<Although>) -> Result<(), String> {
+        match self.says(Resolution::Adopt { resource }, although).await {
             Ok(_) => Ok(()),
             Err(AppError::Refused(why)) => Err(why),
             Err(error) => panic!("{error}"),
@@ -92,16 +99,7 @@ impl<'a> Person<'a> {
 
     /// Has the step sent again: why not, if it is refused.
     async fn resends(&self, although: Option<Although>) -> Result<(), String> {
-        let path = self.bank.doubt(self.run).await;
-        let decision = Decision {
-            run: self.run,
-            path: Some(path.parse().expect("a path")),
-            resolution: Resolution::Resend,
-            actor: "tess".to_owned(),
-            reason: "looked at the bank".to_owned(),
-            at: self.bank.now(),
-        };
-        match judged(&self.settings, self.bank.store.as_ref(), decision, although).await {
+        match self.says(Resolution::Resend, although).await {
             Ok(decision) => {
                 assert!(decision.reason.contains("(unproved: "), "{}", decision.reason);
                 self.bank.store.resolve(decision).await.expect("resolved");
@@ -169,8 +167,17 @@ async fn what_a_forgotten_run_of_the_same_key_made_is_adopted_by_a_person_too() 
             "currency": "EUR", "created_at": time_text(bank.now()),
         })
     };
-    assert_eq!(person.adopts(made(before, &path, None), None).await, Ok(()));
-    assert_eq!(person.adopts(made(again, &path, Some("11.50")), None).await, Ok(()));
+    // What is left out contradicts nothing, and proves nothing either.
+    for (resource, expected) in [
+        (made(before, &path, None), "does not say its amount and its beneficiary"),
+        (made(again, &path, Some("11.50")), "does not say its beneficiary"),
+    ] {
+        let why = person.adopts(resource.clone(), None).await.expect_err("not by itself");
+        assert!(why.contains(expected) && why.contains("--although unproved"), "{why}");
+        let other = person.adopts(resource.clone(), Some(Although::Different)).await;
+        assert!(other.is_err(), "another word");
+        assert_eq!(person.adopts(resource, Some(Although::Unproved)).await, Ok(()));
+    }
     for (resource, expected) in [
         (made(before, &path, Some("10.50")), "asked for EUR 11.50"),
         (made(before, "9.9", None), "differs under `metadata.bursar`"),
@@ -226,18 +233,98 @@ async fn what_a_run_that_is_known_paid_is_not_shown_as_what_another_one_did() {
     assert!(why.contains("cannot be what"), "{why}");
     let why = person.resends(None).await.expect_err("not by itself");
     assert!(why.contains("--although unproved"), "{why}");
+    let path: StepPath = bank.doubt(other).await.parse().expect("a path");
     person.resends(Some(Although::Unproved)).await.expect("taken");
     let run = bank.settled(other).await;
     assert_eq!((run.state, bank.sent()), (RunState::Succeeded, 2), "{:?}", run.error);
+    // It may be parked again before what is said now is written: that was never looked at.
+    let late = Decision {
+        run: other,
+        path: Some(path),
+        resolution: Resolution::Resend,
+        actor: "tess".to_owned(),
+        reason: "looked at the bank".to_owned(),
+        after: 1,
+        at: bank.now(),
+    };
+    let judged = judged(&person.settings, bank.store.as_ref(), late.clone(), None).await;
+    let stored = bank.store.resolve(late).await.expect_err("it has ended");
+    assert!(stored.to_string().contains("not parked"), "{stored}");
+    assert!(
+        matches!(&judged, Err(AppError::Store(error)) if *error == stored),
+        "{judged:?}"
+    );
     bank.end().await;
 }
 
-/// The built-in table with no word on how a payout is looked up.
-fn without_lookup() -> Connector {
+/// A table whose answers have no place for a currency: what the look-up finds is known by our reference, and what a person
+/// brings is known by nothing.
+#[tokio::test(flavor = "multi_thread")]
+async fn what_the_provider_shows_is_adopted_though_it_says_no_currency() {
+    let mut bank = bank_of_old().await;
+    let control = bank.world.simulator.control.clone();
+    let failure = |when| FaultAction::Status {
+        status: 500,
+        when,
+        retry_after_secs: None,
+    };
+    control.add_fault(FaultRule::on("create_payout", failure(When::After)));
+    control.add_fault(FaultRule::on("list_payouts", failure(When::Before)));
+    let id = RunId::generate(bank.now());
+    bank.slot(id, bank.now(), &pay("10.50")).await;
+    let run = bank.settled(id).await;
+    control.clear_faults();
     let table = include_str!("../../../src/connector/providers/augustus.toml");
-    let (before, rest) = table.split_once("[endpoint.create_payout.lookup]").expect("a lookup");
-    let (_, after) = rest.split_once("\n[").expect("another endpoint");
-    Connector::parse("augustus.toml", &format!("{before}[{after}")).expect("the table is right")
+    let echo = r#"echo   = { amount = "/amount", currency = "/currency", beneficiary = "/destination" }"#;
+    assert!(table.contains(echo));
+    let silent = Connector::parse(
+        "augustus.toml",
+        &table.replacen(echo, r#"echo   = { amount = "/amount" }"#, 1),
+    )
+    .expect("the table is right");
+    bank.world.reconnect(|bank| bank.connector = Arc::new(silent));
+    let person = Person::looks_at(&bank, run).await;
+    let Shown::Found(found) = person.sees().await else {
+        panic!("{:?}", person.sees().await)
+    };
+    let found = found.to_plain();
+    let why = person.adopts(json!({"id": found["id"]}), None).await;
+    let why = why.expect_err("not by itself");
+    assert!(why.contains("does not say its amount and its currency:"), "{why}");
+    assert_eq!(person.adopts(found, None).await, Ok(()));
+    bank.end().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_is_proved_absent_is_called_failed_without_a_word() {
+    let bank = bank_of_old().await;
+    let control = bank.world.simulator.control.clone();
+    let failure = FaultAction::Status {
+        status: 500,
+        when: When::Before,
+        retry_after_secs: None,
+    };
+    control.add_fault(FaultRule::on("create_payout", failure.clone()));
+    control.add_fault(FaultRule::on("list_payouts", failure));
+    let id = RunId::generate(bank.now());
+    bank.slot(id, bank.now(), &pay("10.50")).await;
+    let run = bank.settled(id).await;
+    let person = Person::looks_at(&bank, run).await;
+    let unseen = person.says(Resolution::Fail, None).await;
+    assert!(
+        matches!(&unseen, Err(AppError::Refused(why)) if why.contains("could not be asked")),
+        "{unseen:?}"
+    );
+    control.clear_faults();
+    assert_eq!(person.sees().await, Shown::Absent);
+    let decision = person.says(Resolution::Fail, None).await.expect("it did not happen");
+    assert_eq!(decision.reason, "looked at the bank");
+    bank.store.resolve(decision).await.expect("resolved");
+    bank.world.wake.nudge();
+    let run = bank.settled(id).await;
+    assert_eq!(run.state, RunState::Failed, "{:?}", run.error);
+    assert!(control.effects().is_empty());
+    bank.end().await;
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -21,7 +21,7 @@ use serde_json::json;
 
 use crate::approvals::answer;
 use crate::support::real_time::{Patience, pause};
-use crate::support::{World, audit_store, hurry, settings, settled, until, version};
+use crate::support::{World, audit_store, decided, hurry, settings, settled, until, version};
 
 pub(super) fn pay(amount: &str) -> String {
     format!(
@@ -147,12 +147,15 @@ impl Bank {
 
     /// A person says how a step goes on.
     pub(super) async fn resolve(&self, run: RunId, path: &str, resolution: Resolution) {
+        let path = path.parse().expect("a path");
+        let after = decided(self.store.as_ref(), run, &path).await;
         let decision = Decision {
             run,
-            path: Some(path.parse().expect("a path")),
+            path: Some(path),
             resolution,
             actor: "tess".to_owned(),
             reason: "looked at the bank".to_owned(),
+            after,
             at: self.now(),
         };
         self.store.resolve(decision).await.expect("resolved");
@@ -504,6 +507,7 @@ async fn an_approval_whose_answer_may_be_forgotten_is_not_said_to_have_had_none(
         resolution: Resolution::Retry,
         actor: "tess".to_owned(),
         reason: "ask maria".to_owned(),
+        after: 0,
         at: bank.now(),
     };
     bank.store.resolve(decision).await.expect("resolved");

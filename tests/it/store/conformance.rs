@@ -786,8 +786,12 @@ async fn a_sent_effect_is_asked_after_before_the_run_ends(store: &dyn Store) {
     append.records = vec![intent(1, "1"), retry(2, "1", 1)];
     store.append(&claim.lease, append, at(1)).await.expect("settled");
     let answer = store.cancel(run, "tess", "wrong day", at(2)).await;
-    assert_eq!(answer, Ok(RunState::Waiting), "the payment may have happened");
-    assert_eq!(store.wake_due(at(60)).await, Ok((1, None)));
+    assert_eq!(
+        answer,
+        Ok(RunState::Queued),
+        "the payment may have happened: it is looked for now"
+    );
+    assert_eq!(store.wake_due(at(60)).await, Ok((0, None)));
     let claim = take(store, 61, run).await;
     assert!(claim.run.cancel_requested);
     let mut append = settle(asleep(90));

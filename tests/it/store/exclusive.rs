@@ -6,7 +6,7 @@ use bursar::base::ids::RunId;
 use bursar::model::journal::{Entry, Outcome, Record, Resolution, StepPath};
 use bursar::model::run::{RunState, Settlement};
 use bursar::model::value::Value;
-use bursar::store::{Answer, Append, Claim, Exclusion, Holder, Store, StoreError};
+use bursar::store::{Answer, Append, Claim, Decision, Exclusion, Holder, Store, StoreError};
 
 use super::conformance::state_of;
 use super::make::*;
@@ -89,8 +89,9 @@ pub(super) async fn what_only_one_step_may_have_goes_with_its_end_and_not_before
         Ok(Some((one, path("1")))),
         "a doubt keeps it"
     );
-    for (resolution, keeps) in [(Resolution::Retry, true), (Resolution::Resend, true)] {
-        let resolved = store.resolve(decision(one, Some("1"), resolution)).await;
+    for (after, resolution, keeps) in [(0, Resolution::Retry, true), (1, Resolution::Resend, true)] {
+        let decided = decision(one, Some("1"), resolution);
+        let resolved = store.resolve(Decision { after, ..decided }).await;
         assert_eq!(resolved, Ok(()));
         let asked = ask(store, &second, "1", "p1").await;
         assert_eq!(asked, Ok(keeps.then(|| (one, path("1")))), "it may be sent again");
@@ -104,7 +105,8 @@ pub(super) async fn what_only_one_step_may_have_goes_with_its_end_and_not_before
         };
         assert_eq!(store.append(&again.lease, doubtful, at(20)).await, Ok(()));
     }
-    assert_eq!(store.resolve(decision(one, Some("1"), Resolution::Fail)).await, Ok(()));
+    let failed = decision(one, Some("1"), Resolution::Fail);
+    assert_eq!(store.resolve(Decision { after: 2, ..failed }).await, Ok(()));
     assert_eq!(
         ask(store, &second, "1", "p1").await,
         Ok(None),

@@ -300,6 +300,7 @@ pub(super) fn decision(run: RunId, place: Option<&str>, resolution: Resolution) 
         resolution,
         actor: "tess".to_owned(),
         reason: "asked the bank".to_owned(),
+        after: 0,
         at: at(70),
     }
 }

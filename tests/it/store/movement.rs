@@ -6,7 +6,9 @@ use bursar::model::journal::{Entry, Outcome, Record, Resolution};
 use bursar::model::policy::Movement;
 use bursar::model::run::Settlement;
 use bursar::model::value::Value;
-use bursar::store::{Answer, Append, Claim, OpenMovements, Release, Reservation, ReservedMove, Store, StoreError};
+use bursar::store::{
+    Answer, Append, Claim, Decision, OpenMovements, Release, Reservation, ReservedMove, Store, StoreError,
+};
 
 use super::make::*;
 
@@ -149,7 +151,8 @@ pub(super) async fn what_is_on_its_way_is_shown_until_it_has_an_end(store: &dyn 
     assert_eq!(store.append(&claim.lease, doubtful, at(72)).await, Ok(()));
     assert_eq!(shown(store, "a", run).await, ["2 begun EUR 5.00"]);
     assert_eq!(open(store, "a").await.times, 2, "it is the same money");
-    assert_eq!(store.resolve(decision(run, Some("2"), Resolution::Fail)).await, Ok(()));
+    let failed = decision(run, Some("2"), Resolution::Fail);
+    assert_eq!(store.resolve(Decision { after: 1, ..failed }).await, Ok(()));
     assert_eq!(
         shown(store, "a", run).await,
         Vec::<String>::new(),

@@ -17,11 +17,12 @@ use bursar::base::wake::Wake;
 use bursar::connector::client::Client;
 use bursar::connector::connection::Connection;
 use bursar::connector::registry::Registry;
+use bursar::connector::table::Connector;
 use bursar::engine::backoff::Backoff;
 use bursar::engine::services::{EngineSettings, Parts, Services};
 use bursar::engine::worker::Engine;
 use bursar::model::event::Event;
-use bursar::model::journal::Journal;
+use bursar::model::journal::{Journal, StepPath, earlier};
 use bursar::model::run::{Cause, NewRun, Run, RunState};
 use bursar::model::unmade::Resumption;
 use bursar::model::workflow::{Source, Version};
@@ -380,6 +381,20 @@ pub(crate) fn settings() -> EngineSettings {
             ..Budget::default()
         },
     }
+}
+
+/// The built-in table with no word on how a payout is looked up.
+pub(crate) fn without_lookup() -> Connector {
+    let table = include_str!("../../../src/connector/providers/augustus.toml");
+    let (before, rest) = table.split_once("[endpoint.create_payout.lookup]").expect("a lookup");
+    let (_, after) = rest.split_once("\n[").expect("another endpoint");
+    Connector::parse("augustus.toml", &format!("{before}[{after}")).expect("the table is right")
+}
+
+/// How many decisions there are about a step: what somebody who has looked at it says that they know of.
+pub(crate) async fn decided(store: &dyn Store, run: RunId, path: &StepPath) -> u32 {
+    let records = store.journal(run).await.expect("the journal");
+    u32::try_from(earlier(&records, path).len()).expect("few")
 }
 
 /// Waits until a run has ended or needs a person.
