@@ -243,6 +243,17 @@ async fn what_a_restore_replaces_is_whole_without_its_log() {
     fs::copy(&kept, &alone).expect("copied");
     let runs = check_file(&alone).await.expect("readable").runs;
     assert_eq!(runs.get(&RunState::Running), Some(&2));
+    // A log whose database somebody has taken away is not read into the one that comes in its place.
+    let orphan = tempfile::tempdir().expect("a folder");
+    let log = opened.folder.path().join("bursar.db-wal");
+    fs::copy(log, orphan.path().join("bursar.db-wal")).expect("copied");
+    let put_back = restore(orphan.path(), &file, at(10)).await.expect("restored");
+    assert_eq!(put_back.kept, None);
+    let found = check(orphan.path()).await.expect("readable");
+    assert_eq!(
+        (found.runs.get(&RunState::Running), found.damage),
+        (Some(&1), Vec::new())
+    );
     // What cannot be read any more is set aside all the same.
     fs::write(killed.path().join("bursar.db"), "what is this").expect("written");
     fs::write(killed.path().join("bursar.db-wal"), "and this").expect("written");

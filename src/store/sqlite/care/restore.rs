@@ -94,11 +94,10 @@ async fn fold_log(folder: &Path) {
     }
 }
 
-/// Gives the old database a second name, and its log if it has one still, then takes the log away from the first one.
+/// Gives the old database a second name, and its log if it has one still, then takes the log away from the first one: also
+/// where there is no database any more, because it would be read into the one that comes.
 fn set_aside(database: &Path, now: Instant) -> Result<Option<PathBuf>, StoreError> {
-    if !database.exists() {
-        return Ok(None);
-    }
+    let is_there = database.exists();
     let name = now.format("bursar-replaced-%Y%m%dT%H%M%S%.6fZ.db").to_string();
     let kept = database.with_file_name(name);
     for ending in ["", "-wal"] {
@@ -113,5 +112,5 @@ fn set_aside(database: &Path, now: Instant) -> Result<Option<PathBuf>, StoreErro
             std::fs::remove_file(&path).map_err(|error| unwritable(&path, &error))?;
         }
     }
-    Ok(Some(kept))
+    Ok(is_there.then_some(kept))
 }
