@@ -151,6 +151,10 @@ guards! {
     // --- an older state of the store
     /// That the database is older than what was sent is noticed.
     RestoreNoticed = "restore-noticed",
+    /// That nothing was sent is said of one database, not of another that was put in its place.
+    WitnessOwn = "witness-own",
+    /// What a restore replaces has all that its log holds before that is taken away.
+    LogFolded = "log-folded",
     /// Nothing is sent before a person has accepted it.
     RestoreHeld = "restore-held",
     /// What may have been forgotten is looked for before it is sent.
@@ -211,6 +215,8 @@ guards! {
     ReservedReleased = "reserved-released",
     /// What has an end is not on its way any more.
     OpenEnds = "open-ends",
+    /// What is forgotten after a time is not forgotten by a clock that is ahead.
+    ForgottenBySeen = "forgotten-by-seen",
     /// Nobody hears of a write that is not committed.
     AnswerAfterCommit = "answer-after-commit",
     /// What was answered survives a loss of power.
@@ -219,6 +225,10 @@ guards! {
     EventOnce = "event-once",
     /// An event that may have been pruned is not new.
     PrunedStays = "pruned-stays",
+    /// One without a date is known for ever: nothing else would tell that it is old.
+    UndatedKept = "undated-kept",
+    /// By what was pruned of a thing, what is told of it later is still old news.
+    RanksKept = "ranks-kept",
     /// One cause makes one run.
     CauseOnce = "cause-once",
     /// A run that would overlap with an open one of its concurrency key is not made, or waits for its turn.
@@ -235,6 +245,8 @@ guards! {
     WakeSubject = "wake-subject",
     /// And by those of the types it waits for.
     WakeType = "wake-type",
+    /// A run waits for what comes after the last event there is, not after one that was refused.
+    MarkStored = "mark-stored",
     /// An event between looking and waiting is not lost.
     EventBetween = "event-between",
     /// Only who holds the lease writes.

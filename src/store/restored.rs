@@ -93,7 +93,7 @@ pub enum Sign {
     Backup,
     /// The file beside the database names an effect that the database does not have.
     Behind,
-    /// The file beside the database is not there, so the database came from elsewhere.
+    /// The file beside the database is not there, or is another's, so the database came from elsewhere.
     Copied,
     /// The file beside the database cannot be read.
     Unreadable,
@@ -105,7 +105,7 @@ impl Sign {
         match self {
             Self::Backup => "the database is a backup that was put back",
             Self::Behind => "the database is older than the last payment or answer that was given here",
-            Self::Copied => "the database came from elsewhere: the file `bursar.sent` is not beside it",
+            Self::Copied => "the database came from elsewhere: no `bursar.sent` of its own is beside it",
             Self::Unreadable => "the file `bursar.sent` beside the database cannot be read",
         }
     }

@@ -24,6 +24,7 @@ mod pruned;
 mod reader;
 mod route;
 mod rows;
+mod seen;
 mod slots;
 mod tail;
 mod values;
@@ -45,6 +46,7 @@ use self::lock::FolderLock;
 pub use self::lock::is_held;
 use self::reader::Reader;
 use self::route::{MadeRun, PendingRouting};
+use self::seen::ClockSeen;
 use self::tail::Tail;
 use self::version::StoredVersion;
 use self::witness::Witness;
@@ -137,6 +139,7 @@ impl SqliteStore {
             driven: HashMap::new(),
             excluding: reader.excluding().await?,
             moving: reader.moving().await?,
+            clock_seen: ClockSeen::kept(&reader).await?,
             last_mark,
             cursor,
             fresh: Vec::new(),

@@ -10,8 +10,9 @@ use crate::store::sqlite::care::retain::prune;
 
 /// Remove what ended or arrived before a date; the daemon has to be stopped
 ///
-/// With a run goes its journal, and the event it came from; reasons for which none was made go too. What has not ended stays, and so do the last 30 days: a provider may repeat a
-/// webhook, which is known by its event. Back up first: what is removed is gone.
+/// With a run goes its journal, and the event it came from; reasons for which none was made go too. Of an event without
+/// a date, and of the first of each type about one thing, the names stay: what comes again is known by them. What has not
+/// ended stays, and so do the last 30 days: a provider may repeat a webhook. Back up first: what is removed is gone.
 #[derive(Debug, clap::Args)]
 pub(super) struct Args {
     /// The date, such as 2026-01-31: what ended on that day (UTC) or later stays

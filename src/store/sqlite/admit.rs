@@ -141,7 +141,6 @@ impl Writer {
         }
         // All rows: asked for one, the database's thread would leave out what follows it, the commit.
         let new: Vec<i64> = insert.fetch_all(&mut self.connection).await?;
-        self.last_mark = before + i64::try_from(chunk.len()).unwrap_or(i64::MAX);
         let arrived = (before + 1..).zip(chunk).zip(sizes);
         let arrived = arrived.map(|((mark, arrival), bytes)| (mark, arrival, bytes)).collect();
         let are_all_new = new.first().copied().map(usize::try_from) == Some(Ok(count));
@@ -149,6 +148,13 @@ impl Writer {
             arrived
         } else {
             self.tell_apart(before, arrived, answers).await?
+        };
+        // Not that of one that was refused: a restart knows no other than those that are there, and gives them again. A
+        // run that is made meanwhile would wait for events after one that never was.
+        self.last_mark = match new.last() {
+            _ if !holds(Guard::MarkStored) => before + i64::try_from(count).unwrap_or(i64::MAX),
+            Some((mark, ..)) => *mark,
+            None => before,
         };
         let events = new
             .iter()

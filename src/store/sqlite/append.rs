@@ -341,7 +341,7 @@ impl Writer {
                 self.moving.insert(append.run());
                 begins.extend(moves);
             }
-            ends.extend(ended(&self.moving, append.run(), &append.records));
+            ends.extend(ended(&self.moving, &self.clock_seen, append.run(), &append.records));
         }
         for settled in settled.iter().filter(|settled| settled.state.is_final()) {
             self.moving.remove(&settled.run);

@@ -39,7 +39,7 @@ impl Writer {
         } = exclusion;
         let rest = TimeDelta::from_std(rest).map_or(REST_MAX, |rest| rest.min(REST_MAX));
         sqlx::query("DELETE FROM exclusive WHERE ended_at < $1")
-            .bind(nanos(now - REST_MAX))
+            .bind(self.clock_seen.at_most(now).map(|now| nanos(now - REST_MAX)))
             .execute(&mut self.connection)
             .await?;
         // What is there stays until it has rested: it is only told who has it. An end that is still to come was written by

@@ -72,9 +72,14 @@ pub(super) async fn examine(
     said: Result<Option<Testimony>, String>,
 ) -> Result<Option<Restored>, StoreError> {
     let known = kept(connection).await?;
+    let own = Meta::Witness.kept(&mut *connection).await?;
     let sign = match &said {
         Ok(None) => has_runs(connection).await?.then_some(Sign::Copied),
-        Ok(Some(Testimony::Nothing)) => None,
+        // It vouches for the database that it stood beside, not for another that was put over that.
+        Ok(Some(Testimony::Nothing { token })) => {
+            let is_another = token.is_some() && *token != own && holds(Guard::WitnessOwn);
+            (is_another && has_runs(connection).await?).then_some(Sign::Copied)
+        }
         Ok(Some(Testimony::Entry { run, seq, .. })) => {
             let found: Option<i64> = sqlx::query_scalar("SELECT 1 FROM journal WHERE run = $1 AND seq = $2")
                 .bind(blob(*run))
@@ -103,8 +108,15 @@ pub(super) async fn examine(
         },
         (known, Some(sign)) => mark(sign, newest_entry(connection).await?, known.as_ref()),
         (known, None) => {
-            if said == Ok(None) {
-                testify(witness, &Testimony::Nothing)?;
+            let says_nothing = match said {
+                Ok(None) => true,
+                Ok(Some(Testimony::Nothing { token })) => token.is_none() || token != own,
+                _ => false,
+            };
+            if says_nothing {
+                let token = random_uuid().to_string();
+                Meta::Witness.keep(connection, &token).await.map_err(unavailable)?;
+                testify(witness, &Testimony::Nothing { token: Some(token) })?;
             }
             return Ok(known);
         }

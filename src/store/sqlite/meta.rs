@@ -17,6 +17,8 @@ pub(super) enum Meta {
     InstallationSecret,
     /// The last restore, as JSON.
     Restored,
+    /// By what the witness knows the database from which nothing was sent.
+    Witness,
     /// Up to when events were pruned, in nanoseconds since 1970.
     PrunedBefore,
     /// Why it is not known what time it is, as JSON.
@@ -30,6 +32,7 @@ impl Meta {
         match self {
             Self::InstallationSecret => "installation_secret",
             Self::Restored => "restored",
+            Self::Witness => "witness",
             Self::PrunedBefore => "pruned_before",
             Self::ClockDoubt => "clock_doubt",
             Self::ClockSeen => "clock_seen",
@@ -79,6 +82,7 @@ impl Meta {
         let what = match self {
             Self::InstallationSecret => "the installation secret",
             Self::Restored => "what the store keeps of its restore",
+            Self::Witness => "by what `bursar.sent` knows the store",
             Self::PrunedBefore => "up to when events were pruned",
             Self::ClockDoubt => "why the clock is in doubt",
             Self::ClockSeen => "what the clock showed last",

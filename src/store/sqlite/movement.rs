@@ -13,6 +13,7 @@ use sqlx::Row as _;
 use super::read_failed;
 use super::reader::Reader;
 use super::rows::{Columns, blob, hex, uuid_of};
+use super::seen::ClockSeen;
 use super::writer::{Halt, Writer};
 use crate::base::clock::Instant;
 use crate::base::guard::{Guard, holds};
@@ -27,7 +28,8 @@ pub(super) type BegunColumns = (String, String, String, String, Option<String>, 
 /// `[number, source, beneficiary, amount]` of one that is reserved.
 type ReservedColumns = (usize, String, Option<String>, Option<String>);
 
-/// `[run, step, at, oldest]` of a movement that ends, the times only if it was taken by the provider.
+/// `[run, step, at, oldest]` of a movement that ends, the times only if it was taken by the provider, the last one only if
+/// it is known what time it is.
 pub(super) type EndedColumns = (String, String, Option<i64>, Option<i64>);
 
 /// Keeps of what ends what was taken, if it comes to an account on which something was ever begun or reserved: others are
@@ -116,21 +118,26 @@ pub(super) fn begun(run: RunId, records: &[Record]) -> Vec<BegunColumns> {
 }
 
 /// The steps that these records end, of a run that has money on its way.
-pub(super) fn ended(moving: &HashSet<RunId>, run: RunId, records: &[Record]) -> Vec<EndedColumns> {
+pub(super) fn ended(
+    moving: &HashSet<RunId>,
+    clock_seen: &ClockSeen,
+    run: RunId,
+    records: &[Record],
+) -> Vec<EndedColumns> {
     if !moving.contains(&run) || !holds(Guard::OpenEnds) {
         return Vec::new();
     }
     let ended = records.iter().filter(|record| ends(&record.entry));
     ended
-        .map(|record| ended_columns(run, &record.entry, record.at))
+        .map(|record| ended_columns(clock_seen, run, &record.entry, record.at))
         .collect()
 }
 
-fn ended_columns(run: RunId, entry: &Entry, at: Instant) -> EndedColumns {
+fn ended_columns(clock_seen: &ClockSeen, run: RunId, entry: &Entry, at: Instant) -> EndedColumns {
     let taken = is_taken(entry).then_some(at);
-    let oldest = at - TimeDelta::days(ACCEPTED_DAYS_MAX);
-    let (step, oldest) = (entry.path().to_string(), taken.map(|_| nanos(oldest)));
-    (hex(run), step, taken.map(nanos), oldest)
+    let now = taken.and_then(|at| clock_seen.at_most(at));
+    let oldest = now.map(|now| nanos(now - TimeDelta::days(ACCEPTED_DAYS_MAX)));
+    (hex(run), entry.path().to_string(), taken.map(nanos), oldest)
 }
 
 /// Whether the provider has taken what the step sent.
@@ -258,7 +265,7 @@ impl Writer {
             return Ok(());
         }
         sqlx::query(accept_movements!("$1"))
-            .bind(text_of(&[ended_columns(run, entry, at)]))
+            .bind(text_of(&[ended_columns(&self.clock_seen, run, entry, at)]))
             .execute(&mut self.connection)
             .await?;
         Ok(())

@@ -276,11 +276,15 @@ impl Reader {
     }
 
     pub(super) async fn event(&self, id: EventId) -> Result<Option<Event>, StoreError> {
-        let row = sqlx::query(concat!("SELECT ", event_columns!(), " FROM event WHERE id = $1"))
-            .bind(id.as_uuid().as_bytes().to_vec())
-            .fetch_optional(&self.pool)
-            .await
-            .map_err(read_failed)?;
+        let row = sqlx::query(concat!(
+            "SELECT ",
+            event_columns!(),
+            " FROM event WHERE id = $1 AND payload <> ''"
+        ))
+        .bind(id.as_uuid().as_bytes().to_vec())
+        .fetch_optional(&self.pool)
+        .await
+        .map_err(read_failed)?;
         row.as_ref().map(event_of).transpose()
     }
 
@@ -292,7 +296,8 @@ impl Reader {
             "SELECT ",
             event_columns!(),
             " FROM event WHERE ($1 IS NULL OR connection = $1) AND ($2 IS NULL OR kind = $2) \
-              AND ($3 IS NULL OR mark < (SELECT mark FROM event WHERE id = $3)) ORDER BY mark DESC LIMIT $4"
+              AND ($3 IS NULL OR mark < (SELECT mark FROM event WHERE id = $3)) AND payload <> '' \
+              ORDER BY mark DESC LIMIT $4"
         ))
         .bind(query.connection)
         .bind(query.kind)
@@ -304,7 +309,8 @@ impl Reader {
         rows.iter().map(event_of).collect()
     }
 
-    /// Looks through what was admitted up to now, in order, a page at a time.
+    /// Looks through what was admitted up to now, in order, a page at a time. An event that was pruned says
+    /// only what it was about: whoever looks back to a time, or for what is about anything, is not told of it.
     pub(super) async fn find_event(&self, filter: EventFilter) -> Result<(Option<Event>, EventMark), StoreError> {
         let last = self.last_mark().await?;
         let kinds = text_of(&filter.types);
@@ -317,7 +323,7 @@ impl Reader {
                         event_columns!(),
                         " FROM event INDEXED BY event_by_subject \
                           WHERE connection = $1 AND subject = $2 AND mark > $3 AND mark <= $4 \
-                          AND ($5 IS NULL OR received_at >= $5) AND ($6 = '[]' OR kind IN (SELECT value FROM json_each($6))) \
+                          AND ($5 IS NULL OR received_at >= $5 AND payload <> '') AND ($6 = '[]' OR kind IN (SELECT value FROM json_each($6))) \
                           ORDER BY mark LIMIT $7"
                     ))
                     .bind(filter.connection.as_str())
@@ -336,7 +342,7 @@ impl Reader {
                         event_columns!(),
                         " FROM event NOT INDEXED WHERE mark > $2 AND mark <= $3 AND connection = $1 \
                           AND ($4 IS NULL OR received_at >= $4) \
-                          AND ($5 = '[]' OR kind IN (SELECT value FROM json_each($5))) \
+                          AND ($5 = '[]' OR kind IN (SELECT value FROM json_each($5))) AND payload <> '' \
                           ORDER BY mark LIMIT $6"
                     ))
                     .bind(filter.connection.as_str())

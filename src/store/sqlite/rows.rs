@@ -138,6 +138,16 @@ impl<'r> Columns<'r> {
         Payload::read(json).map_err(|error| self.damaged(error))
     }
 
+    /// The same, or nothing since it was pruned.
+    fn payload_if_kept(&mut self) -> Result<Payload, StoreError> {
+        let text: &str = self.get()?;
+        if text.is_empty() {
+            return Ok(Payload::from(serde_json::Value::Null));
+        }
+        self.next -= 1;
+        self.payload()
+    }
+
     /// The next column, which is a JSON document or absent.
     pub(super) fn optional_json<T: DeserializeOwned>(&mut self) -> Result<Option<T>, StoreError> {
         let text: Option<&str> = self.get()?;
@@ -148,6 +158,13 @@ impl<'r> Columns<'r> {
 
     /// The next columns, which are those of an event.
     fn event(&mut self) -> Result<Event, StoreError> {
+        self.event_with(Self::payload)
+    }
+
+    fn event_with(
+        &mut self,
+        payload: impl FnOnce(&mut Self) -> Result<Payload, StoreError>,
+    ) -> Result<Event, StoreError> {
         Ok(Event {
             id: EventId::from_uuid(self.uuid()?),
             connection: self.get()?,
@@ -156,7 +173,7 @@ impl<'r> Columns<'r> {
             subject: self.get()?,
             occurred_at: self.get::<Option<i64>>()?.map(instant),
             received_at: instant(self.get()?),
-            payload: self.payload()?,
+            payload: payload(self)?,
         })
     }
 
@@ -244,9 +261,10 @@ pub(super) fn event_of(row: &SqliteRow) -> Result<Event, StoreError> {
     Columns::of(row, format!("event {id}")).event()
 }
 
-/// An event with its mark, from [`event_columns`].
+/// An event with its mark, from [`event_columns`]. One that was pruned has no payload.
 pub(super) fn event_and_mark(row: &SqliteRow) -> Result<(EventMark, Event), StoreError> {
-    let event = event_of(row)?;
+    let id = EventId::from_uuid(first_id(row, "an event")?);
+    let event = Columns::of(row, format!("event {id}")).event_with(Columns::payload_if_kept)?;
     let mark = row
         .try_get("mark")
         .map_err(|error| corrupt(format_args!("event {}", event.id), error))?;

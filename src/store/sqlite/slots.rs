@@ -187,6 +187,7 @@ impl Writer {
 
     /// Has every schedule wait until somebody says what time it is.
     pub(super) async fn doubt_clock(&mut self, since: Instant, reason: String) -> Result<(), Halt> {
+        self.clock_seen.in_doubt = true;
         let before = clock_doubt(&mut self.connection).await?;
         if before.is_some() {
             return Ok(());
@@ -207,14 +208,17 @@ impl Writer {
                 .execute(&mut self.connection)
                 .await?;
         }
+        self.clock_seen.in_doubt = false;
         Ok(was_in_doubt)
     }
 
     /// Keeps what the wall clock shows.
     pub(super) async fn see_clock(&mut self, now: Instant) -> Result<(), Halt> {
-        Ok(Meta::ClockSeen
+        Meta::ClockSeen
             .keep(&mut self.connection, &nanos(now).to_string())
-            .await?)
+            .await?;
+        self.clock_seen.at = Some(now);
+        Ok(())
     }
 
     /// Ends a pause; whether there was one.

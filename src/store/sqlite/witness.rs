@@ -25,8 +25,8 @@ const UNSYNCED_MAX: u32 = 256;
 /// What the file says.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) enum Testimony {
-    /// Nothing was sent yet.
-    Nothing,
+    /// Nothing was sent yet, from the database that keeps this token; one that is not named may be any.
+    Nothing { token: Option<String> },
     /// This entry of this journal was the last that sent something, or that a person said.
     Entry {
         run: RunId,
@@ -87,7 +87,8 @@ impl Witness {
 
 fn line(testimony: &Testimony) -> String {
     let words = match testimony {
-        Testimony::Nothing => "nothing".to_owned(),
+        Testimony::Nothing { token: None } => "nothing".to_owned(),
+        Testimony::Nothing { token: Some(token) } => format!("nothing {token}"),
         Testimony::Entry { run, seq, at } => format!("entry {run} {seq} {}", nanos(*at)),
         Testimony::Restore { token } => format!("restore {token}"),
     };
@@ -102,7 +103,10 @@ fn parse(text: &str) -> Option<Testimony> {
     }
     let words: Vec<&str> = words.split(' ').collect();
     match words.as_slice() {
-        ["nothing"] => Some(Testimony::Nothing),
+        ["nothing"] => Some(Testimony::Nothing { token: None }),
+        ["nothing", token] => Some(Testimony::Nothing {
+            token: Some((*token).to_owned()),
+        }),
         ["entry", run, seq, at] => Some(Testimony::Entry {
             run: run.parse().ok()?,
             seq: seq.parse().ok()?,
@@ -130,7 +134,10 @@ mod tests {
         assert_eq!(said, Ok(None));
         let at = instant(1_767_225_600_123_456_789);
         for testimony in [
-            Testimony::Nothing,
+            Testimony::Nothing { token: None },
+            Testimony::Nothing {
+                token: Some("0b9e3c1a-aaaa-4bbb-8ccc-dddddddddddd".to_owned()),
+            },
             Testimony::Entry {
                 run: RunId::generate(at),
                 seq: u32::MAX,

@@ -16,6 +16,7 @@ use super::append::{Driven, PendingAppend};
 use super::growth::Growth;
 use super::lock::FolderLock;
 use super::route::{MadeRun, PendingRouting};
+use super::seen::ClockSeen;
 use super::tail::{Fresh, Tail};
 use super::witness::{Testimony, Witness};
 use super::{OnFailure, unavailable};
@@ -323,7 +324,9 @@ pub(super) struct Writer {
     pub(super) excluding: HashSet<RunId>,
     /// Runs that may have money on its way; only the writer lets them.
     pub(super) moving: HashSet<RunId>,
-    /// The newest event's mark, or that of one that was refused; only the writer gives marks.
+    /// How far the clock is believed by what forgets.
+    pub(super) clock_seen: ClockSeen,
+    /// The newest event's mark; only the writer gives marks.
     pub(super) last_mark: i64,
     /// Up to which event runs were made; only the writer moves it.
     pub(super) cursor: i64,

@@ -30,7 +30,7 @@ struct Desk {
     shelf: Shelf,
     clock: ManualClock,
     connections: Connections,
-    _folder: TempDir,
+    folder: TempDir,
 }
 
 impl Desk {
@@ -41,7 +41,7 @@ impl Desk {
             shelf: Shelf::of(workflows),
             clock: ManualClock::new(start_of_test()),
             connections: Connections::new(),
-            _folder: folder,
+            folder,
         }
     }
 

@@ -4,7 +4,7 @@
 use std::sync::Arc;
 
 use bursar::app::subscriptions;
-use bursar::base::ids::EventId;
+use bursar::base::ids::{EventId, WorkerId};
 use bursar::catalog::manifest::{ConnectionFacts, Facts, read_manifest};
 use bursar::connector::client::Client;
 use bursar::connector::connection::Connection;
@@ -12,11 +12,16 @@ use bursar::connector::event::read_event;
 use bursar::connector::registry::Registry;
 use bursar::model::calendar::Calendars;
 use bursar::model::event::Delivery;
+use bursar::model::run::Settlement;
+use bursar::model::value::time_text;
 use bursar::model::workflow::Trigger;
-use bursar::store::{Admitted, Store as _};
+use bursar::store::sqlite::care::retain::prune;
+use bursar::store::{Admitted, Append, Store as _};
+use chrono::TimeDelta;
 use serde_json::json;
 
 use super::Desk;
+use crate::webhooks::harness::new_store;
 
 /// A trigger for events of these types.
 fn on(events: &str) -> String {
@@ -45,7 +50,7 @@ impl Desk {
     /// An update of an order, as its provider sends it: by this id, telling this status.
     async fn hears(&self, id: &str, order: &str, status: &str) -> EventId {
         let body = json!({
-            "id": id, "type": "order_updated", "date": "2026-05-04T08:59:58Z",
+            "id": id, "type": "order_updated", "date": time_text(self.now() - TimeDelta::seconds(2)),
             "payload": { "id": order, "status": status },
         });
         let delivery = Delivery {
@@ -134,6 +139,42 @@ async fn what_is_told_again_or_too_late_of_an_order_starts_nothing() {
             }
         }
     }
+}
+
+/// An order that is refunded and then is not says `paid` once more, months later under an id of its own. Its run and what
+/// it was first told by are pruned by then.
+#[tokio::test]
+async fn what_was_told_of_an_order_before_it_was_pruned_is_told_again_in_vain() {
+    let mut desk = Desk::of(&[("pay", &[on("\"order.paid\"")])]).await.at("ivy");
+    let first = desk.hears("evt_1", "one", "paid").await;
+    assert_eq!(desk.fate(first).await.runs.len(), 1);
+    let now = desk.now();
+    let claims = desk
+        .store
+        .claim(WorkerId::generate(now), now, now + TimeDelta::seconds(30), 9);
+    for claim in claims.await.expect("claimed") {
+        let paid = Append {
+            settlement: Some(Settlement::Succeeded { result: json!("paid") }),
+            ..Append::default()
+        };
+        desk.store.append(&claim.lease, paid, now).await.expect("ended");
+    }
+    desk.clock.jump_to(now + TimeDelta::days(60));
+    desk.store.close().await.expect("closed");
+    let before = now + TimeDelta::days(20);
+    let pruned = prune(desk.folder.path(), before, desk.now(), false)
+        .await
+        .expect("pruned");
+    assert_eq!((pruned.runs, pruned.events), (1, 1));
+    desk.store = new_store(&desk.folder).await;
+    let again = desk.hears("evt_2", "one", "paid").await;
+    let late = desk.hears("evt_3", "one", "waiting_for_payment").await;
+    let another = desk.hears("evt_4", "two", "paid").await;
+    let declined = desk.declined(again).await;
+    assert_eq!(declined, ["pay: old news: order.paid was told before, by event evt_1"]);
+    assert_eq!(desk.fate(again).await.runs.len(), 0);
+    assert_eq!(desk.fate(late).await.runs.len(), 0);
+    assert_eq!(desk.fate(another).await.runs.len(), 1, "another order");
 }
 
 /// Subscriptions are made for what the provider calls an event.

@@ -144,6 +144,8 @@ fn caught_by(guard: Guard) -> &'static str {
         Guard::FoundFits => "connectors::lookup::our_mark_on_another_amount_is_never_sent_again",
         Guard::ListAge => "doubt::a_clock_set_ahead_while_a_list_lags_makes_it_no_more_complete",
         Guard::RestoreNoticed => "store::care::an_older_state_is_noticed_however_it_came_and_the_newest_is_not",
+        Guard::WitnessOwn => "store::care::a_database_that_is_put_over_one_that_sent_nothing_is_noticed",
+        Guard::LogFolded => "store::care::what_a_restore_replaces_is_whole_without_its_log",
         Guard::RestoreHeld => "restore::engine::nothing_is_sent_before_a_person_accepts_and_then_it_is",
         Guard::RestoreForgotten => "restore::engine::a_run_that_was_forgotten_and_comes_again_adopts_what_it_paid",
         Guard::RestoreStrays => "restore::forgotten::a_payment_of_the_same_run_at_another_step_is_not_made_again",
@@ -176,10 +178,15 @@ fn caught_by(guard: Guard) -> &'static str {
         Guard::SeenHolds => "in_flight::sweeps_of_one_account_at_the_same_moment_move_its_money_once",
         Guard::ReservedReleased => "in_flight::what_was_reserved_for_a_payment_that_failed_is_not_the_next_ones",
         Guard::OpenEnds => "store::conformance::sqlite::what_is_on_its_way_is_shown_until_it_has_an_end",
+        Guard::ForgottenBySeen => {
+            "store::conformance::sqlite::a_clock_that_is_ahead_for_a_while_makes_nobody_forget_what_was_done"
+        }
         Guard::AnswerAfterCommit => "store::file::after_a_failed_transaction_nothing_is_answered_any_more",
         Guard::Synchronous => "store::conformance::sqlite::counts_follow_the_runs",
         Guard::EventOnce => "store::conformance::sqlite::an_event_is_admitted_once",
         Guard::PrunedStays => "store::care::pruning_takes_what_ended_long_ago_and_nothing_else",
+        Guard::UndatedKept => "store::care::an_event_that_would_be_new_if_it_came_again_stays_known",
+        Guard::RanksKept => "events::ranks::what_was_told_of_an_order_before_it_was_pruned_is_told_again_in_vain",
         Guard::CauseOnce => "store::conformance::sqlite::one_cause_makes_one_run_of_a_workflow",
         Guard::Overlap => "store::conformance::sqlite::a_run_that_would_overlap_is_not_made_and_that_is_recorded",
         Guard::SlotName => "schedules::fires::a_slot_that_ran_does_not_run_again_when_its_calendar_is_corrected",
@@ -189,6 +196,7 @@ fn caught_by(guard: Guard) -> &'static str {
         Guard::RoutingCursor => "store::conformance::sqlite::what_was_routed_is_not_routed_again",
         Guard::WakeSubject => "mutants::rules::a_filter_takes_only_what_it_names",
         Guard::WakeType => "store::conformance::sqlite::an_event_wakes_the_runs_that_wait_for_it",
+        Guard::MarkStored => "store::file::what_comes_after_a_restart_reaches_a_run_that_was_made_after_repeats",
         Guard::EventBetween => "store::conformance::sqlite::an_event_between_looking_and_waiting_is_not_lost",
         Guard::LeaseFence => "store::conformance::sqlite::only_the_holder_of_the_lease_may_write",
         Guard::FenceRises => "mutants::rules::a_claim_of_the_same_worker_is_another_claim",

@@ -4,6 +4,7 @@ use std::fs;
 use std::os::unix::fs::PermissionsExt as _;
 use std::path::Path;
 
+use bursar::model::event::{Event, EventFilter};
 use bursar::model::journal::{Entry, Outcome};
 use bursar::model::run::{RunState, Settlement};
 use bursar::model::value::Value;
@@ -12,7 +13,7 @@ use bursar::store::sqlite::care::backup::backup;
 use bursar::store::sqlite::care::check::{check, check_file};
 use bursar::store::sqlite::care::restore::restore;
 use bursar::store::sqlite::care::retain::{Pruned, prune, vacuum};
-use bursar::store::{Acceptance, Admitted, Append, RunQuery, Sign, Store, StoreError};
+use bursar::store::{Acceptance, Admitted, Append, EventQuery, RunQuery, Sign, Store, StoreError};
 
 use sqlx::Connection as _;
 
@@ -80,6 +81,45 @@ async fn an_older_state_is_noticed_however_it_came_and_the_newest_is_not() {
     // What is newer than the witness is no older state: power was lost, or it was not heard of any more.
     put(&newest, Some(&said));
     assert_eq!(standing(folder).await, None);
+}
+
+/// What stands beside a store from which nothing was sent says so of that store alone.
+#[tokio::test]
+async fn a_database_that_is_put_over_one_that_sent_nothing_is_noticed() {
+    let opened = open().await;
+    // A folder that was made from this one before it had done anything, and one that was opened for itself.
+    opened.store.close().await.expect("closed");
+    let (twin, other) = (
+        tempfile::tempdir().expect("a folder"),
+        tempfile::tempdir().expect("a folder"),
+    );
+    fs::copy(opened.folder.path().join("bursar.db"), twin.path().join("bursar.db")).expect("copied");
+    assert_eq!(standing(twin.path()).await, None);
+    assert_eq!(standing(other.path()).await, None);
+
+    let store = SqliteStore::open(opened.folder.path(), OPTIONS).await.expect("opened");
+    send(&*store, 1).await;
+    store.close().await.expect("closed");
+    for folder in [twin.path(), other.path()] {
+        fs::copy(opened.folder.path().join("bursar.db"), folder.join("bursar.db")).expect("copied");
+        assert_eq!(standing(folder).await, Some((Sign::Copied, true)));
+        assert_eq!(standing(folder).await, Some((Sign::Copied, true)), "it is kept");
+    }
+    // A store that is begun anew beside what another has left has nothing that it could have forgotten.
+    let anew = tempfile::tempdir().expect("a folder");
+    assert_eq!(standing(anew.path()).await, None);
+    fs::remove_file(anew.path().join("bursar.db")).expect("removed");
+    let store = SqliteStore::open(anew.path(), OPTIONS).await.expect("opened");
+    store.create_run(manual("sweep", 1)).await.expect("made");
+    store.close().await.expect("closed");
+    assert_eq!(standing(anew.path()).await, None, "it is known by its own word now");
+    // What dies between its first commit and its first word has not sent, and is no copy.
+    let said = fs::read(anew.path().join("bursar.sent")).expect("read");
+    let store = SqliteStore::open(anew.path(), OPTIONS).await.expect("opened");
+    send(&*store, 2).await;
+    store.close().await.expect("closed");
+    fs::write(anew.path().join("bursar.sent"), said).expect("written");
+    assert_eq!(standing(anew.path()).await, None);
 }
 
 #[tokio::test]
@@ -181,6 +221,45 @@ async fn a_restore_keeps_what_it_replaces_and_refuses_what_it_should() {
     assert_eq!(fresh.kept, None);
 }
 
+/// A process that was killed leaves a long log beside its database. One of the two is taken away first, and the process
+/// that does so may end in between.
+#[tokio::test]
+async fn what_a_restore_replaces_is_whole_without_its_log() {
+    let opened = open().await;
+    send(&*opened.store, 1).await;
+    let file = opened.folder.path().join("backup.db");
+    backup(opened.folder.path(), &file, at(5)).await.expect("backed up");
+    send(&*opened.store, 2).await;
+    let killed = tempfile::tempdir().expect("a folder");
+    for name in ["bursar.db", "bursar.db-wal", "bursar.sent"] {
+        fs::copy(opened.folder.path().join(name), killed.path().join(name)).expect("copied");
+    }
+    let log = fs::metadata(killed.path().join("bursar.db-wal")).expect("there");
+    assert!(log.len() > 0, "the log holds what was done last");
+    let put_back = restore(killed.path(), &file, at(10)).await.expect("restored");
+    let kept = put_back.kept.expect("the old one");
+    let elsewhere = tempfile::tempdir().expect("a folder");
+    let alone = elsewhere.path().join("alone.db");
+    fs::copy(&kept, &alone).expect("copied");
+    let runs = check_file(&alone).await.expect("readable").runs;
+    assert_eq!(runs.get(&RunState::Running), Some(&2));
+    // A log whose database somebody has taken away is not read into the one that comes in its place.
+    let orphan = tempfile::tempdir().expect("a folder");
+    let log = opened.folder.path().join("bursar.db-wal");
+    fs::copy(log, orphan.path().join("bursar.db-wal")).expect("copied");
+    let put_back = restore(orphan.path(), &file, at(10)).await.expect("restored");
+    assert_eq!(put_back.kept, None);
+    let found = check(orphan.path()).await.expect("readable");
+    assert_eq!(
+        (found.runs.get(&RunState::Running), found.damage),
+        (Some(&1), Vec::new())
+    );
+    // What cannot be read any more is set aside all the same.
+    fs::write(killed.path().join("bursar.db"), "what is this").expect("written");
+    fs::write(killed.path().join("bursar.db-wal"), "and this").expect("written");
+    restore(killed.path(), &file, at(11)).await.expect("restored");
+}
+
 #[tokio::test]
 async fn a_check_names_what_is_damaged() {
     let opened = open().await;
@@ -240,7 +319,12 @@ async fn pruning_takes_what_ended_long_ago_and_nothing_else() {
     let mut append = settle(succeeded());
     append.records = vec![done(1)];
     store.append(&claim.lease, append, at(1)).await.expect("settled");
-    admit(store, &event("bank", "older", 1)).await;
+    // Of nothing that has a name.
+    let of_nothing = |name: &str, received_at: i64| Event {
+        subject: None,
+        ..event("bank", name, received_at)
+    };
+    admit(store, &of_nothing("older", 1)).await;
     route(store, Vec::new()).await.expect("routed");
     ended(store, 2, Settlement::Cancelled).await;
     send(store, 3).await;
@@ -281,15 +365,148 @@ async fn pruning_takes_what_ended_long_ago_and_nothing_else() {
     assert_eq!(states, [RunState::Succeeded, RunState::Running]);
     // What was pruned is not known any more, and does not come a second time for that.
     let pruned_before = at(20 * DAY);
-    for (name, received_at) in [("old", 0), ("older", 1), ("never came", 10 * DAY)] {
-        let again = store.admit(event("bank", name, received_at)).await;
+    for (name, received_at) in [("older", 1), ("never came", 10 * DAY)] {
+        let again = store.admit(of_nothing(name, received_at)).await;
         assert_eq!(again, Ok(Admitted::TooOld { pruned_before }), "{name}");
     }
+    let again = store.admit(event("bank", "old", 0)).await;
+    assert_eq!(
+        again,
+        Ok(Admitted::Duplicate { event: old.id }),
+        "the first about its deposit"
+    );
     let kept = store.admit(event("bank", "new", 50 * DAY)).await;
     assert!(matches!(kept, Ok(Admitted::Duplicate { .. })), "{kept:?}");
     // Known events stay known, and a mark is never given twice.
     assert!(admit(&*store, &event("bank", "next", 60 * DAY)).await > mark);
     store.close().await.expect("closed");
+}
+
+/// What says nothing of its age when it comes again, or says that it is young, has to be known: it would be paid twice.
+#[tokio::test]
+async fn an_event_that_would_be_new_if_it_came_again_stays_known() {
+    let opened = open().await;
+    let folder = opened.folder.path();
+    let store = &*opened.store;
+    let dated = |name: &str, occurred_at: Option<i64>| Event {
+        subject: None,
+        occurred_at: occurred_at.map(at),
+        ..event("bank", name, 0)
+    };
+    let events = [
+        dated("undated", None),
+        dated("from a clock that is ahead", Some(45 * DAY)),
+        dated("old", Some(0)),
+    ];
+    for event in &events {
+        let mark = admit(store, event).await;
+        route(store, vec![caused("sweep", mark, event)]).await.expect("routed");
+    }
+    let claims = store.claim(worker(1), at(1), at(60), 9).await.expect("claimed");
+    for claim in claims {
+        let ended = store.append(&claim.lease, settle(succeeded()), at(2)).await;
+        ended.expect("settled");
+    }
+    opened.store.close().await.expect("closed");
+    let all = Pruned {
+        runs: 3,
+        entries: 0,
+        events: 3,
+        unmade: 0,
+    };
+    let (before, now) = (at(20 * DAY), at(60 * DAY));
+    assert_eq!(prune(folder, before, now, false).await, Ok(all));
+    assert_eq!(payloads(folder).await, 0, "what they said is gone");
+    let store = SqliteStore::open(folder, OPTIONS).await.expect("opened");
+    let [undated, ahead, old] = &events;
+    for event in [undated, ahead] {
+        let again = Event {
+            id: bursar::base::ids::EventId::generate(now),
+            received_at: now,
+            ..event.clone()
+        };
+        let known = Ok(Admitted::Duplicate { event: event.id });
+        assert_eq!(store.admit(again).await, known, "{}", event.provider_id);
+        // Nobody is shown it, and it cannot be replayed: it would look as if it had made no run.
+        assert_eq!(store.event(event.id).await, Ok(None));
+    }
+    let pruned_before = before;
+    assert_eq!(store.admit(old.clone()).await, Ok(Admitted::TooOld { pruned_before }));
+    assert_eq!(
+        store
+            .events(EventQuery {
+                limit: 9,
+                ..EventQuery::default()
+            })
+            .await,
+        Ok(Vec::new())
+    );
+    store.close().await.expect("closed");
+    // When the later one is old, too, its date tells it.
+    let none = Pruned {
+        runs: 0,
+        entries: 0,
+        events: 0,
+        unmade: 0,
+    };
+    let (before, now) = (at(46 * DAY), at(90 * DAY));
+    assert_eq!(prune(folder, before, now, false).await, Ok(none));
+    let store = SqliteStore::open(folder, OPTIONS).await.expect("opened");
+    let pruned_before = before;
+    assert_eq!(store.admit(ahead.clone()).await, Ok(Admitted::TooOld { pruned_before }));
+    let known = Ok(Admitted::Duplicate { event: undated.id });
+    assert_eq!(store.admit(undated.clone()).await, known);
+    store.close().await.expect("closed");
+}
+
+/// One row for each kind of event about one thing is what a pruned store keeps of it, however many there were.
+#[tokio::test]
+async fn of_a_thing_one_event_of_each_kind_stays_without_what_it_said() {
+    let opened = open().await;
+    let folder = opened.folder.path();
+    let store = &*opened.store;
+    let told = |number: i64, kind: &str| Event {
+        kind: kind.to_owned(),
+        subject: Some("order_1".to_owned()),
+        ..event("bank", &format!("{kind} {number}"), number)
+    };
+    let first = told(0, "order.paid");
+    for event in [
+        &first,
+        &told(1, "order.paid"),
+        &told(2, "order.refunded"),
+        &told(3, "order.paid"),
+    ] {
+        admit(store, event).await;
+    }
+    route(store, Vec::new()).await.expect("routed");
+    opened.store.close().await.expect("closed");
+    prune(folder, at(20 * DAY), at(60 * DAY), false).await.expect("pruned");
+    assert_eq!(check(folder).await.expect("readable").events, 2);
+    assert_eq!(payloads(folder).await, 0);
+    let store = SqliteStore::open(folder, OPTIONS).await.expect("opened");
+    let asked = |since: Option<i64>, subject| EventFilter {
+        types: vec!["order.paid".to_owned()],
+        since: since.map(at),
+        ..filter("bank", subject, 0)
+    };
+    let found = async |filter| store.find_event(filter).await.expect("looked").0.map(|event| event.id);
+    assert_eq!(found(asked(None, Some("order_1"))).await, Some(first.id));
+    // A script that looks back is not given what says nothing any more.
+    assert_eq!(found(asked(Some(-1), Some("order_1"))).await, None);
+    assert_eq!(found(asked(None, None)).await, None);
+    store.close().await.expect("closed");
+}
+
+/// How many events have a payload.
+async fn payloads(folder: &Path) -> i64 {
+    let url = format!("sqlite://{}?mode=ro", folder.join("bursar.db").display());
+    let mut connection = sqlx::SqliteConnection::connect(&url).await.expect("connected");
+    let count = sqlx::query_scalar("SELECT count(*) FROM event WHERE payload <> ''")
+        .fetch_one(&mut connection)
+        .await;
+    connection.close().await.expect("closed");
+    count.expect("counted")
 }
 
 /// Has the store write about this much.

@@ -201,3 +201,26 @@ pub(super) async fn what_was_done_alone_rests_until_it_can_be_seen(store: &dyn S
     assert_eq!(store.append(&first.lease, records([never]), at(301)).await, Ok(()));
     assert_eq!(ask_at(store, &first, "4", ("p", 100), 301).await, Ok(None));
 }
+
+pub(super) async fn a_clock_that_is_ahead_for_a_while_makes_nobody_forget_what_was_done(store: &dyn Store) {
+    const DAY: i64 = 86_400;
+    let (first, second) = (claimed(store, 0).await, claimed(store, 1).await);
+    assert_eq!(ask_at(store, &first, "1", ("p", 5), 1).await, Ok(None));
+    let sent = records([intent(1, "1"), outcome(2, "1")]);
+    assert_eq!(store.append(&first.lease, sent, at(3)).await, Ok(()));
+    let rests = async || {
+        let holder = ask_at(store, &second, "1", ("p", 100), 50).await.expect("asked");
+        holder.map(|holder| holder.free_at)
+    };
+    // By what it shows for a minute somebody asks for another name.
+    store.see_clock(at(4)).await.expect("kept");
+    assert_eq!(ask_at(store, &first, "2", ("q", 5), 2 * DAY).await, Ok(None));
+    assert_eq!(rests().await, Some(Some(at(102))), "it is right again");
+    store.see_clock(at(2 * DAY)).await.expect("kept");
+    store.doubt_clock(at(5), "it jumped".to_owned()).await.expect("kept");
+    assert_eq!(ask_at(store, &first, "3", ("r", 5), 2 * DAY).await, Ok(None));
+    assert_eq!(rests().await, Some(Some(at(102))), "nobody knows what time it is");
+    assert_eq!(store.trust_clock(at(2 * DAY)).await, Ok(true));
+    assert_eq!(ask_at(store, &first, "4", ("s", 5), 2 * DAY).await, Ok(None));
+    assert_eq!(rests().await, None, "it is days ago");
+}

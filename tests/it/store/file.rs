@@ -4,9 +4,10 @@ use std::path::Path;
 use std::sync::Arc;
 
 use bursar::model::breaker::{Cause, Tripped};
+use bursar::model::event::EventFilter;
 use bursar::model::run::{RunState, Settlement};
 use bursar::store::sqlite::SqliteStore;
-use bursar::store::{Append, Made, Routing, RunQuery, Store as _, StoreError};
+use bursar::store::{Admitted, Append, Made, Routing, RunQuery, Store as _, StoreError};
 
 use super::make::*;
 use crate::support::{NO_RUN_CAN_BE_TAKEN, meddle};
@@ -68,6 +69,45 @@ async fn a_connection_in_trouble_is_known_after_opening_again_until_it_is_not() 
     assert_eq!(again.breakers().await, Ok(both));
     assert_eq!(again.set_breaker("bank".to_owned(), None).await, Ok(()));
     assert_eq!(again.breakers().await, Ok(vec![tripped("other", "timed out")]));
+}
+
+/// A provider repeats itself, then a schedule makes a run, then there is an update: what comes next reaches that run.
+#[tokio::test]
+async fn what_comes_after_a_restart_reaches_a_run_that_was_made_after_repeats() {
+    let opened = open().await;
+    let known = event("bank", "1", 0);
+    let mark = admit(&*opened.store, &known).await;
+    for _ in 0..5 {
+        let again = opened.store.admit(known.clone()).await;
+        assert_eq!(again, Ok(Admitted::Duplicate { event: known.id }));
+    }
+    // Some of one write are known.
+    let (again, second) = (event("bank", "1", 1), event("bank", "2", 1));
+    let (refused, new) = tokio::join!(opened.store.admit(again), opened.store.admit(second));
+    assert_eq!(refused, Ok(Admitted::Duplicate { event: known.id }));
+    let Ok(Admitted::New { mark: second, .. }) = new else {
+        panic!("{new:?}")
+    };
+    assert!(second > mark);
+    for _ in 0..5 {
+        let again = opened.store.admit(known.clone()).await;
+        assert_eq!(again, Ok(Admitted::Duplicate { event: known.id }));
+    }
+    let made = manual("sweep", 2);
+    opened.store.create_run(made.clone()).await.expect("made");
+    opened.store.close().await.expect("closed");
+    let store = reopen(opened.folder.path()).await;
+    let next = event("bank", "3", 3);
+    admit(&*store, &next).await;
+    let run = store.run(made.id).await.expect("read").expect("there");
+    assert_eq!(run.since_mark, second, "the last there is");
+    let waits_for = EventFilter {
+        after: run.since_mark,
+        since: None,
+        ..filter("bank", None, 0)
+    };
+    let (found, _) = store.find_event(waits_for).await.expect("looked");
+    assert_eq!(found.map(|event| event.id), Some(next.id));
 }
 
 /// States are read one after the other; red before they were read as of one moment.
@@ -344,12 +384,12 @@ async fn what_the_store_keeps_of_itself_is_believed_only_whole_and_under_its_nam
             "the installation secret",
         ),
         (
-            "INSERT INTO meta SELECT 'pruned_before', value FROM meta",
+            "INSERT INTO meta SELECT 'pruned_before', value FROM meta WHERE name = 'installation_secret'",
             "pruned_before",
             "up to when events were pruned",
         ),
         (
-            "INSERT INTO meta SELECT 'restored', value FROM meta",
+            "INSERT INTO meta SELECT 'restored', value FROM meta WHERE name = 'installation_secret'",
             "restored",
             "what the store keeps of its restore",
         ),

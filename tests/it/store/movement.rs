@@ -250,6 +250,30 @@ pub(super) async fn what_was_taken_for_an_account_of_ours_is_kept_until_it_has_a
     assert_eq!(taken(store, "b", 0).await, ["1.1 EUR 6.00"]);
 }
 
+pub(super) async fn what_was_taken_is_not_forgotten_by_a_clock_that_is_ahead(store: &dyn Store) {
+    let weeks = 15 * 86_400;
+    // Pays into `b`, and hears of it at this time.
+    let pay = async |number: i64, amount: &str, seconds: i64| {
+        let claim = running(store, "sweep", number).await;
+        assert_eq!(ask(store, &claim, &[], &[("a", "b", amount)]).await, Ok(true));
+        let mut paid = outcome(2, "1.1");
+        paid.at = at(seconds);
+        let sent = records([pays(1, "1.1", Some("a"), Some("DE89"), amount), paid]);
+        assert_eq!(store.append(&claim.lease, sent, at(seconds)).await, Ok(()));
+    };
+    pay(1, "10.00", 5).await;
+    store.see_clock(at(6)).await.expect("kept");
+    pay(2, "6.00", weeks).await;
+    assert_eq!(taken(store, "b", 0).await, ["1.1 EUR 10.00", "1.1 EUR 6.00"]);
+    store.see_clock(at(weeks)).await.expect("kept");
+    pay(3, "7.00", weeks).await;
+    assert_eq!(
+        taken(store, "b", 0).await,
+        ["1.1 EUR 6.00", "1.1 EUR 7.00"],
+        "weeks have passed"
+    );
+}
+
 pub(super) async fn nothing_is_reserved_on_what_was_seen_before_something_else_began(store: &dyn Store) {
     let (first, second) = (running(store, "sweep", 0).await, running(store, "sweep", 1).await);
     let run = first.run.id;

@@ -34,6 +34,7 @@ CREATE TABLE event (
     subject     TEXT,
     occurred_at INTEGER,
     received_at INTEGER NOT NULL,
+    -- Empty once it was pruned, if the rest of the row is still needed.
     payload     TEXT NOT NULL,
     -- The rule that makes a repeated webhook harmless.
     UNIQUE (connection, provider_id)

@@ -5,10 +5,11 @@ use std::path::{Path, PathBuf};
 use serde::Serialize;
 
 use super::check::{Checked, check_file};
-use super::{Unfinished, beside, copy, existing, open_alone, sync, unwritable};
+use super::{Unfinished, beside, copy, existing, length, open_alone, sync, unwritable};
 use crate::base::clock::Instant;
+use crate::base::guard::{Guard, holds};
 use crate::store::sqlite::lock::FolderLock;
-use crate::store::sqlite::{connect, lineage, read_failed};
+use crate::store::sqlite::{SqliteOptions, connect, lineage, read_failed};
 use crate::store::{Sign, StoreError};
 
 /// A backup that was put back.
@@ -53,6 +54,7 @@ pub async fn restore(folder: &Path, file: &Path, now: Instant) -> Result<PutBack
     sqlx::Connection::close(connection).await.map_err(read_failed)?;
     let checked = whole(check_file(part.path()).await?)?;
     sync(part.path())?;
+    fold_log(&folder).await;
     let kept = set_aside(&database, now)?;
     std::fs::rename(part.path(), &database).map_err(|error| unwritable(&database, &error))?;
     sync(&folder)?;
@@ -73,12 +75,29 @@ fn whole(checked: Checked) -> Result<Checked, StoreError> {
     }
 }
 
-/// Gives the old database and its log a second name, then takes the log away from the first one. If the process
-/// ends in between, the database is older than what was sent from here, which the next start finds out.
-fn set_aside(database: &Path, now: Instant) -> Result<Option<PathBuf>, StoreError> {
-    if !database.exists() {
-        return Ok(None);
+/// Moves what a killed process left in the log into the old database: that one is whole by itself then, whatever ends the
+/// process before the backup is in its place.
+async fn fold_log(folder: &Path) {
+    let log = beside(&connect::file_in(folder), "-wal");
+    if length(&log) == 0 || !holds(Guard::LogFolded) {
+        return;
     }
+    let folded = async {
+        let mut old = connect::connect(&connect::writing(folder, SqliteOptions::default())).await?;
+        let folded = sqlx::query("PRAGMA wal_checkpoint(TRUNCATE)").execute(&mut old).await;
+        sqlx::Connection::close(old).await.map_err(read_failed)?;
+        folded.map(drop).map_err(read_failed)
+    };
+    // It may be replaced because it cannot be read.
+    if let Err(error) = folded.await {
+        tracing::warn!(%error, "the log of the store that is replaced is set aside with it");
+    }
+}
+
+/// Gives the old database a second name, and its log if it has one still, then takes the log away from the first one: also
+/// where there is no database any more, because it would be read into the one that comes.
+fn set_aside(database: &Path, now: Instant) -> Result<Option<PathBuf>, StoreError> {
+    let is_there = database.exists();
     let name = now.format("bursar-replaced-%Y%m%dT%H%M%S%.6fZ.db").to_string();
     let kept = database.with_file_name(name);
     for ending in ["", "-wal"] {
@@ -93,5 +112,5 @@ fn set_aside(database: &Path, now: Instant) -> Result<Option<PathBuf>, StoreErro
             std::fs::remove_file(&path).map_err(|error| unwritable(&path, &error))?;
         }
     }
-    Ok(Some(kept))
+    Ok(is_there.then_some(kept))
 }

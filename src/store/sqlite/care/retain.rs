@@ -2,7 +2,9 @@
 //! none were made, and the room that leaves.
 //!
 //! What is still needed is never touched: a run that has not ended, an event that no runs were made from yet or that
-//! a run refers to, the run that the witness names, and anything a provider may still repeat.
+//! a run refers to, the run that the witness names, and anything a provider may still repeat. Of an event that would
+//! not be known as an old one if it came again, or by which others are known as old news, the names stay without the
+//! payload.
 
 use std::path::Path;
 
@@ -12,6 +14,7 @@ use sqlx::{Connection as _, SqliteConnection};
 
 use super::{beside, length};
 use crate::base::clock::Instant;
+use crate::base::guard::{Guard, holds};
 use crate::store::StoreError;
 use crate::store::codec::nanos;
 use crate::store::sqlite::lock::FolderLock;
@@ -29,7 +32,7 @@ pub struct Pruned {
     pub runs: u64,
     /// Entries of their journals.
     pub entries: u64,
-    /// Events received before it.
+    /// Events received before it: with their payloads, if not with their names.
     pub events: u64,
     /// Reasons for which runs were not made before it.
     pub unmade: u64,
@@ -58,15 +61,40 @@ macro_rules! old_runs {
     };
 }
 
-/// Events to be pruned, once the runs are: no run refers to them, and no run that has not ended may look back so far.
+/// Events to be emptied, once the runs are gone: no run refers to them, and no run that has not ended may look back so
+/// far.
 macro_rules! old_events {
     () => {
-        "received_at < $1 AND mark <= (SELECT mark FROM router) \
+        "received_at < $1 AND payload <> '' AND mark <= (SELECT mark FROM router) \
          AND received_at < coalesce((SELECT min(created_at) FROM run \
                                      WHERE state <> 'succeeded' AND state NOT IN ('failed', 'cancelled')), $1) \
          AND NOT EXISTS (SELECT 1 FROM run WHERE run.event = event.mark)"
     };
 }
+
+/// Takes from the events to be emptied what they say, and what was said of them.
+const EMPTIED: [&str; 3] = [
+    concat!(
+        "DELETE FROM filtered WHERE event IN (SELECT mark FROM event WHERE ",
+        old_events!(),
+        ")"
+    ),
+    concat!(
+        "DELETE FROM woken WHERE event IN (SELECT mark FROM event WHERE ",
+        old_events!(),
+        ")"
+    ),
+    concat!("UPDATE event SET payload = '' WHERE ", old_events!()),
+];
+
+/// Emptied events whose names nobody needs: `$1` is up to when events are refused as too old. One that has no date, or a
+/// later one, would be new if it came again; and what tells of one thing is old news by the first of each kind.
+const FORGOTTEN: &str = "DELETE FROM event WHERE payload = '' AND mark <= (SELECT mark FROM router) \
+     AND (occurred_at < $1 OR $2) \
+     AND (subject IS NULL OR $3 OR EXISTS ( \
+         SELECT 1 FROM event AS earlier INDEXED BY event_by_subject \
+         WHERE earlier.connection = event.connection AND earlier.subject = event.subject \
+           AND earlier.kind = event.kind AND earlier.mark < event.mark))";
 
 /// Removes what ended or arrived before a date. `dry`: only says what that would be.
 ///
@@ -117,15 +145,22 @@ async fn prune_in(
         .bind(named)
         .execute(&mut *transaction)
         .await?;
-    let events = sqlx::query(concat!("DELETE FROM event WHERE ", old_events!()))
-        .bind(before)
+    let mut events = 0;
+    for statement in EMPTIED {
+        let emptied = sqlx::query(statement).bind(before).execute(&mut *transaction).await?;
+        events = emptied.rows_affected();
+    }
+    let forgotten = sqlx::query(FORGOTTEN)
+        .bind(nanos(pruned_before))
+        .bind(!holds(Guard::UndatedKept))
+        .bind(!holds(Guard::RanksKept))
         .execute(&mut *transaction)
         .await?;
     let unmade = sqlx::query("DELETE FROM unmade WHERE at < $1")
         .bind(before)
         .execute(&mut *transaction)
         .await?;
-    if events.rows_affected() > 0 {
+    if forgotten.rows_affected() > 0 {
         pruned::keep(&mut transaction, pruned_before).await?;
     }
     if dry {
@@ -136,7 +171,7 @@ async fn prune_in(
     Ok(Pruned {
         runs: runs.rows_affected(),
         entries: u64::try_from(entries).unwrap_or_default(),
-        events: events.rows_affected(),
+        events,
         unmade: unmade.rows_affected(),
     })
 }
