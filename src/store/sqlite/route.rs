@@ -245,17 +245,19 @@ impl Writer {
                 .execute(&mut self.connection)
                 .await?;
         }
-        let queued: QueryScalar<'static, Sqlite, i64, SqliteArguments> = match routing.of {
-            None => {
-                self.cursor = routing.up_to.0;
-                sqlx::query_scalar(MOVE_CURSOR).bind(routing.up_to.0)
-            }
-            Some(workflow) => sqlx::query_scalar(MOVE_BEHIND).bind(routing.up_to.0).bind(workflow),
+        let queued: QueryScalar<'static, Sqlite, i64, SqliteArguments> = match &routing.of {
+            None => sqlx::query_scalar(MOVE_CURSOR).bind(routing.up_to.0),
+            Some(workflow) => sqlx::query_scalar(MOVE_BEHIND)
+                .bind(routing.up_to.0)
+                .bind(workflow.clone()),
         };
         let queued: i64 = queued
             .bind(i64::from(QUEUED_RUNS_ENOUGH))
             .fetch_one(&mut self.connection)
             .await?;
+        if routing.of.is_none() {
+            self.cursor = routing.up_to.0;
+        }
         Ok(Routed {
             runs,
             queued: u64::try_from(queued).unwrap_or(0),

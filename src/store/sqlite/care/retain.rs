@@ -58,13 +58,13 @@ macro_rules! old_runs {
     () => {
         concat!(
             "state IN ('succeeded', 'failed', 'cancelled') AND finished_at < $1 AND id IS NOT $2 \
-         AND NOT EXISTS (SELECT 1 FROM event WHERE event.mark = run.event AND NOT ( \
-                event.received_at < $1 AND event.mark <= ",
+             AND NOT EXISTS (SELECT 1 FROM event WHERE event.mark = run.event AND NOT ( \
+                    event.received_at < $1 AND event.mark <= ",
             routed_by_all!(),
-            " AND event.received_at < coalesce((SELECT min(created_at) FROM run \
-                                              WHERE state <> 'succeeded' AND state NOT IN ('failed', 'cancelled')), $1))) \
-         AND NOT EXISTS (SELECT 1 FROM run AS other WHERE other.event IS NOT NULL AND other.event = run.event AND NOT ( \
-                other.state IN ('succeeded', 'failed', 'cancelled') AND other.finished_at < $1 AND other.id IS NOT $2))"
+            "   AND event.received_at < coalesce((SELECT min(created_at) FROM run \
+                                                  WHERE state <> 'succeeded' AND state NOT IN ('failed', 'cancelled')), $1))) \
+             AND NOT EXISTS (SELECT 1 FROM run AS other WHERE other.event IS NOT NULL AND other.event = run.event AND NOT ( \
+                    other.state IN ('succeeded', 'failed', 'cancelled') AND other.finished_at < $1 AND other.id IS NOT $2))"
         )
     };
 }
@@ -76,8 +76,8 @@ macro_rules! old_events {
             "received_at < $1 AND mark <= ",
             routed_by_all!(),
             " AND received_at < coalesce((SELECT min(created_at) FROM run \
-                                     WHERE state <> 'succeeded' AND state NOT IN ('failed', 'cancelled')), $1) \
-         AND NOT EXISTS (SELECT 1 FROM run WHERE run.event = event.mark)"
+                                          WHERE state <> 'succeeded' AND state NOT IN ('failed', 'cancelled')), $1) \
+              AND NOT EXISTS (SELECT 1 FROM run WHERE run.event = event.mark)"
         )
     };
 }
