@@ -182,6 +182,7 @@ async fn door_round(load: Load, durability: Durability) -> Seen {
         arrived,
         wake: Wake::new(),
         versions: Arc::new(KnownVersions::new()),
+        behind: Default::default(),
     };
     // All senders are on this machine.
     let limits = DoorLimits {

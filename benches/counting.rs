@@ -4,7 +4,7 @@
 //! outcome), to be looked at together with the next. The difference is structural: an append whose answer is
 //! first asked for after another one was handed over was not waited for.
 
-use std::collections::HashMap;
+use std::collections::{BTreeSet, HashMap};
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 
@@ -98,6 +98,14 @@ impl Store for Counting {
 
     fn unrouted(&self, limit: u32, bytes_max: usize) -> Answer<'_, Unrouted> {
         self.inner.unrouted(limit, bytes_max)
+    }
+
+    fn behind(&self) -> Answer<'_, BTreeSet<String>> {
+        self.inner.behind()
+    }
+
+    fn unrouted_by<'a>(&'a self, workflow: &'a str, limit: u32, bytes_max: usize) -> Answer<'a, Unrouted> {
+        self.inner.unrouted_by(workflow, limit, bytes_max)
     }
 
     fn route(&self, routing: Routing) -> Answer<'_, Routed> {

@@ -185,6 +185,7 @@ async fn serve_store(
         arrived,
         wake: wake.clone(),
         versions: versions.clone(),
+        behind: Default::default(),
     };
     let counters = Arc::new(DoorCounters::new());
     let limits = DoorLimits {

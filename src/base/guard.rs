@@ -241,6 +241,14 @@ guards! {
     SlotName = "slot-name",
     /// Events are routed from where the last routing ended.
     RoutingCursor = "routing-cursor",
+    /// What comes while a workflow does not load is its own when it does.
+    BrokenWaits = "broken-waits",
+    /// Unless it was taken away meanwhile: another one of its name begins anew.
+    GoneForgotten = "gone-forgotten",
+    /// Nothing is routed while nobody knows what workflows there are.
+    UnknownWaits = "unknown-waits",
+    /// Nor is what never loaded forgotten when nobody knows any more.
+    BrokenStays = "broken-stays",
     /// A run that waits is woken by the events of its own resource.
     WakeSubject = "wake-subject",
     /// And by those of the types it waits for.

@@ -6,6 +6,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 use super::load::Loaded;
+use crate::base::guard::{Guard, holds};
 use crate::model::diagnostic::Diagnostic;
 use crate::model::workflow::Workflow;
 
@@ -16,7 +17,7 @@ pub struct Snapshot {
     pub workflows: BTreeMap<String, Arc<Workflow>>,
     /// Workflows above whose files are broken now: they stand as they last loaded.
     pub outdated: BTreeSet<String>,
-    /// Workflows that are there, but whose files are broken and never loaded.
+    /// Workflows that are there, but whose files are broken and never loaded; or were when that was last known.
     pub broken: BTreeSet<String>,
     /// Whether the folder of manifests cannot be listed now: there may be others than these.
     pub unknown: bool,
@@ -41,6 +42,9 @@ impl Snapshot {
             }
         }
         let mut broken = loaded.broken;
+        if loaded.all_unknown && holds(Guard::BrokenStays) {
+            broken.extend(previous.broken.iter().cloned());
+        }
         broken.retain(|name| !workflows.contains_key(name));
         let mut problems: BTreeMap<String, Vec<Diagnostic>> = BTreeMap::new();
         for diagnostic in loaded.diagnostics {

@@ -111,6 +111,9 @@ pub struct Fate {
     pub unmade: Vec<Unmade>,
     /// Workflows that did not take it.
     pub declined: Vec<Declined>,
+    /// Workflows that did not load when it was its turn, and have not caught up: they may take it yet.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub behind: Vec<String>,
     /// Runs that waited and were woken by it; one that had ended its wait, or had not begun it, is not there.
     pub woke: Vec<RunOf>,
 }
@@ -137,6 +140,7 @@ impl Fate {
             fate if !fate.runs.is_empty() => "ran",
             fate if !fate.unmade.is_empty() => "overlapped",
             fate if !fate.woke.is_empty() => "woke a run",
+            fate if !fate.behind.is_empty() => "waits for a workflow",
             fate if !fate.declined.is_empty() => "filtered",
             _ => "no workflow",
         }

@@ -191,6 +191,14 @@ impl Store for Faulty {
         self.read(|| self.inner.unrouted(limit, bytes_max))
     }
 
+    fn behind(&self) -> Answer<'_, BTreeSet<String>> {
+        self.read(|| self.inner.behind())
+    }
+
+    fn unrouted_by<'a>(&'a self, workflow: &'a str, limit: u32, bytes_max: usize) -> Answer<'a, Unrouted> {
+        self.read(|| self.inner.unrouted_by(workflow, limit, bytes_max))
+    }
+
     fn route(&self, routing: Routing) -> Answer<'_, Routed> {
         self.write(|| self.inner.route(routing))
     }

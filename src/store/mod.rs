@@ -13,6 +13,7 @@ mod movement;
 mod restored;
 pub mod sqlite;
 
+use std::collections::BTreeSet;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -152,7 +153,7 @@ pub enum Admitted {
     },
 }
 
-/// Admitted events that no runs were made from yet, in the order of admission.
+/// Admitted events that no runs were made from yet, or none of one workflow, in the order of admission.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Unrouted {
     /// Where the cursor stands: everything up to here was routed.
@@ -162,8 +163,10 @@ pub struct Unrouted {
 }
 
 /// What becomes of some admitted events, in one write.
-#[derive(Debug, Clone)]
+#[derive(Debug, Clone, Default)]
 pub struct Routing {
+    /// Whose cursor it is: that of a workflow that is behind, or the one of all others.
+    pub of: Option<String>,
     /// Where the cursor has to stand.
     pub after: EventMark,
     /// Where it stands afterwards.
@@ -172,6 +175,8 @@ pub struct Routing {
     pub runs: Vec<NewRun>,
     /// The workflows that listen to one of them and did not take it, each with its reason.
     pub declined: Vec<(EventMark, Vec<Declined>)>,
+    /// The workflows that are behind from here on, unless they are already: they have not been asked about these events.
+    pub behind: Vec<String>,
 }
 
 /// How far a provider's own list of events was read.
@@ -357,7 +362,14 @@ pub trait Store: Send + Sync + 'static {
     /// Events after the cursor, oldest first: at most `limit`, and not many more bytes than `bytes_max`.
     fn unrouted(&self, limit: u32, bytes_max: usize) -> Answer<'_, Unrouted>;
 
+    /// The workflows that are behind: events were routed of which they were not asked.
+    fn behind(&self) -> Answer<'_, BTreeSet<String>>;
+
+    /// Events that were routed without a workflow that is behind, oldest first, in the same bounds.
+    fn unrouted_by<'a>(&'a self, workflow: &'a str, limit: u32, bytes_max: usize) -> Answer<'a, Unrouted>;
+
     /// Makes the runs that some events start, and moves the cursor: all of it or nothing. A run is unique by (workflow, cause); one that is there stays as it is.
+    /// A workflow whose cursor comes up to that of the others is not behind any more.
     ///
     /// [`StoreError::Conflict`] if the cursor is not at `after`: somebody else routed them.
     fn route(&self, routing: Routing) -> Answer<'_, Routed>;

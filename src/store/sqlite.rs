@@ -32,7 +32,7 @@ mod version;
 mod witness;
 mod writer;
 
-use std::collections::HashMap;
+use std::collections::{BTreeSet, HashMap};
 use std::path::Path;
 use std::sync::{Arc, OnceLock};
 
@@ -263,6 +263,14 @@ impl Store for SqliteStore {
                 None => self.reader.unrouted(limit, bytes_max).await,
             }
         })
+    }
+
+    fn behind(&self) -> Answer<'_, BTreeSet<String>> {
+        self.read(self.reader.behind())
+    }
+
+    fn unrouted_by<'a>(&'a self, workflow: &'a str, limit: u32, bytes_max: usize) -> Answer<'a, Unrouted> {
+        self.read(self.reader.unrouted_by(workflow, limit, bytes_max))
     }
 
     fn route(&self, routing: Routing) -> Answer<'_, Routed> {

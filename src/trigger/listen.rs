@@ -8,7 +8,6 @@ use std::sync::Arc;
 use serde_json::Value as Json;
 
 use crate::catalog::judge::{Question, Verdict};
-use crate::catalog::snapshot::Snapshot;
 use crate::catalog::watch::Catalog;
 use crate::model::event::{Condition, Event};
 use crate::model::fate::{Declined, Why};
@@ -35,21 +34,21 @@ struct Opinion<'s> {
     open: Vec<String>,
 }
 
-/// Asks every workflow that listens about each event.
+/// Asks those of these workflows that listen about each event.
 ///
 /// # Errors
 /// When expressions cannot be asked now.
 pub(super) async fn hear<'s>(
     catalog: &Catalog,
-    snapshot: &'s Snapshot,
+    workflows: &[&'s Workflow],
     events: &[(EventMark, Arc<Event>)],
 ) -> std::io::Result<Vec<Heard<'s>>> {
     let mut opinions = Vec::with_capacity(events.len());
     let mut questions = Vec::new();
     for (_, event) in events {
         let mut document = Document::of(event);
-        let listening = snapshot.workflows.values();
-        let of_event: Vec<Opinion<'_>> = listening
+        let of_event: Vec<Opinion<'_>> = workflows
+            .iter()
             .filter_map(|workflow| opinion(workflow, event, &mut document))
             .collect();
         for opinion in &of_event {

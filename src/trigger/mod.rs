@@ -8,6 +8,7 @@
 //! | [`webhook`] | a delivery | a verified event |
 //! | [`backfill`] | the provider's list of events | the events whose webhooks never came |
 //! | [`router`] | admitted events | the runs they start |
+//! | [`behind`] | what came while a workflow did not load | the runs it starts |
 //! | [`schedule`] | an expression and a zone | the next instant it names |
 //! | [`slots`] | a schedule and the time | the slots that are due, missed, overdue |
 //! | [`cron`] | schedules and the time | runs for the slots that are due |
@@ -18,6 +19,7 @@
 //! | [`versions`] | a workflow about to run | its version, kept once |
 
 pub mod backfill;
+pub mod behind;
 pub mod cron;
 pub mod make_up;
 pub mod manual;

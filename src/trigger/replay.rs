@@ -195,7 +195,8 @@ impl Replay<'_> {
         if !fate.routed {
             return Err(ReplayError::NotRouted(id));
         }
-        let heard = hear(self.catalog, snapshot, &[(fate.mark, Arc::clone(&event))]).await?;
+        let workflows: Vec<&Workflow> = snapshot.workflows.values().map(Arc::as_ref).collect();
+        let heard = hear(self.catalog, &workflows, &[(fate.mark, Arc::clone(&event))]).await?;
         let (mut takers, mut declined) = (Vec::new(), Vec::new());
         for heard in heard {
             takers.extend(heard.takers);

@@ -4,14 +4,15 @@
 //! whatever ends the process in between. A nudge makes it quick, nothing more: without one it looks once a second.
 //! Under a flood acknowledgements go first: while more runs are queued than workers can take, few are made; events keep
 //! as well as runs do, and a run that waits for one was woken when it came in. What an event starts is said by the
-//! workflows there are when its turn comes; which of them did not take it, and why, is kept in the same write. What tells
-//! of a resource that it stands where it has long been, or where it is no more, starts nothing. Must not run scripts, and
-//! must not be stopped by one event that cannot be read.
+//! workflows there are when its turn comes (one that does not load hears of it later, see `behind`); which of them did not
+//! take it, and why, is kept in the same write. What tells of a resource that it stands where it has long been, or where it
+//! is no more, starts nothing. Must not run scripts, and must not be stopped by one event that cannot be read.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
 
+use super::behind::{Behind, newly_behind};
 use super::listen::{Heard, hear};
 use super::versions::KnownVersions;
 use super::webhook::Connections;
@@ -28,7 +29,7 @@ use crate::model::event::{Event, EventFilter, Matching};
 use crate::model::fate::{Declined, Why};
 use crate::model::run::{Cause, EventMark, NewRun, RunEvent};
 use crate::model::workflow::Workflow;
-use crate::store::{Routing, Store, StoreError};
+use crate::store::{Routing, Store, StoreError, Unrouted};
 
 /// How often it looks by itself, and how long it pauses when the store does not answer.
 const LOOK_EVERY: Duration = Duration::from_secs(1);
@@ -49,15 +50,15 @@ pub(super) fn run_for(workflow: &Workflow, secret: &[u8; 32], mark: EventMark, e
     run
 }
 
-/// What to do after a look.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+/// What to do after a look; of two, the later one.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Next {
+    /// There are no events: wait for one.
+    Listen,
     /// There may be more events: look again.
     Again,
     /// There are runs enough: let events wait until workers have taken some.
     Gather,
-    /// There are no events: wait for one.
-    Listen,
 }
 
 /// Makes runs from admitted events.
@@ -76,6 +77,8 @@ pub struct Router {
     pub wake: Wake,
     /// Versions that need not be saved again.
     pub versions: Arc<KnownVersions>,
+    /// Which workflows have not heard all.
+    pub behind: Behind,
 }
 
 impl Router {
@@ -106,11 +109,37 @@ impl Router {
     /// # Errors
     /// What the store says. Nothing was made, or the store did not say that it was.
     pub async fn route_some(&self) -> Result<Next, StoreError> {
-        let unrouted = self.store.unrouted(ROUTED_EVENTS_MAX, ROUTED_BYTES_MAX).await?;
-        let Some((up_to, _)) = unrouted.events.last() else {
+        let snapshot = self.catalog.current();
+        if self.behind.nobody_knows(&snapshot) {
             return Ok(Next::Listen);
-        };
-        let up_to = *up_to;
+        }
+        let unrouted = self.store.unrouted(ROUTED_EVENTS_MAX, ROUTED_BYTES_MAX).await?;
+        let mut behind = self.behind.take(self.store.as_ref()).await?;
+        let mut next = self.catch_up(&snapshot, &mut behind, unrouted.after).await?;
+        if let Some((up_to, _)) = unrouted.events.last() {
+            let up_to = *up_to;
+            let broken = newly_behind(&snapshot, &behind);
+            let workflows = snapshot.workflows.values().map(Arc::as_ref);
+            let asked: Vec<&Workflow> = workflows.filter(|workflow| !behind.contains(&workflow.name)).collect();
+            behind.extend(broken.iter().cloned());
+            let routing = Routing {
+                up_to,
+                behind: broken,
+                ..Routing::default()
+            };
+            next = next.max(self.offer(&asked, unrouted, routing).await?);
+        }
+        self.behind.keep(behind);
+        Ok(next)
+    }
+
+    /// Asks these workflows about these events, makes the runs of those that take them, and moves the cursor.
+    pub(super) async fn offer(
+        &self,
+        workflows: &[&Workflow],
+        unrouted: Unrouted,
+        routing: Routing,
+    ) -> Result<Next, StoreError> {
         let mut events = Vec::with_capacity(unrouted.events.len());
         for (mark, event) in unrouted.events {
             match event {
@@ -120,9 +149,8 @@ impl Router {
                 }
             }
         }
-        let snapshot = self.catalog.current();
         let secret = self.store.installation_secret().await?;
-        let heard = hear(&self.catalog, &snapshot, &events)
+        let heard = hear(&self.catalog, workflows, &events)
             .await
             .map_err(|error| StoreError::Unavailable(format!("conditions cannot be asked: {error}")))?;
         let now = self.clock.now();
@@ -145,9 +173,9 @@ impl Router {
         reach(FaultPoint::EventsUnrouted);
         let routed = self.store.route(Routing {
             after: unrouted.after,
-            up_to,
             runs,
             declined,
+            ..routing
         });
         // Now rather than when it is durable: a claim that is queued behind this write finds the runs.
         self.wake.nudge();

@@ -189,6 +189,7 @@ async fn a_turn_that_reads_something_damaged_is_parked_and_harms_no_other() {
 
 mod once {
     use super::*;
+    use std::collections::BTreeSet;
     use std::sync::atomic::{AtomicBool, Ordering};
 
     use bursar::base::clock::Instant;
@@ -226,6 +227,12 @@ mod once {
         }
         fn unrouted(&self, limit: u32, bytes_max: usize) -> Answer<'_, Unrouted> {
             self.inner.unrouted(limit, bytes_max)
+        }
+        fn behind(&self) -> Answer<'_, BTreeSet<String>> {
+            self.inner.behind()
+        }
+        fn unrouted_by<'a>(&'a self, workflow: &'a str, limit: u32, bytes_max: usize) -> Answer<'a, Unrouted> {
+            self.inner.unrouted_by(workflow, limit, bytes_max)
         }
         fn route(&self, routing: Routing) -> Answer<'_, Routed> {
             self.inner.route(routing)

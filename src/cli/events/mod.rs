@@ -204,6 +204,12 @@ fn in_full(fate: &Fate) -> String {
         let why = clean(&declined.why.to_string());
         lines.push(format!("filtered by {}: {why}", clean(&declined.workflow)));
     }
+    for workflow in &fate.behind {
+        let workflow = clean(workflow);
+        lines.push(format!(
+            "waits for {workflow}, whose files do not load: `bursar check` says why"
+        ));
+    }
     if lines.is_empty() {
         let nothing = if fate.routed {
             "no workflow listens to it"

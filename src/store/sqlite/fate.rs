@@ -19,7 +19,9 @@ impl Reader {
             .collect();
         let rows = sqlx::query(
             "SELECT event.id, event.mark, event.mark <= (SELECT mark FROM router), \
-                    (SELECT filtered.declined FROM filtered WHERE filtered.event = event.mark) \
+                    (SELECT filtered.declined FROM filtered WHERE filtered.event = event.mark), \
+                    (SELECT json_group_array(behind.workflow) FROM behind, router \
+                     WHERE behind.mark < event.mark AND event.mark <= router.mark) \
              FROM json_each($1) AS asked CROSS JOIN event WHERE event.id = unhex(asked.value) ORDER BY asked.key",
         )
         .bind(text_of(&ids))
@@ -34,6 +36,7 @@ impl Reader {
                 mark: EventMark(columns.get()?),
                 routed: columns.get()?,
                 declined: columns.optional_json::<Vec<Declined>>()?.unwrap_or_default(),
+                behind: columns.json()?,
                 runs: Vec::new(),
                 unmade: Vec::new(),
                 woke: Vec::new(),

@@ -1,11 +1,12 @@
 //! What everybody reads, from a pool of connections that cannot write.
 
-use std::collections::HashMap;
+use std::collections::{BTreeSet, HashMap};
 use std::sync::Arc;
 
 use futures_util::TryStreamExt as _;
-use sqlx::sqlite::{SqliteConnectOptions, SqlitePoolOptions};
-use sqlx::{Row as _, SqlitePool};
+use sqlx::query::Query;
+use sqlx::sqlite::{SqliteArguments, SqliteConnectOptions, SqlitePoolOptions};
+use sqlx::{Row as _, Sqlite, SqlitePool};
 
 use super::meta::Meta;
 use super::rows::{
@@ -89,13 +90,46 @@ impl Reader {
 
     pub(super) async fn unrouted(&self, limit: u32, bytes_max: usize) -> Result<Unrouted, StoreError> {
         // In one statement, so that the cursor and the events belong together.
-        let mut rows = sqlx::query(concat!(
+        let rows = sqlx::query(concat!(
             "SELECT ",
             event_columns!(),
             ", router.mark AS after FROM router LEFT JOIN event ON event.mark > router.mark ORDER BY event.mark LIMIT $1"
-        ))
-        .bind(limit)
-        .fetch(&self.pool);
+        ));
+        self.unrouted_of(rows.bind(limit), bytes_max).await
+    }
+
+    /// Events after the cursor of a workflow that is behind, up to that of the others.
+    pub(super) async fn unrouted_by(
+        &self,
+        workflow: &str,
+        limit: u32,
+        bytes_max: usize,
+    ) -> Result<Unrouted, StoreError> {
+        let rows = sqlx::query(concat!(
+            "SELECT ",
+            event_columns!(),
+            ", behind.mark AS after FROM behind LEFT JOIN event \
+               ON event.mark > behind.mark AND event.mark <= (SELECT mark FROM router) \
+             WHERE behind.workflow = $2 ORDER BY event.mark LIMIT $1"
+        ));
+        self.unrouted_of(rows.bind(limit).bind(workflow.to_owned()), bytes_max)
+            .await
+    }
+
+    pub(super) async fn behind(&self) -> Result<BTreeSet<String>, StoreError> {
+        let names: Vec<String> = sqlx::query_scalar("SELECT workflow FROM behind")
+            .fetch_all(&self.pool)
+            .await
+            .map_err(read_failed)?;
+        Ok(names.into_iter().collect())
+    }
+
+    async fn unrouted_of(
+        &self,
+        rows: Query<'static, Sqlite, SqliteArguments>,
+        bytes_max: usize,
+    ) -> Result<Unrouted, StoreError> {
+        let mut rows = rows.fetch(&self.pool);
         let mut unrouted = Unrouted {
             after: EventMark::default(),
             events: Vec::new(),

@@ -94,19 +94,23 @@ impl MadeRun {
 
 /// The runs of some events, on their way.
 pub(super) struct PendingRouting {
+    of: Option<String>,
     after: EventMark,
     up_to: EventMark,
     runs: Vec<MadeRun>,
     /// By event, why workflows did not take it.
     declined: Vec<(EventMark, String)>,
+    behind: Vec<String>,
 }
 
 impl PendingRouting {
     /// Prepares a routing, on the caller's own time.
     pub(super) fn new(routing: Routing) -> Self {
         Self {
+            of: routing.of,
             after: routing.after,
             up_to: routing.up_to,
+            behind: routing.behind,
             runs: routing.runs.into_iter().map(MadeRun::new).collect(),
             declined: routing
                 .declined
@@ -141,18 +145,30 @@ static INSERT_INPUTS: ManyRows = ManyRows::new(
     ") WHERE EXISTS (SELECT 1 FROM run WHERE run.id = column1) ON CONFLICT DO NOTHING",
 );
 
-/// What was said once stays: an event is routed once.
+/// What was said once stays, before what a workflow says that was behind: an event is routed once, by each.
 static INSERT_DECLINED: ManyRows = ManyRows::new(
     "INSERT INTO filtered (event, declined) VALUES ",
     "(?,?)",
-    " ON CONFLICT DO NOTHING",
+    " ON CONFLICT DO UPDATE \
+      SET declined = substr(filtered.declined, 1, length(filtered.declined) - 1) || ',' || substr(excluded.declined, 2)",
 );
 
-/// Also says how many runs wait for a worker: one text, because each costs two changes of thread. By its index or not
-/// at all: a search among all runs there ever were would take longer with each.
-const MOVE_CURSOR: &str = "UPDATE router SET mark = ?; \
-                           SELECT count(*) FROM (SELECT 1 FROM run INDEXED BY run_by_state \
-                                                 WHERE state = 'queued' AND state <> 'succeeded' LIMIT ?)";
+/// How many runs wait for a worker. By its index or not at all: a search among all runs there ever were would take longer
+/// with each.
+macro_rules! count_queued {
+    () => {
+        "SELECT count(*) FROM (SELECT 1 FROM run INDEXED BY run_by_state \
+                               WHERE state = 'queued' AND state <> 'succeeded' LIMIT ?)"
+    };
+}
+/// One text, because each costs two changes of thread.
+const MOVE_CURSOR: &str = concat!("UPDATE router SET mark = ?; ", count_queued!());
+/// Who has caught up is not behind any more.
+const MOVE_BEHIND: &str = concat!(
+    "UPDATE behind SET mark = ? WHERE workflow = ?; ",
+    "DELETE FROM behind WHERE mark >= (SELECT mark FROM router); ",
+    count_queued!()
+);
 
 /// A statement that writes runs.
 type Insert<O> = QueryScalar<'static, Sqlite, O, SqliteArguments>;
@@ -198,13 +214,23 @@ impl Writer {
 
     /// Makes the runs of some events, and moves the cursor.
     pub(super) async fn route(&mut self, routing: PendingRouting) -> Result<Routed, Halt> {
-        if self.cursor != routing.after.0 && holds(Guard::RoutingCursor) {
+        let (cursor, last) = match &routing.of {
+            None => (self.cursor, self.last_mark),
+            Some(workflow) => {
+                let cursor = sqlx::query_scalar("SELECT mark FROM behind WHERE workflow = ?")
+                    .bind(workflow.clone())
+                    .fetch_optional(&mut self.connection)
+                    .await?;
+                (cursor.unwrap_or(self.cursor), self.cursor)
+            }
+        };
+        if cursor != routing.after.0 && holds(Guard::RoutingCursor) {
             return Err(Halt::Refused(StoreError::Conflict(format!(
-                "events were routed up to {}, not {}: somebody else did it",
-                self.cursor, routing.after.0
+                "events were routed up to {cursor}, not {}: somebody else did it",
+                routing.after.0
             ))));
         }
-        if routing.up_to < routing.after || routing.up_to.0 > self.last_mark {
+        if routing.up_to < routing.after || routing.up_to.0 > last {
             return Err(Halt::Refused(StoreError::Conflict(format!(
                 "there are no events from {} to {}",
                 routing.after.0, routing.up_to.0
@@ -212,12 +238,26 @@ impl Writer {
         }
         let runs = self.insert_runs(routing.runs).await?;
         self.insert_declined(routing.declined).await?;
-        let queued: i64 = sqlx::query_scalar(MOVE_CURSOR)
-            .bind(routing.up_to.0)
+        for workflow in routing.behind {
+            sqlx::query("INSERT INTO behind (workflow, mark) VALUES (?,?) ON CONFLICT DO NOTHING")
+                .bind(workflow)
+                .bind(routing.after.0)
+                .execute(&mut self.connection)
+                .await?;
+        }
+        let queued: QueryScalar<'static, Sqlite, i64, SqliteArguments> = match &routing.of {
+            None => sqlx::query_scalar(MOVE_CURSOR).bind(routing.up_to.0),
+            Some(workflow) => sqlx::query_scalar(MOVE_BEHIND)
+                .bind(routing.up_to.0)
+                .bind(workflow.clone()),
+        };
+        let queued: i64 = queued
             .bind(i64::from(QUEUED_RUNS_ENOUGH))
             .fetch_one(&mut self.connection)
             .await?;
-        self.cursor = routing.up_to.0;
+        if routing.of.is_none() {
+            self.cursor = routing.up_to.0;
+        }
         Ok(Routed {
             runs,
             queued: u64::try_from(queued).unwrap_or(0),

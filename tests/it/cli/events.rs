@@ -17,6 +17,15 @@ fn workflow(folder: &Path, when: &str) {
     fs::write(folder.join("workflows/look.toml"), MANIFEST.replace("WHEN", when)).expect("written");
 }
 
+/// The script of one workflow, without any other one, and a deposit.
+fn look_alone(folder: &Path) {
+    for entry in fs::read_dir(folder.join("workflows")).expect("the folder") {
+        fs::remove_file(entry.expect("a file").path()).expect("removed");
+    }
+    fs::write(folder.join("scripts/look.rhai"), "event.payload.amount\n").expect("written");
+    fs::write(folder.join("deposit.json"), DEPOSIT).expect("written");
+}
+
 fn events(folder: &Path, args: &[&str]) -> Ran {
     bursar(folder, &[&["events"], args].concat())
 }
@@ -25,12 +34,8 @@ fn events(folder: &Path, args: &[&str]) -> Ran {
 async fn a_filtered_event_is_listed_with_its_reason_and_replayed_when_the_condition_is_mended() {
     let (folder, _bank) = world().await;
     let folder = folder.path();
-    for entry in fs::read_dir(folder.join("workflows")).expect("the folder") {
-        fs::remove_file(entry.expect("a file").path()).expect("removed");
-    }
+    look_alone(folder);
     workflow(folder, "event.payload.amount == 5");
-    fs::write(folder.join("scripts/look.rhai"), "event.payload.amount\n").expect("written");
-    fs::write(folder.join("deposit.json"), DEPOSIT).expect("written");
     let daemon = Daemon::start(folder);
     bursar(folder, &["webhooks", "send", "deposit.json", "--connection", "bank"]).expect(0);
     let id = loop {
@@ -110,4 +115,31 @@ async fn a_filtered_event_is_listed_with_its_reason_and_replayed_when_the_condit
     assert!(shown.contains(": lost by hand"), "{shown}");
     let missing = EventId::generate(Instant::UNIX_EPOCH).to_string();
     events(folder, &["replay", &missing]).expect(4);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_event_that_came_while_its_workflow_was_broken_makes_its_run_once_it_is_mended() {
+    let (folder, _bank) = world().await;
+    let folder = folder.path();
+    look_alone(folder);
+    let became = |wanted: &str| loop {
+        let listed = events(folder, &["ls", "--json"]).expect(0).json();
+        if let Some(event) = listed.iter().find(|event| event["became"] == wanted) {
+            break event["id"].as_str().expect("an id").to_owned();
+        }
+    };
+    workflow(folder, "event.payload.amount ==");
+    let daemon = Daemon::start(folder);
+    bursar(folder, &["webhooks", "send", "deposit.json", "--connection", "bank"]).expect(0);
+    let id = became("waits for a workflow");
+    let shown = events(folder, &["show", &id]).expect(0).stdout;
+    assert!(shown.contains("waits for look, whose files do not load"), "{shown}");
+    drop(daemon);
+    // The next process finds it broken, too, and mended later.
+    let _daemon = Daemon::start(folder);
+    assert_eq!(became("waits for a workflow"), id);
+    workflow(folder, "event.payload.amount == \"5.00\"");
+    assert_eq!(became("ran"), id);
+    let shown = events(folder, &["show", &id]).expect(0).stdout;
+    assert_eq!(shown.matches("run run_").count(), 1, "{shown}");
 }

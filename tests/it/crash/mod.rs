@@ -68,6 +68,7 @@ impl Process {
                 arrived: Wake::new(),
                 wake: world.wake.clone(),
                 versions: Arc::new(KnownVersions::new()),
+                behind: Default::default(),
             };
             let (stopper, shutdown) = Stopper::new();
             (stopper, tokio::spawn(router.run(shutdown)))

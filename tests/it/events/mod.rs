@@ -2,6 +2,7 @@
 //! told of a field that is not there.
 
 mod access;
+mod broken;
 mod conditions;
 mod fates;
 mod ranks;
@@ -76,6 +77,7 @@ impl Desk {
             arrived: Wake::new(),
             wake: Wake::new(),
             versions: Arc::new(KnownVersions::new()),
+            behind: Default::default(),
         }
     }
 

@@ -177,6 +177,30 @@ async fn what_was_told_of_an_order_before_it_was_pruned_is_told_again_in_vain() 
     assert_eq!(desk.fate(another).await.runs.len(), 1, "another order");
 }
 
+/// The money came while the workflow did not load; that it is told again makes its run the second time at the latest, and
+/// never two.
+#[tokio::test]
+async fn what_a_broken_workflow_has_not_heard_is_no_old_news_to_it() {
+    for is_mended_first in [false, true] {
+        let mut desk = Desk::of(&[]).await.at("ivy");
+        desk.shelf.spoil("pay");
+        desk.shelf.restart();
+        let first = desk.hears("evt_1", "one", "paid").await;
+        desk.route(desk.store.clone()).await.expect("routed");
+        let mend = |desk: &Desk| desk.shelf.put(&[("pay", &[on("\"order.paid\"")])]);
+        if is_mended_first {
+            mend(&desk);
+        }
+        let again = desk.hears("evt_2", "one", "paid").await;
+        desk.route(desk.store.clone()).await.expect("routed");
+        mend(&desk);
+        assert_eq!(desk.fate(first).await.runs.len(), 1, "{is_mended_first}");
+        assert_eq!(desk.fate(again).await.runs.len(), 0, "{is_mended_first}");
+        let why = desk.declined(again).await;
+        assert_eq!(why, ["pay: old news: order.paid was told before, by event evt_1"]);
+    }
+}
+
 /// Subscriptions are made for what the provider calls an event.
 #[tokio::test]
 async fn a_subscription_names_what_the_provider_knows() {

@@ -81,7 +81,7 @@ async fn route_all(store: Arc<dyn Store>, digest: Digest) -> u64 {
                 after,
                 up_to,
                 runs,
-                declined: Vec::new(),
+                ..Routing::default()
             })
             .await
         {

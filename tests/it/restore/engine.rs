@@ -446,7 +446,7 @@ async fn an_event_that_says_not_when_it_happened_asks_a_person() {
         after,
         up_to: mark,
         runs: vec![run],
-        declined: Vec::new(),
+        ..Routing::default()
     };
     bank.store.route(routing).await.expect("routed");
     bank.world.wake.nudge();

@@ -125,7 +125,7 @@ impl Task {
                 after,
                 up_to: mark,
                 runs: vec![run(cause, RunEvent::Admitted(mark))],
-                declined: Vec::new(),
+                ..Routing::default()
             };
             bank.store.route(routing).await.expect("routed");
         }

@@ -13,7 +13,7 @@ use bursar::store::sqlite::care::backup::backup;
 use bursar::store::sqlite::care::check::{check, check_file};
 use bursar::store::sqlite::care::restore::restore;
 use bursar::store::sqlite::care::retain::{Pruned, prune, vacuum};
-use bursar::store::{Acceptance, Admitted, Append, EventQuery, RunQuery, Sign, Store, StoreError};
+use bursar::store::{Acceptance, Admitted, Append, EventQuery, Routing, RunQuery, Sign, Store, StoreError};
 
 use sqlx::Connection as _;
 
@@ -563,6 +563,33 @@ async fn the_log_stays_small_beside_readers_of_our_own_and_a_strange_one_is_told
     write(&*opened.store, 40).await;
     assert!(length() < LIMIT, "after it: {}", length());
     assert_eq!(check(&folder).await.expect("readable").warnings, Vec::<String>::new());
+}
+
+/// A workflow that does not load takes its events when it does, however long that was.
+#[tokio::test]
+async fn what_a_workflow_has_not_heard_is_not_pruned() {
+    let opened = open().await;
+    let folder = opened.folder.path();
+    let mark = admit(&*opened.store, &event("bank", "paid", 5)).await;
+    let routing = Routing {
+        up_to: mark,
+        behind: vec!["split".to_owned()],
+        ..Routing::default()
+    };
+    opened.store.route(routing.clone()).await.expect("routed");
+    opened.store.close().await.expect("closed");
+    let (date, now) = (at(20 * DAY), at(60 * DAY));
+    let pruned = async || prune(folder, date, now, false).await.expect("pruned").events;
+    assert_eq!(pruned().await, 0);
+    let store = SqliteStore::open(folder, OPTIONS).await.expect("opened");
+    let caught_up = Routing {
+        of: Some("split".to_owned()),
+        behind: Vec::new(),
+        ..routing
+    };
+    store.route(caught_up).await.expect("routed");
+    store.close().await.expect("closed");
+    assert_eq!(pruned().await, 1);
 }
 
 /// An event without its run looks as if it had made none, and could be replayed: a payment would go out twice.

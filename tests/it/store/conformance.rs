@@ -78,6 +78,7 @@ rules![
     runs_are_listed_newest_first,
     events_are_listed_newest_first,
     what_became_of_events_is_told,
+    a_workflow_that_is_behind_has_its_own_cursor,
     counts_follow_the_runs,
     a_run_that_would_overlap_is_not_made_and_that_is_recorded,
     runs_of_one_key_queue_in_order_however_the_ones_before_them_end,
@@ -209,7 +210,7 @@ async fn what_was_routed_is_not_routed_again(store: &dyn Store) {
         after,
         up_to,
         runs: vec![caused("sweep", marks[number], &events[number])],
-        declined: Vec::new(),
+        ..Routing::default()
     };
     let start = store.unrouted(1, 1_000).await.expect("read").after;
     let one = store.route(routing(start, marks[0], 0)).await;

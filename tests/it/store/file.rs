@@ -534,7 +534,7 @@ async fn more_events_than_memory_keeps_are_all_routed_in_order() {
             after: unrouted.after,
             up_to: *up_to,
             runs: Vec::new(),
-            declined: Vec::new(),
+            ..Routing::default()
         };
         opened.store.route(routing).await.expect("routed");
         let ids = unrouted

@@ -116,13 +116,12 @@ pub(super) async fn route(store: &dyn Store, runs: Vec<NewRun>) -> Result<Routed
     let unrouted = store.unrouted(1_000, 1_000_000).await?;
     let after = unrouted.after;
     let up_to = unrouted.events.last().map_or(after, |(mark, _)| *mark);
-    let declined = Vec::new();
     store
         .route(Routing {
             after,
             up_to,
             runs,
-            declined,
+            ..Routing::default()
         })
         .await
 }

@@ -173,6 +173,7 @@ impl Gap {
             arrived: Wake::new(),
             wake: Wake::new(),
             versions: Arc::new(KnownVersions::new()),
+            behind: Default::default(),
         };
         while router.route_some().await.expect("routed") != Next::Listen {}
         let query = RunQuery {

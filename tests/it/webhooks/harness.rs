@@ -54,32 +54,29 @@ impl Shelf {
     /// Just these workflows: name and triggers.
     pub(crate) fn of(workflows: &[(&str, &[String])]) -> Self {
         let folder = tempfile::tempdir().expect("a folder");
-        let folders = Folders {
-            workflows: folder.path().join("workflows"),
-            scripts: folder.path().join("scripts"),
-            calendars: folder.path().join("calendars"),
-        };
-        for place in [&folders.workflows, &folders.scripts] {
-            fs::create_dir(place).expect("a folder");
+        for place in ["workflows", "scripts"] {
+            fs::create_dir(folder.path().join(place)).expect("a folder");
         }
-        fs::write(folders.scripts.join("work.rhai"), "1").expect("a script");
-        let bank = ConnectionFacts {
-            connector: "augustus".to_owned(),
-            events: None,
-            made_of: BTreeMap::new(),
-        };
-        let context = Context {
-            connections: BTreeMap::from([("bank".to_owned(), bank)]),
-            // Anything goes, so that a wrong schedule reaches those who have to cope with one.
-            check_schedule: Box::new(|_| Ok(Vec::new())),
-            surface_of: Box::new(|_| Default::default()),
-        };
+        fs::write(folder.path().join("scripts/work.rhai"), "1").expect("a script");
         let shelf = Self {
-            catalog: Catalog::open(folders, context),
+            catalog: catalog_in(&folder),
             folder,
         };
         shelf.put(workflows);
         shelf
+    }
+
+    /// The catalog as the next process has it: it knows the files, and nothing of what they were.
+    pub(crate) fn restart(&mut self) {
+        self.catalog = catalog_in(&self.folder);
+    }
+
+    /// Takes the folder of the manifests away, or puts it back, and has it read.
+    pub(crate) fn hide(&self, is_hidden: bool) {
+        let (place, away) = (self.folder.path().join("workflows"), self.folder.path().join("away"));
+        let (from, to) = if is_hidden { (place, away) } else { (away, place) };
+        fs::rename(from, to).expect("renamed");
+        assert_eq!(self.catalog.reload_now().unknown, is_hidden);
     }
 
     /// Replaces all workflows by these.
@@ -114,6 +111,26 @@ impl Shelf {
         let path = self.folder.path().join(format!("workflows/{name}.toml"));
         fs::write(path, format!("name = \"{name}\"\nscript = 5\n")).expect("a manifest");
     }
+}
+
+fn catalog_in(folder: &TempDir) -> Catalog {
+    let folders = Folders {
+        workflows: folder.path().join("workflows"),
+        scripts: folder.path().join("scripts"),
+        calendars: folder.path().join("calendars"),
+    };
+    let bank = ConnectionFacts {
+        connector: "augustus".to_owned(),
+        events: None,
+        made_of: BTreeMap::new(),
+    };
+    let context = Context {
+        connections: BTreeMap::from([("bank".to_owned(), bank)]),
+        // Anything goes, so that a wrong schedule reaches those who have to cope with one.
+        check_schedule: Box::new(|_| Ok(Vec::new())),
+        surface_of: Box::new(|_| Default::default()),
+    };
+    Catalog::open(folders, context)
 }
 
 /// A trigger for deposits that arrive at the bank, in one currency if one is given.
@@ -246,6 +263,7 @@ impl Harness {
                 arrived,
                 wake,
                 versions: Arc::new(KnownVersions::new()),
+                behind: Default::default(),
             },
             store,
             counters,

@@ -176,6 +176,7 @@ impl Town {
             arrived,
             wake: self.world.wake.clone(),
             versions: Arc::new(KnownVersions::new()),
+            behind: Default::default(),
         };
         let counters = Arc::new(DoorCounters::new());
         let door = WebhookDoor::new(Arc::new(trigger), counters, DoorLimits::default(), Vec::new());

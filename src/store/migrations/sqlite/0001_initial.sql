@@ -50,6 +50,12 @@ CREATE TABLE router (
 ) STRICT, WITHOUT ROWID;
 INSERT INTO router (name, mark) VALUES ('cursor', 0);
 
+-- The same of each workflow that did not load when it would have been its turn, until it has caught up.
+CREATE TABLE behind (
+    workflow TEXT NOT NULL PRIMARY KEY,
+    mark     INTEGER NOT NULL
+) STRICT, WITHOUT ROWID;
+
 -- Events that a workflow listens to and did not take: why, as decided when they were routed. One row for an event.
 CREATE TABLE filtered (
     event    INTEGER NOT NULL PRIMARY KEY REFERENCES event (mark) ON DELETE CASCADE,

@@ -1,10 +1,10 @@
 //! What a store gives away again: runs that ended long ago with their journals, events they came from, reasons for which
 //! none were made, and the room that leaves.
 //!
-//! What is still needed is never touched: a run that has not ended, an event that no runs were made from yet or that
-//! a run refers to, the run that the witness names, and anything a provider may still repeat. Of an event that would
-//! not be known as an old one if it came again, or by which others are known as old news, the names stay without the
-//! payload.
+//! What is still needed is never touched: a run that has not ended, an event that no runs were made from yet (or none of a
+//! workflow that does not load) or that a run refers to, the run that the witness names, and anything a provider may still
+//! repeat. Of an event that would not be known as an old one if it came again, or by which others are known as old news,
+//! the names stay without the payload.
 
 use std::path::Path;
 
@@ -47,17 +47,27 @@ pub struct Vacuumed {
     pub bytes_after: u64,
 }
 
+/// Up to which event every workflow was asked.
+macro_rules! routed_by_all {
+    () => {
+        "(SELECT min(mark) FROM (SELECT mark FROM router UNION ALL SELECT mark FROM behind))"
+    };
+}
+
 /// Runs to be pruned: `$1` is the date, `$2` the run the witness names. The runs of an event go with it and with each
 /// other: an event that stays without its run would look as if it had made none, and could be replayed.
 macro_rules! old_runs {
     () => {
-        "state IN ('succeeded', 'failed', 'cancelled') AND finished_at < $1 AND id IS NOT $2 \
-         AND NOT EXISTS (SELECT 1 FROM event WHERE event.mark = run.event AND NOT ( \
-                event.received_at < $1 AND event.mark <= (SELECT mark FROM router) \
-            AND event.received_at < coalesce((SELECT min(created_at) FROM run \
-                                              WHERE state <> 'succeeded' AND state NOT IN ('failed', 'cancelled')), $1))) \
-         AND NOT EXISTS (SELECT 1 FROM run AS other WHERE other.event IS NOT NULL AND other.event = run.event AND NOT ( \
-                other.state IN ('succeeded', 'failed', 'cancelled') AND other.finished_at < $1 AND other.id IS NOT $2))"
+        concat!(
+            "state IN ('succeeded', 'failed', 'cancelled') AND finished_at < $1 AND id IS NOT $2 \
+             AND NOT EXISTS (SELECT 1 FROM event WHERE event.mark = run.event AND NOT ( \
+                    event.received_at < $1 AND event.mark <= ",
+            routed_by_all!(),
+            "   AND event.received_at < coalesce((SELECT min(created_at) FROM run \
+                                                  WHERE state <> 'succeeded' AND state NOT IN ('failed', 'cancelled')), $1))) \
+             AND NOT EXISTS (SELECT 1 FROM run AS other WHERE other.event IS NOT NULL AND other.event = run.event AND NOT ( \
+                    other.state IN ('succeeded', 'failed', 'cancelled') AND other.finished_at < $1 AND other.id IS NOT $2))"
+        )
     };
 }
 
@@ -65,10 +75,13 @@ macro_rules! old_runs {
 /// far.
 macro_rules! old_events {
     () => {
-        "received_at < $1 AND payload <> '' AND mark <= (SELECT mark FROM router) \
-         AND received_at < coalesce((SELECT min(created_at) FROM run \
-                                     WHERE state <> 'succeeded' AND state NOT IN ('failed', 'cancelled')), $1) \
-         AND NOT EXISTS (SELECT 1 FROM run WHERE run.event = event.mark)"
+        concat!(
+            "received_at < $1 AND payload <> '' AND mark <= ",
+            routed_by_all!(),
+            " AND received_at < coalesce((SELECT min(created_at) FROM run \
+                                          WHERE state <> 'succeeded' AND state NOT IN ('failed', 'cancelled')), $1) \
+              AND NOT EXISTS (SELECT 1 FROM run WHERE run.event = event.mark)"
+        )
     };
 }
 
