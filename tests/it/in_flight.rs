@@ -185,7 +185,7 @@ async fn who_is_overtaken_again_and_again_stands_back() {
         &clock,
         id,
         RunState::Waiting,
-        Duration::from_millis(100),
+        Duration::from_millis(400),
     )
     .await;
     engine.stop().await;
