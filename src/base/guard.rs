@@ -359,6 +359,8 @@ guards! {
     ClockUnknown = "clock-unknown",
     /// Nor does a wait end by such a clock.
     WaitsForClock = "waits-for-clock",
+    /// And nothing is sent while our clock is half a day from the provider's.
+    ClocksTogether = "clocks-together",
     /// Runs that fail one after another stop theirs.
     FailuresPause = "failures-pause",
     /// Up to when slots are dealt with is kept beside their runs.

@@ -21,7 +21,7 @@ use crate::model::value::Value;
 
 pub use before::{Before, Known, Requirement, before, exclusive_name, hindrance, known};
 pub use condition::{Condition, Wanted};
-pub use search::{Progress, Read, Search, Sought};
+pub use search::{CLOCKS_APART_MAX, Progress, Read, Search, Sought};
 pub use strays::{Other, other_run_of, request_as_of, used_before};
 
 /// How the outcome of an endpoint is looked up.

@@ -254,6 +254,9 @@ impl Turn {
                 return self.conclude_at_first(begun, failure);
             }
         };
+        if let Some(reason) = self.clocks_apart(connection) {
+            return Err(self.wait_at_first(begun, ready, None, reason));
+        }
         // Last of all: before that it may have waited for days.
         if let Some(failure) = self.holds_still(still, At::First(begun, ready))? {
             return self.fail_at_first(begun, ready, failure);
@@ -483,6 +486,9 @@ impl Turn {
         let alone = keys::alone_from(connection, endpoint, open.last_sent).filter(|_| open.unknown && was_on_its_way);
         if alone.is_some_and(|alone| self.now() < alone) {
             let reason = "the first attempt may still be on its way".to_owned();
+            return Err(self.send_later(&open, RetryHint::default(), reason));
+        }
+        if let Some(reason) = self.clocks_apart(connection).filter(|_| !open.unknown) {
             return Err(self.send_later(&open, RetryHint::default(), reason));
         }
         // What may have been done goes out the same whatever was read; what was not has waited since.

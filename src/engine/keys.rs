@@ -84,7 +84,7 @@ impl Turn {
     }
 
     /// What time it is at the provider, by a read that changes nothing, if it tells.
-    fn asked_time(&self, connection: &Connection) -> Result<Option<Instant>, SendError> {
+    pub(super) fn asked_time(&self, connection: &Connection) -> Result<Option<Instant>, SendError> {
         let read = connection.connector.harmless_read();
         let request = read.and_then(|read| Some((read, prepare(connection, read, &Map::new(), None).ok()?.request)));
         let Some((read, request)) = request else {

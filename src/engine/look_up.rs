@@ -7,6 +7,7 @@ use std::sync::Arc;
 
 use super::effect::{Open, Ready};
 use super::step::refusal;
+use super::time::DOUBT_PAUSE;
 use super::turn::{Begun, Turn};
 use crate::base::clock::Instant;
 use crate::base::guard::{Guard, holds};
@@ -15,7 +16,7 @@ use crate::connector::lookup::{self, Lookup, Other, Read, Search};
 use crate::connector::reply::RetryHint;
 use crate::connector::table::{Endpoint, InDoubt};
 use crate::model::journal::{Doubt, Entry, Failure, Outcome, Resolution, sought_since};
-use crate::model::value::{Value, time_text};
+use crate::model::value::Value;
 use crate::script::Thrown;
 
 /// How often a branch looks before it believes that what it sees is not another branch's.
@@ -52,16 +53,14 @@ pub(super) enum Sought {
 impl Turn {
     /// Looks for what an effect of unknown outcome may have left at the provider.
     pub(super) fn look_up(&self, open: &Open<'_>) -> Result<Value, Thrown> {
-        if self.is_ahead(open.first_sent) {
-            let message = format!(
-                "`{}` may have been applied; it was sent by a clock that showed {} then, so nobody knows when, and what a \
-                 list does not show proves nothing",
-                open.begun.step.name,
-                time_text(open.first_sent)
-            );
-            return Err(self.doubt(open, "in_doubt", &message));
-        }
-        match self.seek(open, open.first_sent, open.last_sent) {
+        let sought = match self.seek(open, open.first_sent, open.last_sent) {
+            // From when on the list would show it nobody knows.
+            Sought::Absent if !self.services.time_is_right() => Sought::Unproved {
+                again_at: Some(self.now() + DOUBT_PAUSE),
+            },
+            sought => sought,
+        };
+        match sought {
             Sought::Found(resource) => self.conclude(open, Outcome::Value(resource)),
             Sought::Contradiction(reason) => Err(self.doubt(open, "contradiction", &reason)),
             Sought::Absent => self.send_anew(open),

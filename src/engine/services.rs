@@ -102,8 +102,9 @@ impl Services {
         let pace = Pace::new(parts.connections.values(), parts.store.breakers().await?);
         let restored = parts.store.restored(parts.clock.now()).await?;
         let doubted = parts.store.clock_doubt().await?.is_some();
+        let seen = parts.store.clock_seen().await.unwrap_or_default();
         Ok(Self {
-            wall_time: WallTime::new(parts.clock.as_ref(), doubted),
+            wall_time: WallTime::new(parts.clock.as_ref(), doubted, seen),
             store: parts.store,
             clock: parts.clock,
             client: parts.client,

@@ -38,7 +38,10 @@ impl Turn {
             Some(Interrupt::StoreDown(error @ StoreError::Corrupt(_))) => parked("damaged", error.to_string()),
             Some(Interrupt::StoreDown(_)) => self.shortly(),
         };
-        let end = self.with_nothing_open(&pages.journal, end);
+        let end = match pages.whole() {
+            Ok(()) => self.with_nothing_open(&pages.journal, end),
+            Err(illegal) => parked("diverged", illegal.to_string()),
+        };
         if end.state().is_final() {
             // Nothing is paid twice by this end, but somebody paid for a step that no step stands for any more.
             let left = pages

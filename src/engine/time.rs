@@ -12,12 +12,14 @@ use super::turn::{Begun, Turn};
 use crate::base::clock::{Clock, Instant};
 use crate::base::guard::{Guard, holds};
 use crate::base::wall::{CORRECTION, Moved, WallClock, told};
+use crate::connector::connection::Connection;
+use crate::connector::lookup::CLOCKS_APART_MAX;
 use crate::model::value::time_text;
 use crate::script::Thrown;
 use crate::store::StoreError;
 
-/// How long a wait whose time has come by a clock in doubt rests.
-const DOUBT_PAUSE: TimeDelta = TimeDelta::minutes(1);
+/// For how long nobody looks again what a clock in doubt says.
+pub(super) const DOUBT_PAUSE: TimeDelta = TimeDelta::minutes(1);
 
 /// What is known of the wall clock.
 pub(super) struct WallTime(Mutex<Known>);
@@ -32,11 +34,19 @@ struct Known {
 }
 
 impl WallTime {
-    /// What it shows now is taken for right, unless the store doubts it.
-    pub(super) fn new(clock: &dyn Clock, doubted: bool) -> Self {
+    /// What it shows now is taken for right, unless the store doubts it or has seen it show hours more.
+    pub(super) fn new(clock: &dyn Clock, doubted: bool, seen: Option<Instant>) -> Self {
+        let now = clock.now();
+        let astray = seen.filter(|seen| *seen - now > CORRECTION).map(|seen| {
+            let (now_text, seen) = (time_text(now), time_text(seen));
+            (
+                now,
+                format!("the wall clock shows {now_text}, but it was {seen} here before"),
+            )
+        });
         Self(Mutex::new(Known {
             clock: WallClock::new(clock),
-            astray: None,
+            astray,
             doubted,
         }))
     }
@@ -127,8 +137,24 @@ impl Turn {
         }
     }
 
+    /// Why nothing may be sent, if that is so: neither a key nor a list tells what became of what goes out while our clock
+    /// is so far from the provider's.
+    pub(super) fn clocks_apart(&self, connection: &Connection) -> Option<String> {
+        let apart = |theirs: Instant| Some((theirs - self.now()).abs()).filter(|apart| *apart > CLOCKS_APART_MAX);
+        let seemed = apart(self.services.time_at(&connection.name)?).filter(|_| holds(Guard::ClocksTogether))?;
+        // What it said some time ago may have been wrong.
+        let is = match self.asked_time(connection) {
+            Ok(Some(theirs)) => apart(theirs)?,
+            Ok(None) | Err(_) => seemed,
+        };
+        let hours = is.num_hours();
+        Some(format!(
+            "our clock and the provider's are {hours} hours apart, and nothing is sent while that is so"
+        ))
+    }
+
     /// Whether a time that has passed was told by a clock that stood hours ahead.
-    pub(super) fn is_ahead(&self, past: Instant) -> bool {
+    fn is_ahead(&self, past: Instant) -> bool {
         past - self.now() > CORRECTION && self.services.time_is_right() && holds(Guard::WaitsForClock)
     }
 }

@@ -9,6 +9,7 @@ use std::sync::Arc;
 use chrono::TimeDelta;
 
 use super::interrupt::Interrupt;
+use super::time::DOUBT_PAUSE;
 use super::turn::{Begun, Turn, recorded};
 use crate::base::clock::Instant;
 use crate::base::limits::STEP_SUMMARY_BYTES_MAX;
@@ -35,7 +36,7 @@ impl Turn {
         let deadline = match self.waiting(&begun)? {
             Standing::Ended(outcome) => return recorded(outcome),
             Standing::Waiting(wait) => wait.deadline,
-            Standing::New => self.deadline(duration),
+            Standing::New => self.deadline(duration)?,
         };
         if self.has_come(deadline) {
             return self.end_wait(begun, until(deadline), Outcome::Value(Value::Null));
@@ -54,7 +55,7 @@ impl Turn {
             Standing::Waiting(wait) => wait,
             Standing::New => Wait {
                 approval: Some(asked),
-                ..until(self.deadline(timeout))
+                ..until(self.ends_after(timeout))
             },
         };
         if self.claimed_at >= wait.deadline && self.services.time_is_right() {
@@ -87,7 +88,7 @@ impl Turn {
                     except: self.events_taken(),
                     ..filter(self.run.since_mark)
                 }),
-                ..until(self.deadline(timeout))
+                ..until(self.deadline(timeout)?)
             },
         };
         let Some(filter) = wait.event.clone() else {
@@ -137,7 +138,7 @@ impl Turn {
                 let event = (!resource.events.is_empty()).then(|| self.settling_events(connection, resource, id));
                 let wait = Wait {
                     event,
-                    ..until(self.deadline(timeout))
+                    ..until(self.deadline(timeout)?)
                 };
                 (wait, true)
             }
@@ -257,9 +258,17 @@ impl Turn {
     }
 
     /// The end of a wait that begins now. A clock that was set back since the claim ends none before it began.
-    fn deadline(&self, timeout: TimeDelta) -> Instant {
+    fn ends_after(&self, timeout: TimeDelta) -> Instant {
         let begins = self.now().max(self.claimed_at);
         begins.checked_add_signed(timeout).unwrap_or(Instant::MAX_UTC)
+    }
+
+    /// The same of one that does not begin while nobody knows what time it is: it would end days late.
+    fn deadline(&self, timeout: TimeDelta) -> Result<Instant, Thrown> {
+        match self.services.time_is_right() {
+            true => Ok(self.ends_after(timeout)),
+            false => Err(self.pause_until(self.now() + DOUBT_PAUSE)),
+        }
     }
 
     fn waiting(&self, begun: &Begun) -> Result<Standing, Thrown> {

@@ -2,12 +2,13 @@
 //! cursor of its own, which stays where the others went on without it.
 //!
 //! It hears of all that came meanwhile, in its order, as soon as it loads; the others never wait for it. One whose files
-//! were taken away is forgotten: what bears its name later begins anew. While nobody knows what workflows there are, and
+//! were taken away for minutes is forgotten: what bears its name later begins anew. While nobody knows what workflows there are, and
 //! none stands, nothing is routed at all. Must not decide who takes an event.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Mutex, PoisonError};
+use std::time::Duration;
 
 use super::router::{Next, Router};
 use crate::base::guard::{Guard, holds};
@@ -17,11 +18,16 @@ use crate::model::run::EventMark;
 use crate::model::workflow::Workflow;
 use crate::store::{Routing, Store, StoreError};
 
+/// How long a workflow has to be gone before its events are: files that are replaced are not there for a moment.
+const GONE_AFTER: Duration = Duration::from_secs(600);
+
 /// What the router knows of workflows that are behind.
 #[derive(Debug, Default)]
 pub struct Behind {
     /// Their names, as the store has them; nothing while they have to be read.
     names: Mutex<Option<BTreeSet<String>>>,
+    /// Since when those of them are gone that are, by the clock that never goes back.
+    gone: Mutex<BTreeMap<String, Duration>>,
     /// Whether it was said that nobody knows what workflows there are.
     was_told: AtomicBool,
 }
@@ -36,6 +42,19 @@ impl Behind {
             );
         }
         is_unknown
+    }
+
+    /// Whether a workflow was taken away for good. A folder without any is one that is not mounted.
+    fn is_gone(&self, name: &str, snapshot: &Snapshot, elapsed: Duration) -> bool {
+        let is_known = snapshot.workflows.contains_key(name) || snapshot.broken.contains(name);
+        let is_none = snapshot.workflows.is_empty() && snapshot.broken.is_empty();
+        let mut gone = self.gone.lock().unwrap_or_else(PoisonError::into_inner);
+        if is_known || is_none || snapshot.unknown {
+            gone.remove(name);
+            return false;
+        }
+        let since = *gone.entry(name.to_owned()).or_insert(elapsed);
+        elapsed.saturating_sub(since) >= GONE_AFTER
     }
 
     /// Their names, to be given back by [`Self::keep`] if all went well; else they are read again.
@@ -76,7 +95,7 @@ impl Router {
         let mut next = Next::Listen;
         for name in behind.clone() {
             let workflow = snapshot.workflows.get(&name);
-            let is_gone = workflow.is_none() && !snapshot.unknown && !snapshot.broken.contains(&name);
+            let is_gone = self.behind.is_gone(&name, snapshot, self.clock.elapsed());
             if workflow.is_none() && !(is_gone && holds(Guard::GoneForgotten)) {
                 continue;
             }

@@ -1,11 +1,13 @@
 //! A wall clock that is wrong by hours or days for a while: what waits by it waits until a person has said what time it is.
 
+use std::sync::Arc;
 use std::time::Duration;
 
-use bursar::base::clock::{Clock as _, ManualClock};
+use bursar::base::clock::{Clock as _, ManualClock, SystemClock};
 use bursar::base::ids::RunId;
-use bursar::model::journal::Journal;
+use bursar::model::journal::{Entry, Journal};
 use bursar::model::run::{Run, RunState};
+use bursar::simulator::config::SimulatorConfig;
 use bursar::simulator::faults::{FaultAction, FaultRule, When};
 use bursar::store::{ApprovalDecision, Store};
 use chrono::TimeDelta;
@@ -133,34 +135,50 @@ async fn what_was_noted_by_a_clock_that_was_ahead_is_not_waited_for() {
     assert_eq!(world.simulator.control.effects().len(), 1);
 }
 
-/// The same for one whose outcome is unknown: nobody knows when it was sent, so no list proves that it is not there.
+/// Neither a key nor a list would tell what became of it.
 #[tokio::test(flavor = "multi_thread")]
-async fn what_was_sent_by_a_clock_that_was_ahead_is_for_a_person() {
-    let (mut world, clock) = World::standing_still().await;
-    world.reconnect(|bank| bank.key_window_secs = Some(0));
-    let lost = FaultRule::on("create_payout", FaultAction::DropAfterEffect).times(1);
-    world.simulator.control.add_fault(lost);
-    world
-        .simulator
-        .control
-        .configure(|config| config.lists.visibility_lag_ms = 100_000);
+async fn nothing_is_sent_while_our_clock_is_far_from_the_providers() {
+    let theirs = ManualClock::new(SystemClock::new().now());
+    let clock = ManualClock::new(theirs.now());
+    let mut world = World::with_clock(SimulatorConfig::demo(), Arc::new(theirs.clone())).await;
+    world.clock = Arc::new(clock.clone());
     let store = world.store().await;
     let engine = world.engine(store.clone()).await;
     let right = clock.now();
     set(store.as_ref(), &clock, TimeDelta::days(30)).await;
     let id = world.start(store.as_ref(), PAY, json!({}), json!({})).await;
     waiting(store.as_ref(), id).await;
+    let records = store.journal(id).await.expect("read");
+    let Some(Entry::Retry { retry, .. }) = records.last().map(|record| &record.entry) else {
+        panic!("{records:?}");
+    };
+    assert!(retry.reason.contains("720 hours apart"), "{}", retry.reason);
     clock.jump_to(right + TimeDelta::minutes(1));
     is_right(&world, store.as_ref()).await;
     let run = passing(store.as_ref(), &clock, id, RunState::Waiting, Duration::from_secs(1)).await;
     engine.stop().await;
-    assert_eq!(run.state, RunState::Parked, "{run:?}");
+    assert_eq!(run.state, RunState::Succeeded, "{run:?}");
     assert!(clock.now() < right + TimeDelta::hours(1));
-    let error = run.error.expect("why");
-    assert!(
-        error.message.contains("sent by a clock that showed"),
-        "{}",
-        error.message
-    );
     assert_eq!(world.simulator.control.effects().len(), 1);
+}
+
+/// A wait that would begin while nobody knows what time it is begins when somebody does.
+#[tokio::test(flavor = "multi_thread")]
+async fn no_wait_begins_by_a_clock_in_doubt() {
+    let (world, clock) = World::standing_still().await;
+    let store = world.store().await;
+    let engine = world.engine(store.clone()).await;
+    let right = clock.now();
+    set(store.as_ref(), &clock, TimeDelta::days(30)).await;
+    let id = world
+        .start(store.as_ref(), "sleep(hours(1)); 7", json!({}), json!({}))
+        .await;
+    waiting(store.as_ref(), id).await;
+    clock.jump_to(right + TimeDelta::minutes(1));
+    is_right(&world, store.as_ref()).await;
+    let run = passing(store.as_ref(), &clock, id, RunState::Waiting, Duration::from_secs(60)).await;
+    engine.stop().await;
+    assert_eq!(run.state, RunState::Succeeded, "{run:?}");
+    let slept = clock.now() - right;
+    assert!((TimeDelta::hours(1)..TimeDelta::hours(2)).contains(&slept), "{slept}");
 }

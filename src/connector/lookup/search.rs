@@ -17,7 +17,7 @@ use crate::model::journal::{Failure, Intent, StoredRequest};
 use crate::model::value::{Map, Value};
 
 /// How far two clocks may be apart before a look-up by time proves nothing; half of what look-ups allow for.
-pub(super) const CLOCKS_APART_MAX: TimeDelta = TimeDelta::hours(12);
+pub const CLOCKS_APART_MAX: TimeDelta = TimeDelta::hours(12);
 
 /// How much two clocks may differ when one dead item is told from an older one.
 const DEAD_MARGIN: TimeDelta = TimeDelta::minutes(5);

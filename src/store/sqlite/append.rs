@@ -167,6 +167,8 @@ pub(super) struct Driven {
     pub(super) claimed_at: Instant,
     /// Entries that a person has made since, and its worker does not know of.
     pub(super) entered: u32,
+    /// Whether somebody has said what time it is meanwhile: what it waits for was told by a clock in doubt.
+    pub(super) told_time: bool,
     pub(super) workflow: String,
     pub(super) created_at: Instant,
     pub(super) last_seq: u32,
@@ -424,7 +426,7 @@ impl Writer {
             }
             Settlement::Queued => {}
             // What it would wait for may just have been answered.
-            Settlement::Waiting { .. } if driven.entered > 0 => settled.state = RunState::Queued,
+            Settlement::Waiting { .. } if driven.entered > 0 || driven.told_time => settled.state = RunState::Queued,
             Settlement::Waiting {
                 wake_at,
                 waits_for,

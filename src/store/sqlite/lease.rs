@@ -86,6 +86,7 @@ impl Writer {
             lease_until,
             claimed_at: now,
             entered: 0,
+            told_time: false,
             workflow: run.workflow.clone(),
             created_at: run.created_at,
             last_seq: records.last().map_or(0, |record| record.seq),

@@ -207,6 +207,9 @@ impl Writer {
             sqlx::query("UPDATE run SET state = 'queued', wake_at = NULL WHERE wake_at IS NOT NULL")
                 .execute(&mut self.connection)
                 .await?;
+            for driven in self.driven.values_mut() {
+                driven.told_time = true;
+            }
         }
         self.clock_seen.in_doubt = false;
         Ok(was_in_doubt)

@@ -1,6 +1,8 @@
 //! Events that come while a workflow does not load, from the start of the process on: they are its own as soon as it does,
 //! and no other workflow waits for that.
 
+use std::time::Duration;
+
 use bursar::base::ids::EventId;
 use bursar::store::faulty::{Fault, Faulty};
 use bursar::store::{RunQuery, Store as _};
@@ -139,7 +141,21 @@ async fn what_waited_for_a_workflow_that_was_taken_away_waits_no_more() {
     let desk = Desk::with_split_broken().await;
     let early = desk.deposit("1", "EUR").await;
     assert_eq!(desk.took(early).await, ["book"]);
-    desk.shelf.put(&[("book", &[on_deposit(None)])]);
+    let router = desk.router(desk.store.clone());
+    let only_book = || desk.shelf.put(&[("book", &[on_deposit(None)])]);
+    // Files that are replaced are not there for a moment, and a folder without any is not mounted.
+    only_book();
+    router.route_some().await.expect("routed");
+    desk.clock.advance(Duration::from_secs(599));
+    router.route_some().await.expect("routed");
+    desk.shelf.put(&[]);
+    desk.clock.advance(Duration::from_secs(600));
+    router.route_some().await.expect("routed");
+    only_book();
+    router.route_some().await.expect("routed");
+    assert_eq!(desk.fate(early).await.behind, ["split"]);
+    desk.clock.advance(Duration::from_secs(600));
+    router.route_some().await.expect("routed");
     assert_eq!(desk.fate(early).await.word(), "ran");
     desk.mend_split();
     let late = desk.deposit("2", "EUR").await;

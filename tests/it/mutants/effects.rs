@@ -130,8 +130,10 @@ async fn the_key_of_a_payment_follows_from_its_run_and_step() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_wall_clock_set_ahead_makes_a_young_key_old() {
-    let clock = ManualClock::new(SystemClock::new().now());
-    let world = World::with_clock(SimulatorConfig::demo(), Arc::new(clock.clone())).await;
+    let theirs = ManualClock::new(SystemClock::new().now());
+    let ours = ManualClock::new(theirs.now());
+    let mut world = World::with_clock(SimulatorConfig::demo(), Arc::new(theirs.clone())).await;
+    world.clock = Arc::new(ours.clone());
     let fault = status(500, When::After, Some(60));
     world
         .simulator
@@ -141,10 +143,12 @@ async fn a_wall_clock_set_ahead_makes_a_young_key_old() {
     let engine = world.engine(store.clone()).await;
     let id = world.start(store.as_ref(), PAY, json!({}), json!({})).await;
     until(store.as_ref(), id, |run| run.state == RunState::Waiting).await;
-    // The clock that never goes back says a minute; the wall clock, two hours.
-    clock.jump_to(clock.now() + TimeDelta::hours(2));
-    clock.advance(Duration::from_secs(61));
-    hurry(clock);
+    // The clock that never goes back says a minute, and so does the provider's; the wall clock, two hours.
+    ours.jump_to(ours.now() + TimeDelta::hours(2));
+    for clock in [ours, theirs] {
+        clock.advance(Duration::from_secs(61));
+        hurry(clock);
+    }
     let run = settled(store.as_ref(), id).await;
     engine.stop().await;
     assert_eq!((run.state, sent(&world)), (RunState::Succeeded, 1), "{:?}", run.error);

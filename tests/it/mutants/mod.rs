@@ -100,6 +100,7 @@ fn caught_by(guard: Guard) -> &'static str {
         Guard::ClockBehind => {
             "schedules::jumps::a_clock_that_shows_less_at_the_start_than_was_seen_before_waits_for_a_person"
         }
+        Guard::ClocksTogether => "wrong_clock::nothing_is_sent_while_our_clock_is_far_from_the_providers",
         Guard::WaitsForClock => "wrong_clock::a_clock_set_ahead_ends_no_wait_until_somebody_says_that_it_is_right",
         Guard::ClockUnknown => {
             "schedules::jumps::what_is_new_before_anybody_says_what_time_it_is_begins_when_somebody_has"

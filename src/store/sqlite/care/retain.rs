@@ -54,6 +54,16 @@ macro_rules! routed_by_all {
     };
 }
 
+/// Up to when, and to which event, no run that has not ended may look back.
+macro_rules! looked_back_to {
+    () => {
+        " AND event.received_at < coalesce((SELECT min(created_at) FROM run \
+              WHERE state <> 'succeeded' AND state NOT IN ('failed', 'cancelled')), $1) \
+          AND event.mark <= coalesce((SELECT min(since_mark) FROM run \
+              WHERE state <> 'succeeded' AND state NOT IN ('failed', 'cancelled')), event.mark)"
+    };
+}
+
 /// Runs to be pruned: `$1` is the date, `$2` the run the witness names. The runs of an event go with it and with each
 /// other: an event that stays without its run would look as if it had made none, and could be replayed.
 macro_rules! old_runs {
@@ -63,8 +73,8 @@ macro_rules! old_runs {
              AND NOT EXISTS (SELECT 1 FROM event WHERE event.mark = run.event AND NOT ( \
                     event.received_at < $1 AND event.mark <= ",
             routed_by_all!(),
-            "   AND event.received_at < coalesce((SELECT min(created_at) FROM run \
-                                                  WHERE state <> 'succeeded' AND state NOT IN ('failed', 'cancelled')), $1))) \
+            looked_back_to!(),
+            ")) \
              AND NOT EXISTS (SELECT 1 FROM run AS other WHERE other.event IS NOT NULL AND other.event = run.event AND NOT ( \
                     other.state IN ('succeeded', 'failed', 'cancelled') AND other.finished_at < $1 AND other.id IS NOT $2))"
         )
@@ -78,9 +88,8 @@ macro_rules! old_events {
         concat!(
             "received_at < $1 AND payload <> '' AND mark <= ",
             routed_by_all!(),
-            " AND received_at < coalesce((SELECT min(created_at) FROM run \
-                                          WHERE state <> 'succeeded' AND state NOT IN ('failed', 'cancelled')), $1) \
-              AND NOT EXISTS (SELECT 1 FROM run WHERE run.event = event.mark)"
+            looked_back_to!(),
+            " AND NOT EXISTS (SELECT 1 FROM run WHERE run.event = event.mark)"
         )
     };
 }
